@@ -1,0 +1,20 @@
+"""Who asks, for whom, and as part of what."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class IdempotencyKey(Struct, frozen=True):
+    """The caller's key and a digest of the request it was sent with (method, route and body)."""
+
+    key: str
+    fingerprint: bytes
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    actor: str
+    correlation_id: str
+    on_behalf_of: str | None = None
+    causation_id: UUID | None = None
+    idempotency: IdempotencyKey | None = None

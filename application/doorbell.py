@@ -1,0 +1,32 @@
+"""A wake-up without content: whoever hears it looks at the stored position."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+LOG: Final = "log"
+
+
+def view_bell(projection: str) -> str:
+    """The bell that rings after a view moved."""
+    return f"view:{projection}"
+
+
+class Bell(Protocol):
+    """One listener: `wait` returns after the bell rang or `timeout` seconds passed.
+
+    A ring between two waits is not lost: the next wait returns at once.
+    """
+
+    async def wait(self, timeout: float) -> bool: ...
+
+
+class Doorbell(Protocol):
+    def ring(self, name: str) -> None:
+        """Wake every listener of this process, and of the others where there are any."""
+        ...
+
+    def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
+        """Hear a bell from now on, until the context ends."""
+        ...
+
+

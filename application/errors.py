@@ -1,0 +1,78 @@
+"""What can go wrong between a command and the log; each docstring is the message."""
+
+from uuid import UUID
+
+from domain.errors import DomainError
+
+
+class ApplicationError(DomainError):
+    """The request could not be carried out."""
+
+
+class ClaimTaken(ApplicationError):
+    """Another user holds this value."""
+
+    def __init__(self, scope: str, holder: UUID | None = None) -> None:
+        self.scope = scope
+        self.holder = holder
+        super().__init__(scope)
+
+
+class VersionConflict(ApplicationError):
+    """The stream moved on since it was read."""
+
+
+class KeySeen(ApplicationError):
+    """The idempotency key was used before."""
+
+
+class IdempotencyMismatch(ApplicationError):
+    """The idempotency key was used before, with another request."""
+
+
+class PreconditionFailed(ApplicationError):
+    """The user is not at the version that If-Match names."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        super().__init__(version)
+
+
+class Contended(ApplicationError):
+    """Other commands kept changing this user; try again."""
+
+
+class Overloaded(ApplicationError):
+    """Too many commands are waiting; nothing was recorded."""
+
+
+class Unavailable(ApplicationError):
+    """The event store cannot be reached; nothing was recorded."""
+
+
+class OutcomeUnknown(ApplicationError):
+    """The event store did not answer in time; repeat with the same Idempotency-Key."""
+
+
+class ViewBehind(ApplicationError):
+    """The view has not reached the asked position yet."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(position)
+
+
+class PositionAhead(ApplicationError):
+    """The asked position is above the head of the log."""
+
+    def __init__(self, head: int) -> None:
+        self.head = head
+        super().__init__(head)
+
+
+class PositionGone(ApplicationError):
+    """No position of this log lies here: the log was restored; go on after `resume_after`."""
+
+    def __init__(self, resume_after: int) -> None:
+        self.resume_after = resume_after
+        super().__init__(resume_after)

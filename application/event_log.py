@@ -1,0 +1,116 @@
+"""The port to the log: load a stream, append to one, read on from a position."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.context import Context, IdempotencyKey
+from domain.event import Event, Recorded
+
+
+class StreamKey(Struct, frozen=True):
+    """The handle of the key that seals a stream's personal fields, as it lies in the store."""
+
+    master_id: str
+    wrapped: bytes
+
+
+class StoredReceipt(Struct, frozen=True, kw_only=True):
+    """What the first request with an idempotency key was answered."""
+
+    matches: bool
+    status: int
+    stream: UUID
+    version: int
+    position: int
+
+
+class LoadedStream(Struct, frozen=True, kw_only=True):
+    """A stream's events (all, or those asked for), its sealing key, and the receipt asked about."""
+
+    events: Sequence[Recorded[Event]]
+    key: StreamKey | None = None
+    receipt: StoredReceipt | None = None
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """One command's whole effect: all of it is recorded, or none.
+
+    `after_version` is the version the decision was made on (0: a new stream). `take` and
+    `release` are claims by scope, values in compared form. `status` is kept in the receipt where
+    the context has an idempotency key; a draft without events then records the receipt alone.
+    """
+
+    kind: str
+    stream: UUID
+    after_version: int
+    events: tuple[Event, ...]
+    context: Context
+    key: StreamKey | None = None
+    take: tuple[tuple[str, str], ...] = ()
+    release: tuple[tuple[str, str], ...] = ()
+    destroy_key: bool = False
+    status: int = 200
+
+
+class Appended(Struct, frozen=True, kw_only=True):
+    """What was recorded; `position` is the last event's, or the log's head where there was none."""
+
+    events: tuple[Recorded[Event], ...]
+    position: int
+
+
+class EventLog(Protocol):
+    """The write side's way to the log."""
+
+    async def load(
+        self, stream: UUID, *, actor: str = "", idempotency: IdempotencyKey | None = None
+    ) -> LoadedStream:
+        """The stream from its first event; empty where there is none.
+
+        With an idempotency key, also its receipt for that actor, of the same moment.
+        Raises `Unavailable`.
+        """
+        ...
+
+    async def append(self, draft: Draft) -> Appended:
+        """Record the draft durably.
+
+        Raises `KeySeen`, `VersionConflict`, `ClaimTaken`, `Overloaded`, `Unavailable` (surely
+        nothing was recorded) or `OutcomeUnknown`.
+        """
+        ...
+
+    async def holder_of(self, scope: str, value: str) -> UUID | None:
+        """The stream that holds a claim now."""
+        ...
+
+
+class FeedPage(Struct, frozen=True, kw_only=True):
+    """Events after a position in order; `reached` is the last position looked at."""
+
+    events: Sequence[Recorded[Event]]
+    reached: int
+
+
+class EventFeed(Protocol):
+    """The readers' way to the log: pages after a position, never a gap."""
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """Up to `limit` events with a position above `after`; empty at the head.
+
+        Raises `PositionGone` where a restore cut the log at that position, and `Unavailable`.
+        """
+        ...
+
+    async def head(self) -> int:
+        """The highest position in the log, 0 where it is empty."""
+        ...
+
+    async def event(self, event_id: UUID) -> Recorded[Event] | None:
+        """The event with this id."""
+        ...
+
+

@@ -1,0 +1,14 @@
+"""The table of contents of all events, by stored name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from domain.event import Event
+from domain.user.events import USER_EVENTS
+
+EVENT_TYPES: Final[Mapping[str, type[Event]]] = {event.topic: event for event in USER_EVENTS}
+
+
+def kind_of(topic: str) -> str:
+    """The kind of stream a topic belongs to: `user.renamed` is of kind `user`."""
+    return topic.partition(".")[0]

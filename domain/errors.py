@@ -1,0 +1,35 @@
+"""The rules that can be broken; each docstring is the message, each attribute a fact."""
+
+
+class DomainError(Exception):
+    """A rule of the directory was broken."""
+
+    def __str__(self) -> str:
+        return type(self).__doc__ or type(self).__name__
+
+
+class InvalidValue(DomainError):
+    """The value is not acceptable."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class UserNotFound(DomainError):
+    """There is no user with this id."""
+
+
+class UserAlreadyExists(DomainError):
+    """A user with this id is registered already."""
+
+
+class UserIsDeleted(DomainError):
+    """The user is deleted; restore the user first."""
+
+
+class UserIsErased(DomainError):
+    """The user was erased for good."""

@@ -1,0 +1,63 @@
+"""What every event is: a frozen payload with a stable name, and the record of it in the log."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any, ClassVar, Final, Generic, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class Erased(Enum):
+    """What a personal field reads as once the person's key is destroyed."""
+
+    ERASED = 0
+
+
+ERASED: Final = Erased.ERASED
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payload and nothing else: id, version and metadata belong to `Recorded`.
+
+    `topic` is the stored name and is never renamed. `personal` names the fields that are
+    sealed together under the person's key. `upcasters[n]` turns the open fields of a payload
+    stored with schema version n into those of n + 1; an absent personal field is an erased one,
+    so an upcaster must accept the value `ERASED` and may not depend on any personal field.
+    """
+
+    topic: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+    personal: ClassVar[frozenset[str]] = frozenset()
+    upcasters: ClassVar[Mapping[int, Upcaster]] = {}
+
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
+class Recorded(Struct, Generic[E_co], frozen=True, kw_only=True, gc=False):
+    """An event as the log holds it.
+
+    `version` counts from 1 without holes within `stream`; `position` rises over the whole log and
+    may have holes; `recorded_at` (UTC, microseconds) rises with position.
+    """
+
+    event: E_co
+    kind: str
+    stream: UUID
+    version: int
+    position: int
+    event_id: UUID
+    actor: str
+    on_behalf_of: str | None
+    correlation_id: str
+    causation_id: UUID | None
+    recorded_at: datetime
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the event had personal fields and they can no longer be read."""
+        return any(getattr(self.event, name) is ERASED for name in self.event.personal)

@@ -1,0 +1,1 @@
+"""The user: its events, commands, state, decisions and claims."""

@@ -1,0 +1,154 @@
+"""Everything that can happen to a user; the topics and fields are stored for good."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from msgspec import Struct, field
+
+from domain.event import Erased, Event, Upcaster
+
+Attributes = dict[str, Any]
+
+
+def _with_attributes(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no attributes: such a user had none."""
+    return {"attributes": {}, **data}
+
+
+class UserRegistered(Event, frozen=True):
+    topic: ClassVar[str] = "user.registered"
+    schema_version: ClassVar[int] = 2
+    personal: ClassVar[frozenset[str]] = frozenset({"name", "email", "external_id", "attributes"})
+    upcasters: ClassVar[Mapping[int, Upcaster]] = {1: _with_attributes}
+
+    name: str | Erased
+    email: str | Erased
+    role: str
+    external_id: str | None | Erased = None
+    attributes: Attributes | Erased = field(default_factory=dict[str, Any])
+
+
+class PreviousName(Struct, frozen=True):
+    name: str
+
+
+class UserRenamed(Event, frozen=True):
+    topic: ClassVar[str] = "user.renamed"
+    personal: ClassVar[frozenset[str]] = frozenset({"name", "previous"})
+
+    name: str | Erased
+    previous: PreviousName | Erased
+
+
+class PreviousEmail(Struct, frozen=True):
+    email: str
+
+
+class UserEmailChanged(Event, frozen=True):
+    topic: ClassVar[str] = "user.email_changed"
+    personal: ClassVar[frozenset[str]] = frozenset({"email", "previous"})
+
+    email: str | Erased
+    previous: PreviousEmail | Erased
+
+
+class PreviousExternalId(Struct, frozen=True):
+    external_id: str | None
+
+
+class UserExternalIdChanged(Event, frozen=True):
+    topic: ClassVar[str] = "user.external_id_changed"
+    personal: ClassVar[frozenset[str]] = frozenset({"external_id", "previous"})
+
+    external_id: str | None | Erased
+    previous: PreviousExternalId | Erased
+
+
+class PreviousRole(Struct, frozen=True):
+    role: str
+
+
+class UserRoleChanged(Event, frozen=True):
+    topic: ClassVar[str] = "user.role_changed"
+
+    role: str
+    previous: PreviousRole
+
+
+class UserAttributesChanged(Event, frozen=True):
+    """`set` holds the attributes that are new or differ, `removed` the keys that went.
+
+    `previous` has the former value of each key in either, where there was one.
+    """
+
+    topic: ClassVar[str] = "user.attributes_changed"
+    personal: ClassVar[frozenset[str]] = frozenset({"set", "removed", "previous"})
+
+    set: Attributes | Erased
+    removed: tuple[str, ...] | Erased
+    previous: Attributes | Erased
+
+
+class UserSuspended(Event, frozen=True):
+    topic: ClassVar[str] = "user.suspended"
+    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str | None | Erased = None
+
+
+class UserReinstated(Event, frozen=True):
+    topic: ClassVar[str] = "user.reinstated"
+    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str | None | Erased = None
+
+
+class UserDeleted(Event, frozen=True):
+    topic: ClassVar[str] = "user.deleted"
+    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str | None | Erased = None
+
+
+class UserRestored(Event, frozen=True):
+    topic: ClassVar[str] = "user.restored"
+    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str | None | Erased = None
+
+
+class UserErased(Event, frozen=True):
+    """The person's data key went in the same transaction; `reason` is a code, nothing personal."""
+
+    topic: ClassVar[str] = "user.erased"
+
+    reason: str = "subject-request"
+
+
+UserEvent = (
+    UserRegistered
+    | UserRenamed
+    | UserEmailChanged
+    | UserExternalIdChanged
+    | UserRoleChanged
+    | UserAttributesChanged
+    | UserSuspended
+    | UserReinstated
+    | UserDeleted
+    | UserRestored
+    | UserErased
+)
+
+USER_EVENTS: Final[tuple[type[UserEvent], ...]] = (
+    UserRegistered,
+    UserRenamed,
+    UserEmailChanged,
+    UserExternalIdChanged,
+    UserRoleChanged,
+    UserAttributesChanged,
+    UserSuspended,
+    UserReinstated,
+    UserDeleted,
+    UserRestored,
+    UserErased,
+)

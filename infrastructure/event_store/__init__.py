@@ -1,0 +1,1 @@
+"""The log in Postgres: writer, append function, mapper, feed."""

@@ -1,0 +1,1 @@
+"""All DDL but the tables of a generation."""

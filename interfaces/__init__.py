@@ -1,0 +1,1 @@
+"""Who asks: HTTP, the command line and the composition root."""
