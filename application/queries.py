@@ -1,0 +1,92 @@
+"""What can be asked of the views; every answer names the position it shows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain.user.state import Status
+from projections.users import UserView
+
+T = TypeVar("T")
+SortField = Literal["name", "email", "created_at", "updated_at"]
+
+
+class Answer(Struct, Generic[T], frozen=True):
+    """A value and the position of the view it came from (read before the value)."""
+
+    value: T
+    position: int
+
+
+class ListCursor(Struct, frozen=True):
+    """Where a page ended: the sort key of its last row and its id as the tie-breaker."""
+
+    key: str
+    id: UUID
+
+
+class UserList(Struct, frozen=True, kw_only=True):
+    """A page of users asked for; filters are joined by AND, values within one by OR.
+
+    Without `statuses`, active and suspended users. `words` are the words of `q`, not yet folded.
+    """
+
+    words: str | None = None
+    emails: tuple[str, ...] = ()
+    external_ids: tuple[str, ...] = ()
+    ids: tuple[UUID, ...] = ()
+    roles: tuple[str, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    sort: SortField = "created_at"
+    descending: bool = False
+    limit: int = 50
+    after: ListCursor | None = None
+
+
+class UserPage(Struct, frozen=True):
+    items: Sequence[UserView]
+    next: ListCursor | None
+
+
+class DayCount(Struct, frozen=True):
+    day: str
+    count: int
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    active: int
+    suspended: int
+    deleted: int
+    erased: int
+    total: int
+    by_role: dict[str, int]
+    registered: Sequence[DayCount]
+    trend: Literal["up", "none", "down"]
+
+
+class ProjectionStatus(Struct, frozen=True, kw_only=True):
+    name: str
+    generation: int
+    position: int
+    head: int
+    lag: int
+    lag_seconds: float
+    parked: int
+    state: str
+
+
+class DirectoryQueries(Protocol):
+    """`at_least` is the position the view must have reached (0: any): the query waits for it by
+    doorbell for 2 s, then raises `ViewBehind`; above the log's head it raises `PositionAhead` at
+    once. `Unavailable` where Postgres is away."""
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]: ...
+
+    async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]: ...
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]: ...
+
+    async def projections(self) -> Answer[Sequence[ProjectionStatus]]: ...
