@@ -1,5 +1,7 @@
 """What can go wrong between a command and the log; each docstring is the message."""
 
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from domain.errors import DomainError
@@ -36,6 +38,16 @@ class PreconditionFailed(ApplicationError):
     def __init__(self, version: int) -> None:
         self.version = version
         super().__init__(version)
+
+
+class UserGone(ApplicationError):
+    """The user was deleted or erased."""
+
+    def __init__(self, status: Literal["deleted", "erased"], version: int, since: datetime) -> None:
+        self.status: Literal["deleted", "erased"] = status
+        self.version = version
+        self.since = since
+        super().__init__(status, version, since)
 
 
 class Contended(ApplicationError):

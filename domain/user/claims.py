@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from domain.email import comparable_address
+from domain.event import Erased
 from domain.user.state import User
 
 Scope = Literal["email", "external_id"]
@@ -14,4 +16,11 @@ def claims_of(user: User | None) -> Mapping[Scope, str]:
     A deleted or erased user holds none. What a command takes and releases is the difference
     between the claims before and after it, so it is reduced to its net effect by construction.
     """
-    raise NotImplementedError
+    if user is None or user.status in ("deleted", "erased"):
+        return {}
+    claims: dict[Scope, str] = {}
+    if not isinstance(user.email, Erased):
+        claims["email"] = comparable_address(user.email)
+    if not isinstance(user.external_id, Erased | None):
+        claims["external_id"] = user.external_id
+    return claims

@@ -35,7 +35,7 @@ class ChangeUser(Struct, frozen=True, kw_only=True):
     name: PersonName | UnsetType = UNSET
     email: EmailAddress | UnsetType = UNSET
     role: Role | UnsetType = UNSET
-    external_id: ExternalId | None | UnsetType = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
     attributes: dict[str, Any] | UnsetType = UNSET
 
 

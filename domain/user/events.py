@@ -24,7 +24,7 @@ class UserRegistered(Event, frozen=True):
     name: str | Erased
     email: str | Erased
     role: str
-    external_id: str | None | Erased = None
+    external_id: str | Erased | None = None
     attributes: Attributes | Erased = field(default_factory=dict[str, Any])
 
 
@@ -60,7 +60,7 @@ class UserExternalIdChanged(Event, frozen=True):
     topic: ClassVar[str] = "user.external_id_changed"
     personal: ClassVar[frozenset[str]] = frozenset({"external_id", "previous"})
 
-    external_id: str | None | Erased
+    external_id: str | Erased | None
     previous: PreviousExternalId | Erased
 
 
@@ -93,28 +93,28 @@ class UserSuspended(Event, frozen=True):
     topic: ClassVar[str] = "user.suspended"
     personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
-    reason: str | None | Erased = None
+    reason: str | Erased | None = None
 
 
 class UserReinstated(Event, frozen=True):
     topic: ClassVar[str] = "user.reinstated"
     personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
-    reason: str | None | Erased = None
+    reason: str | Erased | None = None
 
 
 class UserDeleted(Event, frozen=True):
     topic: ClassVar[str] = "user.deleted"
     personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
-    reason: str | None | Erased = None
+    reason: str | Erased | None = None
 
 
 class UserRestored(Event, frozen=True):
     topic: ClassVar[str] = "user.restored"
     personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
-    reason: str | None | Erased = None
+    reason: str | Erased | None = None
 
 
 class UserErased(Event, frozen=True):

@@ -1,1 +1,1 @@
-"""Servers that Rollbook starts itself."""
+"""Servers that Rollbook brings along and runs itself, from binaries it finds on the machine."""

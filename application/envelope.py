@@ -1,0 +1,79 @@
+"""An event as others see it: CloudEvents 1.0, with Rollbook's own attributes."""
+
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType
+
+from application.timestamps import timestamp
+from domain.event import Event, Recorded
+
+Personal = Literal["open", "sealed", "erased"]
+
+# What the contract marks optional is left out where nothing was given; the rest is null then.
+_OPTIONAL: Final = frozenset({"reason"})
+
+
+class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`position` is a decimal string, because integers of CloudEvents have 32 bits.
+
+    `personal` tells why personal fields of `data` are null: `sealed` (the reader may not see
+    them) or `erased` (nobody can any more).
+    """
+
+    specversion: Literal["1.0"]
+    id: UUID
+    source: str
+    type: str
+    subject: UUID
+    time: str
+    datacontenttype: Literal["application/json"]
+    dataschema: str
+    data: dict[str, Any]
+    position: str
+    version: int
+    actor: str
+    onbehalfof: str | UnsetType = UNSET
+    correlationid: str
+    causationid: UUID | UnsetType = UNSET
+    personal: Personal
+
+
+def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelope:
+    """The envelope of an event; its personal fields are null unless `opened`."""
+    event = recorded.event
+    personal = _personal(recorded, opened=opened)
+    return Envelope(
+        specversion="1.0",
+        id=recorded.event_id,
+        source=f"urn:uuid:{log_id}",
+        type=event.topic,
+        subject=recorded.stream,
+        time=timestamp(recorded.recorded_at),
+        datacontenttype="application/json",
+        dataschema=f"urn:rollbook:{event.topic}:{event.schema_version}",
+        data=_data(event, hidden=frozenset() if personal == "open" else event.personal),
+        position=str(recorded.position),
+        version=recorded.version,
+        actor=recorded.actor,
+        onbehalfof=UNSET if recorded.on_behalf_of is None else recorded.on_behalf_of,
+        correlationid=recorded.correlation_id,
+        causationid=UNSET if recorded.causation_id is None else recorded.causation_id,
+        personal=personal,
+    )
+
+
+def _personal(recorded: Recorded[Event], *, opened: bool) -> Personal:
+    if recorded.is_erased:
+        return "erased"
+    return "open" if opened or not recorded.event.personal else "sealed"
+
+
+def _data(event: Event, hidden: frozenset[str]) -> dict[str, Any]:
+    """A hidden field is null even where nothing was given: that, too, would tell something."""
+    data: dict[str, Any] = {}
+    for name in event.__struct_fields__:
+        value = None if name in hidden else getattr(event, name)
+        if value is not None or name in hidden or name not in _OPTIONAL:
+            data[name] = value
+    return data

@@ -1,0 +1,8 @@
+"""How a moment is written wherever others read it."""
+
+from datetime import UTC, datetime
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, always with microseconds: `2026-03-01T09:30:00.000000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,63 @@
+"""How e-mail addresses are checked and compared; nothing is looked up in the DNS."""
+
+import unicodedata
+from typing import Final
+
+import idna
+from email_validator import EmailNotValidError, validate_email
+
+from domain.errors import InvalidValue
+from domain.text import tidied
+
+MAX_EMAIL_LENGTH: Final = 254
+
+
+def tidied_address(raw: str) -> str:
+    """The address as typed, trimmed and in NFC, if it is one; raises `InvalidValue`."""
+    address = tidied(raw, "An e-mail address", MAX_EMAIL_LENGTH)
+    _check(address)
+    if not address.isascii():
+        try:
+            _check(comparable_address(address))
+        except InvalidValue:
+            # A full-width @ or an ellipsis stands for characters that may not be there.
+            raise InvalidValue(
+                "The e-mail address is not one any more in the form in which it is compared."
+            ) from None
+    return address
+
+
+def comparable_address(address: str) -> str:
+    """The form that all spellings of one address share: NFKC and casefold, the domain in IDNA.
+
+    Total, so that an address which was accepted once can be compared for ever, whatever a later
+    version of a library thinks of it.
+    """
+    local, _, domain = address.rpartition("@")
+    return f"{_folded(local)}@{_ascii_domain(domain)}"
+
+
+def _check(address: str) -> None:
+    try:
+        validate_email(address, check_deliverability=False, allow_smtputf8=True)
+    except EmailNotValidError as error:
+        # What follows a colon or a bracket may repeat pieces of the address.
+        reason = str(error).partition(": ")[0].partition(" (")[0].rstrip(".")
+        raise InvalidValue(f"{reason}.") from None
+
+
+def _folded(local: str) -> str:
+    """NFKC, then casefold and NFKC, as each can undo the other, until nothing changes any more."""
+    folded = unicodedata.normalize("NFKC", local)
+    while (again := unicodedata.normalize("NFKC", folded.casefold())) != folded:
+        folded = again
+    return folded
+
+
+def _ascii_domain(domain: str) -> str:
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return _folded(domain)

@@ -1,0 +1,67 @@
+"""Why a server that Rollbook brings along does not start; each message is one line for people."""
+
+from pathlib import Path
+
+
+class EmbeddedServerError(Exception):
+    """The embedded server cannot run."""
+
+
+class NoServerFound(EmbeddedServerError):
+    """There are no Postgres programs on this machine."""
+
+    def __init__(self, looked_in: str) -> None:
+        self.looked_in = looked_in
+        super().__init__(
+            f"no Postgres server 15 or newer found ({looked_in}): install one, "
+            "or set ROLLBOOK_DATABASE_URL"
+        )
+
+
+class OtherVersion(EmbeddedServerError):
+    """The data were written by another major version than the programs found."""
+
+    def __init__(self, data: Path, written_by: int, found: str) -> None:
+        self.data = data
+        self.written_by = written_by
+        super().__init__(
+            f"{data} was written by Postgres {written_by}, but this is {found}: "
+            f"set ROLLBOOK_POSTGRES_BIN to the programs of version {written_by}"
+        )
+
+
+class InUse(EmbeddedServerError):
+    """Another process holds this directory."""
+
+    def __init__(self, directory: Path, holder: str) -> None:
+        self.directory = directory
+        self.holder = holder
+        super().__init__(f"{directory} is in use by {holder or 'another process'}")
+
+
+class NoAccount(EmbeddedServerError):
+    """Postgres refuses to run as root, and no other identity can be had here."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(
+            "Postgres does not run as root, and neither a user namespace nor the account "
+            f"'postgres' or 'nobody' can use {directory}: start Rollbook as an ordinary user"
+        )
+
+
+class NotPrivate(EmbeddedServerError):
+    """A directory that must be ours alone belongs to someone else."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(f"{directory} belongs to another user of this machine")
+
+
+class StartFailed(EmbeddedServerError):
+    """The server ended, or did not become ready, while it started."""
+
+    def __init__(self, log: Path, last_words: str) -> None:
+        self.log = log
+        self.last_words = last_words
+        super().__init__(f"Postgres did not start: {last_words or 'no message'} (see {log})")

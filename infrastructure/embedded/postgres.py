@@ -1,0 +1,182 @@
+"""A Postgres server of our own: started on a directory, ended with us, safe against any crash."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import psycopg
+
+from infrastructure.embedded.account import account_for
+from infrastructure.embedded.binaries import find_binaries
+from infrastructure.embedded.cluster import (
+    SUPERUSER,
+    environment,
+    initialise,
+    reason_in,
+    server_command,
+)
+from infrastructure.embedded.errors import StartFailed
+from infrastructure.embedded.lock import DirectoryLock
+from infrastructure.embedded.orphan import end_orphan
+from infrastructure.embedded.socket_path import socket_directory
+
+DATABASE: Final = "rollbook"
+READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
+STOP_SECONDS: Final = 30.0
+POLL_SECONDS: Final = 0.02
+LOG_BYTES: Final = 10 * 1024 * 1024
+
+
+class EmbeddedPostgres:
+    """A server on `directory`: data, socket, log and lock lie in it, and no port is opened.
+
+    It ends when the thread that called `start` ends (Linux), even by SIGKILL. After a crash of
+    the server, `start` again: the directory stays ours from the first `start` to `stop`.
+    """
+
+    def __init__(self, directory: Path, *, binaries: Path | None = None) -> None:
+        self._home = directory.resolve()
+        self._data = self._home / "data"
+        self._log = self._home / "server.log"
+        self._socket = self._home / "socket"
+        self._given_binaries = binaries
+        self._lock = DirectoryLock(self._home)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where to connect, once started: the `rollbook` database through the socket."""
+        return self._url(DATABASE)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, None where it does not run."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    async def start(self) -> str:
+        """Start the server, with an empty `rollbook` database the first time; return its URL.
+
+        Raises an `EmbeddedServerError`, whose message is one line for people.
+        """
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            command = await asyncio.to_thread(self._prepare)
+            await self._launch(command)
+            await self._create_database()
+        except BaseException:
+            await self.stop()
+            raise
+        return self.url
+
+    async def stop(self) -> None:
+        """End the server: open sessions are cut, nothing acknowledged is lost. Idempotent."""
+        if self._process is not None:
+            for end in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                self._process.send_signal(end)
+                if await self._ended(within=STOP_SECONDS):
+                    break
+            self._process = None
+        self._lock.release()
+
+    async def wait(self) -> int:
+        """Return when the server ended, with its exit code."""
+        if self._process is None:
+            return 0
+        # Polled, because asyncio's own child processes belong to the event loop that made them.
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 (no event tells us)
+            await asyncio.sleep(POLL_SECONDS)
+        return code
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _prepare(self) -> list[str]:
+        """All that must be true before the server starts; the command that starts it."""
+        end_orphan(self._data)
+        binaries = find_binaries(self._given_binaries, self._data)
+        account = account_for(self._home, binaries.postgres)
+        if not self._data.exists():
+            initialise(self._data, binaries, account)
+        self._socket = socket_directory(self._home)
+        for path in (self._home, self._socket):
+            account.own(path)
+        if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        return server_command(self._data, self._socket, binaries, account)
+
+    async def _launch(self, command: list[str]) -> None:
+        """Start the process; wait until it takes connections."""
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            before = self._log.stat().st_size if self._log.exists() else 0
+            self._process = spawn(command, self._log)
+            while self._process.poll() is None and time.monotonic() < deadline:
+                if is_ready(self._data, self._process.pid):
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+            words = self._log.read_bytes()[before:].decode(errors="replace")
+            # The last sessions of a killed server may still be ending: they hold its memory.
+            if "pre-existing shared memory" not in words or time.monotonic() > deadline:
+                raise StartFailed(self._log, reason_in(words))
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _create_database(self) -> None:
+        server = self._url("postgres")
+        async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
+            found = await connection.execute(
+                "SELECT FROM pg_database WHERE datname = %s", [DATABASE]
+            )
+            if found.rowcount == 0:
+                await connection.execute(f"CREATE DATABASE {DATABASE}")
+
+    async def _ended(self, within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                await self.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket), safe='/')}"
+
+
+def spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on."""
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            start_new_session=True,
+        )
+    finally:
+        os.close(output)
+
+
+def is_ready(data: Path, process: int) -> bool:
+    """Whether that process wrote "ready" to the server's lock file (its eighth line)."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[0] == str(process) and lines[7].strip() == "ready"

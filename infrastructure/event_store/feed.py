@@ -1,0 +1,61 @@
+"""The log as readers see it: pages of events after a position."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, cast
+from uuid import UUID
+
+from application.errors import PositionGone
+from application.event_log import FeedPage
+from application.keys import KeyRing
+from domain.event import Event, Recorded
+from infrastructure.event_store.identity import LogBreak
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.rows import COLUMNS, WITH_KEY, recorded
+
+_PAGE: Final = f"""
+SELECT {COLUMNS} FROM {WITH_KEY}
+WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
+_HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
+_EVENT: Final = f"""
+SELECT {COLUMNS} FROM {WITH_KEY}
+WHERE e.event_id = %s AND e.recorded_at BETWEEN %s AND %s"""
+
+# An event id is a UUIDv7 made by an application's clock a moment before the database's clock dates
+# the event: the time index finds it in a window as wide as the two clocks may lie apart.
+_WINDOWS: Final = (timedelta(minutes=5), timedelta(days=1))
+_UUID7: Final = 7
+_PAGE_SECONDS: Final = 30.0
+
+
+class PostgresEventFeed:
+    """Commit order is position order, so what is read after a position is all there is."""
+
+    def __init__(self, reader: LogReader, keys: KeyRing, breaks: tuple[LogBreak, ...] = ()) -> None:
+        self._reader = reader
+        self._keys = keys
+        self._breaks = breaks
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """See `EventFeed.read`."""
+        for gap in self._breaks:
+            if gap.last_valid < after < gap.first_new - 1:
+                raise PositionGone(gap.last_valid)
+        rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
+        events = [recorded(row, self._keys) for row in rows]
+        return FeedPage(events=events, reached=events[-1].position if events else after)
+
+    async def head(self) -> int:
+        """See `EventFeed.head`."""
+        rows = await self._reader.rows(_HEAD)
+        return cast("int", rows[0][0])
+
+    async def event(self, event_id: UUID) -> Recorded[Event] | None:
+        """See `EventFeed.event`."""
+        if event_id.version != _UUID7:
+            return None
+        made_at = datetime.fromtimestamp((event_id.int >> 80) / 1000, tz=UTC)
+        for window in _WINDOWS:
+            bounds = (event_id, made_at - window, made_at + window)
+            if rows := await self._reader.rows(_EVENT, bounds):
+                return recorded(rows[0], self._keys)
+        return None

@@ -1,0 +1,117 @@
+"""What the append function is sent and what it answers: one item a command."""
+
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from application.errors import ClaimTaken, KeySeen, VersionConflict
+
+TENANT: Final = "main"
+APPEND: Final = "SELECT append_v1(%s, %s::jsonb)"
+
+_KEY_SEEN: Final = -1
+_WRONG_VERSION: Final = -2
+_FIRST_CLAIM: Final = -10
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Item(Struct, frozen=True):
+    """One command's effect, encoded; `touches` is what it must not share with a batch-mate."""
+
+    payload: bytes
+    touches: frozenset[Hashable]
+    scopes: tuple[str, ...] = ()
+
+
+class Verdict(Struct, frozen=True):
+    """What the append function said of one item.
+
+    `position` is that of the item's last event. `recorded_at` is its time, or None where the item
+    stood already from an earlier attempt whose answer was lost.
+    """
+
+    position: int
+    recorded_at: datetime | None
+
+
+def make_item(
+    *,
+    kind: str,
+    stream: UUID,
+    first: int,
+    events: Sequence[tuple[UUID, str, bytes]],
+    actor: str,
+    correlation_id: str,
+    on_behalf_of: str | None = None,
+    causation_id: UUID | None = None,
+    take: Sequence[tuple[str, bytes]] = (),
+    release: Sequence[tuple[str, bytes]] = (),
+    key: tuple[str, bytes] | None = None,
+    destroy_key: bool = False,
+    receipt: tuple[str, bytes, int] | None = None,
+) -> Item:
+    """An item of events (id, topic, state), claims (scope, value) and the rest of a command.
+
+    `key` is (master id, wrapped key), `receipt` (idempotency key, digest of the request, status).
+    Raises `ValueError` for text that is not UTF-8.
+    """
+    item: dict[str, Any] = {
+        "stream": stream,
+        "kind": kind,
+        "first": first,
+        "actor": actor,
+        "correlation_id": correlation_id,
+        "events": [{"id": id_, "topic": topic, "state": state} for id_, topic, state in events],
+    }
+    touches: set[Hashable] = {stream}
+    if on_behalf_of is not None:
+        item["on_behalf_of"] = on_behalf_of
+    if causation_id is not None:
+        item["causation_id"] = causation_id
+    if take:
+        item["take"] = [{"scope": scope, "value": value} for scope, value in take]
+        touches.update(take)
+    if release:
+        item["release"] = [scope for scope, _ in release]
+        touches.update(release)
+    if key is not None:
+        item["key"] = {"master_id": key[0], "wrapped": key[1]}
+    if destroy_key:
+        item["destroy_key"] = True
+    if receipt is not None:
+        item["receipt"] = {"key": receipt[0], "request": receipt[1], "status": receipt[2]}
+        touches.add((actor, receipt[0]))
+    return Item(_encode(item), frozenset(touches), tuple(scope for scope, _ in take))
+
+
+def batch_payload(items: Sequence[Item]) -> str:
+    """The append function's argument."""
+    return (b"[" + b",".join(item.payload for item in items) + b"]").decode()
+
+
+def verdicts(answer: Sequence[int], items: Sequence[Item]) -> list[Verdict | Exception]:
+    """The append function's answer, item by item: a verdict, or what stopped the item."""
+    base, micros, *results = answer
+    if len(results) != len(items):
+        raise ValueError(f"{len(items)} items were sent and {len(results)} verdicts came back")
+    return [
+        _verdict(result, base, micros, item) for result, item in zip(results, items, strict=True)
+    ]
+
+
+def _verdict(result: int, base: int, micros: int, item: Item) -> Verdict | Exception:
+    if result == _KEY_SEEN:
+        return KeySeen()
+    if result == _WRONG_VERSION:
+        return VersionConflict()
+    if result < 0:
+        return ClaimTaken(item.scopes[_FIRST_CLAIM - result])
+    if result < base:
+        return Verdict(result, None)
+    return Verdict(result, _EPOCH + timedelta(microseconds=micros + result - base))

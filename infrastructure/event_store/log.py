@@ -1,0 +1,159 @@
+"""The log as the write side sees it: load a stream, append to one."""
+
+import hmac
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+from application.context import IdempotencyKey
+from application.event_log import Appended, Draft, LoadedStream, StoredReceipt
+from application.keys import KeyRing
+from domain.event import Event, Recorded
+from infrastructure.event_store.items import TENANT, Item, Verdict, make_item
+from infrastructure.event_store.mapper import has_personal, to_state
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.rows import COLUMNS, WITH_KEY, key_of, recorded
+from infrastructure.event_store.writer import GroupCommitWriter
+
+_LOAD: Final = f"""
+SELECT {COLUMNS} FROM {WITH_KEY}
+WHERE e.originator_id = %s ORDER BY e.originator_version"""
+
+# One row even where the stream is empty, so that a receipt is found in any case.
+_LOAD_WITH_RECEIPT: Final = f"""
+SELECT r.request, r.status, r.stream, r.version, r.position, l.*
+FROM (SELECT 1) AS one
+LEFT JOIN receipts r ON r.key = %s AND r.actor = %s AND r.tenant = %s
+LEFT JOIN (SELECT {COLUMNS} FROM {WITH_KEY} WHERE e.originator_id = %s) AS l ON true
+ORDER BY l.originator_version"""
+_RECEIPT_COLUMNS: Final = 5
+
+_HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s AND tenant = %s"
+
+
+class PostgresEventLog:
+    """Reads through a pool of connections; writes through the process's one writer."""
+
+    def __init__(
+        self,
+        reader: LogReader,
+        writer: GroupCommitWriter,
+        keys: KeyRing,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._keys = keys
+        self._new_id = new_id
+
+    async def load(
+        self, stream: UUID, *, actor: str = "", idempotency: IdempotencyKey | None = None
+    ) -> LoadedStream:
+        """See `EventLog.load`."""
+        if idempotency is None:
+            rows = await self._reader.rows(_LOAD, (stream,))
+            receipt = None
+        else:
+            found = await self._reader.rows(
+                _LOAD_WITH_RECEIPT, (idempotency.key, actor, TENANT, stream)
+            )
+            receipt = self._receipt(found[0], idempotency)
+            rows = [row[_RECEIPT_COLUMNS:] for row in found if row[_RECEIPT_COLUMNS] is not None]
+        return LoadedStream(
+            events=[recorded(row, self._keys) for row in rows],
+            key=key_of(rows[0]) if rows else None,
+            receipt=receipt,
+        )
+
+    async def append(self, draft: Draft) -> Appended:
+        """See `EventLog.append`."""
+        ids = [self._new_id() for _ in draft.events]
+        verdict = await self._writer.append(self._item(draft, ids))
+        if verdict.recorded_at is None and draft.events:
+            return await self._standing(draft, verdict)
+        return Appended(events=tuple(_recorded_now(draft, ids, verdict)), position=verdict.position)
+
+    async def holder_of(self, scope: str, value: str) -> UUID | None:
+        """See `EventLog.holder_of`."""
+        rows = await self._reader.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
+        return cast("UUID", rows[0][0]) if rows else None
+
+    def _item(self, draft: Draft, ids: list[UUID]) -> Item:
+        key = draft.key
+        new_key = None
+        if key is None and any(has_personal(event) for event in draft.events):
+            new_key = key = self._keys.new_key(draft.stream)
+        cipher = self._keys.cipher(draft.stream, key) if key is not None else None
+        context = draft.context
+        return make_item(
+            kind=draft.kind,
+            stream=draft.stream,
+            first=draft.after_version + 1,
+            events=[
+                (event_id, event.topic, to_state(event, draft.stream, event_id, cipher))
+                for event_id, event in zip(ids, draft.events, strict=True)
+            ],
+            actor=context.actor,
+            on_behalf_of=context.on_behalf_of,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            take=[(scope, self._keys.mac(value.encode())) for scope, value in draft.take],
+            release=[(scope, self._keys.mac(value.encode())) for scope, value in draft.release],
+            key=(new_key.master_id, new_key.wrapped) if new_key is not None else None,
+            destroy_key=draft.destroy_key,
+            receipt=(
+                (
+                    context.idempotency.key,
+                    self._digest(context.idempotency),
+                    draft.status,
+                )
+                if context.idempotency is not None
+                else None
+            ),
+        )
+
+    async def _standing(self, draft: Draft, verdict: Verdict) -> Appended:
+        """What an earlier attempt recorded, its answer lost: the times are read back."""
+        loaded = await self.load(draft.stream)
+        first = draft.after_version
+        mine = loaded.events[first : first + len(draft.events)]
+        return Appended(events=tuple(mine), position=verdict.position)
+
+    def _receipt(self, row: Any, idempotency: IdempotencyKey) -> StoredReceipt | None:
+        request, status, stream, version, position = row[:_RECEIPT_COLUMNS]
+        if request is None:
+            return None
+        return StoredReceipt(
+            matches=hmac.compare_digest(request, self._digest(idempotency)),
+            status=status,
+            stream=stream,
+            version=version,
+            position=position,
+        )
+
+    def _digest(self, idempotency: IdempotencyKey) -> bytes:
+        return self._keys.mac(b"\x00receipt\x00" + idempotency.fingerprint)
+
+
+def _recorded_now(draft: Draft, ids: list[UUID], verdict: Verdict) -> list[Recorded[Event]]:
+    if verdict.recorded_at is None:
+        return []
+    count = len(ids)
+    context = draft.context
+    return [
+        Recorded[Event](
+            event=event,
+            kind=draft.kind,
+            stream=draft.stream,
+            version=draft.after_version + 1 + index,
+            position=verdict.position - count + 1 + index,
+            event_id=event_id,
+            actor=context.actor,
+            on_behalf_of=context.on_behalf_of,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            recorded_at=verdict.recorded_at - timedelta(microseconds=count - 1 - index),
+        )
+        for index, (event_id, event) in enumerate(zip(ids, draft.events, strict=True))
+    ]

@@ -1,0 +1,162 @@
+"""Between an event and its stored form: plain JSON, with the personal fields sealed inside.
+
+The stored form is `{"data": {...}, "sealed": "<base64>", "v": 2}`: `data` has the open fields,
+`sealed` the personal ones as one ciphertext (absent where there are none), `v` the schema version
+(absent where it is 1). It never changes for what is stored already.
+"""
+
+import base64
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import NODEFAULT, Raw, Struct
+from msgspec.structs import FieldInfo
+
+from application.keys import Cipher
+from domain.catalogue import EVENT_TYPES
+from domain.event import ERASED, Event
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class UnknownTopic(Exception):
+    """The log holds an event of a type that this release does not know."""
+
+
+class UnknownSchemaVersion(Exception):
+    """The log holds an event of a newer schema version than this release knows."""
+
+
+class MalformedState(Exception):
+    """The stored form of an event does not decode."""
+
+
+class _Stored(Struct):
+    data: Raw
+    sealed: str | None = None
+    v: int = 1
+
+
+class _Form:
+    """How one event type is split, and read back."""
+
+    def __init__(self, event_type: type[Event]) -> None:
+        self.event_type = event_type
+        fields = msgspec.structs.fields(event_type)
+        self.open = tuple(f.name for f in fields if f.name not in event_type.personal)
+        self.personal = tuple(f.name for f in fields if f.name in event_type.personal)
+        self.defaults = {f.name: _default(f) for f in fields if not f.required}
+        self.decode = msgspec.json.Decoder(event_type).decode
+        self.open_type = msgspec.defstruct(
+            f"{event_type.__name__}Open",
+            [
+                (f.name, f.type) if f.required else (f.name, f.type, _default(f))
+                for f in fields
+                if f.name in self.open
+            ],
+        )
+
+    def pick(self, event: Event, names: tuple[str, ...]) -> dict[str, Any]:
+        """The named fields, without those that stand at their default."""
+        values = ((name, getattr(event, name)) for name in names)
+        return {
+            name: value
+            for name, value in values
+            if name not in self.defaults or value != self.defaults[name]
+        }
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.default_factory is not NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
+@cache
+def _form(topic: str) -> _Form:
+    try:
+        return _Form(EVENT_TYPES[topic])
+    except KeyError:
+        raise UnknownTopic(topic) from None
+
+
+def has_personal(event: Event) -> bool:
+    """Whether the event has anything to seal."""
+    form = _form(event.topic)
+    return bool(form.pick(event, form.personal))
+
+
+def seal_context(stream: UUID, event_id: UUID) -> bytes:
+    """What a sealed value is bound to: it opens at its own place in the log only."""
+    return stream.bytes + event_id.bytes
+
+
+def to_state(event: Event, stream: UUID, event_id: UUID, cipher: Cipher | None) -> bytes:
+    """The stored form. Raises `ValueError` if there is something to seal and no cipher."""
+    form = _form(event.topic)
+    stored: dict[str, Any] = {"data": form.pick(event, form.open)}
+    personal = form.pick(event, form.personal)
+    if personal:
+        if cipher is None:
+            raise ValueError(f"{event.topic} has personal fields and no key to seal them with")
+        sealed = cipher.seal(_encode(personal), seal_context(stream, event_id))
+        stored["sealed"] = base64.b64encode(sealed).decode()
+    if event.schema_version > 1:
+        stored["v"] = event.schema_version
+    return _encode(stored)
+
+
+_decode_stored: Final = msgspec.json.Decoder(_Stored).decode
+_decode_any: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def to_event(
+    topic: str, state: bytes, stream: UUID, event_id: UUID, cipher: Cipher | None
+) -> Event:
+    """The event of a stored form; its personal fields are `ERASED` where there is no cipher.
+
+    Raises `UnknownTopic`, `UnknownSchemaVersion`, `MalformedState` and what the cipher raises.
+    """
+    form = _form(topic)
+    try:
+        stored = _decode_stored(state)
+        if stored.sealed is None:
+            personal = None
+        elif cipher is None:
+            return _erased(form, bytes(stored.data), stored.v)
+        else:
+            sealed = base64.b64decode(stored.sealed)
+            personal = cipher.open(sealed, seal_context(stream, event_id))
+        data = _joined(bytes(stored.data), personal)
+        if stored.v == form.event_type.schema_version:
+            return form.decode(data)
+        upcast = _upcast(form.event_type, _decode_any(data), stored.v)
+        return msgspec.convert(upcast, form.event_type)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise MalformedState(f"{topic}: {type(error).__name__}") from None
+
+
+def _joined(data: bytes, personal: bytes | None) -> bytes:
+    """Two JSON objects with different keys as one."""
+    if personal is None or personal == b"{}":
+        return data
+    return personal if data == b"{}" else personal[:-1] + b"," + data[1:]
+
+
+def _erased(form: _Form, data: bytes, version: int) -> Event:
+    erased = dict.fromkeys(form.personal, ERASED)
+    fields = _upcast(form.event_type, {**_decode_any(data), **erased}, version)
+    known = msgspec.convert(
+        {name: fields[name] for name in form.open if name in fields}, form.open_type
+    )
+    return form.event_type(**msgspec.structs.asdict(known), **erased)
+
+
+def _upcast(event_type: type[Event], fields: dict[str, Any], version: int) -> dict[str, Any]:
+    if version > event_type.schema_version:
+        raise UnknownSchemaVersion(f"{event_type.topic} version {version}")
+    for step in range(version, event_type.schema_version):
+        fields = event_type.upcasters[step](fields)
+    return fields

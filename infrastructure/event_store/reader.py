@@ -1,0 +1,65 @@
+"""Reads of the log: a pool of connections, each read bounded in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.errors import Unavailable
+from infrastructure.event_store.rows import Row
+from infrastructure.postgres import Connection, answered_within, conninfo
+
+READ_SECONDS: Final = 1.5
+_POOL_SIZE: Final = 8
+
+
+class LogReader:
+    """A read is tried once more on another connection where the first turns out to be dead."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
+        """A reader with a pool of its own; it opens while the server is away, too."""
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(database_url, "rollbook reader"),
+            kwargs={"autocommit": True, "connect_timeout": 2, "prepare_threshold": 0},
+            min_size=1,
+            max_size=size,
+            open=False,
+            reconnect_timeout=5.0,
+        )
+        await pool.open()
+        try:
+            yield cls(pool)
+        finally:
+            await pool.close()
+
+    async def rows(
+        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = READ_SECONDS
+    ) -> list[Row]:
+        """All rows of a query, in binary. Raises `Unavailable`."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                return await self._try(query, parameters, deadline)
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise Unavailable from error
+                await asyncio.sleep(0.02)
+
+    async def _try(self, query: str, parameters: Sequence[Any], deadline: float) -> list[Row]:
+        loop = asyncio.get_running_loop()
+        left = max(deadline - loop.time(), 0.01)
+        async with self._pool.connection(timeout=left) as connection:
+            left = max(deadline - loop.time(), 0.01)
+            async with answered_within(left, connection):
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(query, parameters)  # pyright: ignore[reportArgumentType]
+                return list(await cursor.fetchall())

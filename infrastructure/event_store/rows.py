@@ -1,0 +1,64 @@
+"""From rows of the log to recorded events."""
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from application.event_log import StreamKey
+from application.keys import KeyRing
+from domain.event import Event, Recorded
+from infrastructure.event_store.mapper import to_event
+
+# The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
+COLUMNS: Final = """
+    e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
+    e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at,
+    k.master_id, k.wrapped"""
+WITH_KEY: Final = """
+    stored_events e LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
+
+Row = Sequence[Any]
+KEY_COLUMNS: Final = 2
+
+
+def recorded(row: Row, keys: KeyRing) -> Recorded[Event]:
+    """The event of a row of `COLUMNS`. Raises what `to_event` and the key ring raise."""
+    (
+        position,
+        stream,
+        version,
+        topic,
+        state,
+        kind,
+        event_id,
+        actor,
+        on_behalf_of,
+        correlation_id,
+        causation_id,
+        recorded_at,
+        master_id,
+        wrapped,
+    ) = row
+    cipher = None
+    if wrapped is not None:
+        cipher = keys.cipher(stream, StreamKey(master_id=master_id, wrapped=wrapped))
+    return Recorded[Event](
+        event=to_event(topic, state, stream, event_id, cipher),
+        kind=kind,
+        stream=stream,
+        version=version,
+        position=position,
+        event_id=event_id,
+        actor=actor,
+        on_behalf_of=on_behalf_of,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        recorded_at=recorded_at,
+    )
+
+
+def key_of(row: Row) -> StreamKey | None:
+    """The wrapped key at the end of a row of `COLUMNS`."""
+    master_id, wrapped = row[-KEY_COLUMNS:]
+    if wrapped is None:
+        return None
+    return StreamKey(master_id=cast("str", master_id), wrapped=cast("bytes", wrapped))

@@ -1,0 +1,36 @@
+"""Opaque tokens for outsiders: encrypted, authenticated, and safe in a URL."""
+
+import base64
+import binascii
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from application.keys import SealBroken
+
+_NONCE_BYTES = 12
+
+
+class TokenBox:
+    """Seals short texts, such as cursors, that may hold a name.
+
+    `key` (32 bytes) should be derived for this one purpose, such as by `KeyRing.mac`.
+    """
+
+    def __init__(self, key: bytes, purpose: str) -> None:
+        self._aead = AESGCM(key)
+        self._purpose = purpose.encode()
+
+    def seal(self, plain: bytes) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._aead.encrypt(nonce, plain, self._purpose)
+        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def open(self, token: str) -> bytes:
+        """Raises `SealBroken` for anything that `seal` of this box did not make."""
+        try:
+            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
+        except (binascii.Error, ValueError, InvalidTag):
+            raise SealBroken(SealBroken.__doc__) from None

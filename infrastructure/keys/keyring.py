@@ -1,0 +1,66 @@
+"""Seals each person's data under a key of their own, and hides indexed values."""
+
+import hmac
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from application.event_log import StreamKey
+from application.keys import SealBroken
+from infrastructure.keys.master import KEY_BYTES, NONCE_BYTES, MasterKeys
+
+_CACHED_CIPHERS: Final = 16_384
+
+Random = Callable[[int], bytes]
+
+
+class PersonCipher:
+    """AES-256-GCM under one person's key; sealed = nonce (12 bytes) ‖ ciphertext ‖ tag."""
+
+    def __init__(self, key: bytes, random: Random = os.urandom) -> None:
+        self._aead = AESGCM(key)
+        self._random = random
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        nonce = self._random(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plain, context)
+
+    def open(self, sealed: bytes, context: bytes) -> bytes:
+        """Raises `SealBroken`."""
+        try:
+            return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
+        except InvalidTag:
+            raise SealBroken(SealBroken.__doc__) from None
+
+
+class MasterKeyRing:
+    """The key ring of one log: its master keys and its index key.
+
+    Only "wrapped bytes → cipher" is remembered: whoever opens must have read the wrapped key just
+    now, so a key destroyed by any process is gone in all of them at once.
+    """
+
+    def __init__(self, masters: MasterKeys, index_key: bytes, random: Random = os.urandom) -> None:
+        self._masters = masters
+        self._index_key = index_key
+        self._random = random
+        self._cipher = lru_cache(_CACHED_CIPHERS)(self._unwrap)
+
+    def new_key(self, subject: UUID) -> StreamKey:
+        return self._masters.wrap(self._random(KEY_BYTES), subject, self._random(NONCE_BYTES))
+
+    def cipher(self, subject: UUID, key: StreamKey) -> PersonCipher:
+        """Raises `UnknownMasterKey` or `SealBroken`."""
+        return self._cipher(subject, key.master_id, key.wrapped)
+
+    def mac(self, value: bytes) -> bytes:
+        return hmac.digest(self._index_key, value, "sha256")
+
+    def _unwrap(self, subject: UUID, master_id: str, wrapped: bytes) -> PersonCipher:
+        key = self._masters.unwrap(StreamKey(master_id=master_id, wrapped=wrapped), subject)
+        return PersonCipher(key, self._random)

@@ -1,0 +1,60 @@
+"""Brings a database to the newest schema, one process at a time."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+_LOCK = (1383034987, 2)
+_POLL_SECONDS = 0.1
+_LOCK_TIMEOUT = "10s"
+
+
+class MigrationBusy(Exception):
+    """Another process is migrating this database and did not finish in time."""
+
+
+async def migrate(database_url: str, *, patience: float = 120.0) -> None:
+    """Run what is missing; several processes may call it at once.
+
+    Raises `MigrationBusy` after `patience` seconds, and psycopg's errors where the server is away.
+    """
+    await asyncio.to_thread(_migrate, database_url, patience)
+
+
+def _migrate(database_url: str, patience: float) -> None:
+    with psycopg.connect(database_url, autocommit=True) as lock:
+        # Polled outside a transaction: a session that waits inside one holds a snapshot, and
+        # CREATE INDEX CONCURRENTLY of the lock's holder would wait for that snapshot for good.
+        deadline = time.monotonic() + patience
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                raise MigrationBusy(MigrationBusy.__doc__)
+            time.sleep(_POLL_SECONDS)
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(
+                database_url, options=f"-c lock_timeout={_LOCK_TIMEOUT}"
+            ),
+            poolclass=NullPool,
+        )
+        with engine.connect() as connection:
+            _upgrade(connection)
+        engine.dispose()
+
+
+def _try_lock(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

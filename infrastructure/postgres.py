@@ -1,0 +1,66 @@
+"""What every adapter on Postgres needs: connections that notice a dead peer, and a way to hang up."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from os import dup
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg import Error as PsycopgError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+# A peer that answers nothing for this long is taken for dead (TCP; a Unix socket needs none).
+_KEEPALIVE: Final = {
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+}
+CONNECT_SECONDS: Final = 2
+
+Connection = AsyncConnection[TupleRow]
+
+
+def conninfo(database_url: str, application_name: str) -> str:
+    """`database_url` with keepalives and a name; what the URL sets itself wins."""
+    defaults = {**_KEEPALIVE, "application_name": application_name}
+    return make_conninfo("", **{**defaults, **conninfo_to_dict(database_url)})
+
+
+async def connect(database_url: str, application_name: str) -> Connection:
+    """A connection in autocommit mode. Raises psycopg's errors within `CONNECT_SECONDS`."""
+    return await AsyncConnection.connect(
+        conninfo(database_url, application_name),
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+        prepare_threshold=0,
+    )
+
+
+def hang_up(connection: AsyncConnection[Any]) -> None:
+    """End the socket of a connection, so that whoever waits for its reply gets an error at once.
+
+    Cancelling the wait instead would have psycopg ask the server to cancel, and wait for that.
+    """
+    pgconn = connection.pgconn
+    with suppress(PsycopgError, OSError), socket.socket(fileno=dup(pgconn.socket)) as ours:
+        ours.shutdown(socket.SHUT_RDWR)
+
+
+@asynccontextmanager
+async def answered_within(seconds: float, connection: AsyncConnection[Any]) -> AsyncGenerator[None]:
+    """Hang up if the block still runs after `seconds`; it then sees an `OperationalError`."""
+    timer = asyncio.get_running_loop().call_later(seconds, hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def is_broken(connection: AsyncConnection[Any]) -> bool:
+    """Whether the connection can no longer be used."""
+    return connection.closed or connection.broken

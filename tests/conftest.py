@@ -1,0 +1,44 @@
+"""Fixtures of all tests: a server a session, a fresh database a test, one master key."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from infrastructure.migrations import migrate
+from tests.servers import MASTER_KEYS, database, name_of, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server's `postgres` database, with the right to make others."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def master_keys() -> str:
+    """What `ROLLBOOK_MASTER_KEY` holds in tests."""
+    return MASTER_KEYS
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database that others are copied from."""
+    with database(postgres_url) as url:
+        asyncio.run(migrate(url))
+        yield name_of(url)
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """A new database without any table."""
+    with database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """A new database as the migrations leave it."""
+    with database(postgres_url, migrated_template) as url:
+        yield url

@@ -1,0 +1,46 @@
+"""What is stored of a user: names, fields and older forms."""
+
+import pytest
+from msgspec.structs import fields
+
+from domain.catalogue import EVENT_TYPES, kind_of
+from domain.event import ERASED, Event
+from domain.user.events import USER_EVENTS, UserRegistered
+from domain.user.state import fold
+
+
+def test_every_topic_is_there_once_and_of_kind_user():
+    topics = [event.topic for event in USER_EVENTS]
+    assert sorted(EVENT_TYPES) == sorted(set(topics)) == sorted(topics)
+    assert {kind_of(topic) for topic in topics} == {"user"}
+
+
+@pytest.mark.parametrize("event", USER_EVENTS, ids=lambda event: event.topic)
+def test_personal_names_are_fields_of_their_event(event: type[Event]):
+    assert event.personal <= {field.name for field in fields(event)}
+
+
+@pytest.mark.parametrize("event", USER_EVENTS, ids=lambda event: event.topic)
+def test_every_older_schema_version_has_its_upcaster(event: type[Event]):
+    assert set(event.upcasters) == set(range(1, event.schema_version))
+
+
+def test_a_registration_of_version_1_had_no_attributes():
+    stored = {"name": "Zoë", "email": "zoe@example.com", "role": "member"}
+    upcast = UserRegistered.upcasters[1](stored)
+    assert UserRegistered(**upcast) == UserRegistered(
+        name="Zoë", email="zoe@example.com", role="member", attributes={}
+    )
+
+
+def test_a_registration_of_version_1_loads_when_the_person_is_erased():
+    stored = {"name": ERASED, "email": ERASED, "external_id": ERASED, "role": "member"}
+    user = fold([UserRegistered(**UserRegistered.upcasters[1](stored))])
+    assert user is not None
+    assert (user.name, user.role) == (ERASED, "member")
+
+
+def test_upcasting_leaves_what_is_stored_as_it_is():
+    stored = {"name": "Zoë", "email": "zoe@example.com", "role": "member"}
+    UserRegistered.upcasters[1](stored)
+    assert "attributes" not in stored

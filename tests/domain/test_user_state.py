@@ -1,0 +1,87 @@
+"""What a history makes of a user, and which unique values the user then holds."""
+
+import pytest
+
+from domain.event import ERASED
+from domain.user.claims import claims_of
+from domain.user.events import (
+    PreviousEmail,
+    UserAttributesChanged,
+    UserDeleted,
+    UserEmailChanged,
+    UserErased,
+    UserEvent,
+    UserRenamed,
+    UserRestored,
+    UserSuspended,
+)
+from domain.user.state import evolve, fold
+from tests.domain.given import zoe
+
+HELD = {"email": "zoe@example.com", "external_id": "hr-7"}
+
+
+def test_no_events_are_no_user():
+    assert fold([]) is None
+    assert claims_of(None) == {}
+
+
+def test_a_history_begins_with_a_registration():
+    with pytest.raises(ValueError, match="begins with"):
+        evolve(None, UserSuspended())
+
+
+def test_attributes_are_set_and_removed():
+    change = UserAttributesChanged(set={"a": 2, "c": 3}, removed=("b",), previous={"a": 1, "b": 2})
+    user = fold([zoe(attributes={"a": 1, "b": 2, "z": 0}), change])
+    assert user is not None
+    assert user.attributes == {"a": 2, "c": 3, "z": 0}
+
+
+def test_a_change_of_erased_attributes_leaves_them_erased():
+    change = UserAttributesChanged(set={"a": 2}, removed=(), previous={})
+    user = fold([zoe(attributes=ERASED), change])
+    assert user is not None
+    assert user.attributes is ERASED
+
+
+def test_an_erased_change_erases_the_field():
+    user = fold(
+        [
+            zoe(attributes={"a": 1}),
+            UserRenamed(name=ERASED, previous=ERASED),
+            UserAttributesChanged(set=ERASED, removed=ERASED, previous=ERASED),
+        ]
+    )
+    assert user is not None
+    assert (user.name, user.attributes) == (ERASED, ERASED)
+
+
+@pytest.mark.parametrize(
+    ("later", "held"),
+    [
+        ([], HELD),
+        ([UserSuspended()], HELD),
+        ([UserDeleted()], {}),
+        ([UserDeleted(), UserRestored()], HELD),
+        ([UserErased()], {}),
+        ([UserDeleted(), UserErased()], {}),
+    ],
+)
+def test_a_user_holds_its_address_and_external_id_while_it_lives(
+    later: list[UserEvent], held: dict[str, str]
+):
+    assert claims_of(fold([zoe(external_id="hr-7"), *later])) == held
+
+
+def test_a_user_without_an_external_id_holds_its_address_only():
+    assert claims_of(fold([zoe()])) == {"email": "zoe@example.com"}
+
+
+def test_another_spelling_of_the_address_is_the_same_claim():
+    respelt = UserEmailChanged(email="ZOE@Example.COM", previous=PreviousEmail("zoe@example.com"))
+    assert claims_of(fold([zoe(), respelt])) == claims_of(fold([zoe()]))
+
+
+def test_what_is_erased_is_not_claimed():
+    assert claims_of(fold([zoe(email=ERASED, external_id=ERASED)])) == {}
