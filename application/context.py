@@ -1,8 +1,12 @@
 """Who asks, for whom, and as part of what."""
 
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
+
+# The one tenant there is; in every stored row from the start, because it cannot be added later.
+TENANT: Final = "main"
 
 
 class IdempotencyKey(Struct, frozen=True):

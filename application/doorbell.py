@@ -12,12 +12,12 @@ def view_bell(projection: str) -> str:
 
 
 class Bell(Protocol):
-    """One listener: `wait` returns after the bell rang or `timeout` seconds passed.
+    """One listener: `wait` returns whether the bell rang before `seconds` passed.
 
     A ring between two waits is not lost: the next wait returns at once.
     """
 
-    async def wait(self, timeout: float) -> bool: ...
+    async def wait(self, seconds: float) -> bool: ...
 
 
 class Doorbell(Protocol):
@@ -28,5 +28,3 @@ class Doorbell(Protocol):
     def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
         """Hear a bell from now on, until the context ends."""
         ...
-
-

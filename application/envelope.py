@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from application.timestamps import timestamp
+from application.timestamps import Timestamp, timestamp
 from domain.event import Event, Recorded
 
 Personal = Literal["open", "sealed", "erased"]
@@ -26,7 +26,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     type: str
     subject: UUID
-    time: str
+    time: Timestamp
     datacontenttype: Literal["application/json"]
     dataschema: str
     data: dict[str, Any]

@@ -1,7 +1,7 @@
 """The port to the log: load a stream, append to one, read on from a position."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -88,6 +88,18 @@ class EventLog(Protocol):
         ...
 
 
+class Unreadable(Event, frozen=True):
+    """Stands in a feed for an event that cannot be read, so that what follows it can be.
+
+    `type` is the stored name, `reason` what the event store says, without a value of the event.
+    """
+
+    topic: ClassVar[str] = "unreadable"
+
+    type: str
+    reason: str
+
+
 class FeedPage(Struct, frozen=True, kw_only=True):
     """Events after a position in order; `reached` is the last position looked at."""
 
@@ -112,5 +124,3 @@ class EventFeed(Protocol):
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
         """The event with this id."""
         ...
-
-

@@ -30,9 +30,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
         """
         if not types:
             return cls(user=user)
-        allowed = [
-            name for name in types if every_kind or name.partition(".")[0] == _DEFAULT_KIND
-        ]
+        allowed = [name for name in types if every_kind or name.partition(".")[0] == _DEFAULT_KIND]
         return cls(
             types=frozenset(name for name in allowed if not name.endswith(".*")),
             kinds=frozenset(name[:-2] for name in allowed if name.endswith(".*")),
@@ -75,6 +73,6 @@ async def search(
                 if len(found) == limit:
                     return Found(events=found, reached=recorded.position)
         after = max(after, page.reached)
-        if after >= head:
+        if after >= head or not page.events:
             break
     return Found(events=found, reached=after)

@@ -14,8 +14,8 @@ _READER: Final[frozenset[Permission]] = frozenset({"users:read", "events:read"})
 
 PRESETS: Final[Mapping[Preset, frozenset[Permission]]] = {
     "reader": _READER,
-    "writer": _READER | {"users:write"},
-    "auditor": _READER | {"audit:read"},
+    "writer": frozenset({*_READER, "users:write"}),
+    "auditor": frozenset({*_READER, "audit:read"}),
     "admin": frozenset(PERMISSIONS),
 }
 

@@ -1,20 +1,46 @@
 """The commands of a user, from the request to the recorded events."""
 
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol, cast
 from uuid import UUID
 
 from msgspec import Struct
 
 from application.context import Context
-from domain.user.commands import UserCommand
-from domain.user.state import User
+from application.errors import (
+    ClaimTaken,
+    Contended,
+    IdempotencyMismatch,
+    KeySeen,
+    PreconditionFailed,
+    UserGone,
+    VersionConflict,
+)
+from application.event_log import Appended, Draft, EventLog, LoadedStream, StoredReceipt
+from application.stream_locks import StreamLocks
+from domain.errors import InvalidValue, UserAlreadyExists, UserIsDeleted, UserIsErased, UserNotFound
+from domain.event import Event, Recorded
+from domain.user.claims import claims_of
+from domain.user.commands import EraseUser, RegisterUser, UserCommand
+from domain.user.decide import decide
+from domain.user.events import UserEvent
+from domain.user.state import User, evolve, fold
+
+KIND: Final = "user"
+_CONTENTION_SECONDS: Final = 2.0
+_JITTER_SECONDS: Final = (0.002, 0.03)
 
 
 class IfMatch(Struct, frozen=True):
     """The versions a command may be applied to; None stands for any (`*`)."""
 
     versions: frozenset[int] | None
+
+    def admits(self, version: int) -> bool:
+        return self.versions is None or version in self.versions
 
 
 class UserAt(Struct, frozen=True, kw_only=True):
@@ -40,6 +66,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class UserCommands(Protocol):
+    """Every command of a user, and its state at any version."""
+
     async def execute(
         self,
         user_id: UUID,
@@ -48,8 +76,208 @@ class UserCommands(Protocol):
         *,
         if_match: IfMatch | None = None,
         status: int = 200,
-    ) -> Outcome: ...
+    ) -> Outcome:
+        """Decide and record the command, or answer as its idempotency key was answered before.
+
+        Raises, in this order: `IdempotencyMismatch`; `UserNotFound`, `UserGone`;
+        `PreconditionFailed`; `InvalidValue`, `UserAlreadyExists`, `ClaimTaken`, `Contended`; and
+        at any point `Overloaded`, `Unavailable`, `OutcomeUnknown`.
+        """
+        ...
 
     async def user_at(
         self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
-    ) -> UserAt: ...
+    ) -> UserAt:
+        """The user as it was at a version or a moment, or as it is now.
+
+        Raises `UserNotFound` where there was none, and `UserGone` once the user is erased.
+        """
+        ...
+
+
+class UserService:
+    """The command side over a log: load, decide, append, and again where another was faster."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._locks = StreamLocks()
+
+    async def execute(
+        self,
+        user_id: UUID,
+        command: UserCommand,
+        context: Context,
+        *,
+        if_match: IfMatch | None = None,
+        status: int = 200,
+    ) -> Outcome:
+        """See `UserCommands.execute`."""
+        try:
+            if isinstance(command, RegisterUser):
+                return await self._register(user_id, command, context, status)
+            async with self._locks.turn(user_id):
+                return await self._change(user_id, command, context, if_match, status)
+        except KeySeen:
+            # Another request with this key was recorded while this one was on its way.
+            loaded = await self._log.load(
+                user_id, actor=context.actor, idempotency=context.idempotency
+            )
+            if loaded.receipt is None:
+                raise
+            return await self._replay(loaded.receipt)
+
+    async def user_at(
+        self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
+    ) -> UserAt:
+        """See `UserCommands.user_at`."""
+        events = (await self._log.load(user_id)).events
+        _refuse_erased(events)
+        return _state(
+            user_id,
+            [
+                recorded
+                for recorded in events
+                if (version is None or recorded.version <= version)
+                and (at is None or recorded.recorded_at <= at)
+            ],
+            version,
+        )
+
+    async def _register(
+        self, user_id: UUID, command: RegisterUser, context: Context, status: int
+    ) -> Outcome:
+        """A new stream needs no look before the append: the append itself finds it there."""
+        try:
+            return await self._record(user_id, LoadedStream(events=()), command, context, status)
+        except VersionConflict:
+            raise UserAlreadyExists from None
+
+    async def _change(
+        self,
+        user_id: UUID,
+        command: UserCommand,
+        context: Context,
+        if_match: IfMatch | None,
+        status: int,
+    ) -> Outcome:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _CONTENTION_SECONDS
+        while True:
+            loaded = await self._log.load(
+                user_id, actor=context.actor, idempotency=context.idempotency
+            )
+            if loaded.receipt is not None:
+                return await self._replay(loaded.receipt)
+            try:
+                return await self._record(user_id, loaded, command, context, status, if_match)
+            except VersionConflict:
+                if loop.time() >= deadline:
+                    raise Contended from None
+                await asyncio.sleep(random.uniform(*_JITTER_SECONDS))  # noqa: S311
+
+    async def _record(
+        self,
+        user_id: UUID,
+        loaded: LoadedStream,
+        command: UserCommand,
+        context: Context,
+        status: int,
+        if_match: IfMatch | None = None,
+    ) -> Outcome:
+        before = _fold(loaded.events)
+        events = _decide(before, command, loaded.events, if_match)
+        after = before
+        for event in events:
+            after = evolve(after, event)
+        if not events and context.idempotency is None:
+            return Outcome(
+                user=_state(user_id, loaded.events),
+                position=loaded.events[-1].position,
+                status=status,
+            )
+        held, holds = claims_of(before), claims_of(after)
+        draft = Draft(
+            kind=KIND,
+            stream=user_id,
+            after_version=len(loaded.events),
+            events=events,
+            context=context,
+            key=loaded.key,
+            take=tuple(claim for claim in holds.items() if claim not in held.items()),
+            release=tuple(claim for claim in held.items() if claim not in holds.items()),
+            destroy_key=isinstance(command, EraseUser) and bool(events),
+            status=status,
+        )
+        appended = await self._append(draft)
+        return Outcome(
+            user=_state(user_id, [*loaded.events, *appended.events]),
+            position=appended.position,
+            status=status,
+        )
+
+    async def _append(self, draft: Draft) -> Appended:
+        try:
+            return await self._log.append(draft)
+        except ClaimTaken as taken:
+            holder = await self._log.holder_of(taken.scope, dict(draft.take)[taken.scope])
+            raise ClaimTaken(taken.scope, holder) from None
+
+    async def _replay(self, receipt: StoredReceipt) -> Outcome:
+        if not receipt.matches:
+            raise IdempotencyMismatch
+        return Outcome(
+            user=await self.user_at(receipt.stream, version=receipt.version),
+            position=receipt.position,
+            status=receipt.status,
+            replayed=True,
+        )
+
+
+def _decide(
+    user: User | None,
+    command: UserCommand,
+    events: Sequence[Recorded[Event]],
+    if_match: IfMatch | None,
+) -> tuple[UserEvent, ...]:
+    try:
+        decided = decide(user, command)
+    except (UserIsDeleted, UserIsErased) as gone:
+        raise _gone(events, erased=isinstance(gone, UserIsErased)) from None
+    except InvalidValue:
+        _check(if_match, len(events))
+        raise
+    _check(if_match, len(events))
+    return decided
+
+
+def _check(if_match: IfMatch | None, version: int) -> None:
+    if if_match is not None and not if_match.admits(version):
+        raise PreconditionFailed(version)
+
+
+def _state(user_id: UUID, events: Sequence[Recorded[Event]], version: int | None = None) -> UserAt:
+    user = _fold(events)
+    if user is None or (version is not None and len(events) != version):
+        raise UserNotFound
+    return UserAt(
+        user_id=user_id,
+        user=user,
+        version=len(events),
+        created_at=events[0].recorded_at,
+        updated_at=events[-1].recorded_at,
+    )
+
+
+def _fold(events: Iterable[Recorded[Event]]) -> User | None:
+    return fold(cast(UserEvent, recorded.event) for recorded in events)
+
+
+def _refuse_erased(events: Sequence[Recorded[Event]]) -> None:
+    user = _fold(events)
+    if user is not None and user.status == "erased":
+        raise _gone(events, erased=True)
+
+
+def _gone(events: Sequence[Recorded[Event]], *, erased: bool) -> UserGone:
+    last = events[-1]
+    return UserGone("erased" if erased else "deleted", last.version, last.recorded_at)

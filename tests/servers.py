@@ -27,6 +27,12 @@ def scaled(count: float) -> int:
     return max(1, round(count * float(os.environ.get("ROLLBOOK_TEST_SCALE", "1"))))
 
 
+def postgres_on(directory: Path) -> EmbeddedPostgres:
+    """Our own launcher, with the programs that ROLLBOOK_TEST_POSTGRES_BIN names if it does."""
+    given = os.environ.get("ROLLBOOK_TEST_POSTGRES_BIN")
+    return EmbeddedPostgres(directory, binaries=Path(given) if given else None)
+
+
 def missing(reason: str) -> None:
     """Skip for want of something on this machine; a failure where everything is required."""
     if os.environ.get("ROLLBOOK_TEST_REQUIRE_ALL") == "1":
@@ -42,7 +48,7 @@ def postgres_server() -> Generator[str]:
         yield at(given, "postgres")
         return
     directory = Path(tempfile.mkdtemp(prefix="rollbook-test-"))
-    server = EmbeddedPostgres(directory)
+    server = postgres_on(directory)
     try:
         yield at(asyncio.run(server.start()), "postgres")
     except NoServerFound as error:

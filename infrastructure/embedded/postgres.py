@@ -24,12 +24,12 @@ from infrastructure.embedded.cluster import (
 from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import end_orphan
-from infrastructure.embedded.socket_path import socket_directory
+from infrastructure.embedded.process import POLL_SECONDS, end, ended
+from infrastructure.embedded.socket_path import make_private, socket_directory
 
 DATABASE: Final = "rollbook"
 READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
 STOP_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.02
 LOG_BYTES: Final = 10 * 1024 * 1024
 
 
@@ -44,14 +44,14 @@ class EmbeddedPostgres:
         self._home = directory.resolve()
         self._data = self._home / "data"
         self._log = self._home / "server.log"
-        self._socket = self._home / "socket"
+        self._socket = socket_directory(self._home)
         self._given_binaries = binaries
         self._lock = DirectoryLock(self._home)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where to connect, once started: the `rollbook` database through the socket."""
+        """Where to connect once it runs: the `rollbook` database, through the socket."""
         return self._url(DATABASE)
 
     @property
@@ -78,21 +78,14 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """End the server: open sessions are cut, nothing acknowledged is lost. Idempotent."""
         if self._process is not None:
-            for end in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-                self._process.send_signal(end)
-                if await self._ended(within=STOP_SECONDS):
-                    break
+            signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+            await end(self._process, *signals, patience=STOP_SECONDS)
             self._process = None
         self._lock.release()
 
     async def wait(self) -> int:
         """Return when the server ended, with its exit code."""
-        if self._process is None:
-            return 0
-        # Polled, because asyncio's own child processes belong to the event loop that made them.
-        while (code := self._process.poll()) is None:  # noqa: ASYNC110 (no event tells us)
-            await asyncio.sleep(POLL_SECONDS)
-        return code
+        return await ended(self._process) if self._process else 0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -113,7 +106,7 @@ class EmbeddedPostgres:
         account = account_for(self._home, binaries.postgres)
         if not self._data.exists():
             initialise(self._data, binaries, account)
-        self._socket = socket_directory(self._home)
+        make_private(self._socket)
         for path in (self._home, self._socket):
             account.own(path)
         if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
@@ -138,20 +131,15 @@ class EmbeddedPostgres:
 
     async def _create_database(self) -> None:
         server = self._url("postgres")
-        async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
-            found = await connection.execute(
-                "SELECT FROM pg_database WHERE datname = %s", [DATABASE]
-            )
-            if found.rowcount == 0:
-                await connection.execute(f"CREATE DATABASE {DATABASE}")
-
-    async def _ended(self, within: float) -> bool:
         try:
-            async with asyncio.timeout(within):
-                await self.wait()
-        except TimeoutError:
-            return False
-        return True
+            async with await psycopg.AsyncConnection.connect(server, autocommit=True) as session:
+                found = await session.execute(
+                    "SELECT FROM pg_database WHERE datname = %s", [DATABASE]
+                )
+                if found.rowcount == 0:
+                    await session.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg.Error as error:
+            raise StartFailed(self._log, reason_in(str(error))) from error
 
     def _url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket), safe='/')}"

@@ -10,23 +10,26 @@ from typing import Final
 from infrastructure.embedded.errors import NotPrivate
 
 SOCKET: Final = ".s.PGSQL.5432"
-LONGEST_PATH: Final = 107  # bytes in sockaddr_un on Linux; other systems allow fewer
-PORTABLE_PATH: Final = 103
+LONGEST_PATH: Final = 103  # bytes; Linux would take 107
 
 
 def socket_directory(home: Path) -> Path:
-    """A directory for the socket, 0700: `home/socket` unless that path cannot be a socket's.
+    """`home/socket`, unless a path in it cannot be a socket's: then one in the temporary directory.
 
-    The kernel limits a socket's path, and both server and client read a comma as "or".
-    Raises `NotPrivate`.
+    The kernel limits a socket's path, and both server and client take it from a list.
     """
-    directory = home / "socket"
-    if "," in str(directory) or len(os.fsencode(directory / SOCKET)) > PORTABLE_PATH:
-        digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-        directory = Path(tempfile.gettempdir()) / f"rollbook-{os.geteuid()}-{digest}"
+    beside = home / "socket"
+    plain = not set(str(beside)) & {",", '"'}
+    if plain and len(os.fsencode(beside / SOCKET)) <= LONGEST_PATH:
+        return beside
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"rollbook-{os.geteuid()}-{digest}"
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory, open to its owner only. Raises `NotPrivate` where it is another's."""
     directory.mkdir(mode=0o700, exist_ok=True)
     status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode) or (os.geteuid() not in (0, status.st_uid)):
+    if not stat.S_ISDIR(status.st_mode) or os.geteuid() not in (0, status.st_uid):
         raise NotPrivate(directory)
     directory.chmod(0o700)
-    return directory

@@ -41,7 +41,7 @@ class PostgresEventFeed:
             if gap.last_valid < after < gap.first_new - 1:
                 raise PositionGone(gap.last_valid)
         rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
-        events = [recorded(row, self._keys) for row in rows]
+        events = [recorded(row, self._keys, leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
     async def head(self) -> int:
@@ -57,5 +57,5 @@ class PostgresEventFeed:
         for window in _WINDOWS:
             bounds = (event_id, made_at - window, made_at + window)
             if rows := await self._reader.rows(_EVENT, bounds):
-                return recorded(rows[0], self._keys)
+                return recorded(rows[0], self._keys, leniently=True)
         return None

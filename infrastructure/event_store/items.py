@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from application.errors import ClaimTaken, KeySeen, VersionConflict
 
-TENANT: Final = "main"
+CHANNEL: Final = "rollbook"
 APPEND: Final = "SELECT append_v1(%s, %s::jsonb)"
 
 _KEY_SEEN: Final = -1

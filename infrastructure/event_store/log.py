@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
-from application.context import IdempotencyKey
+from application.context import TENANT, IdempotencyKey
 from application.event_log import Appended, Draft, LoadedStream, StoredReceipt
 from application.keys import KeyRing
 from domain.event import Event, Recorded
-from infrastructure.event_store.items import TENANT, Item, Verdict, make_item
+from infrastructure.event_store.items import Item, Verdict, make_item
 from infrastructure.event_store.mapper import has_personal, to_state
 from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.rows import COLUMNS, WITH_KEY, key_of, recorded

@@ -21,15 +21,19 @@ from domain.event import ERASED, Event
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class UnknownTopic(Exception):
+class Undecodable(Exception):
+    """An event of the log cannot be read; the message names no value of it."""
+
+
+class UnknownTopic(Undecodable):
     """The log holds an event of a type that this release does not know."""
 
 
-class UnknownSchemaVersion(Exception):
+class UnknownSchemaVersion(Undecodable):
     """The log holds an event of a newer schema version than this release knows."""
 
 
-class MalformedState(Exception):
+class MalformedState(Undecodable):
     """The stored form of an event does not decode."""
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from application.event_log import StreamKey
-from application.keys import KeyRing
+from application.event_log import StreamKey, Unreadable
+from application.keys import KeyRing, SealBroken
 from domain.event import Event, Recorded
-from infrastructure.event_store.mapper import to_event
+from infrastructure.event_store.mapper import Undecodable, to_event
 
 # The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
 COLUMNS: Final = """
@@ -20,8 +20,11 @@ Row = Sequence[Any]
 KEY_COLUMNS: Final = 2
 
 
-def recorded(row: Row, keys: KeyRing) -> Recorded[Event]:
-    """The event of a row of `COLUMNS`. Raises what `to_event` and the key ring raise."""
+def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Event]:
+    """The event of a row of `COLUMNS`; `leniently` puts an `Unreadable` in an unreadable one's place.
+
+    Raises what the key ring raises, and else what `to_event` does.
+    """
     (
         position,
         stream,
@@ -41,8 +44,14 @@ def recorded(row: Row, keys: KeyRing) -> Recorded[Event]:
     cipher = None
     if wrapped is not None:
         cipher = keys.cipher(stream, StreamKey(master_id=master_id, wrapped=wrapped))
+    try:
+        event = to_event(topic, state, stream, event_id, cipher)
+    except (Undecodable, SealBroken) as error:
+        if not leniently:
+            raise
+        event = Unreadable(type=topic, reason=f"{type(error).__name__}: {error}")
     return Recorded[Event](
-        event=to_event(topic, state, stream, event_id, cipher),
+        event=event,
         kind=kind,
         stream=stream,
         version=version,

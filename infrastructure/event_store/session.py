@@ -7,7 +7,8 @@ from typing import Final
 import psycopg
 from structlog import get_logger
 
-from infrastructure.event_store.items import APPEND, TENANT, Item, Verdict, batch_payload, verdicts
+from application.context import TENANT
+from infrastructure.event_store.items import APPEND, Item, Verdict, batch_payload, verdicts
 from infrastructure.postgres import Connection, answered_within, connect, hang_up, is_broken
 
 _REPLY_SECONDS: Final = 1.5

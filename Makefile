@@ -1,0 +1,44 @@
+# What can be done here; `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-long check format lock clean
+
+PYTHON_BIN := .venv/bin
+TESTS ?= tests
+ARGS ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Set up .venv with the rollbook command
+	@.ci/bootstrap run
+
+run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS="--port 9000")
+	@$(PYTHON_BIN)/rollbook up $(ARGS)
+
+test: .development ## Run the tests, the long ones in their short form (TESTS=tests/domain for some)
+	@$(PYTHON_BIN)/python -m pytest $(TESTS)
+
+test-long: .development ## Run the tests, the long ones in full
+	@ROLLBOOK_TEST_SCALE=10 $(PYTHON_BIN)/python -m pytest $(TESTS)
+
+check: .development ## Format, lint, types, import arrows and tests: what CI asks
+	@$(PYTHON_BIN)/ruff format --check
+	@$(PYTHON_BIN)/ruff check
+	@$(PYTHON_BIN)/pyright
+	@$(PYTHON_BIN)/lint-imports
+	@$(PYTHON_BIN)/python -m pytest $(TESTS)
+
+format: .development ## Format the code and sort its imports
+	@$(PYTHON_BIN)/ruff check --select I --fix --quiet
+	@$(PYTHON_BIN)/ruff format
+
+lock: .development ## Pin what pyproject.toml asks for (UPGRADE=--upgrade for the newest)
+	@.ci/lock $(UPGRADE)
+
+clean: ## Remove all that was installed or made, but no data
+	@rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: .development
+.development:
+	@.ci/bootstrap dev

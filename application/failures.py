@@ -1,0 +1,24 @@
+"""Saying what went wrong without repeating a value: for logs and for parked events."""
+
+import re
+import traceback
+from pathlib import Path
+from typing import Final
+
+from msgspec import ValidationError
+
+_FIELD_PATH: Final = re.compile(r"`\$([^`]*)`")
+
+
+def describe(error: BaseException) -> str:
+    """The error's type, the field it names and the line it comes from; its message may be personal.
+
+    For example `KeyError (users.py:71)` or `ValidationError at .attributes (mapper.py:140)`.
+    """
+    lines = [
+        f" ({Path(frame.f_code.co_filename).name}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    field = _FIELD_PATH.search(str(error)) if isinstance(error, ValidationError) else None
+    at_field = f" at {field[1]}" if field else ""
+    return type(error).__name__ + at_field + "".join(lines[-1:])

@@ -1,0 +1,116 @@
+"""The one loop that reads the log, handles a page and moves a checkpoint; it never gives up."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Final, NoReturn, Protocol
+
+from structlog import get_logger
+
+from application.doorbell import LOG, Bell, Doorbell
+from application.event_log import EventFeed, FeedPage
+from application.failures import describe
+
+PAGE_EVENTS: Final = 500
+# What a missed wake-up costs at most.
+POLL_SECONDS: Final = 1.0
+_FIRST_BACK_OFF: Final = 0.1
+_LONGEST_BACK_OFF: Final = 2.0
+
+log = get_logger(__name__)
+
+
+class NotLeading(Exception):
+    """Another process moves this checkpoint now; what is in memory counts no more."""
+
+
+class Follower(Protocol):
+    """What is done with the log, by the one process that leads."""
+
+    @property
+    def position(self) -> int:
+        """The checkpoint. Raises `NotLeading` once the lead is known to be lost."""
+        ...
+
+    async def handle(self, page: FeedPage) -> None:
+        """Do what a page asks for and move the checkpoint to `page.reached`: both or neither.
+
+        Raises `NotLeading`, or `Unavailable` where the page is to be tried again.
+        """
+        ...
+
+
+async def follow(
+    name: str,
+    lead: Callable[[], AbstractAsyncContextManager[Follower]],
+    feed: EventFeed,
+    doorbell: Doorbell,
+) -> NoReturn:
+    """Follow the log for ever; cancel it to stop, also in the middle of a page.
+
+    `lead` waits until this process leads. A server that is away is waited for; any other failure
+    is tried again just so and stays visible as lag: it never ends the process.
+    """
+    back_off = _BackOff(name)
+    while True:
+        try:
+            async with (
+                lead() as follower,
+                # Heard from before the first read: what is recorded in between rings.
+                doorbell.listen(LOG) as bell,
+                aclosing(_pages(feed, bell, follower.position)) as pages,
+            ):
+                async for page in pages:
+                    if page.reached > follower.position:
+                        await follower.handle(page)
+                    back_off.reset()
+        except NotLeading:
+            log.info("follower_lost_lead", follower=name)
+        except Exception as error:
+            await back_off.wait(error)
+
+
+async def _pages(feed: EventFeed, bell: Bell, after: int) -> AsyncGenerator[FeedPage]:
+    """The log from a position on, an empty page at its head; then waits for the bell.
+
+    The next page is read while the last one is handled.
+    """
+    ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+    try:
+        while True:
+            page = await ahead
+            if page.reached == after:
+                yield page
+                await bell.wait(POLL_SECONDS)
+                ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+            else:
+                after = page.reached
+                ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+                yield page
+    finally:
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)
+
+
+class _BackOff:
+    """Waits longer each time, and says once that something fails and once that it works again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failing: str | None = None
+        self._seconds = _FIRST_BACK_OFF
+
+    async def wait(self, error: Exception) -> None:
+        if self._failing != type(error).__name__:
+            self._failing = type(error).__name__
+            log.warning("follower_waits", follower=self._name, error=describe(error))
+        # Jitter, so that processes which lost one server do not come back as one.
+        await asyncio.sleep(self._seconds * random.uniform(0.5, 1))  # noqa: S311
+        self._seconds = min(self._seconds * 2, _LONGEST_BACK_OFF)
+
+    def reset(self) -> None:
+        if self._failing is not None:
+            log.info("follower_goes_on", follower=self._name)
+            self._failing = None
+        self._seconds = _FIRST_BACK_OFF

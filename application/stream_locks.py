@@ -1,0 +1,62 @@
+"""Commands on one stream run one after another inside a process."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+from application.errors import Overloaded
+
+WAIT_SECONDS: Final = 2.0
+MOST_WAITING: Final = 4096
+
+
+class _Turn:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class StreamLocks:
+    """Spares commands on a hot stream the conflicts they would have with each other.
+
+    Correctness rests on the version check of the append; this only keeps order and saves work.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[UUID, _Turn] = {}
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self, stream: UUID) -> AsyncGenerator[None]:
+        """Hold the stream. Raises `Overloaded` if its turn does not come within 2 s."""
+        turn = self._turns.setdefault(stream, _Turn())
+        turn.users += 1
+        try:
+            if turn.lock.locked():
+                await self._wait(turn.lock)
+            else:
+                await turn.lock.acquire()
+            try:
+                yield
+            finally:
+                turn.lock.release()
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[stream]
+
+    async def _wait(self, lock: asyncio.Lock) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        finally:
+            self._waiting -= 1

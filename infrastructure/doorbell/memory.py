@@ -1,0 +1,54 @@
+"""A doorbell inside one process."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from application.doorbell import Bell
+
+
+class MemoryDoorbell:
+    """Rings from the event loop's own thread only."""
+
+    def __init__(self) -> None:
+        self._bells: dict[str, set[_MemoryBell]] = {}
+
+    def ring(self, name: str) -> None:
+        """See `Doorbell.ring`."""
+        for bell in self._bells.get(name, ()):
+            bell.ring()
+
+    def ring_all(self) -> None:
+        """Wake everybody: what rang in the meantime is not known."""
+        for name in self._bells:
+            self.ring(name)
+
+    @asynccontextmanager
+    async def listen(self, name: str) -> AsyncGenerator[Bell]:
+        """See `Doorbell.listen`."""
+        bell = _MemoryBell()
+        listeners = self._bells.setdefault(name, set())
+        listeners.add(bell)
+        try:
+            yield bell
+        finally:
+            listeners.discard(bell)
+            if not listeners:
+                self._bells.pop(name, None)
+
+
+class _MemoryBell:
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        self._rung.clear()
+        return True

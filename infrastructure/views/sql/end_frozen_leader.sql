@@ -1,0 +1,13 @@
+-- Ends the session that holds an advisory lock but has not taken its answer, or finished its
+-- question, for a while: its client is frozen, and the idle time-outs do not count such a wait.
+SELECT pg_terminate_backend(activity.pid)
+FROM pg_locks AS held
+JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+WHERE held.locktype = 'advisory'
+  AND held.granted
+  AND held.objsubid = 1
+  AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (held.classid::bigint << 32 | held.objid::bigint) = %(key)s::bigint
+  AND activity.state = 'active'
+  AND activity.wait_event_type = 'Client'
+  AND activity.state_change < clock_timestamp() - %(frozen)s * interval '1 millisecond'

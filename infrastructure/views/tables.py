@@ -1,0 +1,150 @@
+"""The tables of the views: one set a generation, made from the annotations of the view's struct."""
+
+import types
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    not_,
+    or_,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
+from sqlalchemy.types import TypeEngine
+
+from projections.projection import Projection
+
+_TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
+    str: Text(),
+    int: BigInteger(),
+    bool: Boolean(),
+    float: Double(),
+    UUID: Uuid(),
+    datetime: TIMESTAMP(timezone=True),
+    date: Date(),
+    dict: JSONB(),
+    list: JSONB(),
+}
+
+# In the order of code points, whatever collation the database has.
+_KEY: Final = Text(collation="C")
+
+
+class Field(Struct, frozen=True):
+    """One annotation of a view as a column."""
+
+    name: str
+    type: TypeEngine[Any]
+    optional: bool
+
+
+class ViewTables(Struct, frozen=True):
+    """One generation of a projection: a row a stream, and the counters if it has any.
+
+    A row has the view's fields, the keys and words made from it, and `id`, `version`, `chain` and
+    `partition`. Where `shown` is false it has only these: its stream was seen and has no view.
+    """
+
+    rows: Table
+    counters: Table | None
+
+    @property
+    def all(self) -> tuple[Table, ...]:
+        return (self.rows,) if self.counters is None else (self.rows, self.counters)
+
+
+@cache
+def tables_of(projection: Projection[Any], generation: int) -> ViewTables:
+    """The tables of a generation, such as `users_g1`; the same objects each time."""
+    name = f"{projection.name}_g{generation}"
+    metadata = MetaData()
+    counters = None
+    if projection.contribution is not None:
+        counters = _counters(f"{name}_counters", metadata)
+    return ViewTables(_rows(name, projection, metadata), counters)
+
+
+@cache
+def fields_of(view: type[Struct]) -> tuple[Field, ...]:
+    """The columns that a view's annotations ask for, in their order.
+
+    Raises `TypeError` for an annotation that no column fits.
+    """
+    hints = get_type_hints(view)
+    return tuple(_field(name, hints[name]) for name in view.__struct_fields__)
+
+
+def _rows(name: str, projection: Projection[Any], metadata: MetaData) -> Table:
+    own = [field for field in fields_of(projection.view) if field.name not in ("id", "version")]
+    made = [Column(key.name, _KEY) for key in projection.keys]
+    made += [Column(words.name, TSVECTOR()) for words in projection.words]
+    table = Table(
+        name,
+        metadata,
+        Column("id", Uuid(), primary_key=True),
+        Column("version", BigInteger(), nullable=False),
+        Column("chain", LargeBinary(), nullable=False),
+        Column("partition", Integer(), nullable=False),
+        Column("shown", Boolean(), nullable=False),
+        *(Column(field.name, field.type) for field in own),
+        *made,
+    )
+    required = [table.c[field.name] for field in own if not field.optional]
+    required += [table.c[column.name] for column in made]
+    if required:
+        whole = or_(not_(table.c.shown), func.num_nulls(*required) == 0)
+        table.append_constraint(CheckConstraint(whole, name=f"{name}_whole"))
+    for columns in projection.indexes:
+        Index(f"{name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
+    for words in projection.words:
+        Index(f"{name}_{words.name}", table.c[words.name], postgresql_using="gin")
+    return table
+
+
+def _counters(name: str, metadata: MetaData) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("counter", _KEY, primary_key=True),
+        Column("partition", Integer(), primary_key=True),
+        Column("value", BigInteger(), nullable=False),
+        # Every page rewrites the same few rows: with room beside them that touches no index.
+        postgresql_with={"fillfactor": "50"},
+    )
+
+
+def _field(name: str, annotation: Any) -> Field:
+    optional = False
+    if get_origin(annotation) in (Union, types.UnionType):
+        alternatives = [arm for arm in get_args(annotation) if arm is not types.NoneType]
+        optional = len(alternatives) < len(get_args(annotation))
+        if len(alternatives) != 1:
+            raise TypeError(f"no column fits {name}: {annotation}")
+        annotation = alternatives[0]
+    if get_origin(annotation) is Literal and _are_texts(get_args(annotation)):
+        annotation = str
+    plain = get_origin(annotation) or annotation
+    if plain not in _TYPES:
+        raise TypeError(f"no column fits {name}: {annotation}")
+    return Field(name, _TYPES[plain], optional)
+
+
+def _are_texts(values: Sequence[object]) -> bool:
+    return all(isinstance(value, str) for value in values)

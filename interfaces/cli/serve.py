@@ -1,0 +1,105 @@
+"""The application process: all roles, or one, behind a listening socket."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from infrastructure.migrations import migrate
+from interfaces.bootstrap import open_rollbook
+from interfaces.logging import configure_logging, log_loop_error
+from interfaces.settings import Settings
+
+DRAIN_SECONDS = 10
+
+log = structlog.get_logger()
+
+
+def serve(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    leash: socket.socket | None = None,
+    migrating: bool = False,
+) -> int:
+    """Serve until told to stop, by a signal or by the end of the leash; return the exit code."""
+    configure_logging(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, listener, leash, migrating))
+    except Exception:
+        log.critical("application failed", exc_info=True)
+        return 1
+    return 0
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, leash: socket.socket | None, migrating: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_error)
+    stop = asyncio.Event()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(asked, stop.set)
+    if migrating:
+        await migrate(settings.database_url.get_secret_value())
+    async with open_rollbook(settings) as application:
+        server = ApplicationServer(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            ),
+            started=lambda: _tell(leash),
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
+        if leash is not None:
+            waits.append(asyncio.create_task(_until_let_go(leash)))
+        await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
+        log.info("draining")
+        server.should_exit = True
+        await serving
+        for wait in waits:
+            wait.cancel()
+
+
+class ApplicationServer(uvicorn.Server):
+    """Says when it has started, and leaves signals to us.
+
+    uvicorn raises each signal again when it is done, which would end the process before the
+    application's own connections and queues are drained.
+    """
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = started
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+def _tell(leash: socket.socket | None) -> None:
+    log.info("ready")
+    if leash is not None:
+        leash.send(b"1")
+
+
+async def _until_let_go(leash: socket.socket) -> None:
+    """Return when the supervisor's end of the leash is closed, whatever closed it."""
+    leash.setblocking(False)
+    loop = asyncio.get_running_loop()
+    while await loop.sock_recv(leash, 1):
+        pass

@@ -1,0 +1,93 @@
+"""Starts servers in order, starts a crashed one again, ends them in reverse."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import structlog
+
+from infrastructure.embedded.errors import EmbeddedServerError
+from interfaces.cli.errors import CommandFailed
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 10.0
+STEADY_SECONDS: Final = 30.0
+
+log = structlog.get_logger()
+
+
+class ServerFailed(CommandFailed):
+    """A server ended while it started."""
+
+
+FAILURES: Final = (ServerFailed, EmbeddedServerError)
+
+
+class Server(Protocol):
+    """Something that runs until it is stopped or crashes."""
+
+    async def start(self) -> object:
+        """Return when it is ready. Raises one of `FAILURES`."""
+        ...
+
+    async def wait(self) -> int:
+        """Return when it ended, at once where it does not run, with its exit code."""
+        ...
+
+    async def stop(self) -> None:
+        """End it, also in the middle of its start. Idempotent."""
+        ...
+
+
+async def supervise(
+    servers: Mapping[str, Server],
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[], None],
+) -> None:
+    """Run the servers until `stop` is set, then drain them: the last started ends first.
+
+    `ready` is called once, when all have started. What fails in the first start is not tried
+    again, it is raised: a person waits for it.
+    """
+    work = asyncio.create_task(_run(servers, ready))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            await work
+    finally:
+        for task in (work, stopping):
+            task.cancel()
+        await asyncio.wait({work})
+        for server in reversed(list(servers.values())):
+            await server.stop()
+
+
+async def _run(servers: Mapping[str, Server], ready: Callable[[], None]) -> None:
+    for server in servers.values():
+        await server.start()
+    ready()
+    async with asyncio.TaskGroup() as tasks:
+        for name, server in servers.items():
+            tasks.create_task(_keep(name, server))
+
+
+async def _keep(name: str, server: Server) -> None:
+    """Start the server again whenever it ends, slower and slower while it does not last."""
+    pause = FIRST_PAUSE
+    while True:
+        began = time.monotonic()
+        code = await server.wait()
+        if time.monotonic() - began > STEADY_SECONDS:
+            pause = FIRST_PAUSE
+        log.warning("server ended", server=name, exit_code=code, starts_again_in=pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+        try:
+            await server.start()
+        except FAILURES as error:
+            log.error("server did not start", server=name, reason=str(error))
+        else:
+            log.info("server started again", server=name)

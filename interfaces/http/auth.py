@@ -1,0 +1,42 @@
+"""Who sent a request, and whether they may."""
+
+from typing import Final
+
+from fastapi import Request
+
+from application.identity import Identity, Permission, Principal
+from interfaces.http.refusals import Forbidden, InvalidToken, Unauthenticated
+
+ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
+
+_PRINCIPAL: Final = "rollbook.principal"
+
+
+async def admit(request: Request, identity: Identity, needs: Permission | None) -> Principal:
+    """The sender, who has the permission; raises `Unauthenticated` or `Forbidden`.
+
+    Naming somebody in Rollbook-On-Behalf-Of needs users:write on every route.
+    """
+    principal = await identity.principal(_bearer_token(request))
+    if principal is None:
+        raise InvalidToken
+    request.scope[_PRINCIPAL] = principal
+    if needs is not None and not principal.may(needs):
+        raise Forbidden(needs)
+    if ON_BEHALF_OF in request.headers and not principal.may("users:write"):
+        raise Forbidden("users:write")
+    return principal
+
+
+def principal_of(request: Request) -> Principal | None:
+    """Whoever was admitted with this request."""
+    return request.scope.get(_PRINCIPAL)
+
+
+def _bearer_token(request: Request) -> str:
+    sent = request.headers.getlist("Authorization")
+    scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    return token

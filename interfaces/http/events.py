@@ -1,0 +1,126 @@
+"""The events: pages after a position, by long poll where wanted, and one by its id."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Response
+from pydantic import Field
+
+from application.doorbell import LOG
+from application.envelope import Envelope, envelope
+from application.event_search import EventFilter, search
+from domain.errors import InvalidValue
+from domain.event import Event, Recorded
+from interfaces.http.body import JSON
+from interfaces.http.consistency import POSITION
+from interfaces.http.fields import UuidField, comma_list, parse_uuid, whole_number
+from interfaces.http.negotiation import compressible
+from interfaces.http.operations import Operation
+from interfaces.http.queries import QueryCall, query
+from interfaces.http.refusals import FieldError, InvalidRequest, NotFound
+from interfaces.http.resources import EventList
+from interfaces.http.validation import NoParameters, RequestModel
+
+_MOST_EVENTS: Final = 1000
+_MOST_SECONDS: Final = 30
+# A bell can be missed: whoever waits looks at the log once a second all the same.
+_FALLBACK_SECONDS: Final = 1.0
+
+
+class EventListParameters(RequestModel):
+    after: Annotated[int, whole_number(0, 2**53)] = Field(
+        default=0, description="Events after this position, without it; 0 is the beginning."
+    )
+    limit: Annotated[int, whole_number(1, _MOST_EVENTS)] = 100
+    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string"})] = Field(
+        default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
+    )
+    user: UuidField | None = None
+    wait: Annotated[int, whole_number(0, _MOST_SECONDS)] = Field(
+        default=0, description="Seconds to wait for an event where there is none yet."
+    )
+
+
+@query(
+    "/v1/events",
+    EventListParameters,
+    needs="events:read",
+    tag="Events",
+    summary="Read events after a position",
+    answers=EventList,
+    problems=("position-gone",),
+)
+async def list_events(call: QueryCall[EventListParameters]) -> Response:
+    asked = call.parameters
+    page = await (_awaited_page(call) if asked.wait else _page(call, asked.after))
+    headers = {POSITION: str(page.position)}
+    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+
+
+@query(
+    "/v1/events/{event_id}",
+    NoParameters,
+    needs="events:read",
+    tag="Events",
+    summary="Read one event",
+    answers=Envelope,
+    problems=("not-found",),
+)
+async def read_event(call: QueryCall[NoParameters]) -> Response:
+    try:
+        event_id = parse_uuid(call.request.path_params["event_id"])
+    except InvalidValue:
+        raise NotFound from None
+    position = await call.log_position()
+    recorded = await call.services.feed.event(event_id)
+    if recorded is None or not (recorded.kind == "user" or call.principal.may("admin")):
+        raise NotFound
+    content = msgspec.json.encode(_envelope(call, recorded))
+    return Response(content, headers={POSITION: str(position)}, media_type=JSON)
+
+
+EVENTS: Final[tuple[Operation, ...]] = (list_events, read_event)
+
+
+async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
+    """As soon as there is an event, or what there is when the time is up.
+
+    The bell is heard before the first look, so that nothing falls between the two.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + call.parameters.wait
+    async with call.services.doorbell.listen(LOG) as bell:
+        page = await _page(call, call.parameters.after)
+        while not page.items and page.next_after == page.head:
+            remaining = deadline - loop.time()
+            if remaining <= 0 or call.services.stopping.is_set():
+                break
+            await bell.wait(min(remaining, _FALLBACK_SECONDS))
+            if await call.request.is_disconnected():
+                break
+            page = await _page(call, page.next_after)
+    return page
+
+
+async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
+    asked = call.parameters
+    head = await call.log_position()
+    every_kind = call.principal.may("admin")
+    wanted = EventFilter.parse(asked.types, user=asked.user, every_kind=every_kind)
+    found = await search(call.services.feed, after, wanted, limit=asked.limit, head=head)
+    if found.reached == after > head:
+        # Not a position of this log: whoever went on from there would miss what comes before it.
+        raise InvalidRequest([FieldError("after", f"Is above the head of the log, {head}.")])
+    position = max(head, found.reached)
+    return EventList(
+        items=[_envelope(call, recorded) for recorded in found.events],
+        next_after=found.reached,
+        head=position,
+        position=position,
+    )
+
+
+def _envelope(call: QueryCall[Any], recorded: Recorded[Event]) -> Envelope:
+    opened = call.principal.may("users:read")
+    return envelope(recorded, call.services.log_id, opened=opened)

@@ -1,0 +1,90 @@
+"""Whether the process lives, and whether it can do its work."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+import structlog
+from fastapi import Request, Response
+from msgspec import Struct
+
+from interfaces.http import openapi
+from interfaces.http.body import JSON
+from interfaces.http.operations import Operation
+from interfaces.http.services import ReadinessCheck, Services
+
+_log = structlog.stdlib.get_logger(__name__)
+
+# All checks run at once, so the whole answer takes no longer either.
+_CHECK_SECONDS: Final = 1.8
+_HEADERS: Final = {"Cache-Control": "no-store"}
+
+
+class Live(Struct, frozen=True):
+    status: Literal["ok"]
+
+
+class Ready(Struct, frozen=True):
+    """`checks` has the state of each dependency."""
+
+    status: Literal["ready", "not-ready"]
+    checks: Mapping[str, Literal["up", "down"]]
+
+
+async def _live(_: Services, __: Request) -> Response:
+    return Response(msgspec.json.encode(Live("ok")), headers=_HEADERS, media_type=JSON)
+
+
+async def _ready(services: Services, _: Request) -> Response:
+    names = list(services.readiness)
+    states = await asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
+    ready = all(state == "up" for state in states) and not services.stopping.is_set()
+    body = Ready("ready" if ready else "not-ready", dict(zip(names, states, strict=True)))
+    return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
+
+
+async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check()
+    except Exception as error:
+        # Whatever the reason, the answer is the same; the type helps whoever reads the log.
+        _log.warning("dependency_down", dependency=name, error=type(error).__qualname__)
+        return "down"
+    return "up"
+
+
+HEALTH: Final[tuple[Operation, ...]] = (
+    Operation(
+        method="GET",
+        path="/health/live",
+        name="read_liveness",
+        tag="Health",
+        summary="Whether the process lives",
+        status=200,
+        serve=_live,
+        answers=Live,
+        document={
+            "security": [],
+            "responses": {"200": openapi.answer("It does.", Live)},
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/health/ready",
+        name="read_readiness",
+        tag="Health",
+        summary="Whether the process can do its work, and which dependency is missing",
+        status=200,
+        serve=_ready,
+        answers=Ready,
+        document={
+            "security": [],
+            "responses": {
+                "200": openapi.answer("All is there.", Ready),
+                "503": openapi.answer("Something is missing.", Ready),
+            },
+        },
+    ),
+)

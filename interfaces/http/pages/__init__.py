@@ -1,0 +1,1 @@
+"""Pages and scripts that are served as they are."""

@@ -1,0 +1,39 @@
+"""Everything the HTTP interface asks of the rest: ports, clocks and id makers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from application.cursors import CursorBox
+from application.doorbell import Doorbell
+from application.event_log import EventFeed
+from application.identity import Identity
+from application.queries import DirectoryQueries
+from application.users import UserCommands
+from interfaces.http.consistency import RecentCommands
+
+ReadinessCheck = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`readiness` names each dependency; its check raises where the dependency is not there.
+
+    `stopping` is set when the server begins to drain: whatever waits for a client then ends.
+    """
+
+    commands: UserCommands
+    queries: DirectoryQueries
+    feed: EventFeed
+    doorbell: Doorbell
+    identity: Identity
+    cursors: CursorBox
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    log_id: UUID
+    version: str
+    readiness: Mapping[str, ReadinessCheck]
+    recent: RecentCommands = field(default_factory=RecentCommands)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)

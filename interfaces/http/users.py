@@ -1,0 +1,244 @@
+"""The users: registering, reading, listing and changing them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from fastapi import Response
+
+from application.errors import UserGone
+from application.users import Outcome
+from domain.errors import InvalidValue, UserNotFound
+from domain.user.commands import (
+    ChangeUser,
+    DeleteUser,
+    RegisterUser,
+    ReinstateUser,
+    ReplaceUser,
+    RestoreUser,
+    SuspendUser,
+)
+from interfaces.http.body import JSON, MERGE_PATCH
+from interfaces.http.commands import CommandCall, command, user_in_path
+from interfaces.http.consistency import POSITION
+from interfaces.http.cursors import open_cursor, seal_cursor
+from interfaces.http.idempotency import IDEMPOTENCY_REPLAYED
+from interfaces.http.negotiation import compressible
+from interfaces.http.operations import Operation
+from interfaces.http.preconditions import etag, is_known
+from interfaces.http.queries import QueryCall, query
+from interfaces.http.refusals import FieldError, InvalidRequest
+from interfaces.http.resources import User, UserList
+from interfaces.http.user_requests import (
+    ChangeBody,
+    PastParameters,
+    ReasonBody,
+    RegisterBody,
+    ReplaceBody,
+    UserListParameters,
+)
+
+
+@command(
+    "POST",
+    "/v1/users",
+    RegisterBody,
+    summary="Register a user",
+    answers=User,
+    status=201,
+    problems=("email-taken", "external-id-taken", "user-exists"),
+)
+async def register_user(call: CommandCall[RegisterBody]) -> Response:
+    body = call.body
+    user_id = body.id or call.services.new_id()
+    register = RegisterUser(
+        user_id=user_id,
+        name=body.name,
+        email=body.email,
+        role=body.role,
+        external_id=body.external_id,
+        attributes=body.attributes,
+    )
+    outcome = await call.execute(user_id, register, status=201)
+    return _changed(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
+
+
+@query(
+    "/v1/users",
+    UserListParameters,
+    needs="users:read",
+    tag="Users",
+    summary="List users",
+    answers=UserList,
+)
+async def list_users(call: QueryCall[UserListParameters]) -> Response:
+    asked = call.parameters.query()
+    page_of = asked
+    if call.parameters.cursor is not None:
+        page_of = open_cursor(call.services.cursors, asked, call.parameters.cursor)
+    answer = await call.services.queries.users(page_of, at_least=call.at_least)
+    page = UserList(
+        items=[User.of_view(view) for view in answer.value.items],
+        next_cursor=seal_cursor(call.services.cursors, asked, answer.value.next),
+        position=answer.position,
+    )
+    headers = {POSITION: str(answer.position)}
+    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+
+
+@query(
+    "/v1/users/{user_id}",
+    PastParameters,
+    needs="users:read",
+    tag="Users",
+    summary="Read a user, as it is or as it was",
+    answers=User,
+    problems=("not-found", "user-deleted", "user-erased"),
+    cacheable=True,
+)
+async def read_user(call: QueryCall[PastParameters]) -> Response:
+    asked = call.parameters
+    if asked.at is not None and asked.version is not None:
+        raise InvalidRequest([FieldError("version", "Give either at or version.")])
+    user_id = user_in_path(call.request)
+    if asked.at is not None or asked.version is not None:
+        position = await call.log_position()
+        past = await call.services.commands.user_at(user_id, version=asked.version, at=asked.at)
+        return _shown(call, User.of_state(past), position)
+    answer = await call.services.queries.user(user_id, at_least=call.at_least)
+    view = answer.value
+    if view is None:
+        raise UserNotFound
+    if view.status in ("deleted", "erased"):
+        raise UserGone(view.status, view.version, view.updated_at)
+    return _shown(call, User.of_view(view), answer.position)
+
+
+@command(
+    "PUT",
+    "/v1/users/{user_id}",
+    ReplaceBody,
+    summary="Replace all fields of a user",
+    answers=User,
+    problems=("email-taken", "external-id-taken", "user-deleted", "user-erased"),
+)
+async def replace_user(call: CommandCall[ReplaceBody]) -> Response:
+    body = call.body
+    replace = ReplaceUser(
+        name=body.name,
+        email=body.email,
+        role=body.role,
+        external_id=body.external_id,
+        attributes=body.attributes,
+    )
+    return _changed(await call.execute(call.user_id, replace))
+
+
+@command(
+    "PATCH",
+    "/v1/users/{user_id}",
+    ChangeBody,
+    summary="Change some fields of a user",
+    answers=User,
+    accepts=(MERGE_PATCH, JSON),
+    problems=("email-taken", "external-id-taken", "user-deleted", "user-erased"),
+)
+async def change_user(call: CommandCall[ChangeBody]) -> Response:
+    try:
+        return _changed(await call.execute(call.user_id, ChangeUser(**call.body)))
+    except InvalidValue as error:
+        # Attributes alone are judged by what they are once merged.
+        raise InvalidRequest([FieldError("#/attributes", str(error))]) from None
+
+
+@command(
+    "POST",
+    "/v1/users/{user_id}/suspend",
+    ReasonBody,
+    summary="Suspend a user",
+    answers=User,
+    body_required=False,
+    problems=("user-deleted", "user-erased"),
+)
+async def suspend_user(call: CommandCall[ReasonBody]) -> Response:
+    return _changed(await call.execute(call.user_id, SuspendUser(call.body.reason)))
+
+
+@command(
+    "POST",
+    "/v1/users/{user_id}/reinstate",
+    ReasonBody,
+    summary="Reinstate a suspended user",
+    answers=User,
+    body_required=False,
+    problems=("user-deleted", "user-erased"),
+)
+async def reinstate_user(call: CommandCall[ReasonBody]) -> Response:
+    return _changed(await call.execute(call.user_id, ReinstateUser(call.body.reason)))
+
+
+@command(
+    "POST",
+    "/v1/users/{user_id}/restore",
+    ReasonBody,
+    summary="Restore a deleted user",
+    answers=User,
+    body_required=False,
+    problems=("email-taken", "external-id-taken", "user-erased"),
+)
+async def restore_user(call: CommandCall[ReasonBody]) -> Response:
+    return _changed(await call.execute(call.user_id, RestoreUser(call.body.reason)))
+
+
+@command(
+    "DELETE",
+    "/v1/users/{user_id}",
+    ReasonBody,
+    summary="Delete a user; the history stays",
+    answers=None,
+    status=204,
+    body_required=False,
+)
+async def delete_user(call: CommandCall[ReasonBody]) -> Response:
+    outcome = await call.execute(call.user_id, DeleteUser(call.body.reason), status=204)
+    return Response(status_code=outcome.status, headers=_receipt(outcome))
+
+
+USERS: Final[tuple[Operation, ...]] = (
+    register_user,
+    list_users,
+    read_user,
+    replace_user,
+    change_user,
+    suspend_user,
+    reinstate_user,
+    restore_user,
+    delete_user,
+)
+
+
+def _changed(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
+    """The user after a command."""
+    return _user(
+        User.of_state(outcome.user), outcome.status, {**_receipt(outcome), **(headers or {})}
+    )
+
+
+def _receipt(outcome: Outcome) -> dict[str, str]:
+    receipt = {POSITION: str(outcome.position)}
+    if outcome.replayed:
+        receipt[IDEMPOTENCY_REPLAYED] = "true"
+    return receipt
+
+
+def _shown(call: QueryCall[PastParameters], user: User, position: int) -> Response:
+    headers = {POSITION: str(position)}
+    if is_known(call.request, user.version):
+        return Response(status_code=304, headers={**headers, "ETag": etag(user.version)})
+    return _user(user, 200, headers)
+
+
+def _user(user: User, status: int, headers: Mapping[str, str]) -> Response:
+    return Response(
+        msgspec.json.encode(user), status, {**headers, "ETag": etag(user.version)}, JSON
+    )

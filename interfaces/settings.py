@@ -1,0 +1,192 @@
+"""What can be set from outside: read once, checked at once, then passed on as values."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, DirectoryPath, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX: Final = "ROLLBOOK_"
+SHORTEST_TOKEN: Final = 32
+MASTER_KEY_BYTES: Final = 32
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class WrongSetting(Exception):
+    """A setting is missing or wrong; the message is one line that names it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{name}: {reason}")
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
+def _master_keys(value: SecretStr) -> SecretStr:
+    keys = [key.strip() for key in value.get_secret_value().split(",")]
+    for key in keys:
+        try:
+            decoded = base64.b64decode(key, validate=True)
+        except binascii.Error:
+            decoded = b""
+        if len(decoded) != MASTER_KEY_BYTES:
+            raise ValueError("must be a comma list of keys of 32 bytes in base64, newest first")
+    if len(set(keys)) != len(keys):
+        raise ValueError("holds the same key twice")
+    return SecretStr(",".join(keys))
+
+
+def _token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError("must have 32 characters or more")
+    if not all("!" <= character <= "~" for character in token):
+        raise ValueError("must be visible ASCII without spaces: it travels in a header")
+    return value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be an address like https://rollbook.example.org")
+    return value.rstrip("/")
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
+AdminToken = Annotated[SecretStr, AfterValidator(_token)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+
+
+class FromEnvironment(BaseSettings):
+    """Settings from the environment, then from `.env`; an empty value is as good as none.
+
+    A secret `NAME` may also lie in a file that `NAME_FILE` names; beside it, the value wins.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings]
+        for source in (env_settings, dotenv_settings):
+            sources += [source, _SecretFiles(settings_cls, source)]
+        return tuple(sources)
+
+
+class Settings(FromEnvironment):
+    """What an application process needs."""
+
+    database_url: DatabaseUrl
+    master_key: MasterKeys
+    admin_token: AdminToken
+    public_url: WebUrl | None = None
+    log_level: LogLevel = "info"
+
+
+class LocalSettings(FromEnvironment):
+    """What `rollbook up` takes from outside; it makes what is missing."""
+
+    database_url: DatabaseUrl | None = None
+    master_key: MasterKeys | None = None
+    admin_token: AdminToken | None = None
+    public_url: WebUrl | None = None
+    postgres_bin: DirectoryPath | None = None
+    log_level: LogLevel = "info"
+
+
+class ClientSettings(FromEnvironment):
+    """Where commands find a running Rollbook, unless it is the local one."""
+
+    url: WebUrl | None = None
+    token: SecretStr | None = None
+
+
+class MigrationSettings(FromEnvironment):
+    """What `rollbook migrate` needs."""
+
+    database_url: DatabaseUrl
+    log_level: LogLevel = "info"
+
+
+AnySettings = TypeVar("AnySettings", bound=FromEnvironment)
+
+
+def load(kind: type[AnySettings]) -> AnySettings:
+    """Read these settings. Raises `WrongSetting` for the first that is missing or wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = variable(str(first["loc"][0]))
+        if first["type"] == "missing":
+            also = (
+                f" (or {name}_FILE)" if is_secret(kind.model_fields[str(first["loc"][0])]) else ""
+            )
+            raise WrongSetting(name, f"is not set{also}") from None
+        raise WrongSetting(name, first["msg"].removeprefix("Value error, ")) from None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the setting may also be given as a file."""
+    return "SecretStr" in str(field.annotation)
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads the files that `NAME_FILE` beside another source's values names."""
+
+    def __init__(self, settings: type[BaseSettings], beside: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings)
+        known = isinstance(beside, EnvSettingsSource)
+        self._values: Mapping[str, str | None] = beside.env_vars if known else {}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = variable(field_name) + "_FILE"
+        path = self._values.get(name.lower())
+        if path is None or not is_secret(field):
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise WrongSetting(name, f"{path}: {reason}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        values = {name: self.get_field_value(field, name)[0] for name, field in fields.items()}
+        return {name: value for name, value in values.items() if value}

@@ -1,0 +1,77 @@
+"""How many users there are by status and role, and how many registered on each day (UTC)."""
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.event import Event, Recorded
+from domain.user.events import (
+    UserDeleted,
+    UserErased,
+    UserRegistered,
+    UserReinstated,
+    UserRestored,
+    UserRoleChanged,
+    UserSuspended,
+)
+from domain.user.state import Status
+from projections.projection import Projection
+
+STATUS: Final = "status:"
+ROLE: Final = "role:"
+REGISTERED: Final = "registered:"
+
+
+class Headcount(Struct, frozen=True, kw_only=True):
+    """What one user adds to the counts; `registered` is a day as YYYY-MM-DD."""
+
+    status: Status
+    role: str
+    registered: str
+    before_deletion: Literal["active", "suspended"] = "active"
+
+
+def evolve(record: Headcount | None, recorded: Recorded[Event]) -> Headcount:
+    """The record after the event. Raises `ValueError` where the history has no beginning."""
+    event = recorded.event
+    if isinstance(event, UserRegistered):
+        day = recorded.recorded_at.astimezone(UTC).date().isoformat()
+        return Headcount(status="active", role=event.role, registered=day)
+    if record is None:
+        raise ValueError("the history of a user begins with user.registered")
+    match event:
+        case UserRoleChanged():
+            return replace(record, role=event.role)
+        case UserSuspended():
+            return replace(record, status="suspended")
+        case UserReinstated():
+            return replace(record, status="active")
+        case UserDeleted():
+            before = "suspended" if record.status == "suspended" else "active"
+            return replace(record, status="deleted", before_deletion=before)
+        case UserRestored():
+            return replace(record, status=record.before_deletion)
+        case UserErased():
+            return replace(record, status="erased")
+        case _:
+            return record
+
+
+def contribution(record: Headcount) -> Mapping[str, int]:
+    """A role counts the users who are there: active or suspended. A registration always counts."""
+    counts = {f"{STATUS}{record.status}": 1, f"{REGISTERED}{record.registered}": 1}
+    if record.status in ("active", "suspended"):
+        counts[f"{ROLE}{record.role}"] = 1
+    return counts
+
+
+HEADCOUNT: Final = Projection(
+    name="headcount",
+    kinds=frozenset({"user"}),
+    view=Headcount,
+    evolve=evolve,
+    contribution=contribution,
+)

@@ -1,0 +1,172 @@
+"""What every event log promises: the Postgres one and its double in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.context import IdempotencyKey
+from application.errors import ClaimTaken, KeySeen, VersionConflict
+from application.event_log import Draft, EventFeed, EventLog
+from domain.user.events import PreviousName, UserRenamed
+from infrastructure.event_store.memory import InMemoryEventLog
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import open_event_store
+from tests.drafts import change, context, registration
+
+
+class LogAndFeed(EventLog, EventFeed, Protocol): ...
+
+
+class Both:
+    def __init__(self, log: EventLog, feed: EventFeed) -> None:
+        self.load, self.append, self.holder_of = log.load, log.append, log.holder_of
+        self.read, self.head, self.event = feed.read, feed.head, feed.event
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("database_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def log(url: str | None, master_keys: str) -> AsyncIterator[LogAndFeed]:
+    if url is None:
+        yield InMemoryEventLog(uuid7)
+        return
+    async with open_event_store(url, MasterKeys.parse(master_keys)) as store:
+        yield Both(store.log, store.feed)
+
+
+async def test_what_was_appended_is_loaded_again(log: LogAndFeed) -> None:
+    appended = await log.append(registration(email="asa@example.com"))
+    loaded = await log.load(appended.events[0].stream)
+    assert tuple(loaded.events) == appended.events
+    assert loaded.events[0].version == 1
+    assert loaded.events[0].position == appended.position
+
+
+async def test_a_later_change_is_sealed_with_the_stream_s_own_key(log: LogAndFeed) -> None:
+    draft = registration()
+    await log.append(draft)
+    key = (await log.load(draft.stream)).key
+    renamed = UserRenamed(name="Lin", previous=PreviousName(name="Åsa"))
+    await log.append(change(draft.stream, 1, renamed, sealed_with=key))
+    loaded = await log.load(draft.stream)
+    assert loaded.events[1].event == renamed
+    assert loaded.key == key
+
+
+async def test_a_stream_that_moved_on_is_a_version_conflict(log: LogAndFeed) -> None:
+    draft = registration()
+    await log.append(draft)
+    with pytest.raises(VersionConflict):
+        await log.append(registration(draft.stream))
+    with pytest.raises(VersionConflict):
+        await log.append(change(draft.stream, 2))
+
+
+async def test_a_claim_is_held_by_one_stream_until_it_is_released(log: LogAndFeed) -> None:
+    first = registration(email="one@example.com")
+    await log.append(first)
+    with pytest.raises(ClaimTaken) as refused:
+        await log.append(registration(email="one@example.com"))
+    assert refused.value.scope == "email"
+    assert await log.holder_of("email", "one@example.com") == first.stream
+    moved = change(
+        first.stream,
+        1,
+        take=(("email", "two@example.com"),),
+        release=(("email", "one@example.com"),),
+    )
+    await log.append(moved)
+    second = registration(email="one@example.com")
+    await log.append(second)
+    assert await log.holder_of("email", "one@example.com") == second.stream
+    assert await log.holder_of("email", "two@example.com") == first.stream
+    assert await log.holder_of("email", "three@example.com") is None
+
+
+async def test_a_refused_item_leaves_nothing_behind(log: LogAndFeed) -> None:
+    await log.append(registration(email="one@example.com"))
+    head = await log.head()
+    refused = registration(email="one@example.com", key="k")
+    with pytest.raises(ClaimTaken):
+        await log.append(refused)
+    loaded = await log.load(
+        refused.stream, actor="token:t", idempotency=IdempotencyKey("k", b"request")
+    )
+    assert (loaded.events, loaded.receipt) == ([], None)
+    assert await log.head() == head
+
+
+async def test_an_idempotency_key_is_recorded_with_the_change(log: LogAndFeed) -> None:
+    draft = registration(key="k")
+    appended = await log.append(draft)
+    with pytest.raises(KeySeen):
+        await log.append(registration(key="k"))
+    same = IdempotencyKey("k", b"request")
+    receipt = (await log.load(uuid7(), actor="token:t", idempotency=same)).receipt
+    assert receipt is not None
+    assert (receipt.matches, receipt.status, receipt.stream) == (True, 201, draft.stream)
+    assert (receipt.version, receipt.position) == (1, appended.position)
+    other = IdempotencyKey("k", b"another request")
+    receipt = (await log.load(draft.stream, actor="token:t", idempotency=other)).receipt
+    assert receipt is not None
+    assert not receipt.matches
+
+
+async def test_an_idempotency_key_belongs_to_its_actor(log: LogAndFeed) -> None:
+    await log.append(registration(key="k"))
+    same = IdempotencyKey("k", b"request")
+    assert (await log.load(uuid7(), actor="token:other", idempotency=same)).receipt is None
+
+
+async def test_a_command_that_changed_nothing_leaves_its_receipt_alone(log: LogAndFeed) -> None:
+    draft = registration()
+    first = await log.append(draft)
+    nothing = Draft(
+        kind="user", stream=draft.stream, after_version=1, events=(), context=context("k")
+    )
+    appended = await log.append(nothing)
+    assert (appended.events, appended.position) == ((), first.position)
+    with pytest.raises(KeySeen):
+        await log.append(nothing)
+
+
+async def test_a_receipt_is_refused_for_a_state_that_has_passed(log: LogAndFeed) -> None:
+    draft = registration()
+    await log.append(draft)
+    await log.append(change(draft.stream, 1))
+    stale = Draft(
+        kind="user", stream=draft.stream, after_version=1, events=(), context=context("k")
+    )
+    with pytest.raises(VersionConflict):
+        await log.append(stale)
+
+
+async def test_the_feed_gives_everything_after_a_position_in_order(log: LogAndFeed) -> None:
+    drafts = [registration() for _ in range(30)]
+    await asyncio.gather(*(log.append(draft) for draft in drafts))
+    after, seen = 0, list[int]()
+    while (page := await log.read(after, 7)).events:
+        seen += [recorded.position for recorded in page.events]
+        after = page.reached
+    assert seen == sorted(set(seen))
+    assert len(seen) == len(drafts)
+    assert after == await log.head()
+    assert (await log.read(after, 7)).reached == after
+
+
+async def test_times_rise_with_positions(log: LogAndFeed) -> None:
+    await asyncio.gather(*(log.append(registration()) for _ in range(30)))
+    times = [recorded.recorded_at for recorded in (await log.read(0, 100)).events]
+    assert times == sorted(set(times))
+
+
+async def test_an_event_is_found_by_its_id(log: LogAndFeed) -> None:
+    appended = await log.append(registration())
+    assert await log.event(appended.events[0].event_id) == appended.events[0]
+    assert await log.event(uuid7()) is None

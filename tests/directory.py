@@ -1,0 +1,161 @@
+"""A whole directory in memory: the real commands and the real HTTP application, no server."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, cast, get_args
+from uuid import UUID
+
+from httpx2 import ASGITransport, AsyncClient
+from uuid_utils.compat import uuid7
+
+from application.errors import PositionAhead, ViewBehind
+from application.identity import PRESETS, Preset, Principal
+from application.queries import Answer, ListCursor, ProjectionStatus, Stats, UserList, UserPage
+from application.users import UserService
+from domain.email import comparable_address
+from infrastructure.doorbell.memory import MemoryDoorbell
+from infrastructure.event_store.memory import InMemoryEventLog
+from infrastructure.keys import TokenBox
+from interfaces.http.app import create_app
+from interfaces.http.services import ReadinessCheck, Services
+from projections.users import UserRow, UserView, evolve
+
+LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
+ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
+
+
+class PresetIdentity:
+    """The name of each preset is a token that has its permissions; `nobody` has none."""
+
+    async def principal(self, token: str) -> Principal | None:
+        if token == "nobody":
+            return Principal(actor="token:nobody", permissions=frozenset())
+        if token not in get_args(Preset):
+            return None
+        return Principal(actor=f"token:{token}", permissions=PRESETS[cast("Preset", token)])
+
+
+class FoldedQueries:
+    """The views, folded from the log at each question; `lag` positions behind it."""
+
+    def __init__(self, log: InMemoryEventLog) -> None:
+        self._log = log
+        self.lag = 0
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
+        rows, position = await self._rows(at_least)
+        return Answer(rows.get(user_id), position)
+
+    async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
+        rows, position = await self._rows(at_least)
+        found = sorted(
+            (row for row in rows.values() if _matches(row, query)),
+            key=lambda row: _place(row, query),
+            reverse=query.descending,
+        )
+        if query.after is not None:
+            end = (query.after.key, query.after.id)
+            found = [row for row in found if (_place(row, query) > end) != query.descending]
+            found = [row for row in found if _place(row, query) != end]
+        page = found[: query.limit]
+        last = _place(page[-1], query) if len(found) > len(page) else None
+        return Answer(UserPage(page, ListCursor(*last) if last else None), position)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
+        rows, position = await self._rows(at_least)
+        counts = {
+            status: sum(row.status == status for row in rows.values())
+            for status in ("active", "suspended", "deleted", "erased")
+        }
+        stats = Stats(
+            **counts, total=len(rows), by_role={"member": len(rows)}, registered=[], trend="none"
+        )
+        return Answer(stats, position)
+
+    async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
+        head = await self._log.head()
+        status = ProjectionStatus(
+            name="users",
+            generation=1,
+            position=head,
+            head=head,
+            lag=0,
+            lag_seconds=0.0,
+            parked=0,
+            state="live",
+        )
+        return Answer([status], head)
+
+    async def _rows(self, at_least: int) -> tuple[dict[UUID, UserRow], int]:
+        head = await self._log.head()
+        position = max(head - self.lag, 0)
+        if at_least > head:
+            raise PositionAhead(head)
+        if at_least > position:
+            raise ViewBehind(position)
+        rows: dict[UUID, UserRow] = {}
+        for recorded in (await self._log.read(0, position)).events if position else ():
+            rows[recorded.stream] = evolve(rows.get(recorded.stream), recorded)
+        return rows, position
+
+
+class Directory:
+    """One application over its own log; `as_` makes a client of it for a token."""
+
+    def __init__(self, readiness: Mapping[str, ReadinessCheck] | None = None) -> None:
+        self.log = InMemoryEventLog(uuid7)
+        self.views = FoldedQueries(self.log)
+        self.doorbell = MemoryDoorbell()
+        self.services = Services(
+            commands=UserService(self.log),
+            queries=self.views,
+            feed=self.log,
+            doorbell=self.doorbell,
+            identity=PresetIdentity(),
+            cursors=TokenBox(os.urandom(32), "cursor"),
+            now=lambda: datetime.now(UTC),
+            new_id=uuid7,
+            log_id=LOG_ID,
+            version="1.2.3",
+            readiness=readiness or {},
+        )
+        self.app = create_app(self.services)
+
+    @asynccontextmanager
+    async def as_(self, token: str | None = "admin") -> AsyncGenerator[AsyncClient]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        transport = ASGITransport(app=self.app, raise_app_exceptions=False)
+        async with AsyncClient(
+            transport=transport, base_url="http://rollbook", headers=headers
+        ) as client:
+            yield client
+
+
+async def registered(client: AsyncClient, **fields: Any) -> dict[str, Any]:
+    """A new user, as the API shows it."""
+    answer = await client.post("/v1/users", json={**ADA, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def _matches(row: UserRow, query: UserList) -> bool:
+    words = f"{row.name} {row.email}".casefold().split()
+    return all(
+        (
+            row.status in (query.statuses or ("active", "suspended")),
+            not query.ids or row.id in query.ids,
+            not query.roles or row.role in query.roles,
+            not query.external_ids or row.external_id in query.external_ids,
+            not query.emails or comparable_address(row.email or "@") in query.emails,
+            all(
+                any(word.startswith(asked.casefold()) for word in words)
+                for asked in (query.words or "").split()
+            ),
+        )
+    )
+
+
+def _place(row: UserRow, query: UserList) -> tuple[str, UUID]:
+    return str(getattr(row, query.sort)), row.id

@@ -1,0 +1,43 @@
+"""Text is folded the same for rows and for queries."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.folding import folded, search_words, sort_key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("ZOË", "zoe"),
+        ("İstanbul", "istanbul"),
+        ("Straße", "strasse"),
+        ("ﬁn Ⅻ", "fin xii"),
+        ("हिन्दी", "हिनदी"),
+        ("", ""),
+    ],
+)
+def test_case_and_accents_do_not_count(text: str, key: str) -> None:
+    assert sort_key(text) == key
+
+
+def test_nothing_sorts_first() -> None:
+    assert sort_key(None) < sort_key("a")
+
+
+@given(st.text())
+def test_folding_twice_is_folding_once(text: str) -> None:
+    assert folded(folded(text)) == folded(text)
+
+
+@given(st.text(max_size=300))
+def test_a_key_fits_into_an_index_and_a_word_into_a_tsvector(text: str) -> None:
+    assert len(sort_key("\ufdfa" * 200).encode()) <= 2704
+    assert len(sort_key(text)) <= 200
+    assert all(0 < len(word.encode()) < 2046 for word in search_words([text]))
+
+
+def test_words_are_runs_of_letters_and_digits_each_once() -> None:
+    words = search_words(["Anna-Lena O'Neil", None, "anna_l2@x.org"])
+    assert words == ["anna", "lena", "o", "neil", "l2", "x", "org"]
