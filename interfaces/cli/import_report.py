@@ -117,7 +117,7 @@ class TerminalReport(ImportReport):
             self._say(f"… and {noteworthy - len(self._shown)} more; --json shows every row.")
         self._say(", ".join(f"{count} {result}" for result, count in self.counts.items()) + ".")
         if self.others:
-            counts = ", ".join(f"{count} {what}" for what, count in self.others.items())
+            counts = ", ".join(f"{what} {count}" for what, count in self.others.items())
             self._say(f"Not people: {counts}.")
         if stopped is not None:
             self._say(f"Stopped after line {self.last_line}: {stopped}.")

@@ -1,0 +1,175 @@
+"""The stored forms are for good: golden files of each event type and of one sealed row, byte by byte.
+
+A change here breaks every log there is. A new schema version gets a new file beside the old one,
+and the old one must go on loading: it is never edited.
+"""
+
+import base64
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+
+from application.event_log import StreamKey
+from application.keys import SealBroken
+from domain.catalogue import EVENT_TYPES
+from domain.event import ERASED, Event
+from domain.user.events import (
+    PreviousEmail,
+    PreviousExternalId,
+    PreviousName,
+    PreviousRole,
+    UserAttributesChanged,
+    UserDeleted,
+    UserEmailChanged,
+    UserErased,
+    UserExternalIdChanged,
+    UserRegistered,
+    UserReinstated,
+    UserRenamed,
+    UserRestored,
+    UserRoleChanged,
+    UserSuspended,
+)
+from infrastructure.event_store.mapper import (
+    MalformedState,
+    UnknownSchemaVersion,
+    UnknownTopic,
+    to_event,
+    to_state,
+)
+from infrastructure.keys import MasterKeyRing, MasterKeys
+
+GOLDEN: Final = Path(__file__).with_name("golden")
+STREAM: Final = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+EVENT_ID: Final = UUID("01890a5d-ac97-7000-8000-000000000001")
+INDEX_KEY: Final = bytes(range(32, 64))
+
+EXAMPLES: Final[dict[str, Event]] = {
+    "user.registered.v2": UserRegistered(
+        name="Åsa Öberg",
+        email="asa@bücher.example",
+        role="member",
+        external_id="emp-0042",
+        attributes={"team": "Kartläggning", "floor": 3, "tags": ["a", None, True], "ratio": 0.5},
+    ),
+    "user.renamed.v1": UserRenamed(name="李雷", previous=PreviousName(name="Åsa Öberg")),
+    "user.email_changed.v1": UserEmailChanged(
+        email="lei.li@example.com", previous=PreviousEmail(email="asa@bücher.example")
+    ),
+    "user.external_id_changed.v1": UserExternalIdChanged(
+        external_id=None, previous=PreviousExternalId(external_id="emp-0042")
+    ),
+    "user.role_changed.v1": UserRoleChanged(role="owner", previous=PreviousRole(role="member")),
+    "user.attributes_changed.v1": UserAttributesChanged(
+        set={"floor": 4}, removed=("tags",), previous={"floor": 3, "tags": ["a", None, True]}
+    ),
+    "user.suspended.v1": UserSuspended(reason="on leave"),
+    "user.reinstated.v1": UserReinstated(reason="back"),
+    "user.deleted.v1": UserDeleted(reason="left"),
+    "user.restored.v1": UserRestored(),
+    "user.erased.v1": UserErased(reason="retention"),
+}
+
+
+def counted_bytes() -> Any:
+    """As random as a test needs: each call gives the next byte value, repeated."""
+    numbers = count(1)
+    return lambda length: bytes([next(numbers)]) * length
+
+
+def ring(masters: str) -> MasterKeyRing:
+    return MasterKeyRing(MasterKeys.parse(masters), INDEX_KEY, counted_bytes())
+
+
+def stored_key(golden: dict[str, Any]) -> StreamKey:
+    key = golden["key"]
+    return StreamKey(master_id=key["master_id"], wrapped=base64.b64decode(key["wrapped"]))
+
+
+def test_every_event_type_has_its_current_version_among_the_golden_files() -> None:
+    current = {f"{topic}.v{event.schema_version}" for topic, event in EVENT_TYPES.items()}
+    assert current == EXAMPLES.keys()
+    assert current <= {path.stem for path in GOLDEN.glob("user.*.json")}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_event_is_stored_as_its_golden_file_says(name: str, master_keys: str) -> None:
+    keys = ring(master_keys)
+    cipher = keys.cipher(STREAM, keys.new_key(STREAM))
+    state = to_state(EXAMPLES[name], STREAM, EVENT_ID, cipher)
+    assert state == (GOLDEN / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("user.*.json")), ids=lambda path: path.stem)
+def test_every_golden_file_loads_in_this_release(path: Path, master_keys: str) -> None:
+    topic, _, version = path.stem.rpartition(".v")
+    keys = ring(master_keys)
+    cipher = keys.cipher(STREAM, keys.new_key(STREAM))
+    event = to_event(topic, path.read_bytes(), STREAM, EVENT_ID, cipher)
+    if int(version) == EVENT_TYPES[topic].schema_version:
+        assert event == EXAMPLES[path.stem]
+    else:
+        assert isinstance(event, EVENT_TYPES[topic])
+
+
+def test_a_registration_of_version_1_had_no_attributes(master_keys: str) -> None:
+    keys = ring(master_keys)
+    cipher = keys.cipher(STREAM, keys.new_key(STREAM))
+    state = (GOLDEN / "user.registered.v1.json").read_bytes()
+    event = to_event("user.registered", state, STREAM, EVENT_ID, cipher)
+    assert event == UserRegistered(name="Åsa Öberg", email="asa@example.com", role="member")
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("user.*.json")), ids=lambda path: path.stem)
+def test_every_golden_file_loads_when_the_key_is_gone(path: Path) -> None:
+    topic = path.stem.rpartition(".v")[0]
+    event = to_event(topic, path.read_bytes(), STREAM, EVENT_ID, None)
+    sealed = b'"sealed"' in path.read_bytes()
+    assert all((getattr(event, name) is ERASED) == sealed for name in event.personal)
+
+
+def test_a_sealed_row_is_what_its_golden_file_says(master_keys: str) -> None:
+    golden = json.loads((GOLDEN / "sealed_row.json").read_bytes())
+    keys = ring(master_keys)
+    assert keys.new_key(STREAM) == stored_key(golden)
+    assert base64.b64encode(keys.mac(b"asa@example.com")).decode() == golden["claim"]
+    cipher = keys.cipher(STREAM, stored_key(golden))
+    state = json.dumps(golden["state"], separators=(",", ":")).encode()
+    assert (
+        to_event(golden["topic"], state, STREAM, EVENT_ID, cipher)
+        == (EXAMPLES["user.registered.v2"])
+    )
+
+
+def test_what_is_sealed_opens_at_its_own_place_only(master_keys: str) -> None:
+    keys = ring(master_keys)
+    cipher = keys.cipher(STREAM, keys.new_key(STREAM))
+    state = to_state(EXAMPLES["user.renamed.v1"], STREAM, EVENT_ID, cipher)
+    other = UUID(int=EVENT_ID.int + 1)
+    for stream, event_id in ((other, EVENT_ID), (STREAM, other)):
+        with pytest.raises(SealBroken):
+            to_event("user.renamed", state, stream, event_id, cipher)
+
+
+def test_nothing_personal_is_stored_in_clear(master_keys: str) -> None:
+    keys = ring(master_keys)
+    cipher = keys.cipher(STREAM, keys.new_key(STREAM))
+    for event in EXAMPLES.values():
+        state = to_state(event, STREAM, EVENT_ID, cipher).decode()
+        for personal in ("sa ", "asa@", "emp-", "Kart", "李", "leave", "left", "floor"):
+            assert personal not in state
+
+
+def test_what_cannot_be_read_is_said_without_its_values() -> None:
+    with pytest.raises(UnknownTopic):
+        to_event("user.promoted", b"{}", STREAM, EVENT_ID, None)
+    with pytest.raises(UnknownSchemaVersion):
+        to_event("user.role_changed", b'{"data":{},"v":9}', STREAM, EVENT_ID, None)
+    for broken in (b"", b"{}", b'{"data":{"role":"secret"}}', b'{"data":{"role":7}}'):
+        with pytest.raises(MalformedState) as refused:
+            to_event("user.role_changed", broken, STREAM, EVENT_ID, None)
+        assert "secret" not in str(refused.value)

@@ -1,0 +1,226 @@
+"""What every view store keeps: the views with their checkpoint, all of a page or nothing of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import psycopg
+import pytest
+from msgspec import Struct
+
+from application.follower import NotLeading
+from application.views import Changes, Entry, ParkedEvent, Slot, Unstorable, ViewStore, ViewWriter
+from domain.event import Event, Recorded
+from infrastructure.views.ensure import ensure_views
+from infrastructure.views.memory import MemoryViewStore
+from infrastructure.views.store import PostgresViewStore
+from projections.projection import Key, Projection, Words
+from tests.projections.histories import YAN, ZOE
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """A view with every type of field."""
+
+    id: UUID
+    text: str
+    number: int = 0
+    share: float = 0.5
+    flag: bool = True
+    choice: Literal["a", "b"] = "a"
+    at: datetime = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    bag: dict[str, Any] | None = None
+    items: list[int] = []
+    other: UUID | None = None
+    version: int = 1
+
+
+def _unused(view: Sample | None, recorded: Recorded[Event]) -> Sample | None:
+    raise AssertionError
+
+
+SAMPLES: Final = Projection(
+    name="samples",
+    kinds=frozenset({"user"}),
+    view=Sample,
+    evolve=_unused,
+    contribution=lambda view: {"all": 1},
+    keys=(Key("text_key", lambda view: view.text.lower()),),
+    words=(Words("words", lambda view: view.text.split()),),
+    indexes=(("text_key", "id"), ("at",)),
+    partitions=2,
+)
+SLOT: Final = Slot(SAMPLES, 1, 0)
+OTHER_SLOT: Final = Slot(SAMPLES, 1, 1)
+
+
+class Stores(Struct):
+    """The store under test, and a way to move a checkpoint past its leader."""
+
+    store: ViewStore
+    move: Callable[[Slot[Any], int], Awaitable[None]]
+
+
+def memory_stores() -> Stores:
+    store = MemoryViewStore()
+
+    async def move(slot: Slot[Any], position: int) -> None:
+        store.stored(slot).position = position
+
+    return Stores(store, move)
+
+
+def postgres_stores(database_url: str) -> Stores:
+    asyncio.run(ensure_views(database_url, [SAMPLES]))
+
+    async def move(slot: Slot[Any], position: int) -> None:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute(
+                "UPDATE checkpoints SET position = %s WHERE projection = %s AND partition = %s",
+                (position, slot.projection.name, slot.partition),
+            )
+
+    return Stores(PostgresViewStore(database_url), move)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    if request.param == "memory":
+        return memory_stores()
+    return postgres_stores(request.getfixturevalue("database_url"))
+
+
+def entry(view: Sample | None, version: int = 1) -> Entry[Sample]:
+    return Entry(view, version, bytes([version]) * 16)
+
+
+def sample(stream: UUID = ZOE, **fields: Any) -> Sample:
+    given: dict[str, Any] = {"id": stream, "text": "Zoë & co", **fields}
+    return Sample(**given)
+
+
+async def write(writer: ViewWriter[Sample], reached: int, **changes: Any) -> None:
+    async with writer.page(reached, ()) as page:
+        await page.commit(Changes[Sample](**changes))
+
+
+@asynccontextmanager
+async def leader(stores: Stores, slot: Slot[Sample] = SLOT) -> AsyncGenerator[ViewWriter[Sample]]:
+    async with stores.store.lead(slot) as writer:
+        yield writer
+
+
+async def test_a_new_slot_is_at_the_start_of_the_log_and_empty(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        assert writer.position == 0
+        async with writer.page(5, [ZOE]) as page:
+            assert (dict(page.entries), set(page.parked)) == ({}, set())
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        sample(bag={"a": [1, {"b": None}], "ü": "ß"}, items=[1, 2], other=YAN, number=-(2**62)),
+        sample(choice="b", flag=False, share=0.1, text='it\'s \\x "quoted" 😀'),
+        None,
+    ],
+)
+async def test_views_come_back_as_they_were_stored(stores: Stores, view: Sample | None) -> None:
+    async with leader(stores) as writer:
+        await write(writer, 5, entries={ZOE: entry(view)})
+        async with writer.page(6, [ZOE, YAN]) as page:
+            assert dict(page.entries) == {ZOE: entry(view)}
+    assert (await stores.store.snapshot(SLOT)).entries == {ZOE: entry(view)}
+
+
+async def test_a_view_is_replaced_as_a_whole(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        await write(writer, 5, entries={ZOE: entry(sample(bag={"a": 1})), YAN: entry(None)})
+        later = {ZOE: entry(None, 2), YAN: entry(sample(YAN, version=2), 2)}
+        await write(writer, 6, entries=later)
+    assert (await stores.store.snapshot(SLOT)).entries == later
+
+
+async def test_the_checkpoint_moves_with_the_page_and_outlives_the_leader(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        await write(writer, 5)
+        assert writer.position == 5
+    async with leader(stores) as writer:
+        assert writer.position == 5
+    assert (await stores.store.snapshot(SLOT)).position == 5
+
+
+async def test_a_page_that_is_not_committed_leaves_nothing(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        with pytest.raises(LookupError):
+            async with writer.page(5, [ZOE]):
+                raise LookupError
+        assert writer.position == 0
+        await write(writer, 4)
+    assert (await stores.store.snapshot(SLOT)).position == 4
+
+
+async def test_counters_are_sums(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        await write(writer, 1, counters={"a": 2, "b": 1})
+        await write(writer, 2, counters={"a": 3, "b": -1})
+    assert (await stores.store.snapshot(SLOT)).counters == {"a": 5}
+
+
+async def test_parked_events_are_kept_once_and_seen_by_later_pages(stores: Stores) -> None:
+    third = ParkedEvent(stream=ZOE, version=3, position=7, event_id=UUID(int=3), error="first")
+    fourth = ParkedEvent(stream=ZOE, version=4, position=8, event_id=UUID(int=4), error="queued")
+    async with leader(stores) as writer:
+        await write(writer, 7, parked=[third])
+        await write(writer, 8, parked=[third, fourth])
+        async with writer.page(9, [YAN, ZOE]) as page:
+            assert set(page.parked) == {ZOE}
+    assert (await stores.store.snapshot(SLOT)).parked == {ZOE: 3}
+
+
+async def test_what_cannot_be_stored_leaves_nothing_of_its_page(stores: Stores) -> None:
+    bad = {YAN: entry(sample(YAN)), ZOE: entry(sample(text="a\x00b"))}
+    async with leader(stores) as writer:
+        with pytest.raises(Unstorable) as refusal:
+            await write(writer, 5, entries=bad, counters={"a": 1})
+        assert "a\x00b" not in refusal.value.reason
+        await write(writer, 6, entries={YAN: bad[YAN]})
+    snapshot = await stores.store.snapshot(SLOT)
+    assert (set(snapshot.entries), snapshot.counters, snapshot.position) == ({YAN}, {}, 6)
+
+
+async def test_whoever_finds_the_checkpoint_moved_writes_nothing(stores: Stores) -> None:
+    async with leader(stores) as writer:
+        await write(writer, 5, entries={ZOE: entry(sample())})
+        await stores.move(SLOT, 9)
+        with pytest.raises(NotLeading):
+            await write(writer, 10, entries={ZOE: entry(sample(text="stale"), 2)})
+    snapshot = await stores.store.snapshot(SLOT)
+    assert (snapshot.position, snapshot.entries) == (9, {ZOE: entry(sample())})
+
+
+async def test_only_one_leads_a_slot_and_the_next_one_follows(stores: Stores) -> None:
+    leads = asyncio.Event()
+
+    async def wait_to_lead() -> int:
+        async with leader(stores) as writer:
+            leads.set()
+            return writer.position
+
+    async with leader(stores) as writer, leader(stores, OTHER_SLOT):
+        successor = asyncio.create_task(wait_to_lead())
+        await asyncio.sleep(0.7)
+        assert not leads.is_set()
+        await write(writer, 5)
+    assert await asyncio.wait_for(successor, 5) == 5
+
+
+async def test_partitions_are_apart(stores: Stores) -> None:
+    async with leader(stores) as writer, leader(stores, OTHER_SLOT) as other:
+        await write(writer, 5, entries={ZOE: entry(sample())}, counters={"a": 1})
+        await write(other, 3, entries={YAN: entry(sample(YAN))}, counters={"a": 2})
+    first, second = [await stores.store.snapshot(slot) for slot in (SLOT, OTHER_SLOT)]
+    assert (set(first.entries), first.counters, first.position) == ({ZOE}, {"a": 1}, 5)
+    assert (set(second.entries), second.counters, second.position) == ({YAN}, {"a": 2}, 3)

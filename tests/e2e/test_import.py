@@ -1,0 +1,178 @@
+"""`rollbook import` of a whole directory into a running Rollbook, twice, then changed."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import httpx2
+import pytest
+from typer.testing import CliRunner
+
+from domain.values import EmailAddress, PersonName
+from interfaces.cli.ldif_people import Person, read_people
+from interfaces.cli.main import app
+
+DIRECTORY: Final = Path(__file__).parent / "data" / "directory.ldif"
+NOT_PEOPLE: Final = {
+    "organizations": 1,
+    "organizational units": 2,
+    "groups": 4,
+    "computers": 1,
+}
+# The exact duplicates, and what is not brought into the directory, in the first run as in all.
+UNCHANGED: Final = {253, 2063}
+DIFFERS: Final = {
+    1822: "line 1801 is about the same user and came first",
+    1895: "line 1874 is about the same user and came first",
+}
+REFUSED: Final = {
+    698: "the entry has no mail",
+    1251: "the entry has no mail",
+    1757: "the address is held by a user with another external id",
+    2104: "the entry has no mail",
+    2308: "cn in line 2310 is not valid base64",
+    2418: "email: The part after the @-sign is a special-use or reserved name that cannot be used "
+    "with email",
+    2523: "change records are not imported, only entries",
+    2620: "a value is not UTF-8 text",
+}
+CREATED: Final = 135
+
+
+class Running(Protocol):
+    """A Rollbook that answers."""
+
+    url: str
+    token: str
+
+
+Rows = dict[int, tuple[str, str | None]]
+Import = Callable[..., tuple[Rows, dict[str, Any]]]
+
+
+@pytest.fixture
+def rollbook_import(running_rollbook: Running, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Import a file: the outcome of each row by line, and the summary."""
+    monkeypatch.setenv("ROLLBOOK_URL", running_rollbook.url)
+    monkeypatch.setenv("ROLLBOOK_TOKEN", running_rollbook.token)
+
+    def run(file: Path, *options: str) -> tuple[Rows, dict[str, Any]]:
+        result = CliRunner().invoke(app, ["import", str(file), "--json", *options])
+        *rows, last = (json.loads(line) for line in result.stdout.splitlines())
+        summary = last["summary"]
+        assert result.exit_code == (1 if summary["refused"] or summary["stopped"] else 0)
+        assert summary["stopped"] is None
+        assert [row["line"] for row in rows] == sorted(row["line"] for row in rows)
+        return {row["line"]: (row["outcome"], row["reason"]) for row in rows}, summary
+
+    return run
+
+
+@pytest.fixture
+def client(running_rollbook: Running) -> Iterator[httpx2.Client]:
+    headers = {"Authorization": f"Bearer {running_rollbook.token}"}
+    with httpx2.Client(base_url=running_rollbook.url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+def test_a_directory_is_imported_once_and_a_second_run_changes_nothing(
+    rollbook_import: Import, client: httpx2.Client
+):
+    rows, summary = rollbook_import(DIRECTORY)
+    created = {line for line, (outcome, _) in rows.items() if outcome == "created"}
+    assert by_outcome(rows, "unchanged") == dict.fromkeys(UNCHANGED)
+    assert by_outcome(rows, "differs") == DIFFERS
+    assert by_outcome(rows, "refused") == REFUSED
+    assert (len(created), summary["not_people"]) == (CREATED, NOT_PEOPLE)
+    assert_the_directory_has(client, created)
+
+    events = all_events(client)
+    assert [event["type"] for event in events] == ["user.registered"] * CREATED
+    assert "SSHA" not in json.dumps(events)
+
+    rows, summary = rollbook_import(DIRECTORY)
+    assert set(by_outcome(rows, "unchanged")) == created | UNCHANGED
+    assert by_outcome(rows, "differs") == DIFFERS
+    assert by_outcome(rows, "refused") == REFUSED
+    assert summary["created"] == summary["updated"] == 0
+    assert all_events(client) == events
+
+
+def test_a_changed_file_differs_and_an_update_makes_it_so(
+    rollbook_import: Import, client: httpx2.Client, tmp_path: Path
+):
+    rollbook_import(DIRECTORY)
+    before = len(all_events(client))
+    changed = tmp_path / "changed.ldif"
+    changed.write_text(
+        DIRECTORY.read_text()
+        .replace("cn: Guest Lecturer\n", "cn: Regular Lecturer\n")
+        .replace("telephoneNumber: +46 40 555 0002\n", "")
+        .replace("mail: guest@example.com\n", "mail: guest@example.com\nl: Lund\n")
+    )
+    assert_rows_change(rollbook_import(changed)[0], "differs")
+    assert len(all_events(client)) == before
+
+    assert_rows_change(rollbook_import(changed, "--update")[0], "updated")
+    added = all_events(client)[before:]
+    assert sorted(event["type"] for event in added) == [
+        "user.attributes_changed",
+        "user.attributes_changed",
+        "user.renamed",
+    ]
+    rows, _ = rollbook_import(changed, "--update")
+    assert by_outcome(rows, "updated") == {}
+    assert len(all_events(client)) == before + len(added)
+
+
+def assert_rows_change(rows: Rows, outcome: str) -> None:
+    """The two people whose entries were changed; the lines after the one taken out move up."""
+    others = {line: why for line, why in by_outcome(rows, outcome).items() if why[:4] != "line"}
+    assert others == {43: "attributes.telephoneNumber", 2186: "name, attributes.l"}
+
+
+def by_outcome(rows: Rows, outcome: str) -> dict[int, Any]:
+    return {line: reason for line, (what, reason) in rows.items() if what == outcome}
+
+
+def assert_the_directory_has(client: httpx2.Client, lines: set[int]) -> None:
+    """Exactly the people of these lines, as the file has them."""
+    with DIRECTORY.open("rb") as file:
+        people = [row for row in read_people(file) if isinstance(row, Person)]
+    wanted = {
+        EmailAddress.parse(person.email).text: (
+            PersonName.parse(person.name).text,
+            person.external_id,
+            person.attributes,
+        )
+        for person in people
+        if person.line in lines
+    }
+    assert {
+        user["email"]: (user["name"], user["external_id"], user["attributes"])
+        for user in all_users(client)
+    } == wanted
+
+
+def all_users(client: httpx2.Client) -> list[dict[str, Any]]:
+    users: list[dict[str, Any]] = []
+    parameters = {"limit": "100"}
+    while True:
+        page = client.get("/v1/users", params=parameters).raise_for_status().json()
+        users += page["items"]
+        if page["next_cursor"] is None:
+            return users
+        parameters["cursor"] = page["next_cursor"]
+
+
+def all_events(client: httpx2.Client) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    after = 0
+    while True:
+        parameters = {"after": after, "limit": 1000}
+        page = client.get("/v1/events", params=parameters).raise_for_status().json()
+        if not page["items"]:
+            return events
+        events += page["items"]
+        after = page["next_after"]

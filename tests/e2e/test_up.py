@@ -1,0 +1,168 @@
+"""`rollbook up` from outside: it starts with nothing, survives anything, ends cleanly."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.running import RunningRollbook, run_rollbook, until
+from tests.servers import missing
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_it_is_ready_within_four_seconds_when_its_data_exist(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        assert rollbook.status("/health/live") == 200
+        assert rollbook.stop() == 0
+        assert rollbook.start() < 4.0
+        until(lambda: rollbook.status("/health/ready") == 200)
+
+
+def test_it_says_where_it_runs_and_how_to_sign_in(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        assert f"{rollbook.url}/docs" in rollbook.output
+        assert f"export ROLLBOOK_TOKEN=$(cat {data_dir}/admin-token)" in rollbook.output
+        assert f"{rollbook.url}/v1/me" in rollbook.output
+        assert rollbook.token not in rollbook.output
+        assert rollbook.status("/v1/me") == 200
+
+
+def test_its_secrets_are_for_its_owner_alone_and_in_no_command_line(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        for name in ("master-key", "admin-token", "instance.json"):
+            assert (data_dir / name).stat().st_mode & 0o777 == 0o600
+        assert data_dir.stat().st_mode & 0o777 == 0o700
+        secrets = [(data_dir / name).read_text().strip() for name in ("master-key", "admin-token")]
+        for process in (rollbook.pid, *rollbook.children().values()):
+            command = Path(f"/proc/{process}/cmdline").read_text()
+            assert not any(secret in command for secret in secrets)
+
+
+def test_it_keeps_its_secrets(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        first = rollbook.token, (data_dir / "master-key").read_text()
+        rollbook.stop()
+        rollbook.start()
+        assert (rollbook.token, (data_dir / "master-key").read_text()) == first
+
+
+def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        key = (data_dir / "master-key").read_text()
+        rollbook.stop()
+        (data_dir / "master-key").unlink()
+        refused = run_rollbook("up", "--data-dir", str(data_dir), "--port", "0")
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+        assert f"{data_dir}/master-key is missing" in refused.stderr
+        (data_dir / "master-key").write_text(key)
+        rollbook.start()
+
+
+def test_a_second_one_on_the_same_directory_is_refused(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        refused = run_rollbook("up", "--data-dir", str(data_dir), "--port", "0")
+        assert refused.returncode == 1
+        assert refused.stderr == (f"rollbook: {data_dir} is in use by process {rollbook.pid}\n")
+        assert rollbook.status("/health/live") == 200
+
+
+def test_a_port_in_use_is_named_before_anything_starts(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = run_rollbook("up", "--data-dir", str(data_dir), "--port", str(port))
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in refused.stderr
+    assert not (data_dir / "postgres").exists()
+
+
+def test_a_wrong_setting_is_named(data_dir: Path) -> None:
+    refused = run_rollbook("up", "--data-dir", str(data_dir), ROLLBOOK_ADMIN_TOKEN="too short")
+    assert refused.returncode == 2
+    assert refused.stderr == "rollbook: ROLLBOOK_ADMIN_TOKEN: must have 32 characters or more\n"
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_leaves_nothing_behind(data_dir: Path, asked: signal.Signals) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        children = rollbook.children()
+        assert set(children) == {"postgres", "application"}
+        assert rollbook.stop(asked) == 0
+        assert not any(is_alive(child) for child in children.values())
+        assert not (data_dir / "instance.json").exists()
+        assert "database system is shut down" in (data_dir / "postgres/server.log").read_text()
+
+
+def test_killed_it_takes_all_with_it_and_the_next_start_works_at_once(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        for _ in range(3):
+            children = rollbook.children()
+            rollbook.kill()
+            rollbook.start()
+            assert not any(is_alive(child) for child in children.values())
+            until(lambda: rollbook.status("/health/ready") == 200)
+
+
+@pytest.mark.parametrize("part", ["postgres", "application"])
+def test_a_part_that_crashes_is_started_again(data_dir: Path, part: str) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        before = rollbook.children()
+        os.kill(before[part], signal.SIGKILL)
+        until(lambda: rollbook.children().get(part, before[part]) != before[part])
+        until(lambda: rollbook.status("/health/ready") == 200)
+        other = ({"postgres", "application"} - {part}).pop()
+        assert rollbook.children()[other] == before[other]
+
+
+def test_a_given_database_is_used_and_none_is_started(
+    data_dir: Path, empty_database_url: str
+) -> None:
+    with RunningRollbook(data_dir, ROLLBOOK_DATABASE_URL=empty_database_url) as rollbook:
+        assert set(rollbook.children()) == {"application"}
+        until(lambda: rollbook.status("/health/ready") == 200)
+        assert not (data_dir / "postgres").exists()
+
+
+def test_secrets_may_be_given(data_dir: Path, tmp_path: Path, master_keys: str) -> None:
+    token = "a token that was given-".replace(" ", "-") * 2
+    (tmp_path / "key").write_text(master_keys + "\n")
+    settings = {
+        "ROLLBOOK_MASTER_KEY_FILE": str(tmp_path / "key"),
+        "ROLLBOOK_ADMIN_TOKEN": token,
+    }
+    with RunningRollbook(data_dir, **settings) as rollbook:
+        assert not (data_dir / "master-key").exists()
+        assert not (data_dir / "admin-token").exists()
+        assert token not in rollbook.output
+
+
+def test_an_application_that_cannot_start_ends_the_start(data_dir: Path) -> None:
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    refused = run_rollbook(
+        "up", "--data-dir", str(data_dir), "--port", "0", ROLLBOOK_DATABASE_URL=nowhere
+    )
+    assert refused.returncode == 1
+    assert "rollbook: the application did not start" in refused.stderr
+
+
+def test_it_listens_on_every_protocol(data_dir: Path) -> None:
+    if not socket.has_dualstack_ipv6():
+        missing("this machine has no IPv6")
+    with RunningRollbook(data_dir, "--host", "::1") as rollbook:
+        assert rollbook.url.startswith("http://[::1]:")
+        assert rollbook.status("/health/live") == 200
