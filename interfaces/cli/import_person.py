@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -111,8 +110,8 @@ class PersonImport:
                 return Outcome(person.line, "differs", reason)
             if not self._update:
                 return Outcome(person.line, "differs", fields)
-            path = f"{_USERS}/{user.id}"
-            reply = await self._command("PATCH", path, patch, {"If-Match": f'"{user.version}"'})
+            path, etag = f"{_USERS}/{user.id}", f'"{user.version}"'
+            reply = await self._command("PATCH", path, patch, if_match=etag)
             if reply.status == 200:
                 return Outcome(person.line, "updated", fields)
             if reply.status != 412:
@@ -131,14 +130,14 @@ class PersonImport:
             raise _RowRefused(reply.reason)
         return reply.read(RemoteUser)
 
-    async def _command(
-        self, method: str, path: str, body: object, headers: Mapping[str, str] | None = None
-    ) -> Reply:
+    async def _command(self, method: str, path: str, body: object, if_match: str = "") -> Reply:
         content = msgspec.json.encode(body, order="deterministic")
-        request = f"{method} {path} {headers or ''}\n".encode() + content
+        request = f"{method} {path} {if_match}\n".encode() + content
         key = hmac.new(self._secret, request, hashlib.sha256).hexdigest()
-        sent = {"Content-Type": "application/json", "Idempotency-Key": f"import-{key}"}
-        return await self._remote.command(method, path, content, {**sent, **(headers or {})})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f"import-{key}"}
+        if if_match:
+            headers["If-Match"] = if_match
+        return await self._remote.command(method, path, content, headers)
 
 
 def difference(person: Person, user: RemoteUser) -> dict[str, Any]:

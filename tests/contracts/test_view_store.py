@@ -12,7 +12,16 @@ import pytest
 from msgspec import Struct
 
 from application.follower import NotLeading
-from application.views import Changes, Entry, ParkedEvent, Slot, Unstorable, ViewStore, ViewWriter
+from application.views import (
+    Changes,
+    Entry,
+    ParkedEvent,
+    Slot,
+    Unstorable,
+    ViewStore,
+    ViewWriter,
+    partition_of,
+)
 from domain.event import Event, Recorded
 from infrastructure.views.ensure import ensure_views
 from infrastructure.views.memory import MemoryViewStore
@@ -52,8 +61,8 @@ SAMPLES: Final = Projection(
     indexes=(("text_key", "id"), ("at",)),
     partitions=2,
 )
-SLOT: Final = Slot(SAMPLES, 1, 0)
-OTHER_SLOT: Final = Slot(SAMPLES, 1, 1)
+SLOT: Final = Slot(SAMPLES, 1, partition_of(ZOE, 2))
+OTHER_SLOT: Final = Slot(SAMPLES, 1, 1 - SLOT.partition)
 
 
 class Stores(Struct):

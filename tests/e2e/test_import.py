@@ -3,15 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import httpx2
 import pytest
-from typer.testing import CliRunner
 
 from domain.values import EmailAddress, PersonName
 from interfaces.cli.ldif_people import Person, read_people
-from interfaces.cli.main import app
+from tests.running import RunningRollbook, run_rollbook, until
 
 DIRECTORY: Final = Path(__file__).parent / "data" / "directory.ldif"
 NOT_PEOPLE: Final = {
@@ -40,40 +39,39 @@ REFUSED: Final = {
 CREATED: Final = 135
 
 
-class Running(Protocol):
-    """A Rollbook that answers."""
-
-    url: str
-    token: str
-
-
 Rows = dict[int, tuple[str, str | None]]
 Import = Callable[..., tuple[Rows, dict[str, Any]]]
 
 
 @pytest.fixture
-def rollbook_import(running_rollbook: Running, monkeypatch: pytest.MonkeyPatch) -> Import:
+def rollbook(tmp_path: Path) -> Iterator[RunningRollbook]:
+    with RunningRollbook(tmp_path / "data") as rollbook:
+        until(lambda: rollbook.status("/health/ready") == 200)
+        yield rollbook
+
+
+@pytest.fixture
+def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
+    headers = {"Authorization": f"Bearer {rollbook.token}"}
+    with httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def rollbook_import(rollbook: RunningRollbook) -> Import:
     """Import a file: the outcome of each row by line, and the summary."""
-    monkeypatch.setenv("ROLLBOOK_URL", running_rollbook.url)
-    monkeypatch.setenv("ROLLBOOK_TOKEN", running_rollbook.token)
 
     def run(file: Path, *options: str) -> tuple[Rows, dict[str, Any]]:
-        result = CliRunner().invoke(app, ["import", str(file), "--json", *options])
+        local = ("--data-dir", str(rollbook.data_dir))
+        result = run_rollbook("import", str(file), "--json", *local, *options)
         *rows, last = (json.loads(line) for line in result.stdout.splitlines())
         summary = last["summary"]
-        assert result.exit_code == (1 if summary["refused"] or summary["stopped"] else 0)
+        assert result.returncode == (1 if summary["refused"] or summary["stopped"] else 0)
         assert summary["stopped"] is None
         assert [row["line"] for row in rows] == sorted(row["line"] for row in rows)
         return {row["line"]: (row["outcome"], row["reason"]) for row in rows}, summary
 
     return run
-
-
-@pytest.fixture
-def client(running_rollbook: Running) -> Iterator[httpx2.Client]:
-    headers = {"Authorization": f"Bearer {running_rollbook.token}"}
-    with httpx2.Client(base_url=running_rollbook.url, headers=headers, trust_env=False) as client:
-        yield client
 
 
 def test_a_directory_is_imported_once_and_a_second_run_changes_nothing(

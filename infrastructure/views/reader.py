@@ -1,0 +1,76 @@
+"""Reads of the views through SQLAlchemy: a pool of connections, each read bounded in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import msgspec
+from sqlalchemy import Row
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.sql import Executable
+
+from application.errors import Unavailable
+from infrastructure.postgres import Connection, answered_within, connect
+
+_READ_SECONDS: Final = 1.5
+_RETRY_SECONDS: Final = 0.02
+_POOL_SIZE: Final = 8
+
+
+class ViewReader:
+    """A read is tried again while there is time, on another connection where one was lost."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
+        """A reader with a pool of its own; nothing is connected before the first read."""
+
+        async def connection() -> Connection:
+            connection = await connect(database_url, "rollbook queries")
+            await connection.execute("SELECT set_config('timezone', 'UTC', false)")
+            return connection
+
+        engine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=connection,
+            # One statement, one round trip: there is no BEGIN, and so nothing to reset.
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_READ_SECONDS,
+            json_deserializer=msgspec.json.decode,
+        )
+        try:
+            yield cls(engine)
+        finally:
+            await engine.dispose()
+
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """All rows of a query. Raises `Unavailable`."""
+        deadline = asyncio.get_running_loop().time() + _READ_SECONDS
+        while True:
+            try:
+                return await self._try(statement, parameters, deadline)
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise Unavailable from error
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _try(
+        self, statement: Executable, parameters: Mapping[str, Any] | None, deadline: float
+    ) -> Sequence[Row[Any]]:
+        async with self._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            left = max(deadline - asyncio.get_running_loop().time(), 0.01)
+            async with answered_within(left, raw.driver_connection):
+                result = await connection.execute(statement, parameters)
+                return result.all()

@@ -1,0 +1,104 @@
+"""How far a projection is, and waiting until it is far enough."""
+
+import asyncio
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import Select, select
+
+from application.doorbell import Doorbell, view_bell
+from application.errors import PositionAhead, Unavailable, ViewBehind
+from application.event_log import EventFeed
+from application.views import partition_of
+from infrastructure.views.catalogue import CHECKPOINTS, PROJECTIONS, serving
+from infrastructure.views.reader import ViewReader
+from projections.projection import Projection
+
+PATIENCE_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.5
+
+
+class Standing(Struct, frozen=True):
+    """The generation that serves and the position of each of its partitions, at one moment."""
+
+    generation: int
+    positions: dict[int, int]
+
+    @property
+    def position(self) -> int:
+        """What every stream's view has reached."""
+        return min(self.positions.values())
+
+    def position_of(self, stream: UUID) -> int:
+        """What one stream's view has reached."""
+        return self.positions[partition_of(stream, len(self.positions))]
+
+
+class StandingOf:
+    """One projection's standing for all who ask: who waits shares the reads of those who wait."""
+
+    def __init__(
+        self, projection: Projection[Any], reader: ViewReader, feed: EventFeed, doorbell: Doorbell
+    ) -> None:
+        self._name = projection.name
+        self._reader = reader
+        self._feed = feed
+        self._doorbell = doorbell
+        self._generation: int | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._next: asyncio.Task[Standing] | None = None
+
+    async def generation(self) -> int:
+        """The generation that served when last seen; the answer to a query tells if it still does."""
+        if self._generation is None:
+            await self.now()
+        assert self._generation is not None
+        return self._generation
+
+    async def now(self) -> Standing:
+        """The standing at some moment after the call. Raises `Unavailable`."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read())
+        # Others wait for the same task: one who leaves must not take it along.
+        return await asyncio.shield(self._next)
+
+    async def at_least(self, position: int, stream: UUID | None = None) -> Standing:
+        """The standing once all views, or one stream's, have reached a position.
+
+        Raises `PositionAhead`, `ViewBehind` after 2 s, and `Unavailable`.
+        """
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        async with self._doorbell.listen(view_bell(self._name)) as bell:
+            head = None
+            while True:
+                standing = await self.now()
+                reached = standing.position if stream is None else standing.position_of(stream)
+                if reached >= position:
+                    return standing
+                head = await self._feed.head() if head is None else head
+                if position > head:
+                    raise PositionAhead(head)
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0:
+                    raise ViewBehind(reached)
+                await bell.wait(min(left, _POLL_SECONDS))
+
+    async def _read(self) -> Standing:
+        async with self._one_at_a_time:
+            # Whoever asks from here on may know of something newer than this read will show.
+            self._next = None
+            rows = await self._reader.rows(_standing(self._name))
+        if not rows:
+            raise Unavailable
+        standing = Standing(rows[0][0], {row[1]: row[2] for row in rows})
+        self._generation = standing.generation
+        return standing
+
+
+@cache
+def _standing(projection: str) -> Select[Any]:
+    return select(
+        PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position
+    ).where(serving(projection))

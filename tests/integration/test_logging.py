@@ -1,0 +1,119 @@
+"""Log lines are JSON of one shape, whoever writes them, and tell nothing about people."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+import structlog
+
+from interfaces.logging import configure_logging, log_loop_error
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Any:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def lines(capture: pytest.CaptureFixture[str]) -> Lines:
+    return [json.loads(line) for line in capture.readouterr().err.splitlines()]
+
+
+def test_our_lines_and_those_of_libraries_have_one_shape(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    structlog.get_logger().info("ready", port=8000)
+    logging.getLogger("library").warning("odd: %s", 3)
+    ours, theirs = lines(capsys)
+    assert (ours["event"], ours["port"], ours["level"]) == ("ready", 8000, "info")
+    assert (theirs["event"], theirs["logger"], theirs["level"]) == ("odd: 3", "library", "warning")
+    assert ours["timestamp"].endswith("Z")
+    assert theirs["timestamp"].endswith("Z")
+
+
+def test_lower_levels_and_the_small_talk_of_libraries_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    structlog.get_logger().debug("detail")
+    logging.getLogger("uvicorn.error").info("/v1/stream?ticket=secret accepted")
+    assert lines(capsys) == []
+
+
+def test_everything_a_task_logs_carries_its_request_id(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        structlog.get_logger().info("ours")
+        logging.getLogger("library").error("theirs")
+    structlog.get_logger().info("after")
+    ours, theirs, after = lines(capsys)
+    assert ours["request_id"] == theirs["request_id"] == "r-1"
+    assert "request_id" not in after
+
+
+def test_an_exception_is_told_by_type_and_place_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    try:
+        try:
+            raise KeyError("grace@example.org")
+        except KeyError as error:
+            raise ValueError("Grace Hopper") from error
+    except ValueError:
+        structlog.get_logger().exception("failed")
+        logging.getLogger("library").exception("failed")
+    output = capsys.readouterr().err
+    assert "Grace" not in output
+    assert "grace" not in output
+    for line in output.splitlines():
+        outer, inner = json.loads(line)["exception"]
+        assert outer["type"] == "builtins.ValueError"
+        assert inner["type"] == "builtins.KeyError"
+        assert "test_logging.py" in outer["at"][-1]
+
+
+def test_an_error_that_nobody_awaited_is_told_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+
+    async def fail() -> None:
+        raise ValueError("Grace Hopper")
+
+    async def forget() -> None:
+        asyncio.get_running_loop().set_exception_handler(log_loop_error)
+        task = asyncio.create_task(fail())
+        await asyncio.sleep(0)
+        del task
+        await asyncio.sleep(0)
+
+    asyncio.run(forget())
+    (line,) = lines(capsys)
+    assert line["event"] == "Task exception was never retrieved"
+    assert line["exception"][0]["type"] == "builtins.ValueError"
+    assert "Grace" not in json.dumps(line)
+
+
+def test_a_value_that_is_not_json_is_told_by_its_type(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Person:
+        def __repr__(self) -> str:
+            return "Grace Hopper"
+
+    configure_logging("info")
+    structlog.get_logger().info("odd", person=Person())
+    (line,) = lines(capsys)
+    assert line["person"].endswith("Person>")
+    assert "Grace" not in json.dumps(line)

@@ -1,0 +1,170 @@
+"""Settings come from the environment, `.env` or files, and a wrong one is named in one line."""
+
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from interfaces.settings import (
+    ClientSettings,
+    FromEnvironment,
+    LocalSettings,
+    MigrationSettings,
+    Settings,
+    WrongSetting,
+    is_secret,
+    load,
+    variable,
+)
+
+URL = "postgresql://rollbook@db/rollbook"
+TOKEN = "t" * 32
+KEY = base64.b64encode(bytes(32)).decode()
+OTHER_KEY = base64.b64encode(bytes([1] * 32)).decode()
+
+Setter = Callable[[str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for kind in FromEnvironment.__subclasses__():
+        for field in kind.model_fields:
+            monkeypatch.delenv(variable(field), raising=False)
+            monkeypatch.delenv(f"{variable(field)}_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def set_(monkeypatch: pytest.MonkeyPatch) -> Setter:
+    return monkeypatch.setenv
+
+
+@pytest.fixture
+def complete(set_: Setter) -> None:
+    set_("ROLLBOOK_DATABASE_URL", URL)
+    set_("ROLLBOOK_MASTER_KEY", KEY)
+    set_("ROLLBOOK_ADMIN_TOKEN", TOKEN)
+
+
+@pytest.mark.usefixtures("complete")
+def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
+    settings = load(Settings)
+    assert settings.database_url.get_secret_value() == URL
+    assert settings.master_key.get_secret_value() == KEY
+    assert settings.public_url is None
+    assert settings.log_level == "info"
+
+
+def test_each_missing_setting_is_named_in_turn(set_: Setter) -> None:
+    for name, value in (
+        ("ROLLBOOK_DATABASE_URL", URL),
+        ("ROLLBOOK_MASTER_KEY", KEY),
+        ("ROLLBOOK_ADMIN_TOKEN", TOKEN),
+    ):
+        with pytest.raises(WrongSetting) as wrong:
+            load(Settings)
+        assert str(wrong.value) == f"{name}: is not set (or {name}_FILE)"
+        set_(name, value)
+    load(Settings)
+
+
+@pytest.mark.usefixtures("complete")
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("ROLLBOOK_DATABASE_URL", "mysql://db", "must begin with postgresql://"),
+        ("ROLLBOOK_ADMIN_TOKEN", "t" * 31, "must have 32 characters or more"),
+        ("ROLLBOOK_ADMIN_TOKEN", "with space" * 4, "visible ASCII"),
+        ("ROLLBOOK_MASTER_KEY", "c2hvcnQ=", "32 bytes in base64"),
+        ("ROLLBOOK_MASTER_KEY", "no base64!", "32 bytes in base64"),
+        ("ROLLBOOK_MASTER_KEY", f"{KEY},", "32 bytes in base64"),
+        ("ROLLBOOK_MASTER_KEY", f"{KEY},{KEY}", "the same key twice"),
+        ("ROLLBOOK_PUBLIC_URL", "grace.example.org", "must be an address"),
+        ("ROLLBOOK_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(
+    set_: Setter, name: str, value: str, reason: str
+) -> None:
+    set_(name, value)
+    with pytest.raises(WrongSetting, match=reason) as wrong:
+        load(Settings)
+    assert str(wrong.value).startswith(f"{name}: ")
+    assert value not in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.usefixtures("complete")
+def test_several_master_keys_are_taken_newest_first(set_: Setter) -> None:
+    set_("ROLLBOOK_MASTER_KEY", f"{KEY} , {OTHER_KEY}")
+    assert load(Settings).master_key.get_secret_value() == f"{KEY},{OTHER_KEY}"
+
+
+def test_each_secret_may_lie_in_a_file(set_: Setter, tmp_path: Path) -> None:
+    for name, value in (("DATABASE_URL", URL), ("MASTER_KEY", KEY), ("ADMIN_TOKEN", TOKEN)):
+        (tmp_path / name).write_text(f"{value}\n")
+        set_(f"ROLLBOOK_{name}_FILE", str(tmp_path / name))
+    assert load(Settings).admin_token.get_secret_value() == TOKEN
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_value_wins_over_a_file_and_the_environment_over_dot_env(
+    set_: Setter, tmp_path: Path
+) -> None:
+    other = tmp_path / "token"
+    other.write_text("o" * 32)
+    set_("ROLLBOOK_ADMIN_TOKEN_FILE", str(other))
+    (tmp_path / ".env").write_text(
+        f"ROLLBOOK_ADMIN_TOKEN={'d' * 32}\nROLLBOOK_LOG_LEVEL=debug\nOTHER=1\n"
+    )
+    assert load(Settings).admin_token.get_secret_value() == TOKEN
+    assert load(Settings).log_level == "debug"
+
+
+def test_a_file_in_the_environment_wins_over_dot_env(set_: Setter, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    set_("ROLLBOOK_ADMIN_TOKEN_FILE", str(tmp_path / "token"))
+    (tmp_path / ".env").write_text(f"ROLLBOOK_ADMIN_TOKEN={'d' * 32}\n")
+    token = load(LocalSettings).admin_token
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_file_that_cannot_be_read_is_named(set_: Setter, tmp_path: Path) -> None:
+    set_("ROLLBOOK_ADMIN_TOKEN", "")
+    set_("ROLLBOOK_ADMIN_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(WrongSetting, match=r"ROLLBOOK_ADMIN_TOKEN_FILE: .*No such file"):
+        load(Settings)
+
+
+@pytest.mark.usefixtures("complete")
+def test_secrets_do_not_show_in_a_representation() -> None:
+    shown = repr(load(Settings))
+    assert not any(secret in shown for secret in (URL, KEY, TOKEN))
+
+
+def test_the_example_lists_each_setting_with_its_default() -> None:
+    listed = dict(
+        re.findall(
+            r"^#(ROLLBOOK_\w+)=(.*)$",
+            (Path(__file__).parents[2] / ".env.example").read_text(),
+            re.MULTILINE,
+        )
+    )
+    defaults: dict[str, str] = {}
+    for kind in (Settings, LocalSettings, ClientSettings, MigrationSettings):
+        for name, field in kind.model_fields.items():
+            has_none = field.is_required() or field.default is None
+            defaults[variable(name)] = "" if has_none else str(field.default)
+    assert listed == defaults
+
+
+def test_the_example_marks_each_secret() -> None:
+    text = (Path(__file__).parents[2] / ".env.example").read_text()
+    for kind in (Settings, LocalSettings, ClientSettings, MigrationSettings):
+        for name, field in kind.model_fields.items():
+            paragraph = next(part for part in text.split("\n\n") if f"#{variable(name)}=" in part)
+            assert ("(secret)" in paragraph) == is_secret(field)
