@@ -31,7 +31,8 @@ class ListCursor(Struct, frozen=True):
 class UserList(Struct, frozen=True, kw_only=True):
     """A page of users asked for; filters are joined by AND, values within one by OR.
 
-    Without `statuses`, active and suspended users. `words` are the words of `q`, not yet folded.
+    Without `statuses`, active and suspended users. `words` are the words of `q`, not yet folded;
+    `emails` are addresses in the form in which they are compared.
     """
 
     words: str | None = None

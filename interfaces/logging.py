@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -73,6 +73,7 @@ def describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict
 
 
 def describe(error: BaseException) -> list[dict[str, Any]]:
+    """The exception and what caused it, outermost first; a group with each of its members."""
     chain: list[dict[str, Any]] = []
     following: BaseException | None = error
     while following is not None and len(chain) < FRAMES:
@@ -84,6 +85,9 @@ def describe(error: BaseException) -> list[dict[str, Any]]:
         code = getattr(following, "sqlstate", None)
         if code:
             part["sqlstate"] = code
+        if isinstance(following, BaseExceptionGroup):
+            group = cast("BaseExceptionGroup[BaseException]", following)
+            part["group"] = [describe(one) for one in group.exceptions[:FRAMES]]
         chain.append(part)
         hidden = following.__suppress_context__
         following = following.__cause__ or (None if hidden else following.__context__)

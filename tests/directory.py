@@ -11,7 +11,7 @@ from httpx2 import ASGITransport, AsyncClient
 from uuid_utils.compat import uuid7
 
 from application.errors import PositionAhead, ViewBehind
-from application.identity import PRESETS, Preset, Principal
+from application.identity import PRESETS, Permission, Preset, Principal
 from application.queries import Answer, ListCursor, ProjectionStatus, Stats, UserList, UserPage
 from application.users import UserService
 from domain.email import comparable_address
@@ -23,18 +23,23 @@ from interfaces.http.services import ReadinessCheck, Services
 from projections.users import UserRow, UserView, evolve
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
+_OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
+    "nobody": frozenset(),
+    "watcher": frozenset({"events:read"}),
+}
 ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 
 class PresetIdentity:
-    """The name of each preset is a token that has its permissions; `nobody` has none."""
+    """The name of each preset is a token with its permissions; so are those in `_OTHERS`."""
 
     async def principal(self, token: str) -> Principal | None:
-        if token == "nobody":
-            return Principal(actor="token:nobody", permissions=frozenset())
-        if token not in get_args(Preset):
+        permissions = _OTHERS.get(token)
+        if token in get_args(Preset):
+            permissions = PRESETS[cast("Preset", token)]
+        if permissions is None:
             return None
-        return Principal(actor=f"token:{token}", permissions=PRESETS[cast("Preset", token)])
+        return Principal(actor=f"token:{token}", permissions=permissions)
 
 
 class FoldedQueries:

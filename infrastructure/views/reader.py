@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import msgspec
-from sqlalchemy import Row
-from sqlalchemy.exc import InterfaceError, OperationalError
+from psycopg.errors import UndefinedTable
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
@@ -18,6 +18,10 @@ from infrastructure.postgres import Connection, answered_within, connect
 _READ_SECONDS: Final = 1.5
 _RETRY_SECONDS: Final = 0.02
 _POOL_SIZE: Final = 8
+
+
+class TableGone(Exception):
+    """A generation was dropped since it was last seen to serve."""
 
 
 class ViewReader:
@@ -54,8 +58,8 @@ class ViewReader:
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[Row[Any]]:
-        """All rows of a query. Raises `Unavailable`."""
+    ) -> Sequence[Sequence[Any]]:
+        """All rows of a query. Raises `Unavailable` and `TableGone`."""
         deadline = asyncio.get_running_loop().time() + _READ_SECONDS
         while True:
             try:
@@ -64,13 +68,17 @@ class ViewReader:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise Unavailable from error
                 await asyncio.sleep(_RETRY_SECONDS)
+            except ProgrammingError as error:
+                if isinstance(error.orig, UndefinedTable):
+                    raise TableGone(TableGone.__doc__) from error
+                raise
 
     async def _try(
         self, statement: Executable, parameters: Mapping[str, Any] | None, deadline: float
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
+            driver = cast("Connection", (await connection.get_raw_connection()).driver_connection)
             left = max(deadline - asyncio.get_running_loop().time(), 0.01)
-            async with answered_within(left, raw.driver_connection):
+            async with answered_within(left, driver):
                 result = await connection.execute(statement, parameters)
                 return result.all()

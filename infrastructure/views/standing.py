@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Select, select
+from sqlalchemy import Executable, select
 
 from application.doorbell import Doorbell, view_bell
 from application.errors import PositionAhead, Unavailable, ViewBehind
@@ -46,16 +46,20 @@ class StandingOf:
         self._reader = reader
         self._feed = feed
         self._doorbell = doorbell
-        self._generation: int | None = None
+        self._last_seen: Standing | None = None
         self._one_at_a_time = asyncio.Lock()
         self._next: asyncio.Task[Standing] | None = None
 
-    async def generation(self) -> int:
-        """The generation that served when last seen; the answer to a query tells if it still does."""
-        if self._generation is None:
-            await self.now()
-        assert self._generation is not None
-        return self._generation
+    async def last_seen(self) -> Standing:
+        """The newest standing that was read, however long ago."""
+        return self._last_seen or await self.now()
+
+    async def another_than(self, generation: int) -> Standing:
+        """The standing, now that a generation no longer serves. Raises `Unavailable`."""
+        standing = await self.now()
+        if standing.generation == generation:
+            raise Unavailable
+        return standing
 
     async def now(self) -> Standing:
         """The standing at some moment after the call. Raises `Unavailable`."""
@@ -92,13 +96,12 @@ class StandingOf:
             rows = await self._reader.rows(_standing(self._name))
         if not rows:
             raise Unavailable
-        standing = Standing(rows[0][0], {row[1]: row[2] for row in rows})
-        self._generation = standing.generation
-        return standing
+        self._last_seen = Standing(rows[0][0], {row[1]: row[2] for row in rows})
+        return self._last_seen
 
 
 @cache
-def _standing(projection: str) -> Select[Any]:
-    return select(
-        PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position
-    ).where(serving(projection))
+def _standing(projection: str) -> Executable:
+    return select(PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position).where(
+        serving(projection)
+    )

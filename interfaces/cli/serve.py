@@ -63,12 +63,14 @@ async def _serve(
         waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
         if leash is not None:
             waits.append(asyncio.create_task(_until_let_go(leash)))
-        await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
-        log.info("draining")
-        server.should_exit = True
-        await serving
-        for wait in waits:
-            wait.cancel()
+        try:
+            await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            log.info("draining")
+            server.should_exit = True
+            await serving
+            for wait in waits:
+                wait.cancel()
 
 
 class ApplicationServer(uvicorn.Server):

@@ -35,8 +35,8 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Else an environment variable of somebody else's could make it send data out.
-        telemetry={"auto_configure": False},
+        # It would record query strings and the messages of exceptions, which may tell about people.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers=dict.fromkeys((DomainError, Refusal, HTTPException), answer_error),
         middleware=[
             Middleware(CommonRules, version=services.version, new_id=services.new_id),

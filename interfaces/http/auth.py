@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import Request
 
 from application.identity import Identity, Permission, Principal
+from interfaces.http.headers import header
 from interfaces.http.refusals import Forbidden, InvalidToken, Unauthenticated
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
@@ -23,7 +24,7 @@ async def admit(request: Request, identity: Identity, needs: Permission | None) 
     request.scope[_PRINCIPAL] = principal
     if needs is not None and not principal.may(needs):
         raise Forbidden(needs)
-    if ON_BEHALF_OF in request.headers and not principal.may("users:write"):
+    if header(request, ON_BEHALF_OF) is not None and not principal.may("users:write"):
         raise Forbidden("users:write")
     return principal
 
@@ -34,8 +35,7 @@ def principal_of(request: Request) -> Principal | None:
 
 
 def _bearer_token(request: Request) -> str:
-    sent = request.headers.getlist("Authorization")
-    scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
+    scheme, _, token = (header(request, "Authorization") or "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated

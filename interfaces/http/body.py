@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from interfaces.http.headers import joined
+from interfaces.http.headers import header
 from interfaces.http.json_text import parse_json
 from interfaces.http.refusals import MalformedRequest, TooLarge, UnsupportedMediaType
 
@@ -20,11 +20,11 @@ async def read_body(request: Request, accepted: Sequence[str]) -> bytes:
 
     No body needs no type.
     """
-    declared = joined(request, "Content-Length")
+    declared = header(request, "Content-Length")
     if declared is not None and declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
         raise TooLarge
     body = await _received(request)
-    if body or "Content-Type" in request.headers:
+    if body or header(request, "Content-Type") is not None:
         _refuse_foreign_type(request, accepted)
     return body
 
@@ -56,8 +56,8 @@ async def _received(request: Request) -> bytes:
 
 
 def _refuse_foreign_type(request: Request, accepted: Sequence[str]) -> None:
-    media_type, parameters = _media_type(joined(request, "Content-Type") or "")
-    encoded = joined(request, "Content-Encoding") not in (None, "identity")
+    media_type, parameters = _media_type(header(request, "Content-Type") or "")
+    encoded = header(request, "Content-Encoding") not in (None, "identity")
     charset = parameters.get("charset", "utf-8").lower()
     if media_type not in accepted or charset not in ("utf-8", "utf8") or encoded:
         raise UnsupportedMediaType(accepted)

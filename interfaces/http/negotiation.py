@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from interfaces.http.headers import joined
+from interfaces.http.headers import header
 from interfaces.http.refusals import NotAcceptable
 
 # Smaller answers fit a packet or two anyway; larger ones would hold up the event loop.
@@ -18,7 +18,7 @@ _LEVEL: Final = 5
 
 def refuse_unacceptable(request: Request) -> None:
     """Raises `NotAcceptable` where Accept rules application/json out."""
-    accept = joined(request, "Accept")
+    accept = header(request, "Accept")
     if accept in (None, "*/*", "application/json"):
         return
     # The more exact a range is, the more its weight counts (RFC 9110, section 12.5.1).
@@ -50,7 +50,7 @@ async def compressible(
 
 
 def _takes_gzip(request: Request) -> bool:
-    accepted = joined(request, "Accept-Encoding")
+    accepted = header(request, "Accept-Encoding")
     if accepted is None:
         return False
     weights = dict(_weighted(accepted))

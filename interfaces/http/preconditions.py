@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import Request
 
 from application.users import IfMatch
-from interfaces.http.headers import joined
+from interfaces.http.headers import header
 from interfaces.http.refusals import MalformedRequest
 
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -40,7 +40,7 @@ def is_known(request: Request, version: int) -> bool:
 
 
 def _tags(request: Request, name: str) -> list[str] | None:
-    raw = joined(request, name)
+    raw = header(request, name)
     if raw is None:
         return None
     if raw.strip() == "*":

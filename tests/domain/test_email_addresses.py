@@ -104,7 +104,7 @@ def test_any_text_at_all_has_a_comparable_form(text: str):
         "secret" * 42 + "@example.com",
         "secret@" + "ä" * 70 + ".com",
         "é" * 130 + "@example.com",
-        "a" + "\u0301" * 500_000 + "secret@example.com",
+        "a" + "\u0301\u0323" * 250_000 + "secret@example.com",
     ],
 )
 def test_what_is_no_address_is_refused_without_repeating_it(raw: str):

@@ -121,6 +121,12 @@ def test_a_broken_entry_says_why_and_does_not_stop_the_file(text: str, reason: s
     assert last.texts("cn") == ["Z"]
 
 
+def test_a_blank_line_ends_an_entry_though_a_folded_one_follows():
+    entry, rest = read("dn: cn=a\ncn: A\n\n dn: cn=b\n")
+    assert isinstance(entry, Entry)
+    assert rest == BrokenEntry(4, "line 4 is not of the form attribute: value")
+
+
 def test_a_change_record_is_passed_over_as_a_whole():
     text = (
         "dn: cn=a\nchangetype: modify\nreplace: cn\ncn: B\n-\nadd: mail\nmail: b@example.com\n-\n"

@@ -83,6 +83,19 @@ def test_an_exception_is_told_by_type_and_place_without_its_message(
         assert "test_logging.py" in outer["at"][-1]
 
 
+def test_a_group_of_exceptions_is_told_with_its_members(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    structlog.get_logger().error(
+        "failed", exc_info=ExceptionGroup("Grace", [KeyError("Grace"), ValueError("Hopper")])
+    )
+    (line,) = lines(capsys)
+    members = [member[0]["type"] for member in line["exception"][0]["group"]]
+    assert members == ["builtins.KeyError", "builtins.ValueError"]
+    assert "Grace" not in json.dumps(line)
+
+
 def test_an_error_that_nobody_awaited_is_told_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

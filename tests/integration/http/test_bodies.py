@@ -98,7 +98,7 @@ async def test_a_body_must_be_an_object(admin: AsyncClient, json: str) -> None:
 
 
 async def test_every_wrong_field_is_named_at_once(admin: AsyncClient) -> None:
-    body = {
+    body: dict[str, object] = {
         "name": " ",
         "email": 7,
         "role": "Owner!",

@@ -43,11 +43,11 @@ async def test_a_request_id_is_echoed_and_becomes_the_correlation_id(admin: Asyn
     assert events[0]["correlationid"] == "import-7/3"
 
 
-@pytest.mark.parametrize("sent", ["", "x" * 129, "two words", "ümlaut".encode()])
+@pytest.mark.parametrize("sent", ["", "x" * 129, "two words", "ümlaut"])
 async def test_a_request_id_that_breaks_the_rules_is_replaced(
-    admin: AsyncClient, sent: str | bytes
+    admin: AsyncClient, sent: str
 ) -> None:
-    answer = await admin.get("/v1/me", headers={"X-Request-ID": sent})
+    answer = await admin.get("/v1/me", headers={b"X-Request-ID": sent.encode()})
     assert answer.status_code == 200
     assert len(answer.headers["X-Request-ID"]) == 36
 
@@ -63,12 +63,10 @@ async def test_without_a_token_there_is_a_challenge(
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="rollbook"'
 
 
-@pytest.mark.parametrize("token", ["unknown", "ädmin".encode(), "admin x"])
-async def test_a_token_that_is_not_known_is_refused(
-    stranger: AsyncClient, token: str | bytes
-) -> None:
-    value = b"Bearer " + (token if isinstance(token, bytes) else token.encode())
-    answer = await stranger.get("/v1/me", headers={"Authorization": value})
+@pytest.mark.parametrize("token", ["unknown", "ädmin", "admin x"])
+async def test_a_token_that_is_not_known_is_refused(stranger: AsyncClient, token: str) -> None:
+    headers = {b"Authorization": f"Bearer {token}".encode()}
+    answer = await stranger.get("/v1/me", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="rollbook", error="invalid_token"'
 

@@ -21,7 +21,7 @@ async def names(admin: AsyncClient) -> list[str]:
     return names
 
 
-async def listed(client: AsyncClient, **parameters: object) -> list[str]:
+async def listed(client: AsyncClient, **parameters: str | int) -> list[str]:
     answer = await client.get("/v1/users", params=parameters)
     assert answer.status_code == 200, answer.text
     return [user["name"] for user in answer.json()["items"]]
@@ -68,7 +68,7 @@ async def test_deleted_users_are_listed_when_asked_for(
 async def test_following_the_cursors_lists_everybody_once(
     admin: AsyncClient, names: list[str], sort: str, limit: int
 ) -> None:
-    parameters: dict[str, object] = {"sort": sort, "limit": limit}
+    parameters: dict[str, str | int] = {"sort": sort, "limit": limit}
     seen: list[str] = []
     while True:
         page = (await admin.get("/v1/users", params=parameters)).json()

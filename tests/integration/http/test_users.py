@@ -180,7 +180,9 @@ async def test_an_erased_user_is_gone_in_every_way_but_deletion(
     for answer in (
         await admin.get(path_of(user)),
         await admin.get(path_of(user), params={"version": 1}),
-        await admin.put(path_of(user), json={**ADA, "role": "x", "external_id": None, "attributes": {}}),
+        await admin.put(
+            path_of(user), json={**ADA, "role": "x", "external_id": None, "attributes": {}}
+        ),
         await admin.post(f"{path_of(user)}/restore"),
     ):
         assert (answer.status_code, slug(answer)) == (410, "user-erased")

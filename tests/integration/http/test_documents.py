@@ -1,0 +1,123 @@
+"""The description of the API and its pages: complete, truthful, and loaded from here alone."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from httpx2 import AsyncClient
+
+from interfaces.http.app import OPERATIONS
+from tests.directory import ADA, Directory
+
+CONTRACT = {
+    ("POST", "/v1/users"),
+    ("GET", "/v1/users"),
+    ("GET", "/v1/users/{user_id}"),
+    ("PUT", "/v1/users/{user_id}"),
+    ("PATCH", "/v1/users/{user_id}"),
+    ("DELETE", "/v1/users/{user_id}"),
+    ("POST", "/v1/users/{user_id}/suspend"),
+    ("POST", "/v1/users/{user_id}/reinstate"),
+    ("POST", "/v1/users/{user_id}/restore"),
+    ("GET", "/v1/events"),
+    ("GET", "/v1/events/{event_id}"),
+    ("GET", "/v1/stats"),
+    ("GET", "/v1/projections"),
+    ("GET", "/v1/me"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+}
+
+
+@pytest.fixture
+async def description(stranger: AsyncClient) -> dict[str, Any]:
+    answer = await stranger.get("/openapi.json")
+    assert answer.headers["Content-Type"] == "application/json"
+    return answer.json()
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        members = cast("dict[str, object]", node)
+        if "$ref" in members:
+            yield str(members["$ref"])
+        for member in members.values():
+            yield from references(member)
+    elif isinstance(node, list):
+        for element in cast("list[object]", node):
+            yield from references(element)
+
+
+def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_the_description_has_every_operation_of_the_contract(description: dict[str, Any]) -> None:
+    assert {(method, path) for method, path, _ in operations(description)} == CONTRACT
+    assert len(OPERATIONS) == len(CONTRACT)
+
+
+def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
+    for reference in set(references(description)):
+        node = description
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def test_every_operation_says_what_it_needs_and_how_it_can_fail(
+    description: dict[str, Any],
+) -> None:
+    for method, path, operation in operations(description):
+        if not path.startswith("/v1/"):
+            assert operation["security"] == []
+            continue
+        assert operation["security"][0].keys() == {"bearer"}
+        assert operation["responses"].keys() >= {"401", "403", "422", "500"}
+        assert ("requestBody" in operation) == (method != "GET")
+        names = {parameter["name"] for parameter in operation["parameters"] if "name" in parameter}
+        assert names >= set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_nothing_is_described_as_fastapi_would(description: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in str(description)
+    assert {operation["operationId"] for _, _, operation in operations(description)} == {
+        operation.name for operation in OPERATIONS
+    }
+
+
+async def test_the_schema_of_a_user_has_the_members_a_user_has(
+    admin: AsyncClient, description: dict[str, Any]
+) -> None:
+    user = (await admin.post("/v1/users", json=ADA)).json()
+    schema = description["components"]["schemas"]["User"]
+    assert schema["properties"].keys() == user.keys()
+    assert set(schema["required"]) == user.keys()
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems/internal"])
+async def test_a_page_loads_nothing_from_elsewhere(stranger: AsyncClient, path: str) -> None:
+    page = await stranger.get(path)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "http" not in page.text
+    assert not re.search(r"<script(?! src=)|\son\w+=", page.text)
+    for source in re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page.text):
+        assert (await stranger.get(str(page.url.join(source)))).status_code == 200
+
+
+async def test_the_scripts_of_the_pages_are_scripts(stranger: AsyncClient) -> None:
+    init = await stranger.get("/docs/init.js")
+    bundle = await stranger.get("/docs/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
+    style = await stranger.get("/docs/swagger-ui.css")
+    assert init.headers["Content-Type"].startswith("text/javascript")
+    assert bundle.headers["Content-Encoding"] == "gzip"
+    assert style.headers["Content-Type"].startswith("text/css")
+    assert "SwaggerUIBundle" in bundle.text
+
+
+async def test_the_pages_are_open_to_everybody(directory: Directory) -> None:
+    async with directory.as_("nobody") as client:
+        for path in ("/docs", "/openapi.json", "/problems/conflict", "/health/live"):
+            assert (await client.get(path)).status_code == 200

@@ -1,0 +1,170 @@
+"""The events over HTTP: pages, long poll, and who may see what."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient
+
+from application.doorbell import LOG
+from application.errors import PositionGone
+from application.event_log import FeedPage
+from tests.directory import LOG_ID, Directory, registered
+
+
+async def page(client: AsyncClient, **parameters: str | int) -> dict[str, Any]:
+    answer = await client.get("/v1/events", params=parameters)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Rollbook-Position"] == str(answer.json()["position"])
+    return answer.json()
+
+
+async def test_an_empty_log_has_an_empty_page(admin: AsyncClient) -> None:
+    assert await page(admin) == {"items": [], "next_after": 0, "head": 0, "position": 0}
+
+
+async def test_pages_follow_one_another_without_gap_or_double(admin: AsyncClient) -> None:
+    for number in range(5):
+        await registered(admin, email=f"user{number}@example.org")
+    seen: list[str] = []
+    after = 0
+    while items := (current := await page(admin, after=after, limit=2))["items"]:
+        seen += [event["position"] for event in items]
+        after = current["next_after"]
+    assert seen == ["1", "2", "3", "4", "5"]
+    assert (after, current["head"]) == (5, 5)
+
+
+async def test_types_and_users_narrow_the_events(admin: AsyncClient) -> None:
+    ada = await registered(admin)
+    await registered(admin, email="other@example.org")
+    await admin.patch(f"/v1/users/{ada['id']}", json={"role": "owner", "name": "Ada King"})
+    by_type = await page(admin, types="user.renamed,user.role_changed,no.such")
+    assert {event["type"] for event in by_type["items"]} == {"user.renamed", "user.role_changed"}
+    by_user = await page(admin, user=ada["id"], types="user.*")
+    assert [event["version"] for event in by_user["items"]] == [1, 2, 3]
+    nothing = await page(admin, types="no.such")
+    assert (nothing["items"], nothing["next_after"]) == ([], 4)
+
+
+async def test_personal_data_is_open_to_readers_of_users_only(directory: Directory) -> None:
+    async with directory.as_("admin") as admin, directory.as_("watcher") as watcher:
+        user = await registered(admin)
+        opened, sealed = (await page(admin))["items"], (await page(watcher))["items"]
+        assert (opened[0]["personal"], opened[0]["data"]["name"]) == ("open", user["name"])
+        assert (sealed[0]["personal"], sealed[0]["data"]["name"]) == ("sealed", None)
+        one = await watcher.get(f"/v1/events/{sealed[0]['id']}")
+        assert one.json() == sealed[0]
+
+
+async def test_one_event_is_read_by_its_id(admin: AsyncClient) -> None:
+    await registered(admin)
+    event = (await page(admin))["items"][0]
+    answer = await admin.get(f"/v1/events/{event['id']}")
+    assert answer.json() == event
+    assert event["source"] == f"urn:uuid:{LOG_ID}"
+    assert answer.headers["Rollbook-Position"] == "1"
+
+
+@pytest.mark.parametrize("event_id", ["018f0000-0000-7000-8000-00000000ffff", "no-uuid"])
+async def test_an_unknown_event_is_not_found(admin: AsyncClient, event_id: str) -> None:
+    assert (await admin.get(f"/v1/events/{event_id}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("after=-1", "after"),
+        ("after=x", "after"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("wait=31", "wait"),
+        ("user=ada", "user"),
+        ("type=user.*", "type"),
+        ("after=7", "after"),
+    ],
+)
+async def test_parameters_that_are_wrong_are_named(
+    admin: AsyncClient, query: str, parameter: str
+) -> None:
+    answer = await admin.get(f"/v1/events?{query}")
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [parameter]
+
+
+async def test_a_position_that_a_restore_cut_off_tells_where_to_go_on(
+    directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(after: int, limit: int) -> FeedPage:
+        raise PositionGone(40)
+
+    monkeypatch.setattr(directory.log, "read", gone)
+    answer = await admin.get("/v1/events?after=50")
+    assert (answer.status_code, answer.json()["type"]) == (410, "/problems/position-gone")
+    assert answer.json()["resume_after"] == 40
+
+
+async def test_a_long_poll_is_answered_when_the_bell_rings(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    waiting = asyncio.create_task(page(admin, wait=30))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    await registered(admin)
+    directory.doorbell.ring(LOG)
+    async with asyncio.timeout(0.5):
+        assert len((await waiting)["items"]) == 1
+
+
+async def test_a_long_poll_finds_an_event_whose_bell_was_lost(admin: AsyncClient) -> None:
+    waiting = asyncio.create_task(page(admin, wait=30))
+    await asyncio.sleep(0.05)
+    await registered(admin)
+    async with asyncio.timeout(2):
+        assert len((await waiting)["items"]) == 1
+
+
+async def test_a_long_poll_ends_empty_when_its_time_is_up(admin: AsyncClient) -> None:
+    assert (await page(admin, wait=1))["items"] == []
+
+
+async def test_a_long_poll_passes_over_what_does_not_match(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    waiting = asyncio.create_task(page(admin, wait=1, types="user.renamed"))
+    await asyncio.sleep(0.05)
+    await registered(admin)
+    directory.doorbell.ring(LOG)
+    answer = await waiting
+    assert (answer["items"], answer["next_after"]) == ([], 1)
+
+
+async def test_a_long_poll_ends_when_the_server_stops(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    waiting = asyncio.create_task(page(admin, wait=30))
+    await asyncio.sleep(0.05)
+    directory.services.stopping.set()
+    directory.doorbell.ring(LOG)
+    async with asyncio.timeout(0.5):
+        assert (await waiting)["items"] == []
+
+
+async def test_a_long_poll_ends_when_the_client_is_gone(directory: Directory) -> None:
+    messages = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if len(messages) > 1 else messages[0]
+
+    async def send(_: Any) -> None: ...
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/events",
+        "query_string": b"wait=30",
+        "headers": [(b"authorization", b"Bearer admin")],
+    }
+    asyncio.get_running_loop().call_later(0.05, directory.doorbell.ring, LOG)
+    async with asyncio.timeout(3):
+        await directory.app(scope, receive, send)

@@ -1,0 +1,83 @@
+"""If-Match on commands, If-None-Match on reading."""
+
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient
+
+from interfaces.http.refusals import MalformedRequest
+from tests.directory import registered
+
+BROKEN = ["", "3", '"3', "'3'", 'w/"3"', '"3" "4"', '*, "3"', '"a b"', '"3",x', ","]
+
+
+@pytest.fixture
+async def user(admin: AsyncClient) -> dict[str, Any]:
+    """A user at version 2."""
+    user = await registered(admin)
+    return (await admin.patch(f"/v1/users/{user['id']}", json={"role": "owner"})).json()
+
+
+@pytest.mark.parametrize(
+    "tags", ['"2"', "*", '"1", "2"', '"1","2"', ', "2" ,,', 'W/"1", "2"', '"x", "2"', " * "]
+)
+async def test_a_command_is_applied_where_a_tag_matches(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers={"If-Match": tags})
+    assert answer.status_code == 200
+    assert answer.headers["ETag"] == '"3"'
+
+
+@pytest.mark.parametrize("tags", ['"1"', 'W/"2"', '"02"', '"x"', '"1", "3"', '""', '"²"'])
+async def test_a_command_is_refused_where_no_tag_matches(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    headers = {b"If-Match": tags.encode("latin-1")}
+    answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers=headers)
+    assert answer.status_code == 412
+    assert answer.json()["type"] == "/problems/version-conflict"
+    assert answer.json()["version"] == 2
+
+
+async def test_several_lines_are_one_list(admin: AsyncClient, user: dict[str, Any]) -> None:
+    lines = [("If-Match", '"1"'), ("If-Match", '"2"')]
+    answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers=lines)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("tags", BROKEN)
+async def test_tags_that_are_none_are_malformed(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    path = f"/v1/users/{user['id']}"
+    assert (await admin.delete(path, headers={"If-Match": tags})).status_code == 400
+    assert (await admin.get(path, headers={"If-None-Match": tags})).status_code == 400
+
+
+async def test_a_long_row_of_separators_is_read_in_no_time(admin: AsyncClient) -> None:
+    tags = '"1"' + ",   \t" * 10_000 + "x"
+    answer = await admin.delete("/v1/users/none", headers={"If-Match": tags})
+    assert answer.json()["detail"] == str(
+        MalformedRequest('If-Match must be * or a list of entity tags such as "3".')
+    )
+
+
+@pytest.mark.parametrize("tags", ['"2"', 'W/"2"', "*", '"1", "2"'])
+async def test_who_has_the_current_user_gets_no_body(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    answer = await admin.get(f"/v1/users/{user['id']}", headers={"If-None-Match": tags})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["ETag"] == '"2"'
+    assert answer.headers["Rollbook-Position"] == "2"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+async def test_who_has_another_version_gets_the_user(
+    admin: AsyncClient, user: dict[str, Any]
+) -> None:
+    path = f"/v1/users/{user['id']}"
+    assert (await admin.get(path, headers={"If-None-Match": '"1"'})).json() == user
+    past = await admin.get(path, params={"version": 1}, headers={"If-None-Match": '"1"'})
+    assert past.status_code == 304

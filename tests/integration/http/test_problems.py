@@ -1,0 +1,110 @@
+"""Every failure below is reported as the problem that the contract gives it."""
+
+import json
+from typing import Any, NoReturn
+
+import pytest
+import structlog
+from httpx2 import AsyncClient
+
+from application.errors import (
+    Contended,
+    KeySeen,
+    OutcomeUnknown,
+    Overloaded,
+    Unavailable,
+    VersionConflict,
+)
+from application.users import UserService
+from interfaces.http.problems import PROBLEMS, Slug
+from tests.directory import ADA, Directory
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    async def execute(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(UserService, "execute", execute)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (Contended(), 409, "conflict"),
+        (VersionConflict(), 409, "conflict"),
+        (KeySeen(), 409, "conflict"),
+        (Overloaded(), 503, "overloaded"),
+        (Unavailable(), 503, "unavailable"),
+        (OutcomeUnknown(), 503, "outcome-unknown"),
+    ],
+)
+async def test_a_command_that_may_be_repeated_says_when(
+    admin: AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, slug: str
+) -> None:
+    failing(monkeypatch, error)
+    answer = await admin.post("/v1/users", json=ADA)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
+    assert answer.json()["detail"] == str(error)
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("error", [ValueError("ada@example.org"), RecursionError(), KeyError(1)])
+async def test_a_fault_is_reported_and_logged_without_a_word_about_people(
+    admin: AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    failing(monkeypatch, error)
+    with structlog.testing.capture_logs() as logs:
+        answer = await admin.post("/v1/users", json=ADA, headers={"X-Request-ID": "r-1"})
+    assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["X-Request-ID"] == "r-1"
+    assert answer.headers["Rollbook-Version"] == "1.2.3"
+    assert [(log["event"], log["request_id"], log["error"]) for log in logs] == [
+        ("request_failed", "r-1", type(error).__name__)
+    ]
+    assert logs[0]["route"] == "/v1/users"
+    assert "ada" not in json.dumps(logs[0]).replace("test_problems", "")
+    assert "ada" not in answer.text
+
+
+async def test_a_problem_has_all_members_of_the_standard(stranger: AsyncClient) -> None:
+    assert (await stranger.get("/v1/me")).json() == {
+        "type": "/problems/unauthenticated",
+        "title": "Authentication is needed",
+        "status": 401,
+        "detail": "Send a token: `Authorization: Bearer <token>`.",
+    }
+
+
+@pytest.mark.parametrize("slug", PROBLEMS)
+async def test_every_type_of_problem_has_a_page(stranger: AsyncClient, slug: Slug) -> None:
+    page = await stranger.get(f"/problems/{slug}")
+    assert page.status_code == 200
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert PROBLEMS[slug].title in page.text
+    assert f"/problems/{slug}" in page.text
+    assert "$" not in page.text
+    assert "`" not in page.text
+
+
+async def test_an_unknown_type_of_problem_has_none(stranger: AsyncClient) -> None:
+    assert (await stranger.get("/problems/no-such")).status_code == 404
+
+
+async def test_whoever_is_gone_before_the_body_is_there_gets_no_answer(
+    directory: Directory,
+) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> NoReturn:
+        raise AssertionError("nobody is there")
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/users",
+        "query_string": b"",
+        "headers": [(b"authorization", b"Bearer admin")],
+    }
+    await directory.app(scope, receive, send)

@@ -1,0 +1,251 @@
+"""The queries of the directory, on views that real projectors made of a real log."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.errors import PositionAhead, ViewBehind
+from application.event_log import Draft
+from application.queries import UserList
+from domain.event import Event
+from domain.user.events import (
+    PreviousRole,
+    UserDeleted,
+    UserErased,
+    UserRegistered,
+    UserRoleChanged,
+    UserSuspended,
+)
+from projections.users import UserView
+from tests.drafts import context
+from tests.integration.views import ReadSide
+
+
+@pytest.fixture
+async def directory(database_url: str) -> AsyncGenerator[ReadSide]:
+    async with ReadSide.open(database_url) as read_side:
+        yield read_side
+
+
+async def record(directory: ReadSide, *events: Event, stream: UUID | None = None) -> UUID:
+    """A new user with this history."""
+    stream = stream or uuid7()
+    draft = Draft(
+        kind="user", stream=stream, after_version=0, events=events, context=context(), status=201
+    )
+    await directory.events.log.append(draft)
+    return stream
+
+
+def registered(name: str, **fields: Any) -> UserRegistered:
+    given: dict[str, Any] = {"email": "x@example.org", "role": "member", **fields}
+    return UserRegistered(name=name, **given)
+
+
+async def names(directory: ReadSide, **asked: Any) -> list[str | None]:
+    page = (await directory.queries.users(UserList(**asked))).value
+    return [user.name for user in page.items]
+
+
+async def all_pages(directory: ReadSide, limit: int, **asked: Any) -> list[UserView]:
+    query = UserList(limit=limit, **asked)
+    found: list[UserView] = []
+    while True:
+        page = (await directory.queries.users(query)).value
+        found += page.items
+        if page.next is None:
+            return found
+        query = UserList(limit=limit, after=page.next, **asked)
+
+
+async def test_a_user_is_shown_as_recorded(directory: ReadSide) -> None:
+    async with directory.projecting():
+        event = registered("Zoë", external_id="e-1", attributes={"a": [1, None, "ü"]})
+        stream = await record(directory, event)
+        head = await directory.caught_up()
+        answer = await directory.queries.user(stream)
+    recorded_at = (await directory.events.feed.read(0, 9)).events[0].recorded_at
+    assert recorded_at.tzinfo is UTC
+    assert answer.position == head
+    assert answer.value == UserView(
+        id=stream,
+        external_id="e-1",
+        name="Zoë",
+        email="x@example.org",
+        role="member",
+        status="active",
+        attributes={"a": [1, None, "ü"]},
+        version=1,
+        created_at=recorded_at,
+        updated_at=recorded_at,
+    )
+
+
+async def test_an_unknown_user_is_none_at_a_position(directory: ReadSide) -> None:
+    answer = await directory.queries.user(uuid7())
+    assert (answer.value, answer.position) == (None, 0)
+
+
+async def test_one_reads_ones_own_write(directory: ReadSide) -> None:
+    async with directory.projecting():
+        await directory.caught_up()
+        for _ in range(20):
+            stream = await record(directory, registered("Zoë"))
+            head = await directory.events.feed.head()
+            user, page, stats = await asyncio.gather(
+                directory.queries.user(stream, at_least=head),
+                directory.queries.users(UserList(ids=(stream,)), at_least=head),
+                directory.queries.stats(datetime.now(UTC), at_least=head),
+            )
+            assert user.value is not None
+            assert len(page.value.items) == 1
+            assert min(user.position, page.position, stats.position) >= head
+
+
+async def test_a_view_that_stays_behind_is_said_to_be_after_two_seconds(
+    directory: ReadSide,
+) -> None:
+    stream = await record(directory, registered("Zoë"))
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ViewBehind) as behind:
+        await directory.queries.user(stream, at_least=1)
+    assert behind.value.position == 0
+    assert 1.9 < asyncio.get_running_loop().time() - began < 3
+
+
+async def test_a_position_above_the_head_is_refused_at_once(directory: ReadSide) -> None:
+    await record(directory, registered("Zoë"))
+    began = asyncio.get_running_loop().time()
+    for question in (
+        directory.queries.user(uuid7(), at_least=2),
+        directory.queries.users(UserList(), at_least=2),
+        directory.queries.stats(datetime.now(UTC), at_least=2),
+    ):
+        with pytest.raises(PositionAhead) as ahead:
+            await question
+        assert ahead.value.head == 1
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+@pytest.mark.parametrize("sort", ["name", "email", "created_at", "updated_at"])
+@pytest.mark.parametrize("descending", [False, True])
+async def test_pages_are_one_list_in_order(
+    directory: ReadSide, sort: Any, descending: bool
+) -> None:
+    people = ["Zoë", "zoe", "Ángel", "anna", "Ødegård", "李雷", "Émile", "Zoë", "Bo", "eve"]
+    async with directory.projecting():
+        for n, name in enumerate(people):
+            await record(directory, registered(name, email=f"{name[0]}{n % 3}@example.org"))
+        await directory.caught_up()
+    whole = await all_pages(directory, 200, sort=sort, descending=descending)
+    assert len(whole) == len(people)
+    for limit in (1, 3, 10):
+        assert await all_pages(directory, limit, sort=sort, descending=descending) == whole
+    if sort == "name":
+        order = ["Ángel", "anna", "Bo", "Émile", "eve", "zoe", "Zoë", "Zoë", "Ødegård", "李雷"]
+        shown = [user.name or "" for user in whole]
+        expected = [name.lower().replace("ë", "e") for name in order]
+        found = [name.lower().replace("ë", "e") for name in shown]
+        assert found == (expected[::-1] if descending else expected)
+    if sort in ("created_at", "updated_at"):
+        assert [user.name for user in whole] == (people[::-1] if descending else people)
+
+
+async def test_a_cursor_stays_where_it_is_while_others_come_and_go(directory: ReadSide) -> None:
+    async with directory.projecting():
+        for name in ("b", "d", "f"):
+            await record(directory, registered(name))
+        await directory.caught_up()
+        first = (await directory.queries.users(UserList(sort="name", limit=2))).value
+        for name in ("a", "c", "e"):
+            await record(directory, registered(name))
+        await directory.caught_up()
+    assert first.next is not None
+    assert await names(directory, sort="name", after=first.next) == ["e", "f"]
+
+
+async def test_each_filter_narrows_and_they_narrow_together(directory: ReadSide) -> None:
+    async with directory.projecting():
+        ada = await record(directory, registered("Ada", email="Ada@Bücher.example", role="admin"))
+        await record(directory, registered("Bob", external_id="b-1", email="bob@example.org"))
+        await record(directory, registered("Sue", role="guest"), UserSuspended())
+        await record(directory, registered("Del"), UserDeleted())
+        await record(directory, registered("Era"), UserErased())
+        await directory.caught_up()
+    assert await names(directory) == ["Ada", "Bob", "Sue"]
+    assert await names(directory, statuses=("suspended", "deleted")) == ["Sue", "Del"]
+    assert await names(directory, statuses=("erased",)) == [None]
+    assert await names(directory, roles=("admin", "guest")) == ["Ada", "Sue"]
+    assert await names(directory, emails=("ada@xn--bcher-kva.example",)) == ["Ada"]
+    assert await names(directory, external_ids=("b-1", "b-2")) == ["Bob"]
+    assert await names(directory, ids=(ada, uuid7())) == ["Ada"]
+    assert await names(directory, ids=(ada,), roles=("guest",)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("lov", ["Ada Lovelace"]),
+        ("LOVELACE ada", ["Ada Lovelace"]),
+        ("ad gug", []),
+        ("gödel", ["Kurt Gödel"]),
+        ("godel princeton", ["Kurt Gödel"]),
+        ("kurt.g@prince", ["Kurt Gödel"]),
+        ("a", ["Ada Lovelace", "Ödön O'Añez"]),
+        ("o'an", ["Ödön O'Añez"]),
+        ("' & !:* | \\", ["Ada Lovelace", "Kurt Gödel", "Ödön O'Añez"]),
+        ("", ["Ada Lovelace", "Kurt Gödel", "Ödön O'Añez"]),
+    ],
+)
+async def test_words_find_names_and_addresses_by_prefix(
+    directory: ReadSide, words: str, found: list[str]
+) -> None:
+    async with directory.projecting():
+        await record(directory, registered("Ada Lovelace", email="countess@x.org"))
+        await record(directory, registered("Kurt Gödel", email="Kurt.G@princeton.edu"))
+        await record(directory, registered("Ödön O'Añez", email="oe@x.org"))
+        await directory.caught_up()
+    assert await names(directory, words=words) == found
+
+
+async def test_statistics_count_who_is_there(directory: ReadSide) -> None:
+    change = UserRoleChanged(role="admin", previous=PreviousRole("member"))
+    async with directory.projecting():
+        await record(directory, registered("A"), change)
+        await record(directory, registered("B"), UserSuspended())
+        await record(directory, registered("C"), UserDeleted())
+        await record(directory, registered("D"), UserErased())
+        head = await directory.caught_up()
+    now = datetime.now(UTC)
+    answer = await directory.queries.stats(now)
+    stats = answer.value
+    assert answer.position == head
+    assert (stats.active, stats.suspended, stats.deleted, stats.erased) == (1, 1, 1, 1)
+    assert stats.total == 4
+    assert stats.by_role == {"admin": 1, "member": 1}
+    assert [day.count for day in stats.registered] == [0] * 29 + [4]
+    assert stats.registered[-1].day == now.date().isoformat()
+    assert stats.registered[0].day == (now - timedelta(days=29)).date().isoformat()
+    assert stats.trend == "up"
+    assert (await directory.queries.stats(now + timedelta(days=8))).value.trend == "down"
+    assert (await directory.queries.stats(now + timedelta(days=14))).value.trend == "none"
+
+
+async def test_projections_say_how_they_are(directory: ReadSide) -> None:
+    await record(directory, registered("A"))
+    await asyncio.sleep(0.1)
+    for status in (await directory.queries.projections()).value:
+        assert (status.position, status.head, status.lag, status.state) == (0, 1, 1, "stopped")
+        assert 0.1 <= status.lag_seconds < 10
+    async with directory.projecting():
+        await directory.caught_up()
+        statuses = (await directory.queries.projections()).value
+    assert [status.name for status in statuses] == ["users", "headcount"]
+    for status in statuses:
+        assert (status.position, status.lag, status.lag_seconds) == (1, 0, 0)
+        assert (status.generation, status.parked, status.state) == (1, 0, "live")

@@ -1,0 +1,72 @@
+"""A directory on a real server for tests of the read side: event store, projectors and queries."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Self
+
+from application.project import run_projectors
+from application.verify import Differences, differences
+from application.views import Slot
+from infrastructure.doorbell.postgres import PostgresDoorbell
+from infrastructure.keys import MasterKeys
+from infrastructure.views.directory import PostgresDirectory
+from infrastructure.views.ensure import ensure_views
+from infrastructure.views.store import PostgresViewStore
+from interfaces.event_store import EventStore, open_event_store
+from projections.registry import PROJECTIONS
+from tests.servers import MASTER_KEYS
+
+
+class ReadSide:
+    """Everything between the log and the answer of a query, in this process."""
+
+    def __init__(
+        self, url: str, events: EventStore, doorbell: PostgresDoorbell, queries: PostgresDirectory
+    ) -> None:
+        self.url = url
+        self.events = events
+        self.doorbell = doorbell
+        self.queries = queries
+        self.views = PostgresViewStore(url)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncGenerator[Self]:
+        """Over a migrated database; nothing is projected yet."""
+        await ensure_views(url, PROJECTIONS)
+        async with AsyncExitStack() as stack:
+            masters = MasterKeys.parse(MASTER_KEYS)
+            events = await stack.enter_async_context(open_event_store(url, masters))
+            doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
+            queries = await stack.enter_async_context(
+                PostgresDirectory.open(url, events.feed, doorbell)
+            )
+            yield cls(url, events, doorbell, queries)
+
+    @asynccontextmanager
+    async def projecting(self) -> AsyncGenerator[None]:
+        """With the projectors at work."""
+        slots = [Slot(projection) for projection in PROJECTIONS]
+        work = run_projectors(slots, self.views, self.events.feed, self.doorbell)
+        task = asyncio.create_task(work)
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def caught_up(self) -> int:
+        """The head of the log, once all views have reached it."""
+        head = await self.events.feed.head()
+        async with asyncio.timeout(30):
+            while (await self.queries.projections()).position < head:
+                await asyncio.sleep(0.02)
+        return head
+
+    async def differences(self) -> list[Differences]:
+        """What differs from a fresh fold, of all projections."""
+        slots = [Slot(projection) for projection in PROJECTIONS]
+        found = [await differences(self.views, self.events.feed, slot) for slot in slots]
+        return [each for each in found if each]
