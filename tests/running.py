@@ -41,7 +41,7 @@ def run_rollbook(*arguments: str, **settings: str) -> subprocess.CompletedProces
 
 
 class RunningRollbook:
-    """A context in which `rollbook up` runs on `data_dir`, on a port of its own."""
+    """A context in which `rollbook up` runs on `data_dir`, on a free port that it then keeps."""
 
     def __init__(self, data_dir: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = data_dir
@@ -68,9 +68,8 @@ class RunningRollbook:
     def start(self, patience: float = 60.0) -> float:
         """Start it; the seconds until it said that it runs."""
         began = time.monotonic()
-        arguments = ["up", "--data-dir", str(self.data_dir), *self._arguments]
-        if "--port" not in arguments:
-            arguments += ["--port", "0"]
+        port = self.url.rpartition(":")[2] or "0"
+        arguments = ["up", "--data-dir", str(self.data_dir), "--port", port, *self._arguments]
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 rollbook_command(*arguments),
@@ -135,7 +134,7 @@ class RunningRollbook:
         if self._process.poll() is not None:
             raise AssertionError(f"rollbook up ended with {self._process.poll()}:\n{self.output}")
         found = re.search(r"^Rollbook runs at (\S+)$", self.output, re.MULTILINE)
-        self.url = found[1] if found else ""
+        self.url = found[1] if found else self.url
         return found is not None
 
 

@@ -40,7 +40,6 @@ class PostgresDoorbell:
         self._to_send = asyncio.Event()
         self._tried_to_listen = asyncio.Event()
         self._sender: Connection | None = None
-        self._mute = False
 
     @classmethod
     @asynccontextmanager
@@ -92,21 +91,24 @@ class PostgresDoorbell:
                 self._bells.ring(notify.payload)
 
     async def _send(self) -> NoReturn:
+        back_off = _FIRST_BACK_OFF
         try:
             while True:
                 await self._to_send.wait()
                 self._to_send.clear()
-                names, self._unsent = list(self._unsent), set()
+                names, self._unsent = self._unsent, set()
                 try:
-                    await self._notify(names)
-                    self._mute = False
+                    await self._notify(list(names))
+                    back_off = _FIRST_BACK_OFF
                 except (psycopg.Error, OSError) as error:
-                    # Not sent again: whoever listens polls, and a late ring would tell no more.
-                    if not self._mute:
-                        self._mute = True
+                    if back_off == _FIRST_BACK_OFF:
                         log.warning("doorbell_mute", error=type(error).__name__)
                     self._drop_sender()
-                    await asyncio.sleep(_FIRST_BACK_OFF)
+                    # However often it is sent, a bell says no more than that somebody should look.
+                    self._unsent |= names
+                    self._to_send.set()
+                    await asyncio.sleep(back_off * random.uniform(0.5, 1))  # noqa: S311
+                    back_off = min(back_off * 2, _LONGEST_BACK_OFF)
         finally:
             self._drop_sender()
 

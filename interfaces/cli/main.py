@@ -74,9 +74,22 @@ def migrate() -> None:
     """Bring the database to the newest schema; several may run it at once."""
     from infrastructure.migrations import MigrationBusy
     from infrastructure.migrations import migrate as run
+    from infrastructure.suitability import UnsuitableServer, check_server
 
-    with failing(MigrationBusy):
-        asyncio.run(run(load(MigrationSettings).database_url.get_secret_value()))
+    with failing(MigrationBusy, UnsuitableServer):
+        url = load(MigrationSettings).database_url.get_secret_value()
+        asyncio.run(check_server(url))
+        asyncio.run(run(url))
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether the settings are complete and the database can hold a Rollbook."""
+    from infrastructure.suitability import UnsuitableServer, check_server
+
+    with failing(UnsuitableServer):
+        version = asyncio.run(check_server(load(Settings).database_url.get_secret_value()))
+        typer.echo(f"settings are complete; Postgres {version} is reached directly")
 
 
 @app.command(name="import")

@@ -5,17 +5,19 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 import uvicorn
 import uvloop
 
 from infrastructure.migrations import migrate
+from infrastructure.suitability import UnsuitableServer, check_server
 from interfaces.bootstrap import open_rollbook
 from interfaces.logging import configure_logging, log_loop_error
 from interfaces.settings import Settings
 
-DRAIN_SECONDS = 10
+DRAIN_SECONDS: Final = 10
 
 log = structlog.get_logger()
 
@@ -32,9 +34,13 @@ def serve(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, leash, migrating))
+    except UnsuitableServer as error:
+        log.critical("application failed", reason=str(error))
+        return 1
     except Exception:
         log.critical("application failed", exc_info=True)
         return 1
+    log.info("stopped")
     return 0
 
 
@@ -46,8 +52,10 @@ async def _serve(
     stop = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, stop.set)
+    url = settings.database_url.get_secret_value()
+    await check_server(url)
     if migrating:
-        await migrate(settings.database_url.get_secret_value())
+        await migrate(url)
     async with open_rollbook(settings) as application:
         server = ApplicationServer(
             uvicorn.Config(
@@ -57,7 +65,7 @@ async def _serve(
                 server_header=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             ),
-            started=lambda: _tell(leash),
+            started=lambda: _tell(listener, leash),
         )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
@@ -93,8 +101,8 @@ class ApplicationServer(uvicorn.Server):
         self._on_started()
 
 
-def _tell(leash: socket.socket | None) -> None:
-    log.info("ready")
+def _tell(listener: socket.socket, leash: socket.socket | None) -> None:
+    log.info("ready", address=listener.getsockname()[0], port=listener.getsockname()[1])
     if leash is not None:
         leash.send(b"1")
 

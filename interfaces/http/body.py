@@ -15,16 +15,16 @@ JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
-async def read_body(request: Request, accepted: Sequence[str]) -> bytes:
+async def read_body(request: Request, accepted: Sequence[str], *, required: bool) -> bytes:
     """The body as it came; raises `TooLarge` or `UnsupportedMediaType`.
 
-    No body needs no type.
+    Where none is needed, the type of none does not matter: clients like to send one all the same.
     """
     declared = header(request, "Content-Length")
     if declared is not None and declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
         raise TooLarge
     body = await _received(request)
-    if body or header(request, "Content-Type") is not None:
+    if body or (required and header(request, "Content-Type") is not None):
         _refuse_foreign_type(request, accepted)
     return body
 

@@ -33,7 +33,6 @@ from interfaces.http.validation import NoParameters, fields, parameters
 B = TypeVar("B")
 CommandMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
 
-_NEEDS: Final[Permission] = "users:write"
 _BEHALF_LIMIT: Final = 128
 _NO_PARAMETERS: Final = TypeAdapter(NoParameters)
 _REQUEST_HEADERS: Final = ("Idempotency-Key", ON_BEHALF_OF, "X-Request-ID")
@@ -86,6 +85,7 @@ def command(
     summary: str,
     answers: type[Struct] | None,
     problems: Sequence[Slug] = (),
+    needs: Permission = "users:write",
     status: int = 200,
     accepts: Sequence[str] = (JSON,),
     body_required: bool = True,
@@ -96,13 +96,14 @@ def command(
 
     def declare(endpoint: Callable[[CommandCall[B]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:
-            principal = await admit(request, services.identity, _NEEDS)
+            principal = await admit(request, services.identity, needs)
             if answers is not None:
                 refuse_unacceptable(request)
-            raw = await read_body(request, accepts)
+            raw = await read_body(request, accepts, required=body_required)
             precondition = if_match(request) if on_one_user else None
-            values = fields(adapter, parse_body(raw, required=body_required))
+            value = parse_body(raw, required=body_required)
             parameters(request, _NO_PARAMETERS)
+            values = fields(adapter, value)
             context = _context(request, principal, raw)
             return await endpoint(CommandCall(services, request, context, values, precondition))
 
@@ -117,7 +118,7 @@ def command(
             body=adapter,
             answers=answers,
             document={
-                **openapi.security(_NEEDS),
+                **openapi.security(needs),
                 "parameters": [
                     *openapi.path_parameters(path),
                     *openapi.header_parameters(*_REQUEST_HEADERS),

@@ -1,7 +1,7 @@
 """Checking fields: pydantic finds everything that is wrong at once, and each gets a pointer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import parse_qsl, quote
 
 from fastapi import Request
@@ -19,7 +19,7 @@ _DETAILS: Final[Mapping[str, str]] = {
     "model_type": "Must be an object.",
     "model_attributes_type": "Must be an object.",
 }
-_MOST_PARAMETERS: Final = 50
+_MOST_FIELDS: Final = 50
 
 
 class RequestModel(BaseModel):
@@ -34,6 +34,9 @@ class NoParameters(RequestModel):
 
 def fields(adapter: TypeAdapter[T], value: object) -> T:
     """A body's fields; raises `InvalidRequest` with all that is wrong, by JSON pointer."""
+    if isinstance(value, dict) and len(cast("dict[str, object]", value)) > _MOST_FIELDS:
+        # Each unknown one would be an error of its own: the answer would dwarf the request.
+        raise InvalidRequest([FieldError("#", f"Must have at most {_MOST_FIELDS} members.")])
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -71,7 +74,7 @@ def _query(request: Request) -> Sequence[tuple[str, str]]:
             raw.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
+            max_num_fields=_MOST_FIELDS,
         )
     except ValueError:
         raise MalformedRequest("The query string is malformed.") from None

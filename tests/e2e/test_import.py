@@ -1,7 +1,9 @@
 """`rollbook import` of a whole directory into a running Rollbook, twice, then changed."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,7 @@ REFUSED: Final = {
     2620: "a value is not UTF-8 text",
 }
 CREATED: Final = 135
+MANY: Final = 1500
 
 
 Rows = dict[int, tuple[str, str | None]]
@@ -52,8 +55,7 @@ def rollbook(tmp_path: Path) -> Iterator[RunningRollbook]:
 
 @pytest.fixture
 def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
-    headers = {"Authorization": f"Bearer {rollbook.token}"}
-    with httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False) as client:
+    with client_of(rollbook) as client:
         yield client
 
 
@@ -124,6 +126,34 @@ def test_a_changed_file_differs_and_an_update_makes_it_so(
     assert len(all_events(client)) == before + len(added)
 
 
+def test_an_import_outlasts_a_rollbook_that_is_killed_and_started_again(tmp_path: Path):
+    people = tmp_path / "people.ldif"
+    people.write_text(
+        "".join(
+            f"dn: uid=u{n}\nuid: u{n}\ncn: Person {n}\nmail: u{n}@example.org\n\n"
+            for n in range(MANY)
+        )
+    )
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (
+        RunningRollbook(tmp_path / "data", "--port", str(port)) as rollbook,
+        ThreadPoolExecutor() as threads,
+    ):
+        given = {"ROLLBOOK_URL": rollbook.url, "ROLLBOOK_TOKEN": rollbook.token}
+        running = threads.submit(run_rollbook, "import", str(people), "--json", **given)
+        until(lambda: len(events_of(rollbook)) > MANY // 10)
+        rollbook.kill()
+        assert not running.done()
+        rollbook.start()
+        result = running.result()
+        assert result.returncode == 0, result.stdout[-500:]
+        *rows, _ = (json.loads(line) for line in result.stdout.splitlines())
+        assert {row["outcome"] for row in rows} <= {"created", "unchanged"}
+        events = events_of(rollbook)
+    assert len(rows) == len(events) == len({event["subject"] for event in events}) == MANY
+
+
 def assert_rows_change(rows: Rows, outcome: str) -> None:
     """The two people whose entries were changed; the lines after the one taken out move up."""
     others = {line: why for line, why in by_outcome(rows, outcome).items() if why[:4] != "line"}
@@ -162,6 +192,16 @@ def all_users(client: httpx2.Client) -> list[dict[str, Any]]:
         if page["next_cursor"] is None:
             return users
         parameters["cursor"] = page["next_cursor"]
+
+
+def events_of(rollbook: RunningRollbook) -> list[dict[str, Any]]:
+    with client_of(rollbook) as client:
+        return all_events(client)
+
+
+def client_of(rollbook: RunningRollbook) -> httpx2.Client:
+    headers = {"Authorization": f"Bearer {rollbook.token}"}
+    return httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False)
 
 
 def all_events(client: httpx2.Client) -> list[dict[str, Any]]:

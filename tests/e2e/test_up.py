@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
+    """One that several tests look at."""
+    with RunningRollbook(tmp_path_factory.mktemp("running") / "data") as rollbook:
+        yield rollbook
+
+
 def is_alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -24,40 +32,42 @@ def is_alive(process: int) -> bool:
     return state != "Z"
 
 
+def test_it_says_where_it_runs_and_how_to_sign_in(running: RunningRollbook) -> None:
+    assert f"{running.url}/docs" in running.output
+    assert f"export ROLLBOOK_TOKEN=$(cat {running.data_dir}/admin-token)" in running.output
+    assert f"{running.url}/v1/me" in running.output
+    assert running.token not in running.output
+    assert running.status("/v1/me") == 200
+    assert running.status("/docs") == 200
+
+
+def test_its_secrets_are_for_its_owner_alone_and_in_no_command_line(
+    running: RunningRollbook,
+) -> None:
+    data_dir = running.data_dir
+    for name in ("master-key", "admin-token", "instance.json"):
+        assert (data_dir / name).stat().st_mode & 0o777 == 0o600
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+    secrets = [(data_dir / name).read_text().strip() for name in ("master-key", "admin-token")]
+    for process in (running.pid, *running.children().values()):
+        command = Path(f"/proc/{process}/cmdline").read_text()
+        assert not any(secret in command for secret in secrets)
+
+
+def test_a_second_one_on_the_same_directory_is_refused(running: RunningRollbook) -> None:
+    refused = run_rollbook("up", "--data-dir", str(running.data_dir), "--port", "0")
+    assert refused.returncode == 1
+    assert refused.stderr == f"rollbook: {running.data_dir} is in use by process {running.pid}\n"
+    assert running.status("/health/live") == 200
+
+
 def test_it_is_ready_within_four_seconds_when_its_data_exist(data_dir: Path) -> None:
     with RunningRollbook(data_dir) as rollbook:
-        assert rollbook.status("/health/live") == 200
+        kept = rollbook.token, (data_dir / "master-key").read_text()
         assert rollbook.stop() == 0
         assert rollbook.start() < 4.0
         until(lambda: rollbook.status("/health/ready") == 200)
-
-
-def test_it_says_where_it_runs_and_how_to_sign_in(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        assert f"{rollbook.url}/docs" in rollbook.output
-        assert f"export ROLLBOOK_TOKEN=$(cat {data_dir}/admin-token)" in rollbook.output
-        assert f"{rollbook.url}/v1/me" in rollbook.output
-        assert rollbook.token not in rollbook.output
-        assert rollbook.status("/v1/me") == 200
-
-
-def test_its_secrets_are_for_its_owner_alone_and_in_no_command_line(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        for name in ("master-key", "admin-token", "instance.json"):
-            assert (data_dir / name).stat().st_mode & 0o777 == 0o600
-        assert data_dir.stat().st_mode & 0o777 == 0o700
-        secrets = [(data_dir / name).read_text().strip() for name in ("master-key", "admin-token")]
-        for process in (rollbook.pid, *rollbook.children().values()):
-            command = Path(f"/proc/{process}/cmdline").read_text()
-            assert not any(secret in command for secret in secrets)
-
-
-def test_it_keeps_its_secrets(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        first = rollbook.token, (data_dir / "master-key").read_text()
-        rollbook.stop()
-        rollbook.start()
-        assert (rollbook.token, (data_dir / "master-key").read_text()) == first
+        assert (rollbook.token, (data_dir / "master-key").read_text()) == kept
 
 
 def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
@@ -71,14 +81,6 @@ def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
         assert f"{data_dir}/master-key is missing" in refused.stderr
         (data_dir / "master-key").write_text(key)
         rollbook.start()
-
-
-def test_a_second_one_on_the_same_directory_is_refused(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        refused = run_rollbook("up", "--data-dir", str(data_dir), "--port", "0")
-        assert refused.returncode == 1
-        assert refused.stderr == (f"rollbook: {data_dir} is in use by process {rollbook.pid}\n")
-        assert rollbook.status("/health/live") == 200
 
 
 def test_a_port_in_use_is_named_before_anything_starts(data_dir: Path) -> None:

@@ -1,6 +1,6 @@
 """The eventsourcing library's own recorder suites, and its `Application.save`, on the append function."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -31,8 +31,15 @@ class _OnOurs:
 
     @pytest.fixture(autouse=True)
     def _database(self, database_url: str) -> Any:
+        settings = connection_settings(database_url)
         self.datastore = PostgresDatastore(
-            **connection_settings(database_url), pool_size=2, max_overflow=12
+            dbname=settings["dbname"],
+            host=settings["host"],
+            port=settings["port"],
+            user=settings["user"],
+            password=settings["password"],
+            pool_size=2,
+            max_overflow=12,
         )
         yield
         self.datastore.close()
@@ -81,6 +88,10 @@ def application(database_url: str) -> Any:
     application.close()
 
 
+def stored(application: Kennel, dog: Dog) -> Dog:
+    return cast(Dog, application.repository.get(dog.id))
+
+
 def test_the_library_s_application_saves_several_aggregates_in_one_transaction(
     application: Kennel,
 ) -> None:
@@ -88,8 +99,8 @@ def test_the_library_s_application_saves_several_aggregates_in_one_transaction(
     rex.add_trick("roll over")
     recordings = application.save(rex, ada)
     assert [recording.notification.id for recording in recordings] == [1, 2, 3]
-    assert application.repository.get(rex.id).tricks == ["roll over"]
-    stale, bob = application.repository.get(ada.id), Dog("Bob")
+    assert stored(application, rex).tricks == ["roll over"]
+    stale, bob = stored(application, ada), Dog("Bob")
     ada.add_trick("sit")
     application.save(ada)
     stale.add_trick("jump")

@@ -121,6 +121,11 @@ async def test_every_wrong_field_is_named_at_once(admin: AsyncClient) -> None:
     ]
 
 
+async def test_a_flood_of_unknown_fields_is_one_error(admin: AsyncClient) -> None:
+    answer = await admin.post("/v1/users", json={f"f{number}": 1 for number in range(10_000)})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#"]
+
+
 async def test_missing_fields_are_named(admin: AsyncClient) -> None:
     answer = await admin.put("/v1/users/018f0000-0000-7000-8000-000000000009", json={})
     assert answer.json()["errors"] == [
@@ -203,6 +208,13 @@ async def test_a_chunked_body_is_read_whole(admin: AsyncClient) -> None:
 
     answer = await admin.post("/v1/users", content=chunks(), headers=JSON)
     assert answer.status_code == 201
+
+
+async def test_the_type_of_no_body_does_not_matter(admin: AsyncClient) -> None:
+    user = (await admin.post("/v1/users", json=ADA)).json()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers=headers)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null}', b'{"reason": "on leave"}'])

@@ -1,0 +1,55 @@
+"""Whether a Postgres server can hold a log: reachable, new enough, and not behind a pooling proxy."""
+
+import asyncio
+from typing import Final
+from uuid import uuid4
+
+import psycopg
+
+from infrastructure.postgres import Connection, connect
+
+OLDEST: Final = 15
+PROXY_SECONDS: Final = 2.0
+
+
+class UnsuitableServer(Exception):
+    """Rollbook cannot run on this server; the message is one line for people."""
+
+
+async def check_server(database_url: str) -> str:
+    """The server's version. Raises `UnsuitableServer`."""
+    try:
+        async with await connect(database_url, "rollbook check") as session:
+            version = session.info.server_version // 10_000
+            if version < OLDEST:
+                raise UnsuitableServer(f"the database is Postgres {version}, {OLDEST} is needed")
+            if await _is_pooled(session, database_url):
+                raise UnsuitableServer(
+                    "the database is behind a proxy that pools transactions: "
+                    "locks and LISTEN need a direct connection"
+                )
+            return session.info.parameter_status("server_version") or str(version)
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        raise UnsuitableServer(f"cannot reach the database: {reason}") from error
+
+
+async def _is_pooled(session: Connection, database_url: str) -> bool:
+    """Whether what this session sets can be gone in its next transaction.
+
+    A server names the process it gave us; a proxy names one that is not the server's. Then a
+    second session takes a server connection, most likely ours, and ours is looked at again.
+    """
+    found = await (await session.execute("SELECT pg_backend_pid()")).fetchone()
+    if found == (session.info.backend_pid,):
+        return False
+    mark = uuid4().hex
+    await session.execute("SELECT set_config('rollbook.probe', %s, false)", [mark])
+    async with await connect(database_url, "rollbook check") as other, other.transaction():
+        await other.execute("SELECT 1")
+        try:
+            async with asyncio.timeout(PROXY_SECONDS):
+                asked = await session.execute("SELECT current_setting('rollbook.probe', true)")
+                return await asked.fetchone() != (mark,)
+        except TimeoutError:
+            return True  # the proxy has one connection for both of us

@@ -1,0 +1,106 @@
+"""Callers that keep appending, what they were told, and whether the log agrees with it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+import psycopg
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Unavailable
+from application.event_log import Appended, Draft, EventLog
+from tests.drafts import change, registration
+
+_LOG: Final = """
+SELECT originator_id, originator_version, event_id, notification_id, recorded_at
+FROM stored_events"""
+_RECEIPTS: Final = "SELECT stream, version, position FROM receipts"
+
+
+class Said(Struct, frozen=True):
+    """What the caller of an append was told."""
+
+    draft: Draft
+    outcome: Appended | ApplicationError
+
+
+class Callers:
+    """Each appends one draft after another, to streams, claims and keys that no other has.
+
+    So whatever refuses a draft for another's sake (a conflict, a claim, a key) is false.
+    """
+
+    def __init__(self, log: EventLog, count: int) -> None:
+        self.said: list[Said] = []
+        self._log = log
+        self._enough = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._call()) for _ in range(count)]
+
+    async def enough(self) -> list[Said]:
+        """Let each finish its last append; all that was said."""
+        self._enough.set()
+        await asyncio.gather(*self._tasks)
+        return self.said
+
+    async def _call(self) -> None:
+        history: tuple[Draft, ...] = ()
+        while not self._enough.is_set():
+            draft = _next(history)
+            try:
+                outcome = await self._log.append(draft)
+            except ApplicationError as error:
+                outcome = error
+            self.said.append(Said(draft, outcome))
+            going_on = isinstance(outcome, Appended) and len(history) < 2
+            history = (*history, draft) if going_on else ()
+
+
+def _next(history: tuple[Draft, ...]) -> Draft:
+    """A registration, then a change of role, then a move to another address."""
+    key = str(uuid7())
+    match history:
+        case [registered]:
+            return change(registered.stream, 1, key=key)
+        case [registered, changed]:
+            moved = (("email", f"{uuid7()}@example.com"),)
+            return change(changed.stream, 2, key=key, take=moved, release=registered.take)
+        case _:
+            return registration(email=f"{uuid7()}@example.com", key=key)
+
+
+async def disagreements(url: str, said: Iterable[Said]) -> list[str]:
+    """Where the log and what its callers were told differ, as sentences."""
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        rows = await (await connection.execute(_LOG)).fetchall()
+        kept = await (await connection.execute(_RECEIPTS)).fetchall()
+    found = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+    receipts = {(row[0], row[1]): row[2] for row in kept}
+    wrong = [f"event {one} is there {n} times" for one, n in _counts(rows).items() if n > 1]
+    explained = set[tuple[UUID, int]]()
+    for one in said:
+        place = (one.draft.stream, one.draft.after_version + 1)
+        explained.add(place)
+        match one.outcome:
+            case Appended(events=[event]):
+                truth = (event.event_id, event.position, event.recorded_at)
+                if found.get(place) != truth:
+                    wrong.append(f"{place} was told {truth}, and is {found.get(place)}")
+                if receipts.get(place) != event.position:
+                    wrong.append(f"{place} has the receipt {receipts.get(place)}")
+            case Unavailable() | Overloaded():
+                if place in found or place in receipts:
+                    wrong.append(f"{place} was told that nothing was recorded, and it was")
+            case OutcomeUnknown():
+                if (place in found) is not (place in receipts):
+                    wrong.append(f"{place} is there in part")
+            case other:
+                wrong.append(f"{place} was told a falsehood: {other!r}")
+    wrong += [f"{place} is nobody's" for place in found if place not in explained]
+    return wrong
+
+
+def _counts(rows: Sequence[Sequence[UUID]]) -> Counter[UUID]:
+    return Counter(row[2] for row in rows)

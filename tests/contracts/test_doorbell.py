@@ -1,0 +1,73 @@
+"""What every doorbell does: it wakes whoever listens, and no ring is lost between two waits."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from application.doorbell import Doorbell
+from infrastructure.doorbell.memory import MemoryDoorbell
+from infrastructure.doorbell.postgres import PostgresDoorbell
+
+Open = Callable[[], AbstractAsyncContextManager[Doorbell]]
+
+
+@asynccontextmanager
+async def memory_doorbell() -> AsyncGenerator[MemoryDoorbell]:
+    yield MemoryDoorbell()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def opened(request: pytest.FixtureRequest) -> Open:
+    if request.param == "memory":
+        return memory_doorbell
+    url = request.getfixturevalue("empty_database_url")
+    return lambda: PostgresDoorbell.open(url)
+
+
+@pytest.fixture
+async def doorbell(opened: Open) -> AsyncIterator[Doorbell]:
+    async with opened() as doorbell:
+        yield doorbell
+
+
+async def test_a_ring_wakes_every_listener_of_that_bell(doorbell: Doorbell) -> None:
+    async with (
+        doorbell.listen("log") as first,
+        doorbell.listen("log") as second,
+        doorbell.listen("view:users") as other,
+    ):
+        doorbell.ring("log")
+        assert await first.wait(1)
+        assert await second.wait(1)
+        assert not await other.wait(0.05)
+
+
+async def test_a_ring_between_two_waits_is_not_lost_and_counts_once(doorbell: Doorbell) -> None:
+    async with doorbell.listen("log") as bell:
+        doorbell.ring("log")
+        doorbell.ring("log")
+        assert await bell.wait(0)
+        assert not await bell.wait(0.05)
+
+
+async def test_a_wait_ends_with_its_time(doorbell: Doorbell) -> None:
+    async with doorbell.listen("log") as bell:
+        began = asyncio.get_running_loop().time()
+        assert not await bell.wait(0.1)
+        assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_a_ring_before_listening_is_not_heard(doorbell: Doorbell) -> None:
+    doorbell.ring("log")
+    await asyncio.sleep(0.1)
+    async with doorbell.listen("log") as bell:
+        assert not await bell.wait(0.1)
+
+
+async def test_ringing_where_nobody_listens_is_nothing(doorbell: Doorbell) -> None:
+    doorbell.ring("log")
+    async with doorbell.listen("log"):
+        pass
+    doorbell.ring("log")

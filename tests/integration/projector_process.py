@@ -1,0 +1,19 @@
+"""A process that projects and nothing else, for tests that freeze or kill it.
+
+Run as `python -m tests.integration.projector_process URL`; says `ready` when it is at work.
+"""
+
+import asyncio
+import sys
+
+from tests.integration.views import ReadSide
+
+
+async def main(url: str) -> None:
+    async with ReadSide.open(url) as read_side, read_side.projecting():
+        print("ready", flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,143 @@
+"""Connections cut and servers frozen under the writer: no false answer, nothing lost, no double."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from application.errors import ClaimTaken, OutcomeUnknown
+from application.event_log import Appended
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import EventStore, open_event_store
+from tests.backends import frozen, terminate_writers, writers
+from tests.callers import Callers, disagreements
+from tests.drafts import change, registration
+from tests.postgres_proxy import Cut, PostgresProxy
+from tests.servers import scaled
+
+CALLERS = 32
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop of production: what it does with a socket that goes away is its own."""
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture
+def socket_directory() -> Iterator[Path]:
+    """A Unix socket's path must be short."""
+    with tempfile.TemporaryDirectory(prefix="rb-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+async def proxy(database_url: str, socket_directory: Path) -> AsyncIterator[PostgresProxy]:
+    async with PostgresProxy.to(database_url, socket_directory) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def store(proxy: PostgresProxy, master_keys: str) -> AsyncIterator[EventStore]:
+    async with open_event_store(proxy.url, MasterKeys.parse(master_keys)) as store:
+        yield store
+
+
+async def test_a_connection_cut_around_an_append_is_never_noticed_by_a_caller(
+    store: EventStore, proxy: PostgresProxy, database_url: str
+) -> None:
+    callers = Callers(store.log, CALLERS)
+    for how in islice(cycle(Cut), scaled(15)):
+        await proxy.cut(how)
+        await asyncio.sleep(random.uniform(0, 0.1))
+    said = await callers.enough()
+    assert await disagreements(database_url, said) == []
+    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+
+
+async def test_a_session_ended_by_an_administrator_is_never_noticed_by_a_caller(
+    store: EventStore, database_url: str
+) -> None:
+    callers = Callers(store.log, CALLERS)
+    for _ in range(scaled(15)):
+        await asyncio.sleep(random.uniform(0, 0.1))
+        await terminate_writers(database_url)
+    said = await callers.enough()
+    assert await disagreements(database_url, said) == []
+    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+
+
+async def test_a_frozen_backend_costs_time_and_nothing_else(
+    store: EventStore, database_url: str
+) -> None:
+    callers = Callers(store.log, CALLERS)
+    for _ in range(scaled(5)):
+        await asyncio.sleep(random.uniform(0.05, 0.15))
+        with frozen(*await writers(database_url)):
+            await asyncio.sleep(random.uniform(0.5, 2.5))
+    said = await callers.enough()
+    assert await disagreements(database_url, said) == []
+    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+
+
+async def test_a_backend_frozen_for_longer_than_callers_wait_leaves_the_outcome_open(
+    store: EventStore, database_url: str
+) -> None:
+    callers = Callers(store.log, CALLERS)
+    await asyncio.sleep(0.1)
+    with frozen(*await writers(database_url)):
+        await asyncio.sleep(4.5)
+        assert any(isinstance(one.outcome, OutcomeUnknown) for one in callers.said)
+    await asyncio.sleep(0.2)
+    said = await callers.enough()
+    assert await disagreements(database_url, said) == []
+    assert isinstance(said[-1].outcome, Appended)
+
+
+async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(
+    store: EventStore, database_url: str
+) -> None:
+    holder = registration(email="one@example.com")
+    await store.log.append(holder)
+    (idle,) = await writers(database_url)
+    with frozen(idle):
+        # The request lies unread in the frozen backend's socket; the answer is from another one.
+        refused = registration(email="one@example.com", key="k")
+        with pytest.raises(ClaimTaken):
+            await store.log.append(refused)
+        released = change(holder.stream, 1, release=holder.take)
+        head = (await store.log.append(released)).position
+    await _ended(database_url, idle)
+    assert await store.feed.head() == head
+    assert (await store.log.load(refused.stream)).events == []
+    assert await store.log.holder_of("email", "one@example.com") is None
+    assert await disagreements(database_url, []) == [
+        f"{(holder.stream, version)} is nobody's" for version in (1, 2)
+    ]
+
+
+async def test_an_orphaned_batch_that_was_recorded_by_another_try_is_recorded_once(
+    store: EventStore, database_url: str
+) -> None:
+    await store.log.append(registration())
+    (idle,) = await writers(database_url)
+    draft = registration(email="one@example.com", key="k")
+    with frozen(idle):
+        appended = await store.log.append(draft)
+        freed = change(draft.stream, 1, release=draft.take)
+        head = (await store.log.append(freed)).position
+    await _ended(database_url, idle)
+    assert (await store.log.load(draft.stream)).events[0] == appended.events[0]
+    assert await store.feed.head() == head
+    assert await store.log.holder_of("email", "one@example.com") is None
+
+
+async def _ended(database_url: str, backend: int) -> None:
+    async with asyncio.timeout(5):
+        while backend in await writers(database_url):
+            await asyncio.sleep(0.02)

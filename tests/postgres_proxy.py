@@ -1,0 +1,161 @@
+"""Stands between a client and a Postgres server, and cuts a connection around an append."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final, Self
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_BATCH_BEGINS: Final = b'[{"stream":'
+_CHUNK: Final = 1 << 20
+_READY_FOR_QUERY_BYTES: Final = 6
+_HELD_SECONDS: Final = 0.3
+
+
+class Cut(Enum):
+    """Where the connection breaks that a batch is sent on."""
+
+    HALF_OF_THE_REQUEST = auto()
+    AFTER_THE_REQUEST = auto()
+    BEFORE_THE_REPLY = auto()
+    END_OF_THE_REPLY = auto()
+    LATE_REQUEST = auto()
+    """The client's side breaks at once; the server gets the request a moment later."""
+
+
+class PostgresProxy:
+    """Listens on a Unix socket of its own; `url` leads through it to the server's database."""
+
+    def __init__(self, server_url: str, directory: Path) -> None:
+        target = conninfo_to_dict(server_url)
+        self._host = str(target.get("host") or "127.0.0.1")
+        self._port = int(target.get("port") or 5432)
+        self._directory = directory
+        self._next: Cut | None = None
+        self._done = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        here = {"host": str(directory), "port": "5432", "hostaddr": None}
+        self.url = make_conninfo("", **{**target, **here})
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, server_url: str, directory: Path) -> AsyncGenerator[Self]:
+        """A proxy to that server, listening in that directory (its path must be a short one)."""
+        proxy = cls(server_url, directory)
+        server = await asyncio.start_unix_server(proxy._accept, directory / ".s.PGSQL.5432")
+        try:
+            yield proxy
+        finally:
+            server.close()
+            for task in proxy._tasks:
+                task.cancel()
+            await asyncio.gather(*proxy._tasks, return_exceptions=True)
+
+    async def cut(self, how: Cut) -> None:
+        """Cut the connection of the next batch that way; return when it happened."""
+        self._done.clear()
+        self._next = how
+        await self._done.wait()
+
+    def hold(self) -> None:
+        """Keep new connections waiting, as a network that drops packets does."""
+        self._open.clear()
+
+    def let_go(self) -> None:
+        self._open.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._open.wait()
+            to_server = await self._connect()
+            await _Wire(self, (reader, writer), to_server).run()
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            socket = f"{self._host}/.s.PGSQL.{self._port}"
+            return await asyncio.open_unix_connection(socket, limit=_CHUNK)
+        return await asyncio.open_connection(self._host, self._port, limit=_CHUNK)
+
+    def take_order(self) -> Cut | None:
+        how, self._next = self._next, None
+        return how
+
+    def report(self) -> None:
+        self._done.set()
+
+
+Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Wire:
+    """One connection: bytes both ways, until an end or a cut."""
+
+    def __init__(self, proxy: PostgresProxy, client: Side, server: Side) -> None:
+        self._proxy = proxy
+        self._from_client, self._to_client = client
+        self._from_server, self._to_server = server
+        self._cut: Cut | None = None
+
+    async def run(self) -> None:
+        pumps = [asyncio.create_task(self._requests()), asyncio.create_task(self._replies())]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            self._to_client.transport.abort()
+            self._to_server.transport.abort()
+            if self._cut is not None:
+                self._proxy.report()
+
+    async def _requests(self) -> None:
+        while data := await self._from_client.read(_CHUNK):
+            if _BATCH_BEGINS in data and (cut := self._proxy.take_order()) is not None:
+                self._cut = cut
+                if await self._broken_off(data, cut):
+                    return
+            self._to_server.write(data)
+            await self._to_server.drain()
+
+    async def _broken_off(self, data: bytes, cut: Cut) -> bool:
+        """Whether the connection ends with this request; else the cut is in the reply."""
+        match cut:
+            case Cut.HALF_OF_THE_REQUEST:
+                self._to_server.write(data[: len(data) // 2])
+                await self._to_server.drain()
+            case Cut.AFTER_THE_REQUEST:
+                self._to_server.write(data)
+                await self._to_server.drain()
+            case Cut.LATE_REQUEST:
+                self._to_client.transport.abort()
+                await asyncio.sleep(_HELD_SECONDS)
+                self._to_server.write(data)
+                await self._to_server.drain()
+                await asyncio.sleep(_HELD_SECONDS)
+            case _:
+                return False
+        return True
+
+    async def _replies(self) -> None:
+        while data := await self._from_server.read(_CHUNK):
+            if self._cut is Cut.BEFORE_THE_REPLY:
+                return
+            if self._cut is Cut.END_OF_THE_REPLY:
+                self._to_client.write(data[:-_READY_FOR_QUERY_BYTES])
+                await self._to_client.drain()
+                return
+            if self._cut is None:
+                self._to_client.write(data)
+                await self._to_client.drain()
