@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
+from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.project import run_projectors
@@ -24,11 +25,19 @@ from interfaces.http.services import Services
 from interfaces.settings import Settings
 from projections.registry import PROJECTIONS
 
+
+class Rollbook(Struct, frozen=True, kw_only=True):
+    """A running process; `stopping` is set when it begins to drain, so that nobody waits on."""
+
+    application: FastAPI
+    stopping: asyncio.Event
+
+
 _CURSOR_KEY: Final = b"\x00cursors\x00"
 
 
 @asynccontextmanager
-async def open_rollbook(settings: Settings) -> AsyncGenerator[FastAPI]:
+async def open_rollbook(settings: Settings) -> AsyncGenerator[Rollbook]:
     """The HTTP application with all roles running behind it, over a migrated database.
 
     A role that fails beyond its own repair ends the context with its error.
@@ -60,7 +69,7 @@ async def open_rollbook(settings: Settings) -> AsyncGenerator[FastAPI]:
         async with asyncio.TaskGroup() as roles:
             projecting = roles.create_task(projectors, name="projectors")
             try:
-                yield create_app(services)
+                yield Rollbook(application=create_app(services), stopping=services.stopping)
             finally:
                 projecting.cancel()
 

@@ -56,10 +56,10 @@ async def _serve(
     await check_server(url)
     if migrating:
         await migrate(url)
-    async with open_rollbook(settings) as application:
+    async with open_rollbook(settings) as rollbook:
         server = ApplicationServer(
             uvicorn.Config(
-                application,
+                rollbook.application,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -75,6 +75,7 @@ async def _serve(
             await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
         finally:
             log.info("draining")
+            rollbook.stopping.set()
             server.should_exit = True
             await serving
             for wait in waits:

@@ -6,6 +6,7 @@ and the old one must go on loading: it is never edited.
 
 import base64
 import json
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -75,10 +76,14 @@ EXAMPLES: Final[dict[str, Event]] = {
 }
 
 
-def counted_bytes() -> Any:
+def counted_bytes() -> Callable[[int], bytes]:
     """As random as a test needs: each call gives the next byte value, repeated."""
     numbers = count(1)
-    return lambda length: bytes([next(numbers)]) * length
+
+    def next_bytes(length: int) -> bytes:
+        return bytes([next(numbers)]) * length
+
+    return next_bytes
 
 
 def ring(masters: str) -> MasterKeyRing:

@@ -172,9 +172,10 @@ async def test_sessions_ended_under_load_leave_no_trace(read_side: ReadSide) -> 
 
 async def test_a_view_the_server_refuses_parks_its_stream_alone(read_side: ReadSide) -> None:
     async with read_side.projecting():
-        bad = await record(read_side, registered(), renamed("a\x00b"), renamed("later"))
+        bad = await record(read_side, registered(), renamed("a\x00b"))
         good = [await record(read_side, registered(f"N{n}")) for n in range(30)]
         await read_side.caught_up()
+        await record(read_side, renamed("later"), after=2, stream=bad)
         await record(read_side, renamed("later still"), after=3, stream=bad)
         await record(read_side, renamed("N0 again"), after=1, stream=good[0])
         await read_side.caught_up()
