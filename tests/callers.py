@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Self
 from uuid import UUID
 
 import psycopg
@@ -33,26 +34,33 @@ class Callers:
     So whatever refuses a draft for another's sake (a conflict, a claim, a key) is false.
     """
 
-    def __init__(self, log: EventLog, count: int) -> None:
+    def __init__(self, log: EventLog) -> None:
         self.said: list[Said] = []
         self._log = log
-        self._enough = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._call()) for _ in range(count)]
+        self._enough = False
 
-    async def enough(self) -> list[Said]:
-        """Let each finish its last append; all that was said."""
-        self._enough.set()
-        await asyncio.gather(*self._tasks)
-        return self.said
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, log: EventLog, count: int) -> AsyncGenerator[Self]:
+        """They call until the block ends; each then finishes its last append."""
+        callers = cls(log)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(callers._call())
+            try:
+                yield callers
+            finally:
+                callers._enough = True
 
     async def _call(self) -> None:
         history: tuple[Draft, ...] = ()
-        while not self._enough.is_set():
+        while not self._enough:
             draft = _next(history)
             try:
                 outcome = await self._log.append(draft)
             except ApplicationError as error:
                 outcome = error
+                await asyncio.sleep(0.01)
             self.said.append(Said(draft, outcome))
             going_on = isinstance(outcome, Appended) and len(history) < 2
             history = (*history, draft) if going_on else ()

@@ -39,7 +39,7 @@ REFUSED: Final = {
     2620: "a value is not UTF-8 text",
 }
 CREATED: Final = 135
-MANY: Final = 1500
+MANY: Final = 800
 
 
 Rows = dict[int, tuple[str, str | None]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from application.errors import ClaimTaken, OutcomeUnknown
+from application.errors import ApplicationError, ClaimTaken, OutcomeUnknown
 from application.event_log import Appended
 from infrastructure.keys import MasterKeys
 from interfaces.event_store import EventStore, open_event_store
@@ -51,52 +51,48 @@ async def store(proxy: PostgresProxy, master_keys: str) -> AsyncIterator[EventSt
 async def test_a_connection_cut_around_an_append_is_never_noticed_by_a_caller(
     store: EventStore, proxy: PostgresProxy, database_url: str
 ) -> None:
-    callers = Callers(store.log, CALLERS)
-    for how in islice(cycle(Cut), scaled(15)):
-        await proxy.cut(how)
-        await asyncio.sleep(random.uniform(0, 0.1))
-    said = await callers.enough()
-    assert await disagreements(database_url, said) == []
-    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+    async with Callers.of(store.log, CALLERS) as callers:
+        for how in islice(cycle(Cut), scaled(15)):
+            await proxy.cut(how)
+            await asyncio.sleep(random.uniform(0, 0.1))
+    assert await disagreements(database_url, callers.said) == []
+    assert failures(callers) == []
 
 
 async def test_a_session_ended_by_an_administrator_is_never_noticed_by_a_caller(
     store: EventStore, database_url: str
 ) -> None:
-    callers = Callers(store.log, CALLERS)
-    for _ in range(scaled(15)):
-        await asyncio.sleep(random.uniform(0, 0.1))
-        await terminate_writers(database_url)
-    said = await callers.enough()
-    assert await disagreements(database_url, said) == []
-    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+    async with Callers.of(store.log, CALLERS) as callers:
+        for _ in range(scaled(15)):
+            await asyncio.sleep(random.uniform(0, 0.1))
+            await terminate_writers(database_url)
+    assert await disagreements(database_url, callers.said) == []
+    assert failures(callers) == []
 
 
 async def test_a_frozen_backend_costs_time_and_nothing_else(
     store: EventStore, database_url: str
 ) -> None:
-    callers = Callers(store.log, CALLERS)
-    for _ in range(scaled(5)):
-        await asyncio.sleep(random.uniform(0.05, 0.15))
-        with frozen(*await writers(database_url)):
-            await asyncio.sleep(random.uniform(0.5, 2.5))
-    said = await callers.enough()
-    assert await disagreements(database_url, said) == []
-    assert [one for one in said if not isinstance(one.outcome, Appended)] == []
+    async with Callers.of(store.log, CALLERS) as callers:
+        for _ in range(scaled(5)):
+            await asyncio.sleep(random.uniform(0.05, 0.15))
+            with frozen(*await writers(database_url)):
+                await asyncio.sleep(random.uniform(0.5, 2.5))
+    assert await disagreements(database_url, callers.said) == []
+    assert failures(callers) == []
 
 
 async def test_a_backend_frozen_for_longer_than_callers_wait_leaves_the_outcome_open(
     store: EventStore, database_url: str
 ) -> None:
-    callers = Callers(store.log, CALLERS)
-    await asyncio.sleep(0.1)
-    with frozen(*await writers(database_url)):
-        await asyncio.sleep(4.5)
-        assert any(isinstance(one.outcome, OutcomeUnknown) for one in callers.said)
-    await asyncio.sleep(0.2)
-    said = await callers.enough()
-    assert await disagreements(database_url, said) == []
-    assert isinstance(said[-1].outcome, Appended)
+    async with Callers.of(store.log, CALLERS) as callers:
+        await asyncio.sleep(0.1)
+        with frozen(*await writers(database_url)):
+            await asyncio.sleep(4.5)
+        await asyncio.sleep(0.2)
+    assert await disagreements(database_url, callers.said) == []
+    assert {type(failure) for failure in failures(callers)} == {OutcomeUnknown}
+    assert isinstance(callers.said[-1].outcome, Appended)
 
 
 async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(
@@ -141,3 +137,7 @@ async def _ended(database_url: str, backend: int) -> None:
     async with asyncio.timeout(5):
         while backend in await writers(database_url):
             await asyncio.sleep(0.02)
+
+
+def failures(callers: Callers) -> list[ApplicationError]:
+    return [one.outcome for one in callers.said if not isinstance(one.outcome, Appended)]

@@ -1,5 +1,6 @@
--- Ends the session that holds an advisory lock but has not taken its answer, or finished its
--- question, for a while: its client is frozen, and the idle time-outs do not count such a wait.
+-- Ends the session that holds an advisory lock but waits for its client for too long: a leader
+-- that lives says something every 0.4 s. The idle time-outs alone would not do: they do not count
+-- in the middle of a question or an answer, nor after the Flush that ends a pipeline.
 SELECT pg_terminate_backend(activity.pid)
 FROM pg_locks AS held
 JOIN pg_stat_activity AS activity ON activity.pid = held.pid
@@ -8,6 +9,5 @@ WHERE held.locktype = 'advisory'
   AND held.objsubid = 1
   AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (held.classid::bigint << 32 | held.objid::bigint) = %(key)s::bigint
-  AND activity.state = 'active'
   AND activity.wait_event_type = 'Client'
   AND activity.state_change < clock_timestamp() - %(frozen)s * interval '1 millisecond'
