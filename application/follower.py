@@ -9,7 +9,7 @@ from typing import Final, NoReturn, Protocol
 from structlog import get_logger
 
 from application.doorbell import LOG, Bell, Doorbell
-from application.event_log import EventFeed, FeedPage
+from application.event_log import FeedPage
 from application.failures import describe
 
 PAGE_EVENTS: Final = 500
@@ -23,6 +23,14 @@ log = get_logger(__name__)
 
 class NotLeading(Exception):
     """Another process moves this checkpoint now; what is in memory counts no more."""
+
+
+class PageSource(Protocol):
+    """The part of `EventFeed` that a follower needs."""
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """See `EventFeed.read`."""
+        ...
 
 
 class Follower(Protocol):
@@ -44,7 +52,7 @@ class Follower(Protocol):
 async def follow(
     name: str,
     lead: Callable[[], AbstractAsyncContextManager[Follower]],
-    feed: EventFeed,
+    feed: PageSource,
     doorbell: Doorbell,
 ) -> NoReturn:
     """Follow the log for ever; cancel it to stop, also in the middle of a page.
@@ -71,7 +79,7 @@ async def follow(
             await back_off.wait(error)
 
 
-async def _pages(feed: EventFeed, bell: Bell, after: int) -> AsyncGenerator[FeedPage]:
+async def _pages(feed: PageSource, bell: Bell, after: int) -> AsyncGenerator[FeedPage]:
     """The log from a position on, an empty page at its head; then waits for the bell.
 
     The next page is read while the last one is handled.

@@ -16,6 +16,7 @@ from application.doorbell import Doorbell, view_bell
 from application.event_log import EventFeed, FeedPage, Unreadable
 from application.failures import describe
 from application.follower import follow
+from application.shared_pages import SharedPages
 from application.views import (
     Changes,
     Entry,
@@ -38,10 +39,11 @@ async def run_projectors(
     slots: Iterable[Slot[Any]], store: ViewStore, feed: EventFeed, doorbell: Doorbell
 ) -> None:
     """Keep the views of all slots, wherever this process leads; cancel it to stop."""
+    pages = SharedPages(feed)
     async with asyncio.TaskGroup() as group:
         for slot in slots:
             lead = partial(Projector[Any].leading, store, slot, doorbell)
-            group.create_task(follow(str(slot), lead, feed, doorbell))
+            group.create_task(follow(str(slot), lead, pages, doorbell))
 
 
 class Projector(Generic[V]):
@@ -128,7 +130,7 @@ def fold_page(
     left_out: list[ParkedEvent] = []
     for recorded in events:
         stream = recorded.stream
-        entry = changed.get(stream) or entries.get(stream) or Entry[V](None, 0, b"")
+        entry = changed.get(stream) or entries.get(stream) or Entry(None, 0, b"")
         if recorded.version <= entry.version:
             continue
         reason = None
@@ -152,7 +154,7 @@ def fold_page(
 
 def after(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
     """The entry after its stream's next event. Raises what `evolve` raises."""
-    return Entry[V](
+    return Entry(
         projection.evolve(entry.view, recorded),
         recorded.version,
         hashlib.sha256(entry.chain + recorded.event_id.bytes).digest()[:_CHAIN_BYTES],

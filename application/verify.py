@@ -65,12 +65,12 @@ async def _events(feed: EventFeed, slot: Slot[V]) -> AsyncGenerator[Recorded[Eve
 
 
 def _take(slot: Slot[V], fresh: dict[UUID, Entry[V]], recorded: Recorded[Event]) -> None:
-    entry = fresh.get(recorded.stream) or Entry[V](None, 0, b"")
+    entry = fresh.get(recorded.stream) or Entry(None, 0, b"")
     try:
         fresh[recorded.stream] = after(slot.projection, entry, recorded)
     except Exception:
         # What cannot be folded should be parked; as an entry of no version it differs.
-        fresh[recorded.stream] = Entry[V](None, -1, b"")
+        fresh[recorded.stream] = Entry(None, -1, b"")
 
 
 def _same(fresh: Entry[V] | None, seen: Entry[V] | None, erased_since: bool) -> bool:

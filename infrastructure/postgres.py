@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from os import dup
 from typing import Any, Final
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 from psycopg import Error as PsycopgError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -21,6 +21,9 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": "5000",
 }
 CONNECT_SECONDS: Final = 2
+# Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, plan of a former table,
+# transaction state, statement name, rollback, resources, locks, shutdown, disk.
+_AN_OUTAGE: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
 
 Connection = AsyncConnection[TupleRow]
 
@@ -64,3 +67,12 @@ async def answered_within(seconds: float, connection: AsyncConnection[Any]) -> A
 def is_broken(connection: AsyncConnection[Any]) -> bool:
     """Whether the connection can no longer be used."""
     return connection.closed or connection.broken
+
+
+def is_outage(error: PsycopgError | OSError, connection: AsyncConnection[Any]) -> bool:
+    """Whether another try, perhaps on another connection, may do."""
+    if not isinstance(error, PsycopgError) or is_broken(connection):
+        return True
+    if error.sqlstate is None:
+        return isinstance(error, OperationalError)
+    return error.sqlstate[:2] in _AN_OUTAGE

@@ -1,12 +1,11 @@
 """Whether a Postgres server can hold a log: reachable, new enough, and not behind a pooling proxy."""
 
-import asyncio
 from typing import Final
 from uuid import uuid4
 
 import psycopg
 
-from infrastructure.postgres import Connection, connect
+from infrastructure.postgres import Connection, answered_within, connect
 
 OLDEST: Final = 15
 PROXY_SECONDS: Final = 2.0
@@ -19,7 +18,7 @@ class UnsuitableServer(Exception):
 async def check_server(database_url: str) -> str:
     """The server's version. Raises `UnsuitableServer`."""
     try:
-        async with await connect(database_url, "rollbook check") as session:
+        async with await _connect(database_url) as session:
             version = session.info.server_version // 10_000
             if version < OLDEST:
                 raise UnsuitableServer(f"the database is Postgres {version}, {OLDEST} is needed")
@@ -45,11 +44,22 @@ async def _is_pooled(session: Connection, database_url: str) -> bool:
         return False
     mark = uuid4().hex
     await session.execute("SELECT set_config('rollbook.probe', %s, false)", [mark])
-    async with await connect(database_url, "rollbook check") as other, other.transaction():
-        await other.execute("SELECT 1")
-        try:
-            async with asyncio.timeout(PROXY_SECONDS):
-                asked = await session.execute("SELECT current_setting('rollbook.probe', true)")
-                return await asked.fetchone() != (mark,)
-        except TimeoutError:
-            return True  # the proxy has one connection for both of us
+    try:
+        async with (
+            await _connect(database_url) as other,
+            answered_within(PROXY_SECONDS, other),
+            answered_within(PROXY_SECONDS, session),
+            other.transaction(),
+        ):
+            await other.execute("SELECT 1")
+            asked = await session.execute("SELECT current_setting('rollbook.probe', true)")
+            return await asked.fetchone() != (mark,)
+    except psycopg.OperationalError:
+        return True  # the proxy has too few server connections for both of us
+
+
+async def _connect(database_url: str) -> Connection:
+    """Without prepared statements: behind a proxy they would be the first to fail."""
+    session = await connect(database_url, "rollbook check")
+    session.prepare_threshold = None
+    return session

@@ -12,12 +12,26 @@ _WORD_CHARACTERS: Final = 64
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
+class _WithoutMarks(dict[int, int | None]):
+    """Drops accents, but no vowel signs: those of Indic scripts have no combining class.
+
+    A table for `str.translate` that learns each character at its first use.
+    """
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.combining(chr(code)) else code
+        return self[code]
+
+
+_WITHOUT_MARKS: Final = _WithoutMarks()
+
+
 def folded(text: str) -> str:
     """Without case and without accents: `Ærø Straße` and `ÆRØ STRASSE` fold to the same."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(c for c in unicodedata.normalize("NFKD", decomposed) if not _is_mark(c))
+    return unicodedata.normalize("NFKD", decomposed).translate(_WITHOUT_MARKS)
 
 
 def sort_key(text: str | None) -> str:
@@ -29,8 +43,3 @@ def search_words(texts: Iterable[str | None]) -> list[str]:
     """The folded words of some texts, each once: runs of letters and digits."""
     found = (word for text in texts if text for word in _WORD.findall(folded(text)))
     return list(dict.fromkeys(word[:_WORD_CHARACTERS] for word in found))
-
-
-def _is_mark(character: str) -> bool:
-    """An accent, but no vowel sign: those of Indic scripts have no combining class."""
-    return unicodedata.combining(character) != 0

@@ -1,18 +1,25 @@
 """The server's own processes, as tests freeze and end them."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
+from infrastructure.embedded.postgres import EmbeddedPostgres
+
 _WRITERS: Final = """
 SELECT pid FROM pg_stat_activity
 WHERE application_name = 'rollbook writer' AND datname = current_database() ORDER BY backend_start"""
 _TERMINATE: Final = f"SELECT count(pg_terminate_backend(pid)) FROM ({_WRITERS}) AS writers"
+
+_WAITING: Final = """
+SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def writers(url: str) -> list[int]:
@@ -25,6 +32,24 @@ async def terminate_writers(url: str) -> None:
     """End their sessions, as an administrator does."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(_TERMINATE)
+
+
+@asynccontextmanager
+async def append_lock(url: str) -> AsyncGenerator[None]:
+    """Hold the lock of the append function: who appends waits."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("SELECT pg_advisory_lock(1383034987, 1)")
+        yield
+
+
+async def waiting_for_lock(url: str) -> int:
+    """The one process that waits for an advisory lock of this database, once there is one."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        while True:
+            rows = await (await connection.execute(_WAITING)).fetchall()
+            if rows:
+                return rows[0][0]
+            await asyncio.sleep(0.01)
 
 
 @contextmanager
@@ -45,3 +70,12 @@ def server_processes(postmaster: int) -> list[int]:
     """A server's first process and all its children."""
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
     return [postmaster, *map(int, children)]
+
+
+async def kill(server: EmbeddedPostgres) -> None:
+    """End all its processes at once, as a crash of the machine would."""
+    assert server.pid is not None
+    for process in server_processes(server.pid):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    await server.wait()

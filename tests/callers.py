@@ -1,6 +1,7 @@
 """Callers that keep appending, what they were told, and whether the log agrees with it."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -22,10 +23,11 @@ _RECEIPTS: Final = "SELECT stream, version, position FROM receipts"
 
 
 class Said(Struct, frozen=True):
-    """What the caller of an append was told."""
+    """What the caller of an append was told, and after how many seconds."""
 
     draft: Draft
     outcome: Appended | ApplicationError
+    seconds: float
 
 
 class Callers:
@@ -52,18 +54,30 @@ class Callers:
             finally:
                 callers._enough = True
 
+    @property
+    def failures(self) -> list[ApplicationError]:
+        return [one.outcome for one in self.said if not isinstance(one.outcome, Appended)]
+
+    async def success(self, patience: float = 10.0) -> None:
+        """Return once an append that ended after now has succeeded."""
+        heard = len(self.said)
+        async with asyncio.timeout(patience):
+            while not any(isinstance(one.outcome, Appended) for one in self.said[heard:]):
+                await asyncio.sleep(0.01)
+
     async def _call(self) -> None:
         history: tuple[Draft, ...] = ()
         while not self._enough:
             draft = _next(history)
+            began = time.monotonic()
             try:
                 outcome = await self._log.append(draft)
             except ApplicationError as error:
                 outcome = error
-                await asyncio.sleep(0.01)
-            self.said.append(Said(draft, outcome))
+            self.said.append(Said(draft, outcome, time.monotonic() - began))
             going_on = isinstance(outcome, Appended) and len(history) < 2
             history = (*history, draft) if going_on else ()
+            await asyncio.sleep(0 if going_on else 0.001)
 
 
 def _next(history: tuple[Draft, ...]) -> Draft:

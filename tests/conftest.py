@@ -1,12 +1,18 @@
 """Fixtures of all tests: a server a session, a fresh database a test, one master key."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import uvloop
 
 from infrastructure.migrations import migrate
 from tests.servers import MASTER_KEYS, database, name_of, postgres_server
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Production's event loop: what it does with a socket that goes away is its own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ _CHUNK: Final = 1 << 20
 _READY_FOR_QUERY_BYTES: Final = 6
 _HELD_SECONDS: Final = 0.3
 
+Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Cut(Enum):
     """Where the connection breaks that a batch is sent on."""
@@ -69,19 +71,19 @@ class PostgresProxy:
     def let_go(self) -> None:
         self._open.set()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve((reader, writer)))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client: Side) -> None:
         try:
             await self._open.wait()
-            to_server = await self._connect()
-            await _Wire(self, (reader, writer), to_server).run()
+            await _Wire(self, client, await self._connect()).run()
         finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
+            client[1].transport.abort()
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> Side:
         if self._host.startswith("/"):
             socket = f"{self._host}/.s.PGSQL.{self._port}"
             return await asyncio.open_unix_connection(socket, limit=_CHUNK)
@@ -93,9 +95,6 @@ class PostgresProxy:
 
     def report(self) -> None:
         self._done.set()
-
-
-Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Wire:

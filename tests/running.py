@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -65,6 +66,10 @@ class RunningRollbook:
     def token(self) -> str:
         return (self.data_dir / "admin-token").read_text().strip()
 
+    @property
+    def master_key(self) -> str:
+        return (self.data_dir / "master-key").read_text().strip()
+
     def start(self, patience: float = 60.0) -> float:
         """Start it; the seconds until it said that it runs."""
         began = time.monotonic()
@@ -101,6 +106,16 @@ class RunningRollbook:
         self._process.kill()
         self._process.wait()
 
+    def kill_all(self) -> None:
+        """SIGKILL to it and to all that it started, as when the machine loses its power."""
+        parts = self.children()
+        processes = [self.pid, *parts.values(), *children_of(parts.get("postgres", self.pid))]
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
     def stop(self, asked: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; its exit code."""
         assert self._process is not None
@@ -109,10 +124,10 @@ class RunningRollbook:
 
     def children(self) -> dict[str, int]:
         """Its child processes: `postgres` and `application`."""
-        found = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        found = children_of(self.pid)
         kinds = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
         return {
-            "postgres" if b"postgres\0-D" in command else "application": int(pid)
+            "postgres" if b"postgres\0-D" in command else "application": pid
             for pid, command in kinds.items()
         }
 
@@ -136,6 +151,13 @@ class RunningRollbook:
         found = re.search(r"^Rollbook runs at (\S+)$", self.output, re.MULTILINE)
         self.url = found[1] if found else self.url
         return found is not None
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that a process's first thread started."""
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
 
 
 def until(condition: Callable[[], bool], patience: float = 30.0) -> None:

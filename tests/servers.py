@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -33,7 +33,7 @@ def postgres_on(directory: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(directory, binaries=Path(given) if given else None)
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Skip for want of something on this machine; a failure where everything is required."""
     if os.environ.get("ROLLBOOK_TEST_REQUIRE_ALL") == "1":
         pytest.fail(reason, pytrace=False)

@@ -13,12 +13,13 @@ FAST_SECONDS: Final = 30.0
 AT_ONCE_SECONDS: Final = 10.0
 
 
-def end_orphan(data: Path) -> None:
+def end_orphan(data: Path, socket_lock: Path) -> None:
     """Return when no server runs on these data any more, and none seems to.
 
     Call it with the directory locked: a server that still runs has lost its supervisor, and shuts
-    down already or is told to. After that a lock file whose process is a stranger, which happens
-    when process numbers start again with a container, is taken away.
+    down already or is told to. After that no lock file may name a process that is there all the
+    same: a dead server nobody has waited for yet, or a stranger, for process numbers start again
+    with a container.
     """
     for end, patience in ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, AT_ONCE_SECONDS)):
         deadline = time.monotonic() + patience
@@ -29,9 +30,23 @@ def end_orphan(data: Path) -> None:
                     os.kill(server, end)
                 told = True
             time.sleep(POLL_SECONDS)
-    stranger = noted_process(data)
-    if stranger is not None and live_server(data) is None and is_alive(stranger):
-        (data / "postmaster.pid").unlink(missing_ok=True)
+    if live_server(data) is None:
+        socket_lock.unlink(missing_ok=True)
+        stranger = noted_process(data)
+        if stranger is not None and is_alive(stranger):
+            sign(data / "postmaster.pid")
+
+
+def sign(lock: Path) -> None:
+    """Put our number into the server's lock file: a server takes its parent's for a stale one.
+
+    The file stays, for it names the memory in which the server looks for sessions that are left.
+    """
+    with lock.open("r+") as file:
+        _, rest = file.read().split("\n", 1)
+        file.seek(0)
+        file.write(f"{os.getpid()}\n{rest}")
+        file.truncate()
 
 
 def live_server(data: Path) -> int | None:

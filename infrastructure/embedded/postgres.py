@@ -25,7 +25,7 @@ from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import end_orphan
 from infrastructure.embedded.process import POLL_SECONDS, end, ended
-from infrastructure.embedded.socket_path import make_private, socket_directory
+from infrastructure.embedded.socket_path import SOCKET, make_private, socket_directory
 
 DATABASE: Final = "rollbook"
 READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
@@ -101,7 +101,7 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> list[str]:
         """All that must be true before the server starts; the command that starts it."""
-        end_orphan(self._data)
+        end_orphan(self._data, self._socket / f"{SOCKET}.lock")
         binaries = find_binaries(self._given_binaries, self._data)
         account = account_for(self._home, binaries.postgres)
         if not self._data.exists():

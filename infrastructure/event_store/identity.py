@@ -11,9 +11,11 @@ from infrastructure.postgres import Connection
 # Positions are never reused: after a restore the log goes on at the next multiple of this.
 _LEAP: Final = 10**12
 
+# The timeline that is written now: the control file names a new one only at its next checkpoint,
+# which may be minutes after a promotion. A segment's name begins with it, in hex.
 _SERVER: Final = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
-       (SELECT timeline_id FROM pg_control_checkpoint())"""
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"""
 _READ: Final = """
 SELECT id, epoch, system_identifier, timeline, index_master_id, index_key FROM log"""
 _CREATE: Final = """

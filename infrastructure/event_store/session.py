@@ -36,7 +36,7 @@ class ConnectionLost(Exception):
 
 
 class NotConnected(Exception):
-    """No connection could be made: the batch was not sent."""
+    """No connection that may write could be made: nothing of the batch was recorded."""
 
 
 class WriterSession:
@@ -79,8 +79,9 @@ class WriterSession:
     async def send(self, items: Sequence[Item]) -> list[Verdict | Exception]:
         """The verdicts on a batch.
 
-        Raises `ConnectionLost` where no answer came, and any other error where the server refused
-        the batch as a whole: then nothing of it was recorded.
+        Raises `ConnectionLost` where no answer came, `NotConnected` where the session turns out to
+        be one that may only read, and any other error where the server refused the batch as a
+        whole: then nothing of it was recorded.
         """
         connection = self._connection
         assert connection is not None, "ready() comes first"
@@ -89,10 +90,14 @@ class WriterSession:
             async with answered_within(_REPLY_SECONDS, connection):
                 cursor = await connection.execute(APPEND, (TENANT, payload), prepare=True)
                 row = await cursor.fetchone()
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            # A standby by now, or a setting of sessions that began before it was taken back.
+            await self.close()
+            raise NotConnected(str(NotConnected.__doc__)) from error
         except BaseException as error:
             if is_broken(connection) or isinstance(error, asyncio.CancelledError):
                 self._drop()
-            if self._connection is None and isinstance(error, psycopg.Error):
+            if self._connection is None and isinstance(error, Exception):
                 raise ConnectionLost(str(ConnectionLost.__doc__)) from error
             raise
         assert row is not None

@@ -19,9 +19,9 @@ QUEUE_BYTES: Final = 64 * 1024 * 1024
 APPEND_SECONDS: Final = 3.2
 _SWEEP_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
-# Classes of SQLSTATE that speak of the server's state, not of the item: 25 read-only transaction,
-# 40 rolled back, 53 out of resources, 55 not in a state for it, 57 operator's intervention, 58 I/O.
-_SERVER_STATE: Final = ("25", "40", "53", "55", "57", "58")
+# Classes of SQLSTATE that speak of the server's state, not of the item: 40 rolled back, 53 out of
+# resources, 55 not in a state for it, 57 operator's intervention, 58 I/O.
+_SERVER_STATE: Final = ("40", "53", "55", "57", "58")
 
 log = get_logger(__name__)
 
@@ -141,37 +141,49 @@ class GroupCommitWriter:
         self._queued_bytes += sum(len(waiting.item.payload) for waiting in later)
         return batch
 
-    async def _record(self, batch: Sequence[_Waiting]) -> None:
-        """Send a batch until it is answered or nobody waits for it any more."""
+    async def _record(self, batch: Sequence[_Waiting], *, in_doubt: bool = False) -> None:
+        """Send a batch until it is answered or nobody waits for it any more.
+
+        `in_doubt`: it was sent before, and that answer never came.
+        """
         attempt = 0
-        while not all(waiting.future.done() for waiting in batch):
+        while batch:
             try:
                 await self._session.ready()
-                for waiting in batch:
-                    waiting.sent = True
+                # Whoever was told meanwhile that nothing was recorded must not be recorded now.
+                batch = _still_waiting(batch)
+                if not batch:
+                    return
+                _mark_sent(batch, sent=True)
                 outcomes = await self._session.send([waiting.item for waiting in batch])
-            except (ConnectionLost, NotConnected):
-                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
-                attempt += 1
+            except NotConnected:
+                _mark_sent(batch, sent=in_doubt)
+            except ConnectionLost:
+                in_doubt = True
             except Exception as error:
-                # The connection still works, so nothing of the batch was committed.
-                await self._narrow(batch, error)
-                return
+                # The connection still works, so nothing of this attempt was committed.
+                _mark_sent(batch, sent=in_doubt)
+                # The attempt before may yet be, unless the items themselves are what was refused.
+                if not (in_doubt and _is_of_the_server(error)):
+                    await self._narrow(batch, error, in_doubt=in_doubt)
+                    return
             else:
                 for waiting, outcome in zip(batch, outcomes, strict=True):
                     waiting.settle(outcome)
                 return
+            await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+            attempt += 1
+            batch = _still_waiting(batch)
 
-    async def _narrow(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    async def _narrow(self, batch: Sequence[_Waiting], error: Exception, *, in_doubt: bool) -> None:
         """Halve a refused batch down to the item that is at fault."""
         if len(batch) > 1:
             middle = len(batch) // 2
-            await self._record(batch[:middle])
-            await self._record(batch[middle:])
+            await self._record(batch[:middle], in_doubt=in_doubt)
+            await self._record(batch[middle:], in_doubt=in_doubt)
             return
-        state = getattr(error, "sqlstate", None) if isinstance(error, psycopg.Error) else None
-        log.error("append_refused", error=type(error).__name__, sqlstate=state)
-        if state is not None and state.startswith(_SERVER_STATE):
+        log.error("append_refused", error=type(error).__name__, sqlstate=_sqlstate(error))
+        if _is_of_the_server(error):
             batch[0].settle(Unavailable())
         else:
             batch[0].settle(Refused(str(Refused.__doc__)))
@@ -184,6 +196,24 @@ class GroupCommitWriter:
         busy = self._queue or self._in_flight
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep) if busy else None
+
+
+def _still_waiting(batch: Iterable[_Waiting]) -> list[_Waiting]:
+    return [waiting for waiting in batch if not waiting.future.done()]
+
+
+def _mark_sent(batch: Iterable[_Waiting], *, sent: bool) -> None:
+    for waiting in batch:
+        waiting.sent = sent
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return error.sqlstate if isinstance(error, psycopg.Error) else None
+
+
+def _is_of_the_server(error: Exception) -> bool:
+    state = _sqlstate(error)
+    return state is not None and state.startswith(_SERVER_STATE)
 
 
 def _expire(waiting: Iterable[_Waiting], now: float) -> None:

@@ -58,4 +58,4 @@ class RowForm(Generic[V]):
         if shown:
             fields = dict(zip(self._names, row[len(BOOKKEEPING) :], strict=True))
             view = self._view(**fields)
-        return Entry[V](view, version, bytes(chain))
+        return Entry(view, version, bytes(chain))

@@ -1,121 +1,22 @@
-"""Leading one slot: a session that holds its lock, and that the server ends if we freeze."""
+"""Leading one slot: whoever holds its lock writes its views."""
 
-import asyncio
-import hashlib
-import random
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final, Self
-
-import psycopg
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from application.context import TENANT
-from application.errors import Unavailable
-from application.follower import NotLeading
 from application.views import Slot
-from infrastructure.postgres import Connection, answered_within, connect, is_broken
-from infrastructure.views.failures import judged
-
-_FROZEN_MILLISECONDS: Final = 1500
-_BEAT_SECONDS: Final = 0.4
-_REPLY_SECONDS: Final = 5.0
-# Between two tries for the lock, with jitter, so that candidates do not try as one.
-_SHORTEST_WAIT: Final = 0.3
-_LONGEST_WAIT: Final = 0.6
-
-# What a view loses in a crash its checkpoint loses with it, and it is read again. Rows are found
-# by key: a plan made while the table was small must not be kept for a scan of a large one.
-_SETTINGS: Final = """
-SELECT set_config('idle_session_timeout', %(frozen)s::text, false),
-       set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false),
-       set_config('synchronous_commit', 'off', false),
-       set_config('default_transaction_isolation', 'read committed', false),
-       set_config('enable_seqscan', 'off', false),
-       set_config('timezone', 'UTC', false)"""
-_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
-_END_FROZEN_LEADER: Final = (
-    Path(__file__).with_name("sql").joinpath("end_frozen_leader.sql").read_bytes()
-)
+from infrastructure.leadership import LeadingSession, lock_key
 
 
-def lock_key(slot: Slot[Any]) -> int:
-    """The advisory lock of a slot: 64 bits, so that no two slots will ever share one."""
-    digest = hashlib.sha256(f"rollbook view {TENANT}/{slot}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+def lead_session(database_url: str, slot: Slot[Any]) -> AbstractAsyncContextManager[LeadingSession]:
+    """Waits until nobody leads the slot, then does. Raises `Unavailable`."""
+    return LeadingSession.open(database_url, _name(slot), "rollbook projector")
 
 
-class LeadingSession:
-    """A connection that holds a slot's lock; `turn` is held by whoever uses it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.turn = asyncio.Lock()
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str, slot: Slot[Any]) -> AsyncGenerator[Self]:
-        """Waits until the slot's lock is free, then holds it. Raises `Unavailable`."""
-        async with _connection(database_url) as connection:
-            await _acquire(connection, lock_key(slot))
-            session = cls(connection)
-            beat = asyncio.create_task(session._beat())
-            try:
-                yield session
-            finally:
-                beat.cancel()
-                await asyncio.gather(beat, return_exceptions=True)
-
-    def check(self) -> None:
-        """Raises `NotLeading` once the session is known to be gone, and its lock with it."""
-        if is_broken(self.connection):
-            raise NotLeading(NotLeading.__doc__)
-
-    async def _beat(self) -> None:
-        """Keeps the session from being taken for frozen while there is nothing to write."""
-        while not is_broken(self.connection):
-            await asyncio.sleep(_BEAT_SECONDS)
-            if self.turn.locked():
-                continue
-            async with self.turn:
-                with suppress(psycopg.Error, OSError):
-                    async with answered_within(_REPLY_SECONDS, self.connection):
-                        await self.connection.execute("SELECT 1")
+def lock_of(slot: Slot[Any]) -> int:
+    """The advisory lock that whoever leads the slot holds."""
+    return lock_key(_name(slot))
 
 
-@contextmanager
-def judging(connection: Connection) -> Generator[None]:
-    """Errors of the server in the block as the port names them."""
-    try:
-        yield
-    except (psycopg.Error, OSError) as error:
-        named = judged(error, connection)
-        if named is error:
-            raise
-        raise named from error
-
-
-@asynccontextmanager
-async def _connection(database_url: str) -> AsyncGenerator[Connection]:
-    try:
-        connection = await connect(database_url, "rollbook projector")
-    except (psycopg.Error, OSError) as error:
-        raise Unavailable from error
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _acquire(connection: Connection, key: int) -> None:
-    with judging(connection):
-        async with answered_within(_REPLY_SECONDS, connection):
-            await connection.execute(_SETTINGS, {"frozen": _FROZEN_MILLISECONDS})
-        while True:
-            async with answered_within(_REPLY_SECONDS, connection):
-                row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()
-                if row is not None and row[0]:
-                    return
-                parameters = {"key": key, "frozen": _FROZEN_MILLISECONDS}
-                await connection.execute(_END_FROZEN_LEADER, parameters)
-            await asyncio.sleep(random.uniform(_SHORTEST_WAIT, _LONGEST_WAIT))  # noqa: S311
+def _name(slot: Slot[Any]) -> str:
+    return f"view {TENANT}/{slot}"

@@ -1,6 +1,7 @@
 """The statements that write one slot's views, as SQL made once from its tables."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -58,24 +59,21 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
     count: Statement | None
     park: Statement
 
-    @classmethod
-    def of(cls, slot: Slot[Any]) -> "SlotStatements":
-        tables = tables_of(slot.projection, slot.generation)
-        return cls(
-            position=Statement.of(select(CHECKPOINTS.c.position).where(checkpoint_of(slot))),
-            fence=Statement.of(_fence(slot)),
-            entries=Statement.of(
-                select(*columns_of(slot)).where(tables.rows.c.id == _any_stream())
-            ),
-            parked=Statement.of(
-                select(PARKED.c.stream)
-                .distinct()
-                .where(parked_of(slot), PARKED.c.stream == _any_stream())
-            ),
-            store=Statement.of(_store(tables.rows)),
-            count=None if tables.counters is None else Statement.of(_count(slot, tables.counters)),
-            park=Statement.of(_park(slot)),
-        )
+
+@cache
+def statements_of(slot: Slot[Any]) -> SlotStatements:
+    """The slot's statements; making them takes some milliseconds."""
+    tables = tables_of(slot.projection, slot.generation)
+    mine = PARKED.c.stream == _any_stream()
+    return SlotStatements(
+        position=Statement.of(select(CHECKPOINTS.c.position).where(checkpoint_of(slot))),
+        fence=Statement.of(_fence(slot)),
+        entries=Statement.of(select(*columns_of(slot)).where(tables.rows.c.id == _any_stream())),
+        parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), mine)),
+        store=Statement.of(_store(tables.rows)),
+        count=None if tables.counters is None else Statement.of(_count(slot, tables.counters)),
+        park=Statement.of(_park(slot)),
+    )
 
 
 def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:

@@ -14,7 +14,7 @@ from application.queries import ProjectionStatus
 from application.views import Slot
 from infrastructure.views.catalogue import PARKED
 from infrastructure.views.reader import ViewReader
-from infrastructure.views.session import lock_key
+from infrastructure.views.session import lock_of
 from infrastructure.views.standing import Standing
 from projections.projection import Projection
 
@@ -86,7 +86,7 @@ async def status_of(
 
 
 def _all_led(slots: Iterable[Slot[Any]], held_locks: frozenset[int]) -> bool:
-    return all(lock_key(slot) in held_locks for slot in slots)
+    return all(lock_of(slot) in held_locks for slot in slots)
 
 
 async def _age_of_next(position: int, head: int, feed: EventFeed, now: datetime) -> float:

@@ -14,9 +14,10 @@ from application.follower import NotLeading
 from application.views import Slot, Snapshot, ViewWriter
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.catalogue import PARKED, parked_of
+from infrastructure.views.failures import judging
 from infrastructure.views.rows import RowForm
-from infrastructure.views.session import LeadingSession, judging
-from infrastructure.views.statements import SlotStatements, Statement, columns_of
+from infrastructure.views.session import lead_session
+from infrastructure.views.statements import Statement, columns_of, statements_of
 from infrastructure.views.tables import tables_of
 from infrastructure.views.writer import PostgresViewWriter
 from projections.projection import V
@@ -31,7 +32,7 @@ class PostgresViewStore:
     @asynccontextmanager
     async def lead(self, slot: Slot[V]) -> AsyncGenerator[ViewWriter[V]]:
         """See `ViewStore.lead`."""
-        async with LeadingSession.open(self._database_url, slot) as session:
+        async with lead_session(self._database_url, slot) as session:
             with judging(session.connection):
                 position = await _position(session.connection, slot)
             yield PostgresViewWriter(session, slot, position)
@@ -74,7 +75,7 @@ def _of_slot(slot: Slot[Any], parked: dict[UUID, int]) -> dict[UUID, int]:
 
 
 async def _position(connection: Connection, slot: Slot[Any]) -> int:
-    rows = await _fetch(connection, SlotStatements.of(slot).position)
+    rows = await _fetch(connection, statements_of(slot).position)
     if not rows:
         # The generation was dropped since this process learned of it.
         raise NotLeading(NotLeading.__doc__)

@@ -14,10 +14,11 @@ from psycopg.rows import TupleRow
 
 from application.follower import NotLeading
 from application.views import Changes, Entry, PageOfViews, Slot
+from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import Connection, answered_within, is_broken
+from infrastructure.views.failures import judging
 from infrastructure.views.rows import RowForm
-from infrastructure.views.session import LeadingSession, judging
-from infrastructure.views.statements import SlotStatements, Statement
+from infrastructure.views.statements import SlotStatements, Statement, statements_of
 from projections.projection import V
 
 _PAGE_SECONDS: Final = 30.0
@@ -28,7 +29,7 @@ class PostgresViewWriter(Generic[V]):
 
     def __init__(self, session: LeadingSession, slot: Slot[V], position: int) -> None:
         self._session = session
-        self._statements = SlotStatements.of(slot)
+        self._statements = statements_of(slot)
         self._form = RowForm(slot)
         self._position = position
 

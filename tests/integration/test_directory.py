@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.errors import PositionAhead, ViewBehind
+from application.errors import PositionAhead, Unavailable, ViewBehind
 from application.event_log import Draft
+from application.project import run_projectors
 from application.queries import UserList
 from domain.event import Event
 from domain.user.events import (
@@ -21,9 +23,12 @@ from domain.user.events import (
     UserRoleChanged,
     UserSuspended,
 )
+from infrastructure.views.ensure import ensure_views
+from projections.registry import PROJECTIONS
 from projections.users import UserView
 from tests.drafts import context
-from tests.integration.views import ReadSide
+from tests.integration.views import ReadSide, execute
+from tests.servers import name_of
 
 
 @pytest.fixture
@@ -249,3 +254,59 @@ async def test_projections_say_how_they_are(directory: ReadSide) -> None:
     for status in statuses:
         assert (status.position, status.lag, status.lag_seconds) == (1, 0, 0)
         assert (status.generation, status.parked, status.state) == (1, 0, "live")
+
+
+async def test_a_switch_of_generations_is_followed_without_a_word(directory: ReadSide) -> None:
+    async with directory.projecting():
+        stream = await record(directory, registered("Zoë"))
+        head = await directory.caught_up()
+        assert (await directory.queries.user(stream)).value is not None
+    await execute(directory.url, "UPDATE projections SET generation = 2")
+    slots = await ensure_views(directory.url, PROJECTIONS)
+    behind = await directory.queries.user(stream)
+    assert (behind.value, behind.position) == (None, 0)
+    store, feed, doorbell = directory.views, directory.events.feed, directory.doorbell
+    rebuilding = asyncio.create_task(run_projectors(slots, store, feed, doorbell))
+    assert (await directory.queries.user(stream, at_least=head)).value is not None
+    assert await names(directory) == ["Zoë"]
+    rebuilding.cancel()
+    await asyncio.gather(rebuilding, return_exceptions=True)
+
+
+async def test_a_generation_dropped_long_after_the_switch_is_not_missed(
+    directory: ReadSide,
+) -> None:
+    assert (await directory.queries.user(uuid7())).position == 0
+    await execute(directory.url, "UPDATE projections SET generation = 2")
+    await ensure_views(directory.url, PROJECTIONS)
+    await execute(directory.url, "DROP TABLE users_g1")
+    assert (await directory.queries.user(uuid7())).position == 0
+
+
+async def test_a_server_that_is_away_is_waited_for(directory: ReadSide, postgres_url: str) -> None:
+    name = name_of(directory.url)
+    stream = uuid7()
+    async with directory.projecting():
+        await record(directory, registered("Zoë"), stream=stream)
+        await directory.caught_up()
+        await execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        await execute(postgres_url, end, name)
+        began = asyncio.get_running_loop().time()
+        for question in (
+            directory.queries.user(stream),
+            directory.queries.users(UserList()),
+            directory.queries.stats(datetime.now(UTC)),
+        ):
+            with pytest.raises(Unavailable):
+                await question
+        assert asyncio.get_running_loop().time() - began < 3 * 3
+        await execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(Unavailable):
+                    await record(directory, registered("Bo"))
+                    break
+        head = await directory.caught_up()
+        assert (await directory.queries.user(stream, at_least=head)).value is not None
+    assert await directory.differences() == []

@@ -3,16 +3,10 @@
 import asyncio
 
 import psycopg
-from psycopg import sql
 
 from infrastructure.doorbell.postgres import PostgresDoorbell
+from tests.integration.views import execute
 from tests.servers import name_of
-
-
-async def execute(url: str, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        cursor = await connection.execute(sql.SQL(statement), parameters)  # pyright: ignore
-        return await cursor.fetchall() if cursor.description else []
 
 
 async def test_a_ring_is_heard_in_other_processes(empty_database_url: str) -> None:

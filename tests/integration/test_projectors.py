@@ -6,10 +6,8 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
@@ -27,12 +25,12 @@ from domain.user.events import (
     UserSuspended,
 )
 from infrastructure.views.ensure import ensure_views
-from infrastructure.views.session import LeadingSession
+from infrastructure.views.session import lead_session
 from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS
 from tests.drafts import context
-from tests.integration.views import ReadSide
+from tests.integration.views import ReadSide, execute
 from tests.running import rollbook_environment
 from tests.servers import name_of, scaled
 
@@ -41,12 +39,6 @@ from tests.servers import name_of, scaled
 async def read_side(database_url: str) -> AsyncGenerator[ReadSide]:
     async with ReadSide.open(database_url) as read_side:
         yield read_side
-
-
-async def execute(url: str, statement: str, *parameters: Any) -> list[Any]:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        cursor = await connection.execute(statement.encode(), parameters or None)
-        return list(await cursor.fetchall()) if cursor.description else []
 
 
 async def record(
@@ -121,11 +113,11 @@ async def wait_for_lead(read_side: ReadSide, seconds: float = 10) -> None:
 async def test_a_frozen_leader_is_replaced_in_two_seconds_and_the_view_never_goes_back(
     read_side: ReadSide,
 ) -> None:
-    for _ in range(scaled(3)):
+    for _ in range(scaled(1)):
         async with projector_process(read_side.url) as first:
             await wait_for_lead(read_side)
             async with projector_process(read_side.url):
-                working = asyncio.create_task(load(read_side, 4))
+                working = asyncio.create_task(load(read_side, 3))
                 await asyncio.sleep(random.uniform(0.5, 1))
                 first.send_signal(signal.SIGSTOP)
                 began = asyncio.get_running_loop().time()
@@ -147,7 +139,7 @@ async def _until_seen(read_side: ReadSide, stream: UUID, position: int) -> None:
 
 async def test_a_leader_frozen_with_an_answer_it_never_takes_is_ended(read_side: ReadSide) -> None:
     slot = Slot(USERS)
-    async with LeadingSession.open(read_side.url, slot) as frozen, frozen.turn:
+    async with lead_session(read_side.url, slot) as frozen, frozen.turn:
         # Far more than the sockets hold: the server waits for us in the middle of its answer,
         # where no idle time-out counts.
         frozen.connection.pgconn.send_query(

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Self
+from typing import Any, Self
+
+import psycopg
 
 from application.project import run_projectors
 from application.verify import Differences, differences
@@ -16,6 +18,13 @@ from infrastructure.views.store import PostgresViewStore
 from interfaces.event_store import EventStore, open_event_store
 from projections.registry import PROJECTIONS
 from tests.servers import MASTER_KEYS
+
+
+async def execute(url: str, statement: str, *parameters: Any) -> list[Any]:
+    """One statement on a connection of its own, and its rows."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        cursor = await connection.execute(statement.encode(), parameters or None)
+        return list(await cursor.fetchall()) if cursor.description else []
 
 
 class ReadSide:

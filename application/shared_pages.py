@@ -1,0 +1,53 @@
+"""One reading of the log for all followers of a process: a page is read and opened once."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from application.event_log import FeedPage
+from application.follower import PageSource
+
+# Followers drift apart by this much before a page is read twice: 8,000 events.
+_PAGES: Final = 16
+# Pages hold people's data in the clear: they do not outlive an erasure by more than this.
+_KEPT_SECONDS: Final = 1.0
+
+
+class SharedPages:
+    """A source of pages that remembers the last full ones for a moment.
+
+    Only a full page can be shared: it will never be another. At the head of the log each reader
+    looks for itself, because a read that is under way may have begun before what it is looking for.
+    """
+
+    def __init__(self, pages: PageSource, clock: Callable[[], float] = monotonic) -> None:
+        self._pages = pages
+        self._clock = clock
+        self._full: dict[tuple[int, int], tuple[FeedPage, float]] = {}
+        self._reading: dict[tuple[int, int], asyncio.Event] = {}
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """See `EventFeed.read`."""
+        asked = (after, limit)
+        if (reading := self._reading.get(asked)) is not None:
+            await reading.wait()
+        self._forget()
+        if (known := self._full.get(asked)) is not None:
+            return known[0]
+        done = self._reading[asked] = asyncio.Event()
+        try:
+            page = await self._pages.read(after, limit)
+        finally:
+            if self._reading.get(asked) is done:
+                del self._reading[asked]
+            done.set()
+        if len(page.events) == limit:
+            self._full[asked] = (page, self._clock())
+        return page
+
+    def _forget(self) -> None:
+        """Drops what is old, and all but the newest few."""
+        oldest = self._clock() - _KEPT_SECONDS
+        newest = list(self._full.items())[-_PAGES:]
+        self._full = {asked: known for asked, known in newest if known[1] >= oldest}

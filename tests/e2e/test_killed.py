@@ -1,0 +1,63 @@
+"""`kill -9` in the middle of a load: nothing acknowledged is lost, nothing is done twice."""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold
+from tests.load import Load, unanswered
+from tests.running import RunningRollbook
+from tests.servers import scaled
+
+SECONDS_OF_LOAD = 1.5
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+async def assert_all_is_well(rollbook: RunningRollbook, load: Load) -> None:
+    await assert_agreement(load.client, load.sent)
+    database = EmbeddedPostgres(rollbook.data_dir / "postgres").url
+    await assert_views_are_a_fresh_fold(database, rollbook.master_key)
+
+
+async def test_killed_three_times_under_load_it_loses_and_doubles_nothing(data_dir: Path) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        # First the supervisor alone, which takes the others along, then everybody at once.
+        kills = [rollbook.kill, *[rollbook.kill_all] * scaled(2)]
+        async with Load.on(rollbook.url, rollbook.token) as load:
+            for kill in kills:
+                await load.start()
+                await asyncio.sleep(random.uniform(0.7, 1.3) * SECONDS_OF_LOAD)
+                kill()
+                await load.enough()
+                await asyncio.to_thread(rollbook.start)
+                await assert_all_is_well(rollbook, load)
+                left = unanswered(load.sent)
+                assert left
+                await load.repeat([*left[::2], *random.sample(load.sent, 20)])
+            await assert_all_is_well(rollbook, load)
+
+
+async def test_parts_killed_under_load_come_back_and_nothing_is_lost_or_doubled(
+    data_dir: Path,
+) -> None:
+    with RunningRollbook(data_dir) as rollbook:
+        async with Load.on(rollbook.url, rollbook.token) as load:
+            await load.start()
+            for part in ("application", "postgres") * scaled(1):
+                await asyncio.sleep(SECONDS_OF_LOAD)
+                os.kill(rollbook.children()[part], signal.SIGKILL)
+                await asyncio.sleep(0.5)
+                await load.goes_on(patience=15)
+            await load.enough()
+            await load.repeat(unanswered(load.sent))
+            assert unanswered(load.sent) == []
+            await assert_all_is_well(rollbook, load)

@@ -1,0 +1,141 @@
+"""Postgres goes away under a running Rollbook: true answers in time, and back without a restart."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import httpx2
+import pytest
+from msgspec import Struct
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.agreement import assert_agreement, head
+from tests.load import Load, unanswered
+from tests.running import RunningRollbook, children_of
+from tests.servers import postgres_on
+
+ANSWER_SECONDS: Final = 5.0
+RECOVERY_SECONDS: Final = 5.0
+# Longer than a command waits for the server to come back.
+AWAY_SECONDS: Final = 4.5
+
+READY: Final = {"status": "ready", "checks": {"postgres": "up"}}
+NOT_READY: Final = {"status": "not-ready", "checks": {"postgres": "down"}}
+QUERIES: Final = (
+    "/v1/users",
+    "/v1/users/{user}",
+    "/v1/users/{user}?version=1",
+    "/v1/stats",
+    "/v1/projections",
+    "/v1/events",
+    "/v1/events?after=1&wait=20",
+)
+
+
+class Installation(Struct):
+    """A Rollbook on a server that is not its own."""
+
+    rollbook: RunningRollbook
+    postgres: EmbeddedPostgres
+
+
+@pytest.fixture(scope="module")
+def installation() -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="rb-") as directory:
+        postgres = postgres_on(Path(directory, "postgres"))
+        url = asyncio.run(postgres.start())
+        try:
+            with RunningRollbook(Path(directory, "data"), ROLLBOOK_DATABASE_URL=url) as rollbook:
+                yield Installation(rollbook, postgres)
+        finally:
+            asyncio.run(postgres.stop())
+
+
+@asynccontextmanager
+async def stopped(server: EmbeddedPostgres) -> AsyncGenerator[None]:
+    await server.stop()
+    try:
+        yield
+    finally:
+        await server.start()
+
+
+@asynccontextmanager
+async def killed(server: EmbeddedPostgres) -> AsyncGenerator[None]:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait()
+    try:
+        yield
+    finally:
+        await server.start()
+
+
+@asynccontextmanager
+async def frozen(server: EmbeddedPostgres) -> AsyncGenerator[None]:
+    assert server.pid is not None
+    processes = [server.pid, *children_of(server.pid)]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("away", [stopped, killed, frozen])
+async def test_while_postgres_is_away_answers_are_true_and_in_time_and_then_all_goes_on(
+    installation: Installation,
+    away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],
+) -> None:
+    rollbook = installation.rollbook
+    parts = rollbook.children()
+    async with Load.on(rollbook.url, rollbook.token, doubts=1.0) as load:
+        before_load = await head(load.client)
+        await load.start()
+        await load.goes_on(RECOVERY_SECONDS)
+        user = load.users()[-1]
+        async with away(installation.postgres):
+            enough = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
+            assert await asked(load.client, "/health/live") == (200, {"status": "ok"})
+            assert await asked(load.client, "/health/ready") == (503, NOT_READY)
+            await assert_nothing_can_be_read(load.client, user)
+            await enough
+        await load.goes_on(RECOVERY_SECONDS)
+        await load.enough()
+        assert await asked(load.client, "/health/ready") == (200, READY)
+        assert rollbook.children() == parts
+        assert_refusals_came_in_time(load)
+        await assert_agreement(load.client, load.sent, after=before_load)
+        await load.repeat(unanswered(load.sent))
+        assert unanswered(load.sent) == []
+        await assert_agreement(load.client, load.sent, after=before_load)
+
+
+async def assert_nothing_can_be_read(client: httpx2.AsyncClient, user: str) -> None:
+    """Every query is refused at once; all are asked at the same time."""
+    answers = await asyncio.gather(*(asked(client, path.format(user=user)) for path in QUERIES))
+    for path, (status, problem) in zip(QUERIES, answers, strict=True):
+        assert (status, problem.get("type")) == (503, "/problems/unavailable"), path
+
+
+def assert_refusals_came_in_time(load: Load) -> None:
+    refusals = [answer for one in load.sent for answer in one.answers if not answer.accepted]
+    slugs = {refusal.slug for refusal in refusals}
+    # Who waits behind others for a turn at the user they share is told that there are too many.
+    assert {"unavailable"} <= slugs <= {"unavailable", "outcome-unknown", "overloaded"}
+    assert max(refusal.seconds for refusal in refusals) < ANSWER_SECONDS
+
+
+async def asked(client: httpx2.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
+    began = monotonic()
+    answer = await client.get(path)
+    assert monotonic() - began < ANSWER_SECONDS, path
+    return answer.status_code, answer.json()

@@ -1,0 +1,28 @@
+"""Fixtures of the integration tests: a server that a test may stop, kill and freeze."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from infrastructure.embedded.errors import NoServerFound
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.migrations import migrate
+from tests.servers import missing, postgres_on
+
+
+@pytest.fixture
+async def own_server() -> AsyncIterator[EmbeddedPostgres]:
+    """A server of the test's own; its `rollbook` database is migrated."""
+    directory = Path(tempfile.mkdtemp(prefix="rb-"))
+    server = postgres_on(directory)
+    try:
+        await migrate(await server.start())
+        yield server
+    except NoServerFound as error:
+        missing(str(error))
+    finally:
+        await server.stop()
+        shutil.rmtree(directory, ignore_errors=True)

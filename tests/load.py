@@ -1,0 +1,233 @@
+"""A load of commands over HTTP: callers with users of their own, and all that they were told."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, Final, Self
+from uuid import uuid4
+
+import httpx2
+from msgspec import Struct
+
+REQUEST_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.05
+
+Json = dict[str, Any]
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A request, and the events that it has to cause; its key is also its correlation id."""
+
+    method: str
+    path: str
+    body: Json | None
+    key: str
+    causes: tuple[str, ...]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What came back: status 0 and no more where the connection failed."""
+
+    status: int
+    seconds: float
+    slug: str = ""
+    user: str | None = None
+    version: int | None = None
+    position: int | None = None
+    replayed: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class Sent(Struct):
+    """A command and the answers to it, one for each time that it was sent."""
+
+    command: Command
+    answers: list[Answer]
+
+    @property
+    def accepted(self) -> Answer | None:
+        return next((answer for answer in self.answers if answer.accepted), None)
+
+
+class Load:
+    """Commands that nothing but a fault can refuse, sent by many callers at once.
+
+    A caller takes one user after another through a life; the attributes of one more user belong to
+    all callers. A caller who is told of a fault sends the same again with the same key, or, once in
+    `doubts` times, does something else.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient, *, doubts: float = 0.5) -> None:
+        self.client = client
+        self.sent: list[Sent] = []
+        self._doubts = doubts
+        self._shared: str | None = None
+        self._enough = asyncio.Event()
+        self._callers: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, url: str, token: str, *, doubts: float = 0.5) -> AsyncGenerator[Self]:
+        async with client_of(url, token) as client:
+            load = cls(client, doubts=doubts)
+            try:
+                yield load
+            finally:
+                await load.enough()
+
+    def users(self) -> list[str]:
+        """All that are known to be registered, the last one last."""
+        registered = (one.accepted for one in self.sent if one.command.method == "POST")
+        return [one.user for one in registered if one is not None and one.user is not None]
+
+    async def start(self, callers: int = 16) -> None:
+        if self._shared is None:
+            self._shared = (await self._until_accepted(_registration())).user
+        self._enough.clear()
+        self._callers = [asyncio.create_task(self._call()) for _ in range(callers)]
+
+    async def enough(self) -> None:
+        """Let each caller finish the request it is at."""
+        self._enough.set()
+        await asyncio.gather(*self._callers)
+
+    async def goes_on(self, patience: float) -> None:
+        """Return once a command that was sent from now on is accepted."""
+        seen = len(self.sent)
+        async with asyncio.timeout(patience):
+            while not any(one.accepted for one in self.sent[seen:]):
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def repeat(self, sent: Iterable[Sent]) -> None:
+        """Send each again as it was, and note the answer."""
+        await asyncio.gather(*(self._send(one) for one in sent))
+
+    async def _call(self) -> None:
+        while not self._enough.is_set():
+            await self._live()
+
+    async def _live(self) -> None:
+        registered = await self._persist(_registration())
+        if registered is None or registered.user is None:
+            return
+        for command in _life(registered.user, self._shared):
+            if self._enough.is_set() or not await self._persist(command):
+                return
+
+    async def _persist(self, command: Command) -> Answer | None:
+        """The acceptance; None where the caller did not wait for it."""
+        sent = Sent(command, [])
+        self.sent.append(sent)
+        while True:
+            answer = await self._send(sent)
+            if answer.accepted:
+                return answer
+            if self._enough.is_set() or random.random() < self._doubts:
+                return None
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _until_accepted(self, command: Command) -> Answer:
+        sent = Sent(command, [])
+        self.sent.append(sent)
+        while not (answer := await self._send(sent)).accepted:
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return answer
+
+    async def _send(self, sent: Sent) -> Answer:
+        command = sent.command
+        headers = {"Idempotency-Key": command.key, "X-Request-ID": command.key}
+        began = monotonic()
+        try:
+            response = await self.client.request(
+                command.method, command.path, json=command.body, headers=headers
+            )
+        except httpx2.TransportError:
+            answer = Answer(status=0, seconds=monotonic() - began)
+        else:
+            answer = _answer(command, response, monotonic() - began)
+        sent.answers.append(answer)
+        return answer
+
+
+def client_of(url: str, token: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=REQUEST_SECONDS,
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        trust_env=False,
+    )
+
+
+def unanswered(sent: Iterable[Sent]) -> list[Sent]:
+    """The commands that nobody was told the acceptance of."""
+    return [one for one in sent if one.accepted is None]
+
+
+def registration(key: str, email: str | None = None) -> Command:
+    body: Json = {
+        "name": f"Åsa {key}",
+        "email": email or f"{key}@example.com",
+        "attributes": {"team": "maps"},
+    }
+    return Command(method="POST", path="/v1/users", body=body, key=key, causes=("user.registered",))
+
+
+def _registration() -> Command:
+    return registration(uuid4().hex)
+
+
+def _life(user: str, shared: str | None) -> Sequence[Command]:
+    """What one user goes through; one in three is left as it is."""
+    name = uuid4().hex
+    steps = [
+        _change(
+            user,
+            {"name": name, "attributes": {"team": None, "n": 1}},
+            "renamed",
+            "attributes_changed",
+        ),
+        _change(f"{shared}", {"attributes": {name[0]: name}}, "attributes_changed"),
+        _step(user, "POST", "/suspend", "suspended"),
+        _change(
+            user, {"email": f"{name}@example.org", "role": "owner"}, "email_changed", "role_changed"
+        ),
+        _step(user, "POST", "/reinstate", "reinstated"),
+    ]
+    if random.random() < 2 / 3:
+        steps.append(_step(user, "DELETE", "", "deleted"))
+    return steps
+
+
+def _change(user: str, body: Json, *events: str) -> Command:
+    return _step(user, "PATCH", "", *events, body=body)
+
+
+def _step(user: str, method: str, action: str, *events: str, body: Json | None = None) -> Command:
+    return Command(
+        method=method,
+        path=f"/v1/users/{user}{action}",
+        body=body,
+        key=uuid4().hex,
+        causes=tuple(f"user.{event}" for event in events),
+    )
+
+
+def _answer(command: Command, response: httpx2.Response, seconds: float) -> Answer:
+    told: Json = response.json() if response.content else {}
+    if not response.is_success:
+        slug = str(told["type"]).rpartition("/")[2]
+        return Answer(status=response.status_code, seconds=seconds, slug=slug)
+    return Answer(
+        status=response.status_code,
+        seconds=seconds,
+        user=told.get("id") or command.path.split("/")[3],
+        version=told.get("version"),
+        position=int(response.headers["Rollbook-Position"]),
+        replayed=response.headers.get("Idempotency-Replayed") == "true",
+    )
