@@ -1,5 +1,6 @@
 """An event as others see it: CloudEvents 1.0, with Rollbook's own attributes."""
 
+from collections.abc import Container, Mapping
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -43,16 +44,37 @@ def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelo
     """The envelope of an event; its personal fields are null unless `opened`."""
     event = recorded.event
     personal = _personal(recorded, opened=opened)
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    return enveloped(
+        recorded,
+        log_id,
+        type=event.topic,
+        schema=event.schema_version,
+        data=shown(fields, hidden=() if personal == "open" else event.personal),
+        personal=personal,
+    )
+
+
+def enveloped(
+    recorded: Recorded[Event],
+    log_id: UUID,
+    *,
+    type: str,
+    schema: int,
+    data: dict[str, Any],
+    personal: Personal,
+) -> Envelope:
+    """The envelope around `data`."""
     return Envelope(
         specversion="1.0",
         id=recorded.event_id,
         source=f"urn:uuid:{log_id}",
-        type=event.topic,
+        type=type,
         subject=recorded.stream,
         time=timestamp(recorded.recorded_at),
         datacontenttype="application/json",
-        dataschema=f"urn:rollbook:{event.topic}:{event.schema_version}",
-        data=_data(event, hidden=frozenset() if personal == "open" else event.personal),
+        dataschema=f"urn:rollbook:{type}:{schema}",
+        data=data,
         position=str(recorded.position),
         version=recorded.version,
         actor=recorded.actor,
@@ -63,17 +85,18 @@ def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelo
     )
 
 
+def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
+    """A hidden field is null even where nothing was given: that, too, would tell something."""
+    data: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in hidden:
+            data[name] = None
+        elif value is not None or name not in _OPTIONAL:
+            data[name] = value
+    return data
+
+
 def _personal(recorded: Recorded[Event], *, opened: bool) -> Personal:
     if recorded.is_erased:
         return "erased"
     return "open" if opened or not recorded.event.personal else "sealed"
-
-
-def _data(event: Event, hidden: frozenset[str]) -> dict[str, Any]:
-    """A hidden field is null even where nothing was given: that, too, would tell something."""
-    data: dict[str, Any] = {}
-    for name in event.__struct_fields__:
-        value = None if name in hidden else getattr(event, name)
-        if value is not None or name in hidden or name not in _OPTIONAL:
-            data[name] = value
-    return data

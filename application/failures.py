@@ -1,11 +1,15 @@
-"""Saying what went wrong without repeating a value: for logs and for parked events."""
+"""Saying what went wrong: without repeating a value, and without denying what was recorded."""
 
 import re
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from msgspec import ValidationError
+
+from application.errors import OutcomeUnknown, Unavailable
 
 _FIELD_PATH: Final = re.compile(r"`\$([^`]*)`")
 
@@ -22,3 +26,12 @@ def describe(error: BaseException) -> str:
     field = _FIELD_PATH.search(str(error)) if isinstance(error, ValidationError) else None
     at_field = f" at {field[1]}" if field else ""
     return type(error).__name__ + at_field + "".join(lines[-1:])
+
+
+@contextmanager
+def already_recorded() -> Generator[None]:
+    """For what is read to answer a command that is known to be recorded: `Unavailable` denies it."""
+    try:
+        yield
+    except Unavailable as error:
+        raise OutcomeUnknown from error

@@ -29,9 +29,11 @@ Connection = AsyncConnection[TupleRow]
 
 
 def conninfo(database_url: str, application_name: str) -> str:
-    """`database_url` with keepalives and a name; what the URL sets itself wins."""
+    """`database_url` with keepalives, a name and times in UTC; what the URL sets itself wins."""
+    given = conninfo_to_dict(database_url)
+    options = f"-c timezone=UTC {given.pop('options', '')}".rstrip()
     defaults = {**_KEEPALIVE, "application_name": application_name}
-    return make_conninfo("", **{**defaults, **conninfo_to_dict(database_url)})
+    return make_conninfo("", **{**defaults, **given, "options": options})
 
 
 async def connect(database_url: str, application_name: str) -> Connection:

@@ -1,7 +1,6 @@
 """A doorbell across processes by LISTEN and NOTIFY; a lost ring costs the listener's timed poll."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, NoReturn, Self
@@ -11,13 +10,11 @@ from structlog import get_logger
 
 from application.doorbell import Bell
 from infrastructure.doorbell.memory import MemoryDoorbell
+from infrastructure.doorbell.outbox import BackOff, Outbox
 from infrastructure.postgres import Connection, answered_within, connect, hang_up
 
 CHANNEL: Final = "rollbook"
-_UNSENT_BELLS: Final = 64
 _REPLY_SECONDS: Final = 2.0
-_FIRST_BACK_OFF: Final = 0.1
-_LONGEST_BACK_OFF: Final = 2.0
 
 # A bell carries nothing that could be lost, so its commit need not wait for the disk.
 _UNSYNCED: Final = "SELECT set_config('synchronous_commit', 'off', false)"
@@ -30,22 +27,23 @@ class PostgresDoorbell:
     """Rings here at once and elsewhere a moment later, each bell once however often it rang.
 
     One connection listens for the whole process. Whenever it comes back, all bells ring: nobody
-    knows what was missed.
+    knows what was missed. Given the bells of another doorbell, it rings those, too.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, bells: MemoryDoorbell | None = None) -> None:
         self._database_url = database_url
-        self._bells = MemoryDoorbell()
-        self._unsent: set[str] = set()
-        self._to_send = asyncio.Event()
+        self._bells = MemoryDoorbell() if bells is None else bells
+        self._outbox = Outbox()
         self._tried_to_listen = asyncio.Event()
         self._sender: Connection | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
+    async def open(
+        cls, database_url: str, bells: MemoryDoorbell | None = None
+    ) -> AsyncGenerator[Self]:
         """A doorbell that listens from the start, or, while the server is away, as soon as it can."""
-        doorbell = cls(database_url)
+        doorbell = cls(database_url, bells)
         tasks = [asyncio.create_task(doorbell._listen()), asyncio.create_task(doorbell._send())]
         try:
             await doorbell._tried_to_listen.wait()
@@ -58,31 +56,28 @@ class PostgresDoorbell:
     def ring(self, name: str) -> None:
         """See `Doorbell.ring`."""
         self._bells.ring(name)
-        if len(self._unsent) < _UNSENT_BELLS:
-            self._unsent.add(name)
-            self._to_send.set()
+        self._outbox.add(name)
 
     def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
         """See `Doorbell.listen`."""
         return self._bells.listen(name)
 
     async def _listen(self) -> NoReturn:
-        back_off = _FIRST_BACK_OFF
+        back_off = BackOff()
         while True:
             try:
                 async with await connect(self._database_url, "rollbook doorbell") as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     log.info("doorbell_listens")
-                    back_off = _FIRST_BACK_OFF
+                    back_off.reset()
                     self._tried_to_listen.set()
                     self._bells.ring_all()
                     await self._pass_on(connection)
             except (psycopg.Error, OSError) as error:
-                if back_off == _FIRST_BACK_OFF:
+                if back_off.is_first:
                     log.warning("doorbell_deaf", error=type(error).__name__)
             self._tried_to_listen.set()
-            await asyncio.sleep(back_off * random.uniform(0.5, 1))  # noqa: S311
-            back_off = min(back_off * 2, _LONGEST_BACK_OFF)
+            await back_off.wait()
 
     async def _pass_on(self, connection: Connection) -> None:
         async for notify in connection.notifies():
@@ -91,33 +86,21 @@ class PostgresDoorbell:
                 self._bells.ring(notify.payload)
 
     async def _send(self) -> NoReturn:
-        back_off = _FIRST_BACK_OFF
         try:
-            while True:
-                await self._to_send.wait()
-                self._to_send.clear()
-                names, self._unsent = self._unsent, set()
-                try:
-                    await self._notify(list(names))
-                    back_off = _FIRST_BACK_OFF
-                except (psycopg.Error, OSError) as error:
-                    if back_off == _FIRST_BACK_OFF:
-                        log.warning("doorbell_mute", error=type(error).__name__)
-                    self._drop_sender()
-                    # However often it is sent, a bell says no more than that somebody should look.
-                    self._unsent |= names
-                    self._to_send.set()
-                    await asyncio.sleep(back_off * random.uniform(0.5, 1))  # noqa: S311
-                    back_off = min(back_off * 2, _LONGEST_BACK_OFF)
+            await self._outbox.send_by(self._notify, psycopg.Error, OSError)
         finally:
             self._drop_sender()
 
     async def _notify(self, names: list[str]) -> None:
-        if self._sender is None:
-            self._sender = await connect(self._database_url, "rollbook doorbell")
-            await self._sender.execute(_UNSYNCED)
-        async with answered_within(_REPLY_SECONDS, self._sender):
-            await self._sender.execute(_NOTIFY, (CHANNEL, names))
+        try:
+            if self._sender is None:
+                self._sender = await connect(self._database_url, "rollbook doorbell")
+                await self._sender.execute(_UNSYNCED)
+            async with answered_within(_REPLY_SECONDS, self._sender):
+                await self._sender.execute(_NOTIFY, (CHANNEL, names))
+        except (psycopg.Error, OSError):
+            self._drop_sender()
+            raise
 
     def _drop_sender(self) -> None:
         if self._sender is not None:

@@ -25,7 +25,12 @@ from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import end_orphan
 from infrastructure.embedded.process import POLL_SECONDS, end, ended
-from infrastructure.embedded.socket_path import SOCKET, make_private, socket_directory
+from infrastructure.embedded.socket_path import (
+    SOCKET,
+    make_private,
+    remove_if_empty,
+    socket_directory,
+)
 
 DATABASE: Final = "rollbook"
 READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
@@ -81,6 +86,8 @@ class EmbeddedPostgres:
             signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
             await end(self._process, *signals, patience=STOP_SECONDS)
             self._process = None
+            if self._socket.parent != self._home:
+                remove_if_empty(self._socket)
         self._lock.release()
 
     async def wait(self) -> int:

@@ -1,5 +1,6 @@
 """Where the embedded server's socket lies: beside the data, or where its path is short enough."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -33,3 +34,9 @@ def make_private(directory: Path) -> None:
     if not stat.S_ISDIR(status.st_mode) or os.geteuid() not in (0, status.st_uid):
         raise NotPrivate(directory)
     directory.chmod(0o700)
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Tidy up after a server that ended well; what a killed one left is used again."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()

@@ -4,11 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
-from application.errors import PositionGone
 from application.event_log import FeedPage
 from application.keys import KeyRing
 from domain.event import Event, Recorded
-from infrastructure.event_store.identity import LogBreak
+from infrastructure.event_store.identity import LogBreak, refuse_gap
 from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.rows import COLUMNS, WITH_KEY, recorded
 
@@ -24,7 +23,7 @@ WHERE e.event_id = %s AND e.recorded_at BETWEEN %s AND %s"""
 # the event: the time index finds it in a window as wide as the two clocks may lie apart.
 _WINDOWS: Final = (timedelta(minutes=5), timedelta(days=1))
 _UUID7: Final = 7
-_PAGE_SECONDS: Final = 30.0
+_PAGE_SECONDS: Final = 3.0
 
 
 class PostgresEventFeed:
@@ -37,9 +36,7 @@ class PostgresEventFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         """See `EventFeed.read`."""
-        for gap in self._breaks:
-            if gap.last_valid < after < gap.first_new - 1:
-                raise PositionGone(gap.last_valid)
+        refuse_gap(after, self._breaks)
         rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
         events = [recorded(row, self._keys, leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)

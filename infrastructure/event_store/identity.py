@@ -1,10 +1,12 @@
 """The log's identity: its id, its index key, and where a restore cut it."""
 
+from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from application.errors import PositionGone
 from application.event_log import StreamKey
 from infrastructure.postgres import Connection
 
@@ -16,6 +18,11 @@ _LEAP: Final = 10**12
 _SERVER: Final = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"""
+# Whoever freezes with the append function's lock in its hands would hold up every writer; and what
+# is read under the lock must be what its last holder committed.
+_SETTINGS: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', '2000', false),
+       set_config('default_transaction_isolation', 'read committed', false)"""
 _READ: Final = """
 SELECT id, epoch, system_identifier, timeline, index_master_id, index_key FROM log"""
 _CREATE: Final = """
@@ -55,12 +62,20 @@ class LogIdentity(Struct, frozen=True, kw_only=True):
     breaks: tuple[LogBreak, ...] = ()
 
 
+def refuse_gap(position: int, breaks: Iterable[LogBreak]) -> None:
+    """Raises `PositionGone` for a position that a restore took back."""
+    for gap in breaks:
+        if gap.last_valid < position < gap.first_new - 1:
+            raise PositionGone(gap.last_valid)
+
+
 async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKey) -> LogIdentity:
     """The identity of the log, made from `new_id` and `new_index_key` on the first start.
 
     A server with another system identifier or timeline than the log last ran on has been
     restored or failed over: events that readers saw may be missing, so a break is recorded.
     """
+    await connection.execute(_SETTINGS)
     async with connection.transaction():
         # The append function's own lock: no position is given out while the log is looked at.
         await connection.execute("SELECT pg_advisory_xact_lock(1383034987, 1)")

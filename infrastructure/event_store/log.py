@@ -8,6 +8,7 @@ from uuid import UUID
 
 from application.context import TENANT, IdempotencyKey
 from application.event_log import Appended, Draft, LoadedStream, StoredReceipt
+from application.failures import already_recorded
 from application.keys import KeyRing
 from domain.event import Event, Recorded
 from infrastructure.event_store.items import Item, Verdict, make_item
@@ -115,7 +116,8 @@ class PostgresEventLog:
 
     async def _standing(self, draft: Draft, verdict: Verdict) -> Appended:
         """What an earlier attempt recorded, its answer lost: the times are read back."""
-        loaded = await self.load(draft.stream)
+        with already_recorded():
+            loaded = await self.load(draft.stream)
         first = draft.after_version
         mine = loaded.events[first : first + len(draft.events)]
         return Appended(events=tuple(mine), position=verdict.position)
@@ -142,7 +144,7 @@ def _recorded_now(draft: Draft, ids: list[UUID], verdict: Verdict) -> list[Recor
     count = len(ids)
     context = draft.context
     return [
-        Recorded[Event](
+        Recorded(
             event=event,
             kind=draft.kind,
             stream=draft.stream,

@@ -15,6 +15,7 @@ from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
 from application.keys import Cipher
+from application.sealed import Sealed
 from domain.catalogue import EVENT_TYPES
 from domain.event import ERASED, Event
 
@@ -133,13 +134,50 @@ def to_event(
         else:
             sealed = base64.b64decode(stored.sealed)
             personal = cipher.open(sealed, seal_context(stream, event_id))
-        data = _joined(bytes(stored.data), personal)
-        if stored.v == form.event_type.schema_version:
-            return form.decode(data)
-        upcast = _upcast(form.event_type, _decode_any(data), stored.v)
-        return msgspec.convert(upcast, form.event_type)
+        return _decoded(form, _joined(bytes(stored.data), personal), stored.v)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedState(f"{topic}: {type(error).__name__}") from None
+
+
+def to_sealed(topic: str, state: bytes, *, is_erased: bool) -> Sealed:
+    """The event of a stored form with its ciphertext as it is: nothing is opened.
+
+    What this release does not know, a topic or a newer schema version, is given as it was stored.
+    Raises `MalformedState`.
+    """
+    try:
+        stored = _decode_stored(state)
+        known = EVENT_TYPES.get(topic)
+        if known is None or stored.v > known.schema_version:
+            fields, schema, personal = _decode_any(stored.data), stored.v, frozenset[str]()
+        else:
+            fields, schema, personal = _open_fields(_form(topic), stored)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise MalformedState(f"{topic}: {type(error).__name__}") from None
+    if stored.sealed is None:
+        return Sealed(type=topic, schema=schema, fields=fields)
+    if is_erased:
+        fields.update(dict.fromkeys(personal))
+        return Sealed(type=topic, schema=schema, fields=fields, access="erased", erased=personal)
+    return Sealed(type=topic, schema=schema, fields=fields, access="sealed", value=stored.sealed)
+
+
+def _open_fields(form: _Form, stored: _Stored) -> tuple[dict[str, Any], int, frozenset[str]]:
+    """What can be read without a key, in the present schema version; and the names of the rest."""
+    data = bytes(stored.data)
+    if stored.sealed is None:
+        event, names = _decoded(form, data, stored.v), form.event_type.__struct_fields__
+    else:
+        event, names = _erased(form, data, stored.v), form.open
+    fields = {name: getattr(event, name) for name in names}
+    return fields, event.schema_version, event.personal
+
+
+def _decoded(form: _Form, data: bytes, version: int) -> Event:
+    if version == form.event_type.schema_version:
+        return form.decode(data)
+    upcast = _upcast(form.event_type, _decode_any(data), version)
+    return msgspec.convert(upcast, form.event_type)
 
 
 def _joined(data: bytes, personal: bytes | None) -> bytes:

@@ -6,13 +6,15 @@ from typing import Any, Final, cast
 from application.event_log import StreamKey, Unreadable
 from application.keys import KeyRing, SealBroken
 from domain.event import Event, Recorded
-from infrastructure.event_store.mapper import Undecodable, to_event
+from infrastructure.event_store.mapper import Undecodable, to_event, to_sealed
 
-# The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
-COLUMNS: Final = """
+_EVENT: Final = """
     e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
-    e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at,
-    k.master_id, k.wrapped"""
+    e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at"""
+_EVENT_COLUMNS: Final = 12
+# The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
+COLUMNS: Final = f"{_EVENT}, k.master_id, k.wrapped"
+SEALED_COLUMNS: Final = f"{_EVENT}, k.subject IS NULL"
 WITH_KEY: Final = """
     stored_events e LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
 
@@ -25,12 +27,43 @@ def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Ev
 
     Raises what the key ring raises, and else what `to_event` does.
     """
+    _, stream, _, topic, state, _, event_id, *_ = row
+    key = key_of(row)
+    cipher = keys.cipher(stream, key) if key is not None else None
+    try:
+        event = to_event(topic, state, stream, event_id, cipher)
+    except (Undecodable, SealBroken) as error:
+        if not leniently:
+            raise
+        event = _unreadable(topic, error)
+    return _recorded(row, event)
+
+
+def sealed(row: Row) -> Recorded[Event]:
+    """The event of a row of `SEALED_COLUMNS`, `Sealed`, or `Unreadable` where it cannot be read."""
+    topic, state, is_erased = row[3], row[4], row[-1]
+    try:
+        event = to_sealed(topic, state, is_erased=is_erased)
+    except Undecodable as error:
+        event = _unreadable(topic, error)
+    return _recorded(row, event)
+
+
+def key_of(row: Row) -> StreamKey | None:
+    """The wrapped key at the end of a row of `COLUMNS`."""
+    master_id, wrapped = row[-KEY_COLUMNS:]
+    if wrapped is None:
+        return None
+    return StreamKey(master_id=cast("str", master_id), wrapped=cast("bytes", wrapped))
+
+
+def _recorded(row: Row, event: Event) -> Recorded[Event]:
     (
         position,
         stream,
         version,
-        topic,
-        state,
+        _topic,
+        _state,
         kind,
         event_id,
         actor,
@@ -38,19 +71,8 @@ def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Ev
         correlation_id,
         causation_id,
         recorded_at,
-        master_id,
-        wrapped,
-    ) = row
-    cipher = None
-    if wrapped is not None:
-        cipher = keys.cipher(stream, StreamKey(master_id=master_id, wrapped=wrapped))
-    try:
-        event = to_event(topic, state, stream, event_id, cipher)
-    except (Undecodable, SealBroken) as error:
-        if not leniently:
-            raise
-        event = Unreadable(type=topic, reason=f"{type(error).__name__}: {error}")
-    return Recorded[Event](
+    ) = row[:_EVENT_COLUMNS]
+    return Recorded(
         event=event,
         kind=kind,
         stream=stream,
@@ -65,9 +87,5 @@ def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Ev
     )
 
 
-def key_of(row: Row) -> StreamKey | None:
-    """The wrapped key at the end of a row of `COLUMNS`."""
-    master_id, wrapped = row[-KEY_COLUMNS:]
-    if wrapped is None:
-        return None
-    return StreamKey(master_id=cast("str", master_id), wrapped=cast("bytes", wrapped))
+def _unreadable(topic: str, error: Undecodable | SealBroken) -> Unreadable:
+    return Unreadable(type=topic, reason=f"{type(error).__name__}: {error}")

@@ -170,3 +170,9 @@ async def test_an_event_is_found_by_its_id(log: LogAndFeed) -> None:
     appended = await log.append(registration())
     assert await log.event(appended.events[0].event_id) == appended.events[0]
     assert await log.event(uuid7()) is None
+
+
+async def test_times_are_utc(log: LogAndFeed) -> None:
+    appended = await log.append(registration())
+    for recorded in (*appended.events, *(await log.read(0, 1)).events):
+        assert recorded.recorded_at.tzname() == "UTC"

@@ -11,7 +11,8 @@ from tests.integration.views import ReadSide
 
 async def main(url: str) -> None:
     async with ReadSide.open(url) as read_side, read_side.projecting():
-        print("ready", flush=True)  # noqa: T201
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await asyncio.Event().wait()
 
 

@@ -121,6 +121,7 @@ async def test_a_socket_path_that_is_too_long_moves_to_the_temporary_directory(
     async with postgres_on(home) as server:
         assert f"{tempfile.gettempdir()}/rollbook-" in server.url
         assert await ask(server.url, "SELECT 1") == "1"
+    assert not Path(server.url.partition("host=")[2]).exists()
 
 
 async def test_a_path_with_spaces_and_signs_works(tmp_path: Path) -> None:

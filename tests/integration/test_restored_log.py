@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -32,7 +33,7 @@ def masters(master_keys: str) -> MasterKeys:
 @pytest.fixture
 def plain_role(postgres_url: str) -> Iterator[str]:
     """A role that may log in, and nothing else."""
-    name = "rollbook_test_plain"
+    name = f"rollbook_test_{uuid4().hex[:12]}"
     execute(postgres_url, sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER").format(sql.Identifier(name)))
     yield name
     execute(postgres_url, sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
@@ -98,6 +99,19 @@ async def test_every_restore_leaps_again_and_keeps_the_breaks_before(
             assert refused.value.resume_after == resume_after
 
 
+async def test_of_several_processes_that_start_after_a_restore_one_leaps(
+    database_url: str, masters: MasterKeys
+) -> None:
+    database = sql.Identifier(name_of(database_url))
+    setting = sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'")
+    execute(database_url, setting.format(database))
+    await append(database_url, masters, 3)
+    await move_to_another_server(database_url)
+    positions = await asyncio.gather(*(append(database_url, masters, 1) for _ in range(6)))
+    assert sorted(position for (position,) in positions) == [*range(LEAP, LEAP + 6)]
+    assert await breaks(database_url) == [(2, 3, LEAP)]
+
+
 async def test_an_empty_log_that_moved_begins_beyond_the_leap(
     database_url: str, masters: MasterKeys
 ) -> None:
@@ -150,7 +164,7 @@ async def recovered(url: str) -> None:
     """Return once the server takes changes."""
     async with asyncio.timeout(20):
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            while await (await connection.execute("SELECT WHERE pg_is_in_recovery()")).fetchone():
+            while await (await connection.execute("SELECT 1 WHERE pg_is_in_recovery()")).fetchone():
                 await asyncio.sleep(0.02)
 
 

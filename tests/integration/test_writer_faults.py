@@ -10,8 +10,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
+from uuid_utils.compat import uuid7
 
 from application.errors import ClaimTaken, OutcomeUnknown, Unavailable
+from infrastructure.event_store.log import PostgresEventLog
+from infrastructure.event_store.reader import LogReader
 from infrastructure.keys import MasterKeys
 from interfaces.event_store import EventStore, open_event_store
 from tests.backends import (
@@ -99,6 +103,20 @@ async def test_a_backend_frozen_with_the_lock_for_longer_than_callers_wait(
     told = {type(failure) for failure in callers.failures}
     assert told <= {OutcomeUnknown, Unavailable}
     assert OutcomeUnknown in told
+
+
+async def test_what_was_recorded_and_cannot_be_read_back_is_never_called_unrecorded(
+    store: EventStore, proxy: PostgresProxy, database_url: str
+) -> None:
+    nowhere = make_conninfo(database_url, host="/nowhere")
+    async with LogReader.open(nowhere, size=1) as reader:
+        log = PostgresEventLog(reader, store.writer, store.keys, uuid7)
+        cut = asyncio.create_task(proxy.cut(Cut.BEFORE_THE_REPLY))
+        draft = registration()
+        with pytest.raises(OutcomeUnknown):
+            await log.append(draft)
+        await cut
+    assert len((await store.log.load(draft.stream)).events) == 1
 
 
 async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(

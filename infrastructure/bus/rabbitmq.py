@@ -1,0 +1,139 @@
+"""Publishing to RabbitMQ: a page at a time, each message confirmed by the broker."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import aio_pika
+from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from structlog import get_logger
+
+from application.bus import Message
+from application.context import TENANT
+from application.errors import Unavailable
+from infrastructure.bus.topology import EXCHANGE, declare_topology
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+_CONNECT_SECONDS: Final = 5.0
+_CONFIRM_SECONDS: Final = 30.0
+_CLOSE_SECONDS: Final = 2.0
+# A peer that says nothing for three of these is taken for dead; what the URL sets itself wins.
+_HEARTBEAT_SECONDS: Final = 10
+
+log = get_logger(__name__)
+
+
+class RabbitMQBus:
+    """See `Bus`. A lost connection stays lost: whoever publishes makes another and says it again.
+
+    A connection that repairs itself would publish on without knowing what had been confirmed.
+    """
+
+    def __init__(self, amqp_url: str, name: str = "rollbook relay") -> None:
+        self._url = amqp_url
+        self._name = name
+        self._away: str | None = None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator["RabbitMQPublisher"]:
+        """See `Bus.connect`."""
+        try:
+            connection = await self._connection()
+        except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+            self._report(type(error).__name__)
+            raise Unavailable from error
+        try:
+            yield await self._publisher(connection)
+        finally:
+            with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await connection.close()
+
+    async def _connection(self) -> AbstractConnection:
+        given = parse_qs(urlsplit(self._url).query)
+        defaults = {"heartbeat": _HEARTBEAT_SECONDS, "name": self._name}
+        return await aio_pika.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            **{option: value for option, value in defaults.items() if option not in given},
+        )
+
+    async def _publisher(self, connection: AbstractConnection) -> "RabbitMQPublisher":
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                channel = await connection.channel()
+                await declare_topology(channel)
+                publisher = RabbitMQPublisher(channel)
+        except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+            self._report(type(error).__name__)
+            raise Unavailable from error
+        self._report(None)
+        return publisher
+
+    def _report(self, away: str | None) -> None:
+        """Says once that the broker is away, and once that it is back."""
+        if away != self._away:
+            if away is not None:
+                log.warning("broker_away", error=away)
+            else:
+                log.info("broker_back")
+        self._away = away
+
+
+class RabbitMQPublisher:
+    """See `Publisher`. A message that no queue is bound for counts as taken."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+
+    def check(self) -> None:
+        """See `Publisher.check`."""
+        if self._channel.is_closed:
+            raise Unavailable
+
+    async def publish(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """See `Publisher.publish`."""
+        self.check()
+        try:
+            # All are on their way before the first is confirmed; tasks begin in their order, and
+            # the channel writes in the order in which they ask.
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                outcomes = await asyncio.gather(*map(self._send, messages), return_exceptions=True)
+        except TimeoutError as error:
+            raise Unavailable from error
+        refused: list[Message] = []
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if isinstance(outcome, DeliveryError):
+                refused.append(message)
+            elif isinstance(outcome, BaseException):
+                raise Unavailable from outcome
+        return refused
+
+    async def _send(self, message: Message) -> None:
+        channel = await self._channel.get_underlay_channel()
+        await channel.basic_publish(
+            message.body,
+            exchange=EXCHANGE,
+            routing_key=message.type,
+            properties=_wrapped(message).properties,
+            mandatory=False,
+        )
+
+
+def _wrapped(message: Message) -> aio_pika.Message:
+    headers: HeadersType = {
+        "position": message.position,
+        "version": message.version,
+        "tenant": TENANT,
+    }
+    return aio_pika.Message(
+        message.body,
+        content_type=CONTENT_TYPE,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=str(message.event_id),
+        headers=headers,
+    )

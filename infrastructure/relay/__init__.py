@@ -1,0 +1,1 @@
+"""The relay's checkpoint, and what it set aside."""
