@@ -1,22 +1,19 @@
 """The one loop that reads the log, handles a page and moves a checkpoint; it never gives up."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final, NoReturn, Protocol
 
 from structlog import get_logger
 
+from application.back_off import BackOff
 from application.doorbell import LOG, Bell, Doorbell
 from application.event_log import FeedPage
-from application.failures import describe
 
 PAGE_EVENTS: Final = 500
 # What a missed wake-up costs at most.
 POLL_SECONDS: Final = 1.0
-_FIRST_BACK_OFF: Final = 0.1
-_LONGEST_BACK_OFF: Final = 2.0
 
 log = get_logger(__name__)
 
@@ -60,7 +57,7 @@ async def follow(
     `lead` waits until this process leads. A server that is away is waited for; any other failure
     is tried again just so and stays visible as lag: it never ends the process.
     """
-    back_off = _BackOff(name)
+    back_off = BackOff(name)
     while True:
         try:
             async with (
@@ -99,26 +96,3 @@ async def _pages(feed: PageSource, bell: Bell, after: int) -> AsyncGenerator[Fee
     finally:
         ahead.cancel()
         await asyncio.gather(ahead, return_exceptions=True)
-
-
-class _BackOff:
-    """Waits longer each time, and says once that something fails and once that it works again."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._failing: str | None = None
-        self._seconds = _FIRST_BACK_OFF
-
-    async def wait(self, error: Exception) -> None:
-        if self._failing != type(error).__name__:
-            self._failing = type(error).__name__
-            log.warning("follower_waits", follower=self._name, error=describe(error))
-        # Jitter, so that processes which lost one server do not come back as one.
-        await asyncio.sleep(self._seconds * random.uniform(0.5, 1))  # noqa: S311
-        self._seconds = min(self._seconds * 2, _LONGEST_BACK_OFF)
-
-    def reset(self) -> None:
-        if self._failing is not None:
-            log.info("follower_goes_on", follower=self._name)
-            self._failing = None
-        self._seconds = _FIRST_BACK_OFF

@@ -15,10 +15,14 @@ SortField = Literal["name", "email", "created_at", "updated_at"]
 
 
 class Answer(Struct, Generic[T], frozen=True):
-    """A value and the position of the view it came from (read before the value)."""
+    """A value and the position of the view it came from (read before the value).
+
+    `generation` says which build of the view it was, to whoever keeps the value.
+    """
 
     value: T
     position: int
+    generation: int = 1
 
 
 class ListCursor(Struct, frozen=True):

@@ -101,8 +101,8 @@ class Relay:
             match recorded.event:
                 case Sealed() as event:
                     messages.append(message_of(recorded, event, self._log_id))
-                case Unreadable(type=type, reason=reason):
-                    set_aside.append(_set_aside(recorded, type, reason))
+                case Unreadable() as event:
+                    set_aside.append(_unreadable(recorded, event))
                 case event:
                     raise TypeError(f"{event.topic} came out of a feed that is not sealed")
         refused = await self._publish(messages)
@@ -145,11 +145,11 @@ def _refused(message: Message) -> SetAside:
     )
 
 
-def _set_aside(recorded: Recorded[Event], type: str, reason: str) -> SetAside:
+def _unreadable(recorded: Recorded[Event], event: Unreadable) -> SetAside:
     return SetAside(
         position=recorded.position,
         event_id=recorded.event_id,
-        type=type,
+        type=event.type,
         stream=recorded.stream,
-        error=reason,
+        error=event.reason,
     )

@@ -1,12 +1,10 @@
 """An event whose personal fields nobody opened: as a sealed feed gives it, and as messages carry it."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from uuid import UUID
 
 from application.envelope import Envelope, Personal, enveloped, shown
 from domain.event import Event, Recorded
-
-_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 class Sealed(Event, frozen=True):
@@ -35,11 +33,12 @@ def sealed_envelope(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> E
     """
     data = shown(event.fields, hidden=event.erased)
     if event.value is not None:
-        data["sealed"] = {"key": recorded.stream, "value": event.value.translate(_URL_SAFE)}
+        value = event.value.replace("+", "-").replace("/", "_")
+        data["sealed"] = {"key": recorded.stream, "value": value}
     return enveloped(
         recorded,
         log_id,
-        type=event.type,
+        topic=event.type,
         schema=event.schema,
         data=data,
         personal=event.access,

@@ -12,13 +12,12 @@ from typing import Final, NoReturn
 from uuid import UUID
 
 from msgspec import Struct
-from structlog import get_logger
 
+from application.back_off import BackOff
 from application.doorbell import LOG, Doorbell
 from application.errors import PositionAhead, Unavailable
 from application.event_log import EventFeed
 from application.event_search import EventFilter
-from application.failures import describe
 from application.tail_ring import Ring, TailEvent
 from domain.user.events import UserErased
 
@@ -32,8 +31,6 @@ _NARROW_PAGE: Final = 1000
 # Clients refuse messages of more than a megabyte.
 _BATCH_EVENTS: Final = 256
 _BATCH_BYTES: Final = 256 * 1024
-
-log = get_logger(__name__)
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -124,9 +121,9 @@ class Tail:
             return
 
     async def _read_on(self) -> NoReturn:
-        """Read what follows, for ever; a store that is away is asked again each second."""
+        """Read what follows, for ever; a store that is away is waited for."""
         ring: Ring | None = None
-        failing = False
+        back_off = BackOff("tail")
         while True:
             try:
                 # Heard from before the first read: what is recorded in between rings.
@@ -136,16 +133,11 @@ class Tail:
                         self._wake()
                     while True:
                         moved = await self._advance(ring)
-                        if failing:
-                            log.info("tail_goes_on")
-                            failing = False
+                        back_off.reset()
                         if not moved:
                             await bell.wait(POLL_SECONDS)
             except Exception as error:
-                if not failing:
-                    log.warning("tail_waits", error=describe(error))
-                failing = True
-                await asyncio.sleep(POLL_SECONDS)
+                await back_off.wait(error)
 
     async def _advance(self, ring: Ring) -> bool:
         """Take one page in; whether there was one."""

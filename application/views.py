@@ -42,6 +42,30 @@ def partition_of(stream: UUID, partitions: int) -> int:
     return zlib.crc32(stream.bytes) % partitions
 
 
+class Standing(Struct, frozen=True):
+    """The generation that serves and the position of each of its partitions, at one moment."""
+
+    generation: int
+    positions: Mapping[int, int]
+
+    @property
+    def position(self) -> int:
+        """What every stream's view has reached."""
+        return min(self.positions.values())
+
+    def position_of(self, stream: UUID) -> int:
+        """What one stream's view has reached."""
+        return self.positions[partition_of(stream, len(self.positions))]
+
+
+class Standings(Protocol):
+    """How far the projections are."""
+
+    async def standing(self, projection: str) -> Standing:
+        """A projection's standing, now. Raises `Unavailable`."""
+        ...
+
+
 class Entry(Struct, Generic[V_co], frozen=True):
     """A stream's view after `version` events; `chain` is a digest over the ids of all of them.
 

@@ -15,6 +15,8 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 FRAMES: Final = 12
+# They report each try to connect again; their adapters say once that a server is away.
+TALKATIVE: Final = ("aio_pika", "aiormq")
 
 
 def configure_logging(level: str) -> None:
@@ -50,6 +52,8 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(lowest if level == "debug" else max(lowest, logging.WARNING))
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(lowest if level == "debug" else logging.CRITICAL)
 
 
 def log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, DirectoryPath, SecretStr, ValidationError
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 PREFIX: Final = "ROLLBOOK_"
 SHORTEST_TOKEN: Final = 32
 MASTER_KEY_BYTES: Final = 32
+LONGEST_TTL: Final = 365 * 24 * 3600
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -33,9 +34,25 @@ class WrongSetting(Exception):
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
+    if _scheme(value) not in ("postgresql", "postgres"):
         raise ValueError("must begin with postgresql://")
     return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _amqp_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("amqp", "amqps"):
+        raise ValueError("must begin with amqp:// or amqps://")
+    return value
+
+
+def _scheme(url: SecretStr) -> str:
+    return urlsplit(url.get_secret_value()).scheme
 
 
 def _master_keys(value: SecretStr) -> SecretStr:
@@ -69,6 +86,9 @@ def _web_url(value: str) -> str:
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
+CacheTtl = Annotated[int, Field(ge=1, le=LONGEST_TTL)]
 MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
 AdminToken = Annotated[SecretStr, AfterValidator(_token)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
@@ -108,9 +128,12 @@ class Settings(FromEnvironment):
     """What an application process needs."""
 
     database_url: DatabaseUrl
+    redis_url: RedisUrl | None = None
+    amqp_url: AmqpUrl | None = None
     master_key: MasterKeys
     admin_token: AdminToken
     public_url: WebUrl | None = None
+    cache_ttl: CacheTtl = 3600
     log_level: LogLevel = "info"
 
 
@@ -118,9 +141,12 @@ class LocalSettings(FromEnvironment):
     """What `rollbook up` takes from outside; it makes what is missing."""
 
     database_url: DatabaseUrl | None = None
+    redis_url: RedisUrl | None = None
+    amqp_url: AmqpUrl | None = None
     master_key: MasterKeys | None = None
     admin_token: AdminToken | None = None
     public_url: WebUrl | None = None
+    cache_ttl: CacheTtl = 3600
     postgres_bin: DirectoryPath | None = None
     log_level: LogLevel = "info"
 
@@ -142,19 +168,23 @@ class MigrationSettings(FromEnvironment):
 AnySettings = TypeVar("AnySettings", bound=FromEnvironment)
 
 
-def load(kind: type[AnySettings]) -> AnySettings:
-    """Read these settings. Raises `WrongSetting` for the first that is missing or wrong."""
+def load(kind: type[AnySettings], *needed: str) -> AnySettings:
+    """Read these settings, of which some that may be left out are `needed` all the same.
+
+    Raises `WrongSetting` for the first that is missing or wrong.
+    """
     try:
-        return kind()
+        settings = kind()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = variable(str(first["loc"][0]))
+        field = str(first["loc"][0])
         if first["type"] == "missing":
-            also = (
-                f" (or {name}_FILE)" if is_secret(kind.model_fields[str(first["loc"][0])]) else ""
-            )
-            raise WrongSetting(name, f"is not set{also}") from None
-        raise WrongSetting(name, first["msg"].removeprefix("Value error, ")) from None
+            raise _missing(kind, field) from None
+        raise WrongSetting(variable(field), first["msg"].removeprefix("Value error, ")) from None
+    for field in needed:
+        if getattr(settings, field) is None:
+            raise _missing(kind, field)
+    return settings
 
 
 def variable(field: str) -> str:
@@ -165,6 +195,12 @@ def variable(field: str) -> str:
 def is_secret(field: FieldInfo) -> bool:
     """Whether the setting may also be given as a file."""
     return "SecretStr" in str(field.annotation)
+
+
+def _missing(kind: type[FromEnvironment], field: str) -> WrongSetting:
+    name = variable(field)
+    also = f" (or {name}_FILE)" if is_secret(kind.model_fields[field]) else ""
+    return WrongSetting(name, f"is not set{also}")
 
 
 class _SecretFiles(PydanticBaseSettingsSource):

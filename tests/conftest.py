@@ -1,12 +1,16 @@
 """Fixtures of all tests: a server a session, a fresh database a test, one master key."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
+from tests.rabbit import RabbitNode, rabbit_node
+from tests.redis_server import PrivateRedis
+from tests.redis_server import private_redis as private_redis_server
 from tests.servers import MASTER_KEYS, database, name_of, postgres_server
 
 
@@ -48,3 +52,42 @@ def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     """A new database as the migrations leave it."""
     with database(postgres_url, migrated_template) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def private_rabbit() -> Iterator[RabbitNode]:
+    """A RabbitMQ of the tests' own."""
+    with rabbit_node() as node:
+        yield node
+
+
+@pytest.fixture
+def rabbit(private_rabbit: RabbitNode) -> RabbitNode:
+    """A RabbitMQ that runs, and that a test may stop, freeze and start."""
+    private_rabbit.start()
+    return private_rabbit
+
+
+@pytest.fixture
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """A virtual host of a RabbitMQ for tests alone."""
+    given = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
+    return given or request.getfixturevalue("rabbit").url
+
+
+@pytest.fixture(scope="session")
+def private_redis() -> Iterator[PrivateRedis]:
+    """A Redis of the tests' own."""
+    with private_redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """A Redis without keys; a given one is left as it is, for each log has keys of its own."""
+    given = os.environ.get("ROLLBOOK_TEST_REDIS_URL")
+    if given:
+        return given
+    server: PrivateRedis = request.getfixturevalue("private_redis")
+    server.empty()
+    return server.url

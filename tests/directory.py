@@ -1,5 +1,6 @@
 """A whole directory in memory: the real commands and the real HTTP application, no server."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,13 +11,16 @@ from uuid import UUID
 from httpx2 import ASGITransport, AsyncClient
 from uuid_utils.compat import uuid7
 
+from application.documents import RenderedDocuments
 from application.errors import PositionAhead, ViewBehind
 from application.identity import PRESETS, Permission, Preset, Principal
 from application.queries import Answer, ListCursor, ProjectionStatus, Stats, UserList, UserPage
+from application.tail import Tail
 from application.users import UserService
 from domain.email import comparable_address
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.event_store.memory import InMemoryEventLog
+from infrastructure.identity.memory import InMemoryTickets
 from infrastructure.keys import TokenBox
 from interfaces.http.app import create_app
 from interfaces.http.services import ReadinessCheck, Services
@@ -113,18 +117,24 @@ class Directory:
         self.log = InMemoryEventLog(uuid7)
         self.views = FoldedQueries(self.log)
         self.doorbell = MemoryDoorbell()
+        stopping = asyncio.Event()
+        self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
         self.services = Services(
             commands=UserService(self.log),
             queries=self.views,
+            documents=RenderedDocuments(self.views),
             feed=self.log,
+            tail=self.tail,
             doorbell=self.doorbell,
             identity=PresetIdentity(),
+            tickets=InMemoryTickets(lambda: datetime.now(UTC)),
             cursors=TokenBox(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,
             log_id=LOG_ID,
             version="1.2.3",
             readiness=readiness or {},
+            stopping=stopping,
         )
         self.app = create_app(self.services)
 

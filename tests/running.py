@@ -123,13 +123,9 @@ class RunningRollbook:
         return self._process.wait(timeout=60)
 
     def children(self) -> dict[str, int]:
-        """Its child processes: `postgres` and `application`."""
+        """Its child processes: `postgres`, `valkey`, and `application` or each role's."""
         found = children_of(self.pid)
-        kinds = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
-        return {
-            "postgres" if b"postgres\0-D" in command else "application": pid
-            for pid, command in kinds.items()
-        }
+        return {_name_of(Path(f"/proc/{pid}/cmdline").read_bytes()): pid for pid in found}
 
     def __enter__(self) -> Self:
         self.start()
@@ -151,6 +147,13 @@ class RunningRollbook:
         found = re.search(r"^Rollbook runs at (\S+)$", self.output, re.MULTILINE)
         self.url = found[1] if found else self.url
         return found is not None
+
+
+def _name_of(command: bytes) -> str:
+    roles = re.search(rb"\0--roles=([a-z,]+)", command)
+    if roles is None:
+        return "postgres" if b"postgres\0-D" in command else "valkey"
+    return "application" if b"," in roles[1] else roles[1].decode()
 
 
 def children_of(process: int) -> list[int]:

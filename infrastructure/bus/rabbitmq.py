@@ -1,10 +1,10 @@
 """Publishing to RabbitMQ: a page at a time, each message confirmed by the broker."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import aio_pika
 from aio_pika import DeliveryMode
@@ -19,7 +19,7 @@ from infrastructure.bus.topology import EXCHANGE, declare_topology
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 _CONNECT_SECONDS: Final = 5.0
-_CONFIRM_SECONDS: Final = 30.0
+CONFIRM_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
 # A peer that says nothing for three of these is taken for dead; what the URL sets itself wins.
 _HEARTBEAT_SECONDS: Final = 10
@@ -33,18 +33,20 @@ class RabbitMQBus:
     A connection that repairs itself would publish on without knowing what had been confirmed.
     """
 
-    def __init__(self, amqp_url: str, name: str = "rollbook relay") -> None:
-        self._url = amqp_url
-        self._name = name
-        self._away: str | None = None
+    def __init__(
+        self, amqp_url: str, name: str = "rollbook relay", *, patience: float = CONFIRM_SECONDS
+    ) -> None:
+        self._url = _with_defaults(amqp_url, {"heartbeat": _HEARTBEAT_SECONDS, "name": name})
+        self._patience = patience
+        self._is_away = False
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator["RabbitMQPublisher"]:
         """See `Bus.connect`."""
         try:
-            connection = await self._connection()
+            connection = await aio_pika.connect(self._url, timeout=_CONNECT_SECONDS)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-            self._report(type(error).__name__)
+            self._report(error)
             raise Unavailable from error
         try:
             yield await self._publisher(connection)
@@ -53,42 +55,33 @@ class RabbitMQBus:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await connection.close()
 
-    async def _connection(self) -> AbstractConnection:
-        given = parse_qs(urlsplit(self._url).query)
-        defaults = {"heartbeat": _HEARTBEAT_SECONDS, "name": self._name}
-        return await aio_pika.connect(
-            self._url,
-            timeout=_CONNECT_SECONDS,
-            **{option: value for option, value in defaults.items() if option not in given},
-        )
-
     async def _publisher(self, connection: AbstractConnection) -> "RabbitMQPublisher":
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 channel = await connection.channel()
                 await declare_topology(channel)
-                publisher = RabbitMQPublisher(channel)
+                publisher = RabbitMQPublisher(channel, self._patience)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-            self._report(type(error).__name__)
+            self._report(error)
             raise Unavailable from error
         self._report(None)
         return publisher
 
-    def _report(self, away: str | None) -> None:
+    def _report(self, error: Exception | None) -> None:
         """Says once that the broker is away, and once that it is back."""
-        if away != self._away:
-            if away is not None:
-                log.warning("broker_away", error=away)
-            else:
-                log.info("broker_back")
-        self._away = away
+        if error is not None and not self._is_away:
+            log.warning("broker_away", error=type(error).__name__)
+        elif error is None and self._is_away:
+            log.info("broker_back")
+        self._is_away = error is not None
 
 
 class RabbitMQPublisher:
     """See `Publisher`. A message that no queue is bound for counts as taken."""
 
-    def __init__(self, channel: AbstractChannel) -> None:
+    def __init__(self, channel: AbstractChannel, patience: float) -> None:
         self._channel = channel
+        self._patience = patience
 
     def check(self) -> None:
         """See `Publisher.check`."""
@@ -101,7 +94,7 @@ class RabbitMQPublisher:
         try:
             # All are on their way before the first is confirmed; tasks begin in their order, and
             # the channel writes in the order in which they ask.
-            async with asyncio.timeout(_CONFIRM_SECONDS):
+            async with asyncio.timeout(self._patience):
                 outcomes = await asyncio.gather(*map(self._send, messages), return_exceptions=True)
         except TimeoutError as error:
             raise Unavailable from error
@@ -122,6 +115,14 @@ class RabbitMQPublisher:
             properties=_wrapped(message).properties,
             mandatory=False,
         )
+
+
+def _with_defaults(url: str, defaults: Mapping[str, object]) -> str:
+    parts = urlsplit(url)
+    given = parse_qs(parts.query)
+    missing = {name: value for name, value in defaults.items() if name not in given}
+    query = "&".join(filter(None, [parts.query, urlencode(missing)]))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _wrapped(message: Message) -> aio_pika.Message:

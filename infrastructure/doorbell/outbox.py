@@ -1,36 +1,12 @@
 """Bells on their way to other processes: each waits once, however often it rang."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
-from structlog import get_logger
+from application.back_off import BackOff
 
 _MOST_BELLS: Final = 64
-_FIRST_BACK_OFF: Final = 0.1
-_LONGEST_BACK_OFF: Final = 2.0
-
-log = get_logger(__name__)
-
-
-class BackOff:
-    """Pauses, each longer than the last, with jitter: who lost one server should not return as one."""
-
-    def __init__(self) -> None:
-        self._seconds = _FIRST_BACK_OFF
-
-    @property
-    def is_first(self) -> bool:
-        """Whether nothing failed since it last worked."""
-        return self._seconds == _FIRST_BACK_OFF
-
-    async def wait(self) -> None:
-        await asyncio.sleep(self._seconds * random.uniform(0.5, 1))  # noqa: S311
-        self._seconds = min(self._seconds * 2, _LONGEST_BACK_OFF)
-
-    def reset(self) -> None:
-        self._seconds = _FIRST_BACK_OFF
 
 
 class Outbox:
@@ -50,7 +26,7 @@ class Outbox:
         self, send: Callable[[list[str]], Awaitable[None]], *failures: type[Exception]
     ) -> NoReturn:
         """Send for ever; what fails is sent again."""
-        back_off = BackOff()
+        back_off = BackOff("doorbell sender")
         while True:
             await self._filled.wait()
             self._filled.clear()
@@ -59,8 +35,6 @@ class Outbox:
                 await send(list(names))
                 back_off.reset()
             except failures as error:
-                if back_off.is_first:
-                    log.warning("doorbell_mute", error=type(error).__name__)
                 self._names |= names
                 self._filled.set()
-                await back_off.wait()
+                await back_off.wait(error)

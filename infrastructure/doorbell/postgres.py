@@ -8,9 +8,10 @@ from typing import Final, NoReturn, Self
 import psycopg
 from structlog import get_logger
 
+from application.back_off import BackOff
 from application.doorbell import Bell
 from infrastructure.doorbell.memory import MemoryDoorbell
-from infrastructure.doorbell.outbox import BackOff, Outbox
+from infrastructure.doorbell.outbox import Outbox
 from infrastructure.postgres import Connection, answered_within, connect, hang_up
 
 CHANNEL: Final = "rollbook"
@@ -63,7 +64,7 @@ class PostgresDoorbell:
         return self._bells.listen(name)
 
     async def _listen(self) -> NoReturn:
-        back_off = BackOff()
+        back_off = BackOff("doorbell")
         while True:
             try:
                 async with await connect(self._database_url, "rollbook doorbell") as connection:
@@ -74,10 +75,8 @@ class PostgresDoorbell:
                     self._bells.ring_all()
                     await self._pass_on(connection)
             except (psycopg.Error, OSError) as error:
-                if back_off.is_first:
-                    log.warning("doorbell_deaf", error=type(error).__name__)
-            self._tried_to_listen.set()
-            await back_off.wait()
+                self._tried_to_listen.set()
+                await back_off.wait(error)
 
     async def _pass_on(self, connection: Connection) -> None:
         async for notify in connection.notifies():

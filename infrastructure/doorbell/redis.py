@@ -4,7 +4,7 @@ Broadcaster's own is ready before it has subscribed, and nobody connects it agai
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Final, NoReturn, Protocol, cast
 
@@ -15,16 +15,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from structlog import get_logger
 
-from infrastructure.doorbell.outbox import BackOff
+from application.back_off import BackOff
 
 # Instead of a message: anything may have been missed.
 RESTORED: Final = ""
 
 _CONNECTIONS: Final = 3
-_CONNECT_SECONDS: Final = 2.0
-_REPLY_SECONDS: Final = 1.0
-# A subscription that is silent for this long is asked whether it still lives.
-_SILENT_SECONDS: Final = 5.0
+_REPLY_SECONDS: Final = 2.0
 _MOST_UNREAD: Final = 64
 
 log = get_logger(__name__)
@@ -35,7 +32,7 @@ class _Subscription(Protocol):
 
     async def subscribe(self, *channels: str) -> None: ...
 
-    async def get_message(self, *, timeout: float) -> Mapping[str, Any] | None: ...
+    def get_message(self, *, timeout: float) -> Awaitable[Mapping[str, Any] | None]: ...
 
     async def ping(self) -> object: ...
 
@@ -52,11 +49,13 @@ class RedisBackend(BroadcastBackend):
     """One subscription to one channel, from `connect` on, or as soon as the server is there.
 
     A message that comes again before it was read counts once. Whenever the subscription begins,
-    or more messages wait than anybody reads, `RESTORED` stands for all of them.
+    or more messages wait than anybody reads, `RESTORED` stands for all of them. After
+    `silent_seconds` without a message it asks whether the server is still there.
     """
 
-    def __init__(self, redis_url: str, channel: str) -> None:
+    def __init__(self, redis_url: str, channel: str, silent_seconds: float = 5.0) -> None:
         self._channel = channel
+        self._silent_seconds = silent_seconds
         self._unread: dict[str, None] = {}
         self._some_unread = asyncio.Event()
         self._tried_to_listen = asyncio.Event()
@@ -80,8 +79,9 @@ class RedisBackend(BroadcastBackend):
         """It is heard until `disconnect`."""
 
     async def publish(self, channel: str, message: Any) -> None:
-        """Raises redis-py's errors within `_CONNECT_SECONDS`."""
-        await self._client.publish(channel, message)
+        """Raises redis-py's errors or `TimeoutError`."""
+        async with asyncio.timeout(_REPLY_SECONDS):
+            await self._client.publish(channel, message)
 
     async def next_published(self) -> Event:
         while not self._unread:
@@ -92,12 +92,12 @@ class RedisBackend(BroadcastBackend):
         return Event(self._channel, message)
 
     async def _listen(self) -> NoReturn:
-        back_off = BackOff()
+        back_off = BackOff("doorbell")
         while True:
             try:
                 async with (
                     self._client.pubsub() as subscription,
-                    aclosing(_messages(subscription, self._channel)) as messages,
+                    aclosing(self._messages(subscription)) as messages,
                 ):
                     async for message in messages:
                         if message == RESTORED:
@@ -106,10 +106,25 @@ class RedisBackend(BroadcastBackend):
                             self._tried_to_listen.set()
                         self._hear(message)
             except (RedisError, OSError) as error:
-                if back_off.is_first:
-                    log.warning("doorbell_deaf", error=type(error).__name__)
-            self._tried_to_listen.set()
-            await back_off.wait()
+                self._tried_to_listen.set()
+                await back_off.wait(error)
+
+    async def _messages(self, subscription: _Subscription) -> AsyncGenerator[str]:
+        """`RESTORED` once the channel is heard, then what is said there, until the peer is mute."""
+        async with asyncio.timeout(_REPLY_SECONDS):
+            await subscription.subscribe(self._channel)
+        asked = False
+        while True:
+            heard = await subscription.get_message(timeout=self._silent_seconds)
+            if heard is None:
+                if asked:
+                    raise TimeoutError
+                await subscription.ping()
+            elif heard["type"] == "subscribe":
+                yield RESTORED
+            elif heard["type"] == "message":
+                yield heard["data"].decode()
+            asked = heard is None
 
     def _hear(self, message: str) -> None:
         if len(self._unread) == _MOST_UNREAD:
@@ -119,30 +134,14 @@ class RedisBackend(BroadcastBackend):
         self._some_unread.set()
 
 
-async def _messages(subscription: _Subscription, channel: str) -> AsyncGenerator[str]:
-    """`RESTORED` once the channel is heard, then what is said there. Ends where the peer is mute."""
-    await subscription.subscribe(channel)
-    asked = False
-    while True:
-        heard = await subscription.get_message(timeout=_SILENT_SECONDS)
-        if heard is None:
-            if asked:
-                raise TimeoutError
-            await subscription.ping()
-        elif heard["type"] == "subscribe":
-            yield RESTORED
-        elif heard["type"] == "message":
-            yield heard["data"].decode()
-        asked = heard is None
-
-
 def _client(redis_url: str) -> _Client:
     pool = cast("Any", BlockingConnectionPool).from_url(
         redis_url,
         max_connections=_CONNECTIONS,
         timeout=_REPLY_SECONDS,
-        socket_connect_timeout=_CONNECT_SECONDS,
-        socket_timeout=_REPLY_SECONDS,
+        socket_connect_timeout=_REPLY_SECONDS,
+        # With one, redis-py sends by `wait_for`, which in Python 3.11 may swallow a cancellation.
+        socket_timeout=None,
         # What fails is tried again by us, with a pause; redis-py would do so ten times at once.
         retry=Retry(NoBackoff(), 0),
     )

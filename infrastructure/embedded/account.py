@@ -1,4 +1,4 @@
-"""The identity a Postgres server runs under: ours or, since it refuses root, one beside it."""
+"""The identity a server runs under: ours or, since Postgres refuses root, one beside it."""
 
 import os
 import pwd
@@ -44,13 +44,17 @@ def account_for(directory: Path, program: Path) -> Account:
     Raises `NoAccount`.
     """
     if os.geteuid() != 0:
-        return Account(
-            DIE_WITH_PARENT if shutil.which("setpriv") else (), os.geteuid(), os.getegid()
-        )
+        return bound_to_us()
     for account in accounts_beside_root():
         if works(account, directory, program):
             return account
     raise NoAccount(directory)
+
+
+def bound_to_us() -> Account:
+    """Our own identity; the kernel ends the server with us where it can be told to."""
+    bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
+    return Account(bound, os.geteuid(), os.getegid())
 
 
 def accounts_beside_root() -> Iterator[Account]:

@@ -49,7 +49,9 @@ def find_binaries(given: Path | None = None, data: Path | None = None) -> Binari
     if found and data and written_by:
         raise OtherVersion(data, written_by, ", ".join(str(one.major) for one in found))
     raise NoServerFound(
+        f"Postgres server {OLDEST} or newer",
         str(given) if given else f"wheels, {DEBIAN}/*/bin and PATH",
+        "ROLLBOOK_DATABASE_URL",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from infrastructure.embedded.account import Account
 from infrastructure.embedded.binaries import Binaries
 from infrastructure.embedded.errors import StartFailed
+from infrastructure.embedded.process import environment
 
 SUPERUSER: Final = "rollbook"
 
@@ -58,7 +59,7 @@ def initialise(data: Path, binaries: Binaries, account: Account) -> None:
         check=False,
     )
     if made.returncode != 0:
-        raise StartFailed(data.parent, reason_in(made.stderr))
+        raise StartFailed("Postgres", data.parent, reason_in(made.stderr))
     draft.rename(data)
     folder = os.open(data.parent, os.O_RDONLY)
     os.fsync(folder)
@@ -72,11 +73,6 @@ def server_command(data: Path, socket: Path, binaries: Binaries, account: Accoun
         settings["recovery_init_sync_method"] = "syncfs"
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return [*account.prefix, str(binaries.postgres), "-D", str(data), *options]
-
-
-def environment() -> dict[str, str]:
-    """Nothing of ours but the search path: a stray PGDATA or PGOPTIONS would change the server."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def reason_in(output: str) -> str:

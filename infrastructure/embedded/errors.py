@@ -8,14 +8,11 @@ class EmbeddedServerError(Exception):
 
 
 class NoServerFound(EmbeddedServerError):
-    """There are no Postgres programs on this machine."""
+    """The programs of a server are not on this machine."""
 
-    def __init__(self, looked_in: str) -> None:
+    def __init__(self, server: str, looked_in: str, setting: str) -> None:
         self.looked_in = looked_in
-        super().__init__(
-            f"no Postgres server 15 or newer found ({looked_in}): install one, "
-            "or set ROLLBOOK_DATABASE_URL"
-        )
+        super().__init__(f"no {server} found ({looked_in}): install one, or set {setting}")
 
 
 class OtherVersion(EmbeddedServerError):
@@ -61,7 +58,7 @@ class NotPrivate(EmbeddedServerError):
 class StartFailed(EmbeddedServerError):
     """The server ended, or did not become ready, while it started."""
 
-    def __init__(self, log: Path, last_words: str) -> None:
+    def __init__(self, server: str, log: Path, last_words: str) -> None:
         self.log = log
         self.last_words = last_words
-        super().__init__(f"Postgres did not start: {last_words or 'no message'} (see {log})")
+        super().__init__(f"{server} did not start: {last_words or 'no message'} (see {log})")

@@ -1,7 +1,6 @@
 """A Postgres server of our own: started on a directory, ended with us, safe against any crash."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
@@ -16,7 +15,6 @@ from infrastructure.embedded.account import account_for
 from infrastructure.embedded.binaries import find_binaries
 from infrastructure.embedded.cluster import (
     SUPERUSER,
-    environment,
     initialise,
     reason_in,
     server_command,
@@ -24,18 +22,13 @@ from infrastructure.embedded.cluster import (
 from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import end_orphan
-from infrastructure.embedded.process import POLL_SECONDS, end, ended
-from infrastructure.embedded.socket_path import (
-    SOCKET,
-    make_private,
-    remove_if_empty,
-    socket_directory,
-)
+from infrastructure.embedded.process import POLL_SECONDS, end, ended, put_aside, spawn
+from infrastructure.embedded.socket_path import make_private, remove_if_empty, socket_directory
 
 DATABASE: Final = "rollbook"
+SOCKET: Final = ".s.PGSQL.5432"
 READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
 STOP_SECONDS: Final = 30.0
-LOG_BYTES: Final = 10 * 1024 * 1024
 
 
 class EmbeddedPostgres:
@@ -49,7 +42,7 @@ class EmbeddedPostgres:
         self._home = directory.resolve()
         self._data = self._home / "data"
         self._log = self._home / "server.log"
-        self._socket = socket_directory(self._home)
+        self._socket = socket_directory(self._home, SOCKET)
         self._given_binaries = binaries
         self._lock = DirectoryLock(self._home)
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,8 +109,7 @@ class EmbeddedPostgres:
         make_private(self._socket)
         for path in (self._home, self._socket):
             account.own(path)
-        if self._log.exists() and self._log.stat().st_size > LOG_BYTES:
-            self._log.replace(self._log.with_suffix(".log.1"))
+        put_aside(self._log)
         return server_command(self._data, self._socket, binaries, account)
 
     async def _launch(self, command: list[str]) -> None:
@@ -133,7 +125,7 @@ class EmbeddedPostgres:
             words = self._log.read_bytes()[before:].decode(errors="replace")
             # The last sessions of a killed server may still be ending: they hold its memory.
             if "pre-existing shared memory" not in words or time.monotonic() > deadline:
-                raise StartFailed(self._log, reason_in(words))
+                raise StartFailed("Postgres", self._log, reason_in(words))
             await asyncio.sleep(POLL_SECONDS)
 
     async def _create_database(self) -> None:
@@ -146,26 +138,10 @@ class EmbeddedPostgres:
                 if found.rowcount == 0:
                     await session.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
-            raise StartFailed(self._log, reason_in(str(error))) from error
+            raise StartFailed("Postgres", self._log, reason_in(str(error))) from error
 
     def _url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket), safe='/')}"
-
-
-def spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on."""
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment(),
-            start_new_session=True,
-        )
-    finally:
-        os.close(output)
 
 
 def is_ready(data: Path, process: int) -> bool:

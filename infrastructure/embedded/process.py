@@ -1,11 +1,42 @@
 """Child processes that outlive the event loop they were started in."""
 
 import asyncio
+import os
 import signal
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 POLL_SECONDS: Final = 0.02
+_LOG_BYTES: Final = 10 * 1024 * 1024
+
+
+def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on."""
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(),
+            start_new_session=True,
+        )
+    finally:
+        os.close(output)
+
+
+def put_aside(log: Path) -> None:
+    """Begin a log anew where it has grown large, and keep one old one."""
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def environment() -> dict[str, str]:
+    """Nothing of ours but the search path: a stray PGDATA or PGOPTIONS would change the server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""Where the embedded server's socket lies: beside the data, or where its path is short enough."""
+"""Where an embedded server's socket lies: beside its data, or where its path is short enough."""
 
 import contextlib
 import hashlib
@@ -10,18 +10,17 @@ from typing import Final
 
 from infrastructure.embedded.errors import NotPrivate
 
-SOCKET: Final = ".s.PGSQL.5432"
 LONGEST_PATH: Final = 103  # bytes; Linux would take 107
 
 
-def socket_directory(home: Path) -> Path:
+def socket_directory(home: Path, socket: str) -> Path:
     """`home/socket`, unless a path in it cannot be a socket's: then one in the temporary directory.
 
-    The kernel limits a socket's path, and both server and client take it from a list.
+    The kernel limits a socket's path, and Postgres and its clients take it from a list.
     """
     beside = home / "socket"
     plain = not set(str(beside)) & {",", '"'}
-    if plain and len(os.fsencode(beside / SOCKET)) <= LONGEST_PATH:
+    if plain and len(os.fsencode(beside / socket)) <= LONGEST_PATH:
         return beside
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"rollbook-{os.geteuid()}-{digest}"

@@ -28,8 +28,7 @@ SELECT set_config('idle_session_timeout', %(frozen)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false),
        set_config('synchronous_commit', 'off', false),
        set_config('default_transaction_isolation', 'read committed', false),
-       set_config('enable_seqscan', 'off', false),
-       set_config('timezone', 'UTC', false)"""
+       set_config('enable_seqscan', 'off', false)"""
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
 _END_FROZEN_LEADER: Final = Path(__file__).with_name("end_frozen_leader.sql").read_bytes()
 

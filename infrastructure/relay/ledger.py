@@ -17,10 +17,10 @@ from infrastructure.postgres import answered_within, is_outage
 
 _REPLY_SECONDS: Final = 5.0
 
-_BEGIN: Final = """
+_BEGIN: Final = b"""
 INSERT INTO checkpoints (tenant, projection, generation, partition, position)
 VALUES (%(tenant)s, 'relay', 1, 0, 0) ON CONFLICT DO NOTHING"""
-_POSITION: Final = """
+_POSITION: Final = b"""
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = 'relay' AND generation = 1 AND partition = 0"""
 _ADVANCE: Final = Path(__file__).with_name("advance.sql").read_bytes()
@@ -66,7 +66,7 @@ class _Progress:
         self._position = reached
 
 
-async def _execute(session: LeadingSession, statement: str | bytes, **parameters: Any) -> int:
+async def _execute(session: LeadingSession, statement: bytes, **parameters: Any) -> int:
     """The one number that a statement answers, 0 where it answers nothing."""
     connection = session.connection
     try:

@@ -9,7 +9,7 @@ from uuid import UUID
 from application.doorbell import Doorbell
 from application.event_log import EventFeed
 from application.queries import Answer, ProjectionStatus, Stats, UserList, UserPage
-from application.views import partition_of
+from application.views import Standing, partition_of
 from infrastructure.views.reader import TableGone, ViewReader
 from infrastructure.views.standing import StandingOf
 from infrastructure.views.statistics import counters, first_day, statistics
@@ -73,7 +73,8 @@ class PostgresDirectory:
         standing = await self._headcount.at_least(at_least)
         parameters = {"first_day": first_day(now)}
         rows = await self._reader.rows(counters(standing.generation), parameters)
-        return Answer(statistics({row[0]: row[1] for row in rows}, now), standing.position)
+        stats = statistics({row[0]: row[1] for row in rows}, now)
+        return Answer(stats, standing.position, standing.generation)
 
     async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
         """See `DirectoryQueries`."""
@@ -84,6 +85,10 @@ class PostgresDirectory:
             for projection, standing in standings
         ]
         return Answer(statuses, min(standing.position for _, standing in standings))
+
+    async def standing(self, projection: str) -> Standing:
+        """See `Standings`."""
+        return await self._standings[projection].now()
 
     async def _user(self, user_id: UUID) -> Answer[UserView | None]:
         """One round trip, unless another generation serves than was last seen."""
@@ -99,5 +104,5 @@ class PostgresDirectory:
                 _, position, *fields = rows[0]
                 # The id comes with the other fields, or there is no such user.
                 found = user_of(fields) if fields[0] is not None else None
-                return Answer(found, position)
+                return Answer(found, position, standing.generation)
             standing = await self._users.another_than(standing.generation)

@@ -5,35 +5,18 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Struct
 from sqlalchemy import Executable, select
 
 from application.doorbell import Doorbell, view_bell
 from application.errors import PositionAhead, Unavailable, ViewBehind
 from application.event_log import EventFeed
-from application.views import partition_of
+from application.views import Standing
 from infrastructure.views.catalogue import CHECKPOINTS, PROJECTIONS, serving
 from infrastructure.views.reader import ViewReader
 from projections.projection import Projection
 
 PATIENCE_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.5
-
-
-class Standing(Struct, frozen=True):
-    """The generation that serves and the position of each of its partitions, at one moment."""
-
-    generation: int
-    positions: dict[int, int]
-
-    @property
-    def position(self) -> int:
-        """What every stream's view has reached."""
-        return min(self.positions.values())
-
-    def position_of(self, stream: UUID) -> int:
-        """What one stream's view has reached."""
-        return self.positions[partition_of(stream, len(self.positions))]
 
 
 class StandingOf:

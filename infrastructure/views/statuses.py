@@ -11,11 +11,10 @@ from sqlalchemy import func, select, text
 from application.context import TENANT
 from application.event_log import EventFeed
 from application.queries import ProjectionStatus
-from application.views import Slot
+from application.views import Slot, Standing
 from infrastructure.views.catalogue import PARKED
 from infrastructure.views.reader import ViewReader
 from infrastructure.views.session import lock_of
-from infrastructure.views.standing import Standing
 from projections.projection import Projection
 
 # Less than this is the ordinary way of an event from the log to a view.

@@ -1,4 +1,4 @@
-"""The application process as its supervisor sees it."""
+"""A process of the application as its supervisor sees it: all roles, or some."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from typing import Final
 
 from infrastructure.embedded.process import end, ended
 from interfaces.cli.supervisor import ServerFailed
+from interfaces.roles import EVERY_ROLE, Roles, in_order
 
 START_SECONDS: Final = 300.0  # migrations and a long catch-up belong to the start
 DRAIN_SECONDS: Final = 30.0
@@ -21,23 +22,29 @@ DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ApplicationEnded(ServerFailed):
-    """The application ended while it started."""
+    """The process ended while it started."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, name: str, code: int) -> None:
         self.code = code
-        super().__init__(f"the application did not start (exit code {code}): see the lines above")
+        super().__init__(f"the {name} did not start (exit code {code}): see the lines above")
 
 
 class ApplicationProcess:
-    """`rollbook serve` as a child that serves a socket of ours.
+    """`rollbook serve` as a child, that serves a socket of ours where it has the role `api`.
 
     Its standard input is its leash: it writes one byte there when it is ready, and ends when we
     are gone. What it must know, secrets too, is in its environment, for argv is for all to read.
     """
 
-    def __init__(self, listener: socket.socket, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket | None,
+        environment: Mapping[str, str],
+        roles: Roles = EVERY_ROLE,
+    ) -> None:
         self._listener = listener
         self._environment = environment
+        self._roles = roles
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: socket.socket | None = None
 
@@ -46,12 +53,12 @@ class ApplicationProcess:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> None:
-        """Start it; return when it answers requests. Raises `ApplicationEnded`."""
+        """Start it; return when it does its work. Raises `ApplicationEnded`."""
         self._drop_leash()
         self._leash, its_end = socket.socketpair()
         self._leash.setblocking(False)
         with its_end:
-            self._process = spawn(self._listener, its_end, self._environment)
+            self._process = spawn(self._roles, self._listener, its_end, self._environment)
         ready = b""
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -59,7 +66,7 @@ class ApplicationProcess:
         except (TimeoutError, ConnectionError):
             await self.stop()
         if not ready:
-            raise ApplicationEnded(await self.wait())
+            raise ApplicationEnded(name_of(self._roles), await self.wait())
 
     async def wait(self) -> int:
         return await ended(self._process) if self._process else 0
@@ -76,16 +83,27 @@ class ApplicationProcess:
             self._leash = None
 
 
+def name_of(roles: Roles) -> str:
+    """What to call a process with these roles."""
+    return "application" if len(roles) > 1 else "".join(roles)
+
+
 def spawn(
-    listener: socket.socket, leash: socket.socket, environment: Mapping[str, str]
+    roles: Roles,
+    listener: socket.socket | None,
+    leash: socket.socket,
+    environment: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
     """In a session of its own: a Ctrl-C in the terminal reaches the supervisor, which drains."""
     bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
     program = (sys.executable, "-P", "-m", "interfaces.cli.main", "serve")
+    options = [f"--roles={','.join(in_order(roles))}"]
+    if listener is not None:
+        options.append(f"--socket={listener.fileno()}")
     return subprocess.Popen(
-        [*bound, *program, f"--socket={listener.fileno()}"],
+        [*bound, *program, *options],
         stdin=leash.fileno(),
-        pass_fds=[listener.fileno()],
+        pass_fds=[] if listener is None else [listener.fileno()],
         env={**os.environ, **environment, "PYTHONSAFEPATH": "1"},
         start_new_session=True,
     )

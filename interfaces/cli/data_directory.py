@@ -38,6 +38,7 @@ class DataDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.postgres = path / "postgres"
+        self.valkey = path / "valkey"
         self._master_key = path / "master-key"
         self.admin_token_file = path / "admin-token"
         self._instance = path / "instance.json"

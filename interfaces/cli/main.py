@@ -17,6 +17,7 @@ import typer
 from infrastructure.embedded.errors import EmbeddedServerError
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.listener import open_listener
+from interfaces.roles import parse_roles
 from interfaces.settings import LocalSettings, MigrationSettings, Settings, WrongSetting, load
 
 FAILED = 1
@@ -37,36 +38,63 @@ DataDir = Annotated[
 
 
 @app.command()
-def up(host: Host = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Path(".rollbook")) -> None:
-    """Run a whole Rollbook here: its database, unless ROLLBOOK_DATABASE_URL is set, and all roles."""
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    data_dir: DataDir = Path(".rollbook"),
+    split: Annotated[bool, typer.Option("--split", help="Run one process a role.")] = False,
+) -> None:
+    """Run a whole Rollbook here: all roles, and the servers that no ROLLBOOK_…_URL names."""
     from interfaces.cli.up import up as run
 
     with failing():
-        run(load(LocalSettings), host=host, port=port, data_dir=data_dir)
+        run(load(LocalSettings), host=host, port=port, data_dir=data_dir, split=split)
 
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run the HTTP role against ROLLBOOK_DATABASE_URL."""
+    """Answer HTTP requests, against ROLLBOOK_DATABASE_URL."""
     from interfaces.cli.serve import serve as run
 
     with failing():
         settings = load(Settings)
         with open_listener(host, port) as listener:
-            raise typer.Exit(run(settings, listener))
+            raise typer.Exit(run(settings, frozenset({"api"}), listener))
+
+
+@app.command()
+def projector() -> None:
+    """Keep the views of ROLLBOOK_DATABASE_URL up to date; of several, one leads."""
+    from interfaces.cli.serve import serve as run
+
+    with failing():
+        raise typer.Exit(run(load(Settings), frozenset({"projector"})))
+
+
+@app.command()
+def relay() -> None:
+    """Pass events on from ROLLBOOK_DATABASE_URL to ROLLBOOK_AMQP_URL; of several, one leads."""
+    from interfaces.cli.serve import serve as run
+
+    with failing():
+        raise typer.Exit(run(load(Settings, "amqp_url"), frozenset({"relay"})))
 
 
 @app.command(hidden=True)
 def serve(
-    descriptor: Annotated[int, typer.Option("--socket", help="The listening socket, inherited.")],
+    roles: Annotated[str, typer.Option(help="The roles to run, a comma list.")],
+    descriptor: Annotated[
+        int | None, typer.Option("--socket", help="The listening socket, inherited.")
+    ] = None,
 ) -> None:
-    """Run all roles for `rollbook up`, which holds the other end of the standard input."""
+    """Run roles for `rollbook up`, which holds the other end of the standard input."""
     from interfaces.cli.serve import serve as run
 
     with failing():
         leash = socket.socket(fileno=sys.stdin.fileno())
-        listener = socket.socket(fileno=descriptor)
-        raise typer.Exit(run(load(Settings), listener, leash=leash, migrating=True))
+        listener = None if descriptor is None else socket.socket(fileno=descriptor)
+        chosen = parse_roles(roles)
+        raise typer.Exit(run(load(Settings), chosen, listener, leash=leash, migrating=True))
 
 
 @app.command()

@@ -1,39 +1,44 @@
-"""The application process: all roles, or one, behind a listening socket."""
+"""A process of Rollbook: it runs its roles until it is told to stop."""
 
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final, NoReturn
 
 import structlog
-import uvicorn
 import uvloop
 
 from infrastructure.migrations import migrate
 from infrastructure.suitability import UnsuitableServer, check_server
 from interfaces.bootstrap import open_rollbook
+from interfaces.cli.http_server import http_server
 from interfaces.logging import configure_logging, log_loop_error
+from interfaces.roles import Roles, in_order
 from interfaces.settings import Settings
 
-DRAIN_SECONDS: Final = 10
+HEARTBEAT_SECONDS: Final = 60.0
 
 log = structlog.get_logger()
 
 
 def serve(
     settings: Settings,
-    listener: socket.socket,
+    roles: Roles,
+    listener: socket.socket | None = None,
     *,
     leash: socket.socket | None = None,
     migrating: bool = False,
 ) -> int:
-    """Serve until told to stop, by a signal or by the end of the leash; return the exit code."""
+    """Run until told to stop, by a signal or by the end of the leash; return the exit code.
+
+    The role `api` needs a listener.
+    """
     configure_logging(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, listener, leash, migrating))
+            runner.run(_serve(settings, roles, listener, leash, migrating))
     except UnsuitableServer as error:
         log.critical("application failed", reason=str(error))
         return 1
@@ -45,72 +50,65 @@ def serve(
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, leash: socket.socket | None, migrating: bool
+    settings: Settings,
+    roles: Roles,
+    listener: socket.socket | None,
+    leash: socket.socket | None,
+    migrating: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
-    stop = asyncio.Event()
-    for asked in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(asked, stop.set)
+    stop = _stop_of(loop, leash)
     url = settings.database_url.get_secret_value()
     await check_server(url)
     if migrating:
         await migrate(url)
-    async with open_rollbook(settings) as rollbook:
-        server = ApplicationServer(
-            uvicorn.Config(
-                rollbook.application,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            ),
-            started=lambda: _tell(listener, leash),
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        waits: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
-        if leash is not None:
-            waits.append(asyncio.create_task(_until_let_go(leash)))
+    ready = partial(_tell, roles, listener, leash)
+    async with open_rollbook(settings, roles) as rollbook, AsyncExitStack() as stack:
+        if rollbook.application is None:
+            work = asyncio.create_task(_beat(roles))
+            stack.callback(work.cancel)
+            ready()
+        else:
+            assert listener is not None, "nobody can reach the role `api` without a socket"
+            server = http_server(rollbook.application, listener, ready)
+            work = await stack.enter_async_context(server)
+        told = asyncio.create_task(stop.wait())
+        stack.callback(told.cancel)
         try:
-            await asyncio.wait([serving, *waits], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, told], return_when=asyncio.FIRST_COMPLETED)
         finally:
             log.info("draining")
             rollbook.stopping.set()
-            server.should_exit = True
-            await serving
-            for wait in waits:
-                wait.cancel()
 
 
-class ApplicationServer(uvicorn.Server):
-    """Says when it has started, and leaves signals to us.
+def _stop_of(loop: asyncio.AbstractEventLoop, leash: socket.socket | None) -> asyncio.Event:
+    """Set by a signal, or by the end of the supervisor's end of the leash, whatever ended it."""
+    stop = asyncio.Event()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(asked, stop.set)
+    if leash is not None:
 
-    uvicorn raises each signal again when it is done, which would end the process before the
-    application's own connections and queues are drained.
-    """
+        def let_go() -> None:
+            # Nothing is ever said to us there, so the one thing to read is that nobody is there.
+            loop.remove_reader(leash)
+            stop.set()
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = started
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
+        loop.add_reader(leash, let_go)
+    return stop
 
 
-def _tell(listener: socket.socket, leash: socket.socket | None) -> None:
-    log.info("ready", address=listener.getsockname()[0], port=listener.getsockname()[1])
+def _tell(roles: Roles, listener: socket.socket | None, leash: socket.socket | None) -> None:
+    where = {}
+    if listener is not None:
+        where = dict(zip(("address", "port"), listener.getsockname()[:2], strict=True))
+    log.info("ready", roles=in_order(roles), **where)
     if leash is not None:
         leash.send(b"1")
 
 
-async def _until_let_go(leash: socket.socket) -> None:
-    """Return when the supervisor's end of the leash is closed, whatever closed it."""
-    leash.setblocking(False)
-    loop = asyncio.get_running_loop()
-    while await loop.sock_recv(leash, 1):
-        pass
+async def _beat(roles: Roles) -> NoReturn:
+    """Say now and then that the process lives: nobody can ask one without HTTP."""
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        log.info("alive", roles=in_order(roles))

@@ -6,19 +6,20 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from infrastructure.embedded.postgres import EmbeddedPostgres
-from interfaces.cli.application import ApplicationProcess
+from interfaces.cli.application import ApplicationProcess, name_of
 from interfaces.cli.data_directory import DataDirectory
 from interfaces.cli.listener import open_listener, web_address
+from interfaces.cli.local_servers import LocalServers, reveal
 from interfaces.cli.supervisor import Server, supervise
 from interfaces.logging import configure_logging
+from interfaces.roles import EVERY_ROLE, Roles, in_order
 from interfaces.settings import LocalSettings
 
 
-def up(settings: LocalSettings, *, host: str, port: int, data_dir: Path) -> None:
-    """Run until SIGTERM, SIGINT or SIGHUP.
+def up(
+    settings: LocalSettings, *, host: str, port: int, data_dir: Path, split: bool = False
+) -> None:
+    """Run until SIGTERM, SIGINT or SIGHUP; `split` gives each role a process of its own.
 
     Raises `CommandFailed` or `EmbeddedServerError`, whose messages are one line for people.
     """
@@ -27,18 +28,15 @@ def up(settings: LocalSettings, *, host: str, port: int, data_dir: Path) -> None
     directory.hold()
     with open_listener(host, port) as listener:
         address = web_address(host, listener)
-        servers: dict[str, Server] = {}
-        database = reveal(settings.database_url)
-        if database is None:
-            postgres = EmbeddedPostgres(directory.postgres, binaries=settings.postgres_bin)
-            servers["postgres"] = postgres
-            database = postgres.url
-        environment = {
-            "ROLLBOOK_DATABASE_URL": database,
-            "ROLLBOOK_MASTER_KEY": reveal(settings.master_key) or directory.master_key(),
-            "ROLLBOOK_ADMIN_TOKEN": reveal(settings.admin_token) or directory.admin_token(),
+        local = LocalServers(settings, directory)
+        environment = local.urls | {
+            "ROLLBOOK_MASTER_KEY": reveal(settings.master_key or directory.master_key()),
+            "ROLLBOOK_ADMIN_TOKEN": reveal(settings.admin_token or directory.admin_token()),
         }
-        servers["application"] = ApplicationProcess(listener, environment)
+        servers = dict(local.embedded)
+        for roles in processes(settings, split=split):
+            its_listener = listener if "api" in roles else None
+            servers[name_of(roles)] = ApplicationProcess(its_listener, environment, roles)
 
         def ready() -> None:
             directory.announce(address)
@@ -59,6 +57,12 @@ async def _until_signalled(servers: dict[str, Server], ready: Callable[[], None]
     await supervise(servers, stop, ready=ready)
 
 
+def processes(settings: LocalSettings, *, split: bool) -> list[Roles]:
+    """The roles of each process, in the order in which they start."""
+    roles = EVERY_ROLE if settings.amqp_url else EVERY_ROLE - {"relay"}
+    return [frozenset({role}) for role in in_order(roles)] if split else [roles]
+
+
 def greeting(address: str, token_file: Path | None) -> str:
     """What a person reads once it runs."""
     if token_file:
@@ -73,7 +77,3 @@ Rollbook runs at {address}
   Try       curl -H "Authorization: Bearer $ROLLBOOK_TOKEN" {address}/v1/me
   Stop      Ctrl-C
 """
-
-
-def reveal(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

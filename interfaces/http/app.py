@@ -19,9 +19,10 @@ from interfaces.http.operations import Operation, mount
 from interfaces.http.overview import OVERVIEW
 from interfaces.http.refusals import Refusal
 from interfaces.http.services import Services
+from interfaces.http.tickets import TICKETS
 from interfaces.http.users import USERS
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*USERS, *EVENTS, *OVERVIEW, *HEALTH)
+OPERATIONS: Final[tuple[Operation, ...]] = (*USERS, *EVENTS, *TICKETS, *OVERVIEW, *HEALTH)
 
 
 def create_app(services: Services) -> FastAPI:

@@ -1,13 +1,13 @@
 """The events: pages after a position, by long poll where wanted, and one by its id."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Response
 from pydantic import Field
 
-from application.doorbell import LOG
 from application.envelope import Envelope, envelope
 from application.event_search import EventFilter, search
 from domain.errors import InvalidValue
@@ -24,8 +24,8 @@ from interfaces.http.validation import NoParameters, RequestModel
 
 _MOST_EVENTS: Final = 1000
 _MOST_SECONDS: Final = 30
-# A bell can be missed: whoever waits looks at the log once a second all the same.
-_FALLBACK_SECONDS: Final = 1.0
+# How soon a client that went away is missed.
+_LOOK_SECONDS: Final = 1.0
 
 
 class EventListParameters(RequestModel):
@@ -84,40 +84,45 @@ EVENTS: Final[tuple[Operation, ...]] = (list_events, read_event)
 
 
 async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
-    """As soon as there is an event, or what there is when the time is up.
-
-    The bell is heard before the first look, so that nothing falls between the two.
-    """
+    """As soon as there is an event, or what there is when the time is up."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + call.parameters.wait
-    async with call.services.doorbell.listen(LOG) as bell:
-        page = await _page(call, call.parameters.after)
-        while not page.items and page.next_after == page.head:
-            remaining = deadline - loop.time()
-            if remaining <= 0 or call.services.stopping.is_set():
+    page = await _page(call, call.parameters.after)
+    if page.items or page.next_after < page.head:
+        return page
+    services, limit = call.services, call.parameters.limit
+    async with services.tail.cursor(_wanted(call), page.next_after) as cursor:
+        while (left := deadline - loop.time()) > 0 and not services.stopping.is_set():
+            batch = await cursor.next(min(left, _LOOK_SECONDS), limit)
+            page = _list(call, [e.recorded for e in batch.events], batch.position, batch.head)
+            if page.items or await call.request.is_disconnected():
                 break
-            await bell.wait(min(remaining, _FALLBACK_SECONDS))
-            if await call.request.is_disconnected():
-                break
-            page = await _page(call, page.next_after)
     return page
 
 
 async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
-    asked = call.parameters
     head = await call.log_position()
-    every_kind = call.principal.may("admin")
-    wanted = EventFilter.parse(asked.types, user=asked.user, every_kind=every_kind)
-    found = await search(call.services.feed, after, wanted, limit=asked.limit, head=head)
+    feed, limit = call.services.feed, call.parameters.limit
+    found = await search(feed, after, _wanted(call), limit=limit, head=head)
     if found.reached == after > head:
         # Not a position of this log: whoever went on from there would miss what comes before it.
         raise InvalidRequest([FieldError("after", f"Is above the head of the log, {head}.")])
-    position = max(head, found.reached)
+    return _list(call, found.events, found.reached, head)
+
+
+def _wanted(call: QueryCall[EventListParameters]) -> EventFilter:
+    asked = call.parameters
+    return EventFilter.parse(asked.types, user=asked.user, every_kind=call.principal.may("admin"))
+
+
+def _list(
+    call: QueryCall[Any], events: Iterable[Recorded[Event]], reached: int, head: int
+) -> EventList:
     return EventList(
-        items=[_envelope(call, recorded) for recorded in found.events],
-        next_after=found.reached,
-        head=position,
-        position=position,
+        items=[_envelope(call, recorded) for recorded in events],
+        next_after=reached,
+        head=max(head, reached),
+        position=max(head, reached),
     )
 
 

@@ -4,14 +4,14 @@ from typing import Final
 
 import msgspec
 from fastapi import Response
-from msgspec.structs import asdict
 
+from application.resources import Statistics
 from interfaces.http.body import JSON
 from interfaces.http.consistency import POSITION
 from interfaces.http.negotiation import compressible
 from interfaces.http.operations import Operation
 from interfaces.http.queries import QueryCall, query
-from interfaces.http.resources import Me, ProjectionList, Statistics
+from interfaces.http.resources import Me, ProjectionList
 from interfaces.http.validation import NoParameters
 
 
@@ -25,10 +25,8 @@ from interfaces.http.validation import NoParameters
 )
 async def read_stats(call: QueryCall[NoParameters]) -> Response:
     services = call.services
-    answer = await services.queries.stats(services.now(), at_least=call.at_least)
-    statistics = Statistics(**asdict(answer.value), position=answer.position)
-    headers = {POSITION: str(answer.position)}
-    return Response(msgspec.json.encode(statistics), headers=headers, media_type=JSON)
+    answer = await services.documents.stats(services.now(), at_least=call.at_least)
+    return Response(answer.value, headers={POSITION: str(answer.position)}, media_type=JSON)
 
 
 @query(

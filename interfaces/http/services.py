@@ -7,10 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from application.cursors import CursorBox
+from application.documents import Documents
 from application.doorbell import Doorbell
 from application.event_log import EventFeed
 from application.identity import Identity
 from application.queries import DirectoryQueries
+from application.tail import Tail
+from application.tickets import Tickets
 from application.users import UserCommands
 from interfaces.http.consistency import RecentCommands
 
@@ -26,9 +29,12 @@ class Services:
 
     commands: UserCommands
     queries: DirectoryQueries
+    documents: Documents
     feed: EventFeed
+    tail: Tail
     doorbell: Doorbell
     identity: Identity
+    tickets: Tickets
     cursors: CursorBox
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]

@@ -1,12 +1,14 @@
 """The users: registering, reading, listing and changing them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from fastapi import Response
 
 from application.errors import UserGone
+from application.resources import User
 from application.users import Outcome
 from domain.errors import InvalidValue, UserNotFound
 from domain.user.commands import (
@@ -28,7 +30,7 @@ from interfaces.http.operations import Operation
 from interfaces.http.preconditions import etag, is_known
 from interfaces.http.queries import QueryCall, query
 from interfaces.http.refusals import FieldError, InvalidRequest
-from interfaces.http.resources import User, UserList
+from interfaces.http.resources import UserList
 from interfaces.http.user_requests import (
     ChangeBody,
     PastParameters,
@@ -104,14 +106,15 @@ async def read_user(call: QueryCall[PastParameters]) -> Response:
     if asked.at is not None or asked.version is not None:
         position = await call.log_position()
         past = await call.services.commands.user_at(user_id, version=asked.version, at=asked.at)
-        return _shown(call, User.of_state(past), position)
-    answer = await call.services.queries.user(user_id, at_least=call.at_least)
-    view = answer.value
-    if view is None:
+        user = User.of_state(past)
+        return _shown(call, msgspec.json.encode(user), user.version, position)
+    answer = await call.services.documents.user(user_id, at_least=call.at_least)
+    user = answer.value
+    if user is None:
         raise UserNotFound
-    if view.status in ("deleted", "erased"):
-        raise UserGone(view.status, view.version, view.updated_at)
-    return _shown(call, User.of_view(view), answer.position)
+    if user.status in ("deleted", "erased"):
+        raise UserGone(user.status, user.version, datetime.fromisoformat(user.updated_at))
+    return _shown(call, user.body, user.version, answer.position)
 
 
 @command(
@@ -219,9 +222,9 @@ USERS: Final[tuple[Operation, ...]] = (
 
 def _changed(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
     """The user after a command."""
-    return _user(
-        User.of_state(outcome.user), outcome.status, {**_receipt(outcome), **(headers or {})}
-    )
+    user = User.of_state(outcome.user)
+    headers = {**_receipt(outcome), **(headers or {})}
+    return _user(msgspec.json.encode(user), user.version, outcome.status, headers)
 
 
 def _receipt(outcome: Outcome) -> dict[str, str]:
@@ -231,14 +234,12 @@ def _receipt(outcome: Outcome) -> dict[str, str]:
     return receipt
 
 
-def _shown(call: QueryCall[PastParameters], user: User, position: int) -> Response:
+def _shown(call: QueryCall[PastParameters], body: bytes, version: int, position: int) -> Response:
     headers = {POSITION: str(position)}
-    if is_known(call.request, user.version):
-        return Response(status_code=304, headers={**headers, "ETag": etag(user.version)})
-    return _user(user, 200, headers)
+    if is_known(call.request, version):
+        return Response(status_code=304, headers={**headers, "ETag": etag(version)})
+    return _user(body, version, 200, headers)
 
 
-def _user(user: User, status: int, headers: Mapping[str, str]) -> Response:
-    return Response(
-        msgspec.json.encode(user), status, {**headers, "ETag": etag(user.version)}, JSON
-    )
+def _user(body: bytes, version: int, status: int, headers: Mapping[str, str]) -> Response:
+    return Response(body, status, {**headers, "ETag": etag(version)}, JSON)

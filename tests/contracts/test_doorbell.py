@@ -1,14 +1,17 @@
 """What every doorbell does: it wakes whoever listens, and no ring is lost between two waits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
 
 import pytest
 
 from application.doorbell import Doorbell
+from infrastructure.doorbell.broadcast import BroadcastDoorbell
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.postgres import PostgresDoorbell
+from tests.redis_server import redis_url
 
 Open = Callable[[], AbstractAsyncContextManager[Doorbell]]
 
@@ -18,12 +21,16 @@ async def memory_doorbell() -> AsyncGenerator[MemoryDoorbell]:
     yield MemoryDoorbell()
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def opened(request: pytest.FixtureRequest) -> Open:
+@pytest.fixture(params=["memory", "postgres", "redis"])
+def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     if request.param == "memory":
-        return memory_doorbell
-    url = request.getfixturevalue("empty_database_url")
-    return lambda: PostgresDoorbell.open(url)
+        yield memory_doorbell
+    elif request.param == "postgres":
+        url = request.getfixturevalue("empty_database_url")
+        yield lambda: PostgresDoorbell.open(url)
+    else:
+        with redis_url() as url:
+            yield lambda: BroadcastDoorbell.open(url, uuid4().hex)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ SPELLINGS: Final = (
     "{2}@bücher.example",
     "{2}@bücher.EXAMPLE",
 )
+# Generous: it takes some 5 ms on an idle machine.
 READ_SECONDS: Final = 0.1
 
 Answers = list[httpx2.Response]
@@ -114,7 +115,7 @@ async def test_twenty_repeats_of_one_key_at_once_are_one_user_and_one_answer(
 
 async def test_twenty_repeats_of_a_change_are_one_change(client: AsyncClient) -> None:
     user = await registered(client, "changed@example.com")
-    headers = {"Idempotency-Key": "change once"}
+    headers = {"Idempotency-Key": "change-once"}
     answers = await asyncio.gather(
         *(
             client.patch(f"/v1/users/{user}", json={"role": "owner"}, headers=headers)
@@ -145,9 +146,6 @@ async def test_who_passes_on_the_position_of_a_command_reads_what_it_did(
         assert [user["id"] for user in listed.json()["items"]] == [answer.json()["id"]]
         assert stats.json()["active"] == active + number + 1
         assert min(listed.json()["position"], stats.json()["position"]) >= int(position)
-    print(
-        f"read one's own write: {median(took) * 1000:.1f} ms (p50), {max(took) * 1000:.1f} ms at most"
-    )
     assert median(took) < READ_SECONDS
 
 

@@ -14,11 +14,12 @@ import httpx2
 import pytest
 from msgspec import Struct
 
+from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.agreement import assert_agreement, head
 from tests.load import Load, unanswered
 from tests.running import RunningRollbook, children_of
-from tests.servers import postgres_on
+from tests.servers import missing, postgres_on
 
 ANSWER_SECONDS: Final = 5.0
 RECOVERY_SECONDS: Final = 5.0
@@ -49,10 +50,12 @@ class Installation(Struct):
 def installation() -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         postgres = postgres_on(Path(directory, "postgres"))
-        url = asyncio.run(postgres.start())
         try:
+            url = asyncio.run(postgres.start())
             with RunningRollbook(Path(directory, "data"), ROLLBOOK_DATABASE_URL=url) as rollbook:
                 yield Installation(rollbook, postgres)
+        except NoServerFound as error:
+            missing(str(error))
         finally:
             asyncio.run(postgres.stop())
 

@@ -3,12 +3,14 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.running import rollbook_command, rollbook_environment, run_rollbook, until
+
+Start = Callable[..., subprocess.Popen[bytes]]
 
 TOKEN = "a-token-of-thirty-two-characters"
 
@@ -28,18 +30,26 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def api(settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def start(settings: dict[str, str], log: Path) -> Iterator[Start]:
+    """Starts a role on a migrated database."""
     assert run_rollbook("migrate", **settings).returncode == 0
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            rollbook_command("api", "--port", "0"),
-            env=rollbook_environment(**settings),
-            stderr=output,
-            cwd="/",
-        )
-    yield process
-    process.kill()
-    process.wait()
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def role(*arguments: str) -> subprocess.Popen[bytes]:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                rollbook_command(*arguments),
+                env=rollbook_environment(**settings),
+                stderr=output,
+                cwd="/",
+            )
+        processes.append(process)
+        return process
+
+    yield role
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def lines(log: Path) -> list[dict[str, object]]:
@@ -68,14 +78,44 @@ def test_a_database_that_cannot_be_reached_is_one_line() -> None:
     assert "secret" not in refused.stderr
 
 
+@pytest.mark.parametrize("role", ["api", "projector", "relay"])
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_the_api_serves_and_drains(
-    api: subprocess.Popen[bytes], log: Path, asked: signal.Signals
+def test_a_role_runs_and_drains(
+    request: pytest.FixtureRequest,
+    settings: dict[str, str],
+    start: Start,
+    log: Path,
+    role: str,
+    asked: signal.Signals,
 ) -> None:
+    if role == "relay":
+        settings["ROLLBOOK_AMQP_URL"] = request.getfixturevalue("amqp_url")
+    process = start(role, *(["--port", "0"] if role == "api" else []))
     until(lambda: any(line["event"] == "ready" for line in lines(log)))
-    api.send_signal(asked)
-    assert api.wait(timeout=30) == 0
+    ready = next(line for line in lines(log) if line["event"] == "ready")
+    assert ready["roles"] == [role]
+    assert ("port" in ready) == (role == "api")
+    process.send_signal(asked)
+    assert process.wait(timeout=30) == 0
     assert lines(log)[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("role", ["api", "projector", "relay"])
+def test_a_role_that_cannot_begin_ends_with_an_error(settings: dict[str, str], role: str) -> None:
+    settings["ROLLBOOK_DATABASE_URL"] = "postgresql://x:secret@127.0.0.1:1/x"
+    settings["ROLLBOOK_AMQP_URL"] = "amqp://127.0.0.1:1"
+    ended = run_rollbook(role, *(["--port", "0"] if role == "api" else []), **settings)
+    assert ended.returncode == 1
+    assert '"event":"application failed"' in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+def test_a_relay_needs_a_rabbitmq_and_says_so(settings: dict[str, str]) -> None:
+    refused = run_rollbook("relay", **settings)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "rollbook: ROLLBOOK_AMQP_URL: is not set (or ROLLBOOK_AMQP_URL_FILE)\n"
+    )
 
 
 def test_the_doctor_finds_a_direct_server_well(settings: dict[str, str]) -> None:
@@ -93,6 +133,6 @@ def test_the_doctor_names_a_missing_setting(settings: dict[str, str]) -> None:
 
 def test_the_help_names_every_command() -> None:
     shown = run_rollbook("--help").stdout
-    for command in ("up", "api", "migrate", "doctor", "import"):
+    for command in ("up", "api", "projector", "relay", "migrate", "doctor", "import"):
         assert f" {command} " in shown
-    assert "serve" not in shown
+    assert " serve " not in shown

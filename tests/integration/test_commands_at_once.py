@@ -7,14 +7,23 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
-from application.errors import ClaimTaken, IdempotencyMismatch, PreconditionFailed, UserGone
+from application.errors import (
+    ClaimTaken,
+    IdempotencyMismatch,
+    OutcomeUnknown,
+    PreconditionFailed,
+    UserGone,
+)
 from application.users import IfMatch, Outcome, UserService
 from domain.errors import UserAlreadyExists, UserNotFound
 from domain.user.commands import ChangeUser, DeleteUser, RegisterUser, RestoreUser, SuspendUser
 from domain.values import EmailAddress, PersonName, Role
+from infrastructure.event_store.log import PostgresEventLog
+from infrastructure.event_store.reader import LogReader
 from infrastructure.keys import MasterKeys
 from interfaces.event_store import EventStore, open_event_store
 
@@ -112,6 +121,16 @@ async def test_twenty_repeats_of_one_key_make_one_user(
         (201, outcomes[0].position)
     }
     assert len((await store.feed.read(0, 100)).events) == 1
+
+
+async def test_a_repeat_that_cannot_be_read_back_is_not_told_that_nothing_was_recorded(
+    users: UserService, store: EventStore, database_url: str
+) -> None:
+    await register(users, "asa@example.com", key="once")
+    async with LogReader.open(make_conninfo(database_url, host="/nowhere"), size=1) as reader:
+        blind = UserService(PostgresEventLog(reader, store.writer, store.keys, uuid7))
+        with pytest.raises(OutcomeUnknown):
+            await register(blind, "asa@example.com", key="once")
 
 
 async def test_a_repeat_answers_as_the_first_time_whatever_happened_since(

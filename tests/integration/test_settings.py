@@ -20,6 +20,8 @@ from interfaces.settings import (
 )
 
 URL = "postgresql://rollbook@db/rollbook"
+REDIS = "rediss://rollbook:secret@cache:6380/0"
+AMQP = "amqps://rollbook:secret@bus/rollbook"
 TOKEN = "t" * 32
 KEY = base64.b64encode(bytes(32)).decode()
 OTHER_KEY = base64.b64encode(bytes([1] * 32)).decode()
@@ -53,6 +55,9 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
     settings = load(Settings)
     assert settings.database_url.get_secret_value() == URL
     assert settings.master_key.get_secret_value() == KEY
+    assert settings.redis_url is None
+    assert settings.amqp_url is None
+    assert settings.cache_ttl == 3600
     assert settings.public_url is None
     assert settings.log_level == "info"
 
@@ -75,6 +80,10 @@ def test_each_missing_setting_is_named_in_turn(set_: Setter) -> None:
     ("name", "value", "reason"),
     [
         ("ROLLBOOK_DATABASE_URL", "mysql://db", "must begin with postgresql://"),
+        ("ROLLBOOK_REDIS_URL", "http://cache", "must begin with redis://"),
+        ("ROLLBOOK_AMQP_URL", "redis://bus", "must begin with amqp://"),
+        ("ROLLBOOK_CACHE_TTL", "0", "greater than or equal to 1"),
+        ("ROLLBOOK_CACHE_TTL", "an hour", "valid integer"),
         ("ROLLBOOK_ADMIN_TOKEN", "t" * 31, "must have 32 characters or more"),
         ("ROLLBOOK_ADMIN_TOKEN", "with space" * 4, "visible ASCII"),
         ("ROLLBOOK_MASTER_KEY", "c2hvcnQ=", "32 bytes in base64"),
@@ -103,10 +112,18 @@ def test_several_master_keys_are_taken_newest_first(set_: Setter) -> None:
 
 
 def test_each_secret_may_lie_in_a_file(set_: Setter, tmp_path: Path) -> None:
-    for name, value in (("DATABASE_URL", URL), ("MASTER_KEY", KEY), ("ADMIN_TOKEN", TOKEN)):
+    secrets = {
+        "database_url": URL,
+        "redis_url": REDIS,
+        "amqp_url": AMQP,
+        "master_key": KEY,
+        "admin_token": TOKEN,
+    }
+    for name, value in secrets.items():
         (tmp_path / name).write_text(f"{value}\n")
-        set_(f"ROLLBOOK_{name}_FILE", str(tmp_path / name))
-    assert load(Settings).admin_token.get_secret_value() == TOKEN
+        set_(f"{variable(name)}_FILE", str(tmp_path / name))
+    settings = load(Settings)
+    assert {name: getattr(settings, name).get_secret_value() for name in secrets} == secrets
 
 
 @pytest.mark.usefixtures("complete")
@@ -141,9 +158,11 @@ def test_a_file_that_cannot_be_read_is_named(set_: Setter, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("complete")
-def test_secrets_do_not_show_in_a_representation() -> None:
+def test_secrets_do_not_show_in_a_representation(set_: Setter) -> None:
+    set_("ROLLBOOK_REDIS_URL", REDIS)
+    set_("ROLLBOOK_AMQP_URL", AMQP)
     shown = repr(load(Settings))
-    assert not any(secret in shown for secret in (URL, KEY, TOKEN))
+    assert not any(secret in shown for secret in (URL, REDIS, AMQP, KEY, TOKEN))
 
 
 def test_the_example_lists_each_setting_with_its_default() -> None:

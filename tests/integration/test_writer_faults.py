@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from uuid_utils.compat import uuid7
 
@@ -28,7 +29,7 @@ from tests.backends import (
 from tests.callers import Callers, disagreements
 from tests.drafts import change, registration
 from tests.postgres_proxy import Cut, PostgresProxy
-from tests.servers import scaled
+from tests.servers import execute, name_of, scaled
 
 CALLERS = 32
 
@@ -103,6 +104,23 @@ async def test_a_backend_frozen_with_the_lock_for_longer_than_callers_wait(
     told = {type(failure) for failure in callers.failures}
     assert told <= {OutcomeUnknown, Unavailable}
     assert OutcomeUnknown in told
+
+
+async def test_a_later_try_that_the_server_refuses_says_nothing_of_the_first(
+    store: EventStore, database_url: str
+) -> None:
+    impatient = sql.SQL("ALTER DATABASE {} SET lock_timeout = '1s'")
+    execute(database_url, impatient.format(sql.Identifier(name_of(database_url))))
+    draft = registration()
+    append = asyncio.create_task(store.log.append(draft))
+    async with append_lock(database_url):
+        backend = await waiting_for_lock(database_url)
+        os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await append
+    finally:
+        os.kill(backend, signal.SIGCONT)
 
 
 async def test_what_was_recorded_and_cannot_be_read_back_is_never_called_unrecorded(

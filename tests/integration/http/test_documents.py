@@ -22,6 +22,7 @@ CONTRACT = {
     ("POST", "/v1/users/{user_id}/restore"),
     ("GET", "/v1/events"),
     ("GET", "/v1/events/{event_id}"),
+    ("POST", "/v1/stream/tickets"),
     ("GET", "/v1/stats"),
     ("GET", "/v1/projections"),
     ("GET", "/v1/me"),

@@ -1,0 +1,114 @@
+"""The port to the cache: documents beside the position of their view that they show.
+
+One rule holds, whatever is lost, late or done twice: each document of a slot shows its view as it
+was at the slot's position or later. So an answer from the cache is judged by that position, as one
+from the view is. A store keeps the rule by two means. It takes a document only if that was read at
+the slot's position or later. And where it has lost the position, it has lost all documents.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Generic, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.documents import UserDocument
+from application.queries import Answer
+from application.views import Entry, Slot
+from projections.projection import V
+
+
+class CacheAway(Exception):
+    """The cache does not answer."""
+
+
+class Removed(Struct, frozen=True):
+    """Stands for a user whose view was removed with this version."""
+
+    version: int
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What moves a slot on: the users who changed after one position and up to another.
+
+    All of them, and as their views were at `read_at`, which is not before `reached`.
+    """
+
+    after: int
+    reached: int
+    read_at: int
+    users: Mapping[UUID, UserDocument | Removed]
+
+
+class UserCache(Protocol):
+    """The readers' side. It raises nothing: a cache that is away knows nothing."""
+
+    async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
+        """What is known of a user, with the slot's position; None where nothing is known."""
+        ...
+
+    def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
+        """Have a document kept that was read at a position, if it can be taken; returns at once."""
+        ...
+
+
+class FollowingCache(Protocol):
+    """The followers' side. Any number may follow one slot; each method raises `CacheAway`."""
+
+    async def position(self, slot: Slot[Any]) -> int | None:
+        """The slot's position; None where there is none, or none any more."""
+        ...
+
+    async def begin(self, slot: Slot[Any], position: int) -> None:
+        """Give a slot without a position this one, and no documents."""
+        ...
+
+    async def advance(self, slot: Slot[Any], step: Step) -> None:
+        """Keep the documents and move the position: both, or neither where the step does not fit.
+
+        It fits a position between `after` and `read_at`. A document never replaces a newer one,
+        and the position never goes back.
+        """
+        ...
+
+
+class StatsCache(Protocol):
+    """The statistics of each day: one document that carries its position with it."""
+
+    async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
+        """The newest that is kept; None where there is none, or the cache is away."""
+        ...
+
+    def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
+        """Have a document kept, unless a newer one is; returns at once."""
+        ...
+
+
+class ChangedStreams(Struct, frozen=True):
+    """Streams with events after a position, by kind; `reached` is the last position looked at."""
+
+    streams: Collection[tuple[str, UUID]]
+    reached: int
+
+
+class ChangeFeed(Protocol):
+    """The log for those who need not know what happened, but to whom."""
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """The streams of up to `limit` events after a position. Raises `Unavailable`."""
+        ...
+
+
+class EntriesAt(Struct, Generic[V], frozen=True):
+    """Some entries of a slot and its position, all of one moment."""
+
+    position: int
+    entries: Mapping[UUID, Entry[V]]
+
+
+class ViewEntries(Protocol):
+    """The views for those who copy them."""
+
+    async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
+        """The entries of these streams; absent where there is none. Raises `Unavailable`."""
+        ...

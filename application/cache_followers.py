@@ -1,0 +1,139 @@
+"""Keeps the cache behind the views: what changed in a view is sent on, and then its position."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+from application.back_off import BackOff
+from application.cache import ChangeFeed, FollowingCache, Removed, StatsCache, Step, ViewEntries
+from application.cached_documents import day_of
+from application.documents import Documents, UserDocument
+from application.doorbell import Doorbell, view_bell
+from application.follower import POLL_SECONDS
+from application.views import Entry, Slot
+from projections.headcount import HEADCOUNT
+from projections.users import USERS, UserRow
+
+STEP_EVENTS: Final = 500
+# Under load several pages of a view become one step: who cannot wait asks the view itself.
+_PAUSE_SECONDS: Final = 0.02
+
+
+async def run_user_cache(
+    slots: Iterable[Slot[Any]],
+    cache: FollowingCache,
+    changes: ChangeFeed,
+    views: ViewEntries,
+    doorbell: Doorbell,
+) -> None:
+    """Keep the cache of the users up to date; cancel it to stop.
+
+    One process that does so is enough; more of them, wherever they are, do no harm.
+    """
+    async with asyncio.TaskGroup() as group:
+        for slot in slots:
+            if slot.projection.name == USERS.name:
+                follower = UserCacheFollower(slot, cache, changes, views)
+                group.create_task(_follow(f"cache of {slot}", follower.step, USERS.name, doorbell))
+
+
+async def run_stats_cache(
+    cache: StatsCache, views: Documents, doorbell: Doorbell, now: Callable[[], datetime]
+) -> NoReturn:
+    """Keep the statistics of the day up to date; cancel it to stop."""
+    follower = StatsCacheFollower(cache, views, now)
+    await _follow("cache of stats", follower.step, HEADCOUNT.name, doorbell)
+
+
+class UserCacheFollower:
+    """Follows one slot of the users. All it knows lies in the cache: it may begin at any time."""
+
+    def __init__(
+        self,
+        slot: Slot[UserRow],
+        cache: FollowingCache,
+        changes: ChangeFeed,
+        views: ViewEntries,
+    ) -> None:
+        self._slot = slot
+        self._cache = cache
+        self._changes = changes
+        self._views = views
+
+    async def step(self) -> bool:
+        """Send on what changed next; whether there was something.
+
+        Raises `CacheAway` and `Unavailable`.
+        """
+        position = await self._cache.position(self._slot)
+        if position is None:
+            view = await self._views.entries(self._slot, ())
+            await self._cache.begin(self._slot, view.position)
+            return True
+        changed = await self._changes.changed(position, STEP_EVENTS)
+        if changed.reached <= position:
+            return False
+        kinds, holds = self._slot.projection.kinds, self._slot.holds
+        mine = {stream for kind, stream in changed.streams if kind in kinds and holds(stream)}
+        # Read after the changes, so that the view shows them as far as it has come.
+        view = await self._views.entries(self._slot, mine)
+        reached = min(changed.reached, view.position)
+        if reached <= position:
+            return False
+        step = Step(
+            after=position,
+            reached=reached,
+            read_at=view.position,
+            users={stream: _document(entry) for stream, entry in view.entries.items()},
+        )
+        await self._cache.advance(self._slot, step)
+        return True
+
+
+class StatsCacheFollower:
+    """Follows the headcount as a whole: one document, made anew whenever it moved."""
+
+    def __init__(self, cache: StatsCache, views: Documents, now: Callable[[], datetime]) -> None:
+        self._cache = cache
+        self._views = views
+        self._now = now
+        self._sent: tuple[str, int] | None = None
+
+    async def step(self) -> bool:
+        """Send the statistics on if they moved; whether they did. Raises `Unavailable`."""
+        now = self._now()
+        document = await self._views.stats(now)
+        this = (day_of(now), document.position)
+        if this == self._sent:
+            return False
+        slot = Slot(HEADCOUNT, document.generation)
+        self._cache.offer(slot, day_of(now), document)
+        self._sent = this
+        return True
+
+
+def _document(entry: Entry[UserRow]) -> UserDocument | Removed:
+    return Removed(entry.version) if entry.view is None else UserDocument.of(entry.view)
+
+
+async def _follow(
+    name: str, step: Callable[[], Awaitable[bool]], view: str, doorbell: Doorbell
+) -> NoReturn:
+    """Take steps while there are any, then wait for the view; whatever fails is tried again."""
+    back_off = BackOff(name)
+    async with doorbell.listen(view_bell(view)) as bell:
+        while True:
+            try:
+                moved = await step()
+            except Exception as error:
+                await back_off.wait(error)
+                continue
+            back_off.reset()
+            if moved:
+                doorbell.ring(view_bell(view))
+                await asyncio.sleep(_PAUSE_SECONDS)
+                # Our own ring, and any until now: the next step looks anyway.
+                await bell.wait(0)
+            else:
+                await bell.wait(POLL_SECONDS)

@@ -1,0 +1,139 @@
+"""The documents as the cache has them, and as the views have them where it has not."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn, Self
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.back_off import BackOff
+from application.cache import StatsCache, UserCache
+from application.documents import Documents, UserDocument
+from application.queries import Answer
+from application.views import Slot, Standing, Standings, partition_of
+from projections.headcount import HEADCOUNT
+from projections.projection import Projection
+from projections.users import USERS
+
+# How far the cache may stay behind the view before the view is asked: at most twice this.
+LOOK_SECONDS: Final = 1.0
+
+
+class CachedDocuments:
+    """See `Documents`. What the cache answers is as true as an answer of the views.
+
+    It is used where its position has come to the one that is asked for, and to where the view was
+    seen to be a moment ago. So a cache that nobody moves on is left alone instead of growing old.
+    """
+
+    def __init__(
+        self, users: UserCache, stats: StatsCache, views: Documents, standings: Standings
+    ) -> None:
+        self._user_cache = users
+        self._stats_cache = stats
+        self._views = views
+        self._users = _Watched(USERS, standings)
+        self._headcount = _Watched(HEADCOUNT, standings)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, users: UserCache, stats: StatsCache, views: Documents, standings: Standings
+    ) -> AsyncGenerator[Self]:
+        """With a look at the views each second, which are all there is until the first one."""
+        documents = cls(users, stats, views, standings)
+        looking = asyncio.create_task(documents._keep_looking())
+        try:
+            yield documents
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
+        """See `Documents`."""
+        place = self._users.place_of(user_id)
+        if place is None:
+            return await self._views.user(user_id, at_least=at_least)
+        known = await self._user_cache.look_up(place.slot, user_id)
+        if known is not None and known.position >= place.floor:
+            return known
+        answer = await self._views.user(user_id, at_least=at_least)
+        if known is None and answer.value and answer.generation == place.slot.generation:
+            self._user_cache.offer(place.slot, user_id, answer.value, answer.position)
+        return answer
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
+        """See `Documents`."""
+        place = self._headcount.whole
+        if place is None:
+            return await self._views.stats(now, at_least=at_least)
+        known = await self._stats_cache.look_up(place.slot, day_of(now))
+        if known is not None and known.position >= max(at_least, place.floor):
+            return known
+        answer = await self._views.stats(now, at_least=at_least)
+        if answer.generation == place.slot.generation:
+            self._stats_cache.offer(place.slot, day_of(now), answer)
+        return answer
+
+    async def look(self) -> None:
+        """See how far the views are. Raises `Unavailable`."""
+        await asyncio.gather(self._users.look(), self._headcount.look())
+
+    async def _keep_looking(self) -> NoReturn:
+        back_off = BackOff("cache watch")
+        while True:
+            try:
+                await self.look()
+            except Exception as error:
+                # What was seen last still holds: without the views the cache goes on answering.
+                await back_off.wait(error)
+            else:
+                back_off.reset()
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def day_of(now: datetime) -> str:
+    """The day (UTC) whose statistics these are, as YYYY-MM-DD."""
+    return now.astimezone(UTC).date().isoformat()
+
+
+class _Place(Struct, frozen=True):
+    """Where the cache has what is asked for, and the position that it must have come to."""
+
+    slot: Slot[Any]
+    floor: int
+
+
+class _Watched:
+    """A projection's slots that serve, each with the position it had at the last look but one."""
+
+    def __init__(self, projection: Projection[Any], standings: Standings) -> None:
+        self._projection = projection
+        self._standings = standings
+        self._seen: Standing | None = None
+        self._places: tuple[_Place, ...] = ()
+
+    def place_of(self, stream: UUID) -> _Place | None:
+        """The place of one stream; None before the first look."""
+        places = self._places
+        return places[partition_of(stream, len(places))] if places else None
+
+    @property
+    def whole(self) -> _Place | None:
+        """The place of what is made from all streams; None before the first look."""
+        places = self._places
+        return _Place(places[0].slot, min(place.floor for place in places)) if places else None
+
+    async def look(self) -> None:
+        seen = await self._standings.standing(self._projection.name)
+        before = self._seen
+        if before is None or before.generation != seen.generation:
+            before = seen
+        self._seen = seen
+        self._places = tuple(
+            _Place(Slot(self._projection, seen.generation, partition), before.positions[partition])
+            for partition in sorted(seen.positions)
+        )

@@ -1,0 +1,35 @@
+"""The port to tickets: one-use passes to the stream, for clients that cannot send a header."""
+
+from datetime import datetime
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from application.identity import Principal
+
+TICKET_SECONDS: Final = 30
+
+
+class Ticket(Struct, frozen=True):
+    """`repr` leaves the ticket out."""
+
+    ticket: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Ticket(expires_at={self.expires_at!r})"
+
+
+class Tickets(Protocol):
+    """Whoever shows a ticket first, within `TICKET_SECONDS`, is its maker, once."""
+
+    async def issue(self, principal: Principal) -> Ticket:
+        """A new ticket. Raises `Unavailable`."""
+        ...
+
+    async def redeem(self, ticket: str) -> Principal | None:
+        """Whose ticket this was; None where it is nobody's, too old, or used. Raises `Unavailable`.
+
+        The principal has the actor and the permissions of the moment of issue.
+        """
+        ...

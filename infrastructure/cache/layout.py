@@ -1,0 +1,97 @@
+"""How the cache lies in Redis: its keys, and the bytes of each value.
+
+| key | value |
+|---|---|
+| `rb1:{main.<log>.<epoch>.users.<generation>.<partition>}:pos` | `<incarnation>:<position>` |
+| `rb1:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
+| `rb1:{main.<log>.<epoch>.headcount.<generation>.0}:<day>` | `<position>\\n<JSON>` |
+
+The braces keep a slot together in a cluster. A document counts only in the incarnation that the
+position names: where the position is lost, a new one begins, and all that was kept is void.
+"""
+
+from typing import Any, Final, cast
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.cache import Removed
+from application.context import TENANT
+from application.documents import UserDocument
+from application.queries import Answer
+from application.views import Slot
+from domain.user.state import Status
+
+# Part of each key: raise it when a value changes its form, the JSON of a document included, so
+# that no process reads what another version wrote.
+FORM: Final = 1
+
+_REMOVED: Final = b"removed"
+_NEVER: Final = b"-"
+_HEAD_PARTS: Final = 4
+
+
+class Mark(Struct, frozen=True):
+    """Where a slot stands, and in which incarnation documents count."""
+
+    incarnation: bytes
+    position: int
+
+
+class Keys:
+    """The keys of one log, since its last restore."""
+
+    def __init__(self, log_id: UUID, epoch: int) -> None:
+        # The end of a UUIDv7 is random; its beginning is a time that two logs may share.
+        self._prefix = f"rb{FORM}:{{{TENANT}.{log_id.hex[-12:]}.{epoch}"
+
+    def of(self, slot: Slot[Any], name: object) -> str:
+        """The key of something that belongs to a slot."""
+        projection = slot.projection.name
+        return f"{self._prefix}.{projection}.{slot.generation}.{slot.partition}}}:{name}"
+
+    def position_of(self, slot: Slot[Any]) -> str:
+        return self.of(slot, "pos")
+
+
+def mark_value(incarnation: str, position: int) -> str:
+    return f"{incarnation}:{position}"
+
+
+def read_mark(value: bytes | None) -> Mark | None:
+    """None for what is no position of ours."""
+    incarnation, colon, position = (value or b"").partition(b":")
+    return Mark(incarnation, int(position)) if colon and position.isdigit() else None
+
+
+def user_value(document: UserDocument | Removed) -> bytes:
+    """All of the value but the incarnation, which is known where it is stored."""
+    if isinstance(document, Removed):
+        return b"%d %b %b\n" % (document.version, _REMOVED, _NEVER)
+    head = f"{document.version} {document.status} {document.updated_at}\n"
+    return head.encode() + document.body
+
+
+def read_user(value: bytes | None, mark: Mark) -> Answer[UserDocument | None] | None:
+    """The document, or that there is none; None for what does not count."""
+    head, newline, body = (value or b"").partition(b"\n")
+    parts = head.split(b" ")
+    if not newline or len(parts) != _HEAD_PARTS or parts[0] != mark.incarnation:
+        return None
+    _, version, status, updated_at = parts
+    if status == _REMOVED:
+        return Answer(None, mark.position)
+    document = UserDocument(
+        int(version), cast("Status", status.decode()), updated_at.decode(), body
+    )
+    return Answer(document, mark.position)
+
+
+def stats_value(document: Answer[bytes]) -> bytes:
+    return b"%d\n%b" % (document.position, document.value)
+
+
+def read_stats(value: bytes | None) -> Answer[bytes] | None:
+    """None for what are no statistics of ours."""
+    position, newline, body = (value or b"").partition(b"\n")
+    return Answer(body, int(position)) if newline and position.isdigit() else None

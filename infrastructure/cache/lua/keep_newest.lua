@@ -1,0 +1,9 @@
+-- Keeps a document that begins with its position, "<position>\n…", unless a newer one is there.
+--
+-- KEYS: the key of the document. ARGV: its position, the document, seconds that it lives.
+local kept = string.match(redis.call('GETRANGE', KEYS[1], 0, 31), '^(%d+)\n')
+if kept and tonumber(kept) >= tonumber(ARGV[1]) then
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1

@@ -1,0 +1,91 @@
+"""Users for readers: looked up and offered in gathered round trips, given up soon."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.documents import UserDocument
+from application.queries import Answer
+from application.views import Slot
+from infrastructure.cache.breaker import CircuitBreaker
+from infrastructure.cache.client import Client
+from infrastructure.cache.gatherer import Gatherer
+from infrastructure.cache.keeper import Keeper, Kept
+from infrastructure.cache.layout import Keys, read_mark, read_user
+
+_MOST_LOOK_UPS: Final = 128
+_MOST_OFFERS: Final = 64
+# What cannot be offered now is offered again by the next who misses it.
+_MOST_WAITING_OFFERS: Final = 1024
+
+_Known = Answer[UserDocument | None] | None
+
+
+class _LookUp(Struct, frozen=True):
+    position_key: str
+    key: str
+
+
+class _Offer(Struct, frozen=True):
+    position_key: str
+    kept: Kept
+
+
+class RedisUserCache:
+    """See `UserCache`."""
+
+    def __init__(self, client: Client, keys: Keys, keeper: Keeper, breaker: CircuitBreaker) -> None:
+        self._client = client
+        self._keys = keys
+        self._keeper = keeper
+        self._breaker = breaker
+        self._look_ups = Gatherer[_LookUp, _Known](self._fetch, most=_MOST_LOOK_UPS)
+        self._offers = Gatherer[_Offer, None](self._store, most=_MOST_OFFERS)
+
+    async def look_up(self, slot: Slot[Any], user_id: UUID) -> _Known:
+        """See `UserCache.look_up`."""
+        if self._breaker.is_open:
+            return None
+        keys = self._keys
+        return await self._look_ups.ask(_LookUp(keys.position_of(slot), keys.of(slot, user_id)))
+
+    def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
+        """See `UserCache.offer`."""
+        if self._breaker.is_open or self._offers.waiting >= _MOST_WAITING_OFFERS:
+            return
+        kept = Kept(self._keys.of(slot, user_id), position, document)
+        self._offers.ask(_Offer(self._keys.position_of(slot), kept))
+
+    async def idle(self) -> None:
+        """Return once nothing is under way, what was offered included."""
+        await self._look_ups.idle()
+        await self._offers.idle()
+
+    async def _fetch(self, asked: Sequence[_LookUp]) -> Sequence[_Known]:
+        slots = defaultdict[str, list[str]](list)
+        for each in asked:
+            slots[each.position_key].append(each.key)
+        known: dict[str, _Known] = {}
+        for position_key, keys in slots.items():
+            known |= await self._fetch_slot(position_key, keys)
+        return [known.get(each.key) for each in asked]
+
+    async def _fetch_slot(self, position_key: str, keys: Sequence[str]) -> dict[str, _Known]:
+        """The position and the documents by one command, so that they are of one moment."""
+        values = await self._breaker.attempt(partial(self._client.mget, [position_key, *keys]))
+        mark = read_mark(values[0]) if values else None
+        if values is None or mark is None:
+            return {}
+        return {key: read_user(value, mark) for key, value in zip(keys, values[1:], strict=True)}
+
+    async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
+        slots = defaultdict[str, list[Kept]](list)
+        for offer in offers:
+            slots[offer.position_key].append(offer.kept)
+        for position_key, documents in slots.items():
+            await self._breaker.attempt(partial(self._keeper.keep, position_key, documents))
+        return [None] * len(offers)

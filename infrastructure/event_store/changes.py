@@ -1,0 +1,23 @@
+"""The log for those who need not know what happened, but to whom: nothing is opened or decoded."""
+
+from typing import Final
+
+from application.cache import ChangedStreams
+from infrastructure.event_store.reader import LogReader
+
+_CHANGED: Final = """
+SELECT notification_id, kind, originator_id FROM stored_events
+WHERE notification_id > %s ORDER BY notification_id LIMIT %s"""
+
+
+class PostgresChangeFeed:
+    """Commit order is position order, so no stream that changed before `reached` is left out."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """See `ChangeFeed.changed`."""
+        rows = await self._reader.rows(_CHANGED, (after, limit))
+        streams = {(kind, stream) for _, kind, stream in rows}
+        return ChangedStreams(streams, rows[-1][0] if rows else after)

@@ -1,0 +1,94 @@
+"""Tickets in Postgres: any process redeems what any other issued, and a used one is gone."""
+
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.identity import Principal
+from application.tickets import TICKET_SECONDS, Ticket
+from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within, conninfo
+
+_TOKEN_BYTES: Final = 32
+_SECONDS: Final = 2.0
+_POOL_SIZE: Final = 2
+_IDLE_SECONDS: Final = 60.0
+
+# What nobody used goes with a later issue, a few at a time, and nobody waits for who does the same.
+_ISSUE: Final = """
+WITH old AS (
+    DELETE FROM tickets WHERE (digest, tenant) IN (
+        SELECT digest, tenant FROM tickets WHERE expires_at < now()
+        LIMIT 100 FOR UPDATE SKIP LOCKED)
+)
+INSERT INTO tickets (tenant, digest, actor, permissions, expires_at)
+VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING expires_at"""
+_REDEEM: Final = """
+DELETE FROM tickets WHERE digest = %s AND tenant = %s
+RETURNING actor, permissions, expires_at > now()"""
+
+
+class PostgresTickets:
+    """Keeps a digest of each ticket, never the ticket; the server's clock judges its age."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
+        """Tickets with connections of their own, made when they are needed."""
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(database_url, "rollbook tickets"),
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
+            min_size=0,
+            max_size=_POOL_SIZE,
+            max_idle=_IDLE_SECONDS,
+            # One that the server has closed meanwhile is replaced before a ticket is lost to it.
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await pool.open()
+        try:
+            yield cls(pool)
+        finally:
+            await pool.close()
+
+    async def issue(self, principal: Principal) -> Ticket:
+        """See `Tickets.issue`."""
+        ticket = secrets.token_urlsafe(_TOKEN_BYTES)
+        permissions = sorted(principal.permissions)
+        values = (TENANT, digest(ticket), principal.actor, permissions, TICKET_SECONDS)
+        row = await self._row(_ISSUE, values)
+        assert row is not None
+        return Ticket(ticket, row[0])
+
+    async def redeem(self, ticket: str) -> Principal | None:
+        """See `Tickets.redeem`."""
+        row = await self._row(_REDEEM, (digest(ticket), TENANT))
+        if row is None or not row[2]:
+            return None
+        return Principal(actor=row[0], permissions=frozenset(row[1]))
+
+    async def _row(self, query: str, values: Sequence[Any]) -> TupleRow | None:
+        try:
+            async with (
+                self._pool.connection(timeout=_SECONDS) as connection,
+                answered_within(_SECONDS, connection),
+            ):
+                cursor = await connection.execute(query, values)  # pyright: ignore[reportArgumentType]
+                return await cursor.fetchone()
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise Unavailable from error
+
+
+def digest(ticket: str) -> bytes:
+    """What is kept of a ticket: it cannot be guessed, so a plain hash is enough."""
+    return hashlib.sha256(ticket.encode()).digest()

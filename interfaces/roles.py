@@ -1,0 +1,23 @@
+"""What a process of Rollbook does: one role, or several."""
+
+from typing import Final, Literal, get_args
+
+Role = Literal["projector", "relay", "api"]
+Roles = frozenset[Role]
+
+# In the order in which they start; they end in reverse, so that requests end first.
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+EVERY_ROLE: Final[Roles] = frozenset(ROLES)
+
+
+def in_order(roles: Roles) -> list[Role]:
+    """The roles in the order in which they start."""
+    return [role for role in ROLES if role in roles]
+
+
+def parse_roles(words: str) -> Roles:
+    """The roles in a comma list. Raises `ValueError` for a word that is none."""
+    named = frozenset(words.split(","))
+    if unknown := named.difference(ROLES):
+        raise ValueError(f"no such role: {', '.join(sorted(unknown))}")
+    return frozenset(role for role in ROLES if role in named)

@@ -1,0 +1,100 @@
+"""What a client asks for when it opens a stream, and who it is."""
+
+from typing import Annotated, Final, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+from application.event_search import EventFilter
+from application.identity import Identity, Principal
+from application.tickets import Tickets
+from interfaces.stream.closing import CloseCode, Closed
+
+_MOST_BYTES: Final = 16 * 1024
+_MOST_TYPES: Final = 200
+_MOST_PARAMETERS: Final = 20
+
+T = TypeVar("T")
+
+Position = Annotated[int, Meta(ge=0, le=2**53)]
+Types = Annotated[tuple[str, ...], Meta(max_length=_MOST_TYPES)]
+
+
+class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`after` None is only what is new; `types` and `user` narrow, as in `GET /v1/events`."""
+
+    after: Position | None = None
+    types: Types | None = None
+    user: UUID | None = None
+
+    def filter_for(self, principal: Principal) -> EventFilter:
+        """Other kinds than `user` are for administrators."""
+        every_kind = principal.may("admin")
+        return EventFilter.parse(self.types or (), user=self.user, every_kind=every_kind)
+
+
+class FirstMessage(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks is known by a token or a ticket; `repr` is not for logs."""
+
+    token: str | None = None
+    ticket: str | None = None
+
+
+def from_message(message: str | bytes) -> FirstMessage:
+    """Raises `Closed`."""
+    if len(message) > _MOST_BYTES:
+        raise Closed(CloseCode.BAD_REQUEST, "The first message is larger than 16 KiB.")
+    try:
+        asked = msgspec.json.decode(message, type=FirstMessage)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise Closed(CloseCode.BAD_REQUEST, f"The first message is refused: {error}") from None
+    if asked.token is not None and asked.ticket is not None:
+        raise Closed(CloseCode.BAD_REQUEST, "Send a token or a ticket, not both.")
+    return asked
+
+
+def from_query(query: bytes) -> Asked:
+    """The query parameters of SSE, for a client that signs in by a header. Raises `Closed`."""
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+        values: dict[str, str | list[str]] = dict(pairs)
+        if len(values) < len(pairs):
+            raise Closed(CloseCode.BAD_REQUEST, "A parameter may be given once only.")
+        if "types" in values:
+            values["types"] = dict(pairs)["types"].split(",")
+        return msgspec.convert(values, Asked, strict=False)
+    except msgspec.ValidationError as error:
+        raise Closed(CloseCode.BAD_REQUEST, f"The parameters are refused: {error}") from None
+    except ValueError:
+        raise Closed(CloseCode.BAD_REQUEST, "The query string is malformed.") from None
+
+
+async def by_header(authorization: str, identity: Identity) -> Principal:
+    """Whose bearer token this is. Raises `Closed`."""
+    scheme, _, token = authorization.partition(" ")
+    known = await identity.principal(token.strip()) if scheme.lower() == "bearer" else None
+    return _admitted(known)
+
+
+async def by_message(message: FirstMessage, identity: Identity, tickets: Tickets) -> Principal:
+    """Whose token or ticket this is. Raises `Closed` and `Unavailable`."""
+    if message.token is not None:
+        return _admitted(await identity.principal(message.token))
+    if message.ticket is not None:
+        return _admitted(await tickets.redeem(message.ticket))
+    return _admitted(None)
+
+
+def _admitted(principal: Principal | None) -> Principal:
+    if principal is None:
+        raise Closed(CloseCode.UNAUTHENTICATED, "The token or ticket is missing or not valid.")
+    if not principal.may("events:read"):
+        raise Closed(CloseCode.FORBIDDEN, "This needs the permission events:read.")
+    return principal

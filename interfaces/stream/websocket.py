@@ -1,0 +1,171 @@
+"""`WS /v1/stream`: the life of one connection, from its first message to its close code."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import aclosing, suppress
+from typing import Final, NoReturn
+
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from structlog import get_logger
+
+from application.errors import PositionAhead, PositionGone, Unavailable
+from application.failures import describe
+from application.identity import Identity, Principal
+from application.tail import Cursor, Tail
+from application.tickets import Tickets
+from interfaces.stream import frames
+from interfaces.stream.closing import CloseCode, Closed
+from interfaces.stream.limits import MessageBudget, OpenStreams
+from interfaces.stream.opening import Asked, by_header, by_message, from_message, from_query
+
+PATH: Final = "/v1/stream"
+
+_FIRST_MESSAGE_SECONDS: Final = 5.0
+_MOST_STREAMS: Final = 100
+_MOST_STRANGERS: Final = 500
+_MOST_MESSAGES: Final = 60
+# All that have not said yet who they are share one limit.
+_STRANGER: Final = ""
+
+log = get_logger(__name__)
+
+
+class EventStream:
+    """Serves the tail over WebSocket. One frame at a time is on its way to a client.
+
+    A client that takes longer than `send_seconds` for one is let go: it resumes where it was.
+    Each actor may have `most_streams` open in a process.
+    """
+
+    def __init__(
+        self,
+        tail: Tail,
+        identity: Identity,
+        tickets: Tickets,
+        *,
+        heartbeat_seconds: float = 15.0,
+        first_message_seconds: float = _FIRST_MESSAGE_SECONDS,
+        send_seconds: float = 10.0,
+        most_streams: int = _MOST_STREAMS,
+    ) -> None:
+        self._tail = tail
+        self._identity = identity
+        self._tickets = tickets
+        self._heartbeat_seconds = heartbeat_seconds
+        self._first_message_seconds = first_message_seconds
+        self._send_seconds = send_seconds
+        self._strangers = OpenStreams(_MOST_STRANGERS)
+        self._streams = OpenStreams(most_streams)
+
+    def add_to(self, app: FastAPI) -> None:
+        """Route it."""
+        app.router.add_websocket_route(PATH, self.serve)
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Accept first: a close code reaches only who is connected."""
+        await websocket.accept()
+        try:
+            await self._serve(websocket)
+        except WebSocketDisconnect:
+            return
+        except Closed as closed:
+            await self._close(websocket, closed)
+        except Exception as error:
+            log.error("stream_failed", error=describe(error))
+            reason = "The server's log says why; resume."
+            await self._close(websocket, Closed(CloseCode.INTERNAL_ERROR, reason))
+
+    async def _serve(self, websocket: WebSocket) -> None:
+        try:
+            with self._strangers.one_more(_STRANGER):
+                principal, asked = await self._opened(websocket)
+            with self._streams.one_more(principal.actor):
+                position, head = await self._tail.place(asked.after)
+                ready = frames.Ready(self._tail.log_id, position, head, self._heartbeat_seconds)
+                await self._send(websocket, ready)
+                async with self._tail.cursor(asked.filter_for(principal), position) as cursor:
+                    opened = principal.may("users:read")
+                    await _first_of(self._listen(websocket), self._tell(websocket, cursor, opened))
+        except PositionAhead as error:
+            reason = f"after is above the head of the log, {error.head}."
+            raise Closed(CloseCode.BAD_REQUEST, reason) from None
+        except PositionGone as error:
+            reason = f"resume_after={error.resume_after}"
+            raise Closed(CloseCode.POSITION_GONE, reason) from None
+        except Unavailable:
+            reason = "The log cannot be read now; try again."
+            raise Closed(CloseCode.TRY_AGAIN_LATER, reason) from None
+
+    async def _opened(self, websocket: WebSocket) -> tuple[Principal, Asked]:
+        """Who asks for what: by a header and the query, or by the first message."""
+        query: bytes = websocket.scope["query_string"]
+        authorization = websocket.headers.get("authorization")
+        if authorization is not None:
+            return await by_header(authorization, self._identity), from_query(query)
+        if query:
+            reason = "Parameters in the address need an Authorization header."
+            raise Closed(CloseCode.BAD_REQUEST, reason)
+        try:
+            async with asyncio.timeout(self._first_message_seconds):
+                message = from_message(await _received(websocket))
+        except TimeoutError:
+            reason = f"Nothing was sent within {self._first_message_seconds:g} s."
+            raise Closed(CloseCode.NO_FIRST_MESSAGE, reason) from None
+        return await by_message(message, self._identity, self._tickets), message
+
+    async def _listen(self, websocket: WebSocket) -> NoReturn:
+        """Nothing is expected; reading on is how the end of the connection is noticed."""
+        budget = MessageBudget(_MOST_MESSAGES)
+        while True:
+            await _received(websocket)
+            budget.spend()
+
+    async def _tell(self, websocket: WebSocket, cursor: Cursor, opened: bool) -> NoReturn:
+        """Send what the cursor finds until the server stops."""
+        async with aclosing(cursor.batches(self._heartbeat_seconds)) as batches:
+            async for batch in batches:
+                if batch.events:
+                    envelopes = (event.envelope(opened=opened) for event in batch.events)
+                    await self._send(websocket, frames.events(envelopes))
+                else:
+                    await self._send(websocket, frames.Heartbeat(batch.position, batch.head))
+        raise Closed(CloseCode.RESTARTING, "The server restarts; resume after your last position.")
+
+    async def _send(self, websocket: WebSocket, frame: frames.Frame) -> None:
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await websocket.send_text(frames.text(frame))
+        except TimeoutError:
+            reason = "You read too slowly; resume after your last position."
+            raise Closed(CloseCode.TOO_SLOW, reason) from None
+
+    async def _close(self, websocket: WebSocket, closed: Closed) -> None:
+        """Say why; one that reads nothing, or is gone, is not waited for any longer."""
+        with suppress(TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(self._send_seconds):
+                await websocket.close(closed.code, closed.reason)
+
+
+async def _received(websocket: WebSocket) -> str | bytes:
+    """The next message. Raises `WebSocketDisconnect`."""
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"], message.get("reason"))
+    text: str | None = message.get("text")
+    return message["bytes"] if text is None else text
+
+
+async def _first_of(*works: Coroutine[None, None, NoReturn]) -> None:
+    """Do all until one fails; its failure is the end of all."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Long enough for all but a read of a store that is frozen.
+        ended, _ = await asyncio.wait(tasks, timeout=_END_SECONDS)
+    failures = [task.exception() for task in ended if not task.cancelled()]
+    for task in done:
+        task.result()
+    raise AssertionError(f"none of {failures} was first")

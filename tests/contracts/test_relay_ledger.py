@@ -1,0 +1,115 @@
+"""What every ledger of the relay promises: one leads, and its checkpoint moves with its notes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.follower import NotLeading
+from application.relay import RelayLedger, SetAside
+from infrastructure.relay.ledger import PostgresRelayLedger
+from infrastructure.relay.memory import MemoryRelayLedger
+
+
+class LedgerUnderTest(Struct, frozen=True):
+    """`set_aside` gives what was noted; `move` moves the checkpoint behind the leader's back."""
+
+    ledger: RelayLedger
+    set_aside: Callable[[], Awaitable[list[SetAside]]]
+    move: Callable[[int], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def under_test(request: pytest.FixtureRequest) -> LedgerUnderTest:
+    if request.param == "postgres":
+        return _in_postgres(request.getfixturevalue("database_url"))
+    ledger = MemoryRelayLedger()
+
+    async def set_aside() -> list[SetAside]:
+        return ledger.set_aside
+
+    async def move(position: int) -> None:
+        ledger.position = position
+
+    return LedgerUnderTest(ledger, set_aside, move)
+
+
+def _in_postgres(url: str) -> LedgerUnderTest:
+    async def execute(statement: bytes, *parameters: Any) -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def set_aside() -> list[SetAside]:
+        rows = await execute(
+            b"SELECT position, event_id, topic, stream, error FROM relay_rejected ORDER BY 1"
+        )
+        return [
+            SetAside(position=row[0], event_id=row[1], type=row[2], stream=row[3], error=row[4])
+            for row in rows
+        ]
+
+    async def move(position: int) -> None:
+        await execute(b"UPDATE checkpoints SET position = %s", position)
+
+    return LedgerUnderTest(PostgresRelayLedger(url), set_aside, move)
+
+
+def refused(position: int) -> SetAside:
+    return SetAside(
+        position=position, event_id=uuid7(), type="user.renamed", stream=uuid7(), error="refused"
+    )
+
+
+async def test_a_new_log_is_passed_on_from_its_beginning(under_test: LedgerUnderTest) -> None:
+    async with under_test.ledger.lead() as progress:
+        assert progress.position == 0
+
+
+async def test_whoever_leads_next_goes_on_where_the_last_one_was(
+    under_test: LedgerUnderTest,
+) -> None:
+    async with under_test.ledger.lead() as progress:
+        await progress.advance(500, [])
+        await progress.advance(10**13, [])
+        assert progress.position == 10**13
+    async with under_test.ledger.lead() as progress:
+        assert progress.position == 10**13
+
+
+async def test_what_is_set_aside_is_noted_with_the_checkpoint(under_test: LedgerUnderTest) -> None:
+    notes = [refused(3), refused(8)]
+    async with under_test.ledger.lead() as progress:
+        await progress.advance(10, notes)
+        await progress.advance(20, [])
+    assert await under_test.set_aside() == notes
+
+
+async def test_a_checkpoint_that_another_moved_is_not_moved_and_nothing_is_noted(
+    under_test: LedgerUnderTest,
+) -> None:
+    async with under_test.ledger.lead() as progress:
+        await progress.advance(10, [])
+        await under_test.move(40)
+        with pytest.raises(NotLeading):
+            await progress.advance(20, [refused(12)])
+    assert await under_test.set_aside() == []
+    async with under_test.ledger.lead() as progress:
+        assert progress.position == 40
+
+
+async def test_only_one_leads_at_a_time(under_test: LedgerUnderTest) -> None:
+    async def lead() -> int:
+        async with under_test.ledger.lead() as progress:
+            return progress.position
+
+    async with under_test.ledger.lead() as progress:
+        waiting = asyncio.create_task(lead())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await progress.advance(10, [])
+    assert await asyncio.wait_for(waiting, 5) == 10

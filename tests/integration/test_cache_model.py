@@ -1,0 +1,218 @@
+"""Whatever befalls the cache, it says nothing staler than its position: against a model, on Redis."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+from uuid_utils.compat import uuid7
+
+from application.cache import FollowingCache, Step
+from application.cache_followers import UserCacheFollower
+from application.cached_documents import CachedDocuments
+from application.errors import ViewBehind
+from application.views import Slot, partition_of
+from infrastructure.cache.breaker import CircuitBreaker
+from infrastructure.cache.redis import RedisCache
+from tests.integration.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
+from tests.redis_server import private_redis
+from tests.servers import scaled
+
+T = TypeVar("T")
+
+users = st.sampled_from(USER_IDS)
+slots = st.sampled_from(SLOTS)
+changes = st.sampled_from(["rename", "rename", "delete", "restore", "erase", "remove"])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with private_redis() as server:
+        yield server.url
+
+
+def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> None:
+    run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
+        lambda: CacheMachine(server),
+        settings=settings(
+            max_examples=scaled(60),
+            stateful_step_count=60,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """Followers and readers at work on a Redis that forgets, while some of their writes are late.
+
+    A late write is what a process had read and not yet sent when it froze, or what lay in a socket:
+    a step of a follower, or a document offered by a reader.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.world = World()
+        self.late: list[Callable[[], Awaitable[None]]] = []
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.admin = Redis.from_url(url)
+        self.admin.flushall()
+        # No pause: what fails is tried again at the next rule.
+        self.opened = RedisCache.open(url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
+        self.cache = self.run(self.opened.__aenter__())
+        self.documents = CachedDocuments(self.cache.users, self.cache.stats, self.world, self.world)
+
+    def run(self, work: Awaitable[T]) -> T:
+        async def run() -> T:
+            return await work
+
+        return self.runner.run(run())
+
+    def teardown(self) -> None:
+        self.run(self.opened.__aexit__(None, None, None))
+        self.runner.close()
+        self.admin.close()
+
+    # The world goes on
+
+    @rule(user_id=users, change=changes, gap=st.integers(0, 2))
+    def record(self, user_id: UUID, change: Change, gap: int) -> None:
+        self.world.record(user_id, change, gap)
+
+    @rule()
+    def record_other(self) -> None:
+        self.world.record_other()
+
+    @rule(slot=slots, events=st.integers(1, 5))
+    def project(self, slot: Slot[Any], events: int) -> None:
+        ahead = [p for p, _, _ in self.world.log if p > self.world.views[slot.partition]]
+        if ahead:
+            self.world.project(slot.partition, ahead[:events][-1])
+
+    @rule(slot=slots, events=st.integers(1, 3))
+    def lose_the_end_of_a_view(self, slot: Slot[Any], events: int) -> None:
+        """Its commits do not wait for the disk: what a crash takes is folded again."""
+        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[slot.partition])]
+        self.world.project(slot.partition, behind[-events:][0])
+
+    @rule()
+    def look(self) -> None:
+        self.run(self.documents.look())
+
+    # Followers
+
+    @rule(slot=slots)
+    def follow(self, slot: Slot[Any]) -> None:
+        self.run(self.follower(slot, self.cache.following).step())
+
+    @rule(slot=slots)
+    def freeze_a_follower(self, slot: Slot[Any]) -> None:
+        late = LateFollowing(self.cache.following, self.late)
+        self.run(self.follower(slot, late).step())
+
+    def follower(self, slot: Slot[Any], cache: FollowingCache) -> UserCacheFollower:
+        return UserCacheFollower(slot, cache, self.world, self.world)
+
+    # Readers
+
+    @rule(user_id=users, behind=st.integers(0, 3))
+    def read(self, user_id: UUID, behind: int) -> None:
+        at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
+        answer = self.run(self.documents.user(user_id, at_least=at_least))
+        assert answer.position >= at_least
+        assert self.world.allows(user_id, answer)
+        self.run(self.cache.idle())
+
+    @rule(user_id=users)
+    def read_beyond_the_view(self, user_id: UUID) -> None:
+        at_least = max(self.world.seen.values()) + 1
+        try:
+            self.run(self.documents.user(user_id, at_least=at_least))
+        except ViewBehind:
+            return
+        raise AssertionError("answered before the view was there")
+
+    @rule(user_id=users)
+    def freeze_a_reader(self, user_id: UUID) -> None:
+        answer = self.run(self.world.user(user_id))
+        if (document := answer.value) is not None:
+            slot = SLOTS[partition_of(user_id, PARTITIONS)]
+
+            async def offer() -> None:
+                self.cache.users.offer(slot, user_id, document, answer.position)
+                await self.cache.idle()
+
+            self.late.append(offer)
+
+    # What goes wrong
+
+    @precondition(lambda self: self.late)
+    @rule(which=st.integers(0, 100))
+    def let_a_late_write_through(self, which: int) -> None:
+        self.run(self.late.pop(which % len(self.late))())
+
+    @rule()
+    def flush(self) -> None:
+        self.admin.flushall()
+
+    @rule(random=st.randoms())
+    def evict(self, random: Random) -> None:
+        keys: Sequence[bytes] = sorted(self.admin.scan_iter())
+        if keys:
+            self.admin.delete(random.choice(keys))
+
+    @rule(slot=slots)
+    def evict_the_position(self, slot: Slot[Any]) -> None:
+        self.admin.delete(*self.admin.scan_iter(f"*.{slot.partition}}}:pos"), "none")
+
+    @rule(user_id=users)
+    def evict_a_user(self, user_id: UUID) -> None:
+        self.admin.delete(*self.admin.scan_iter(f"*:{user_id}"), "none")
+
+    @rule()
+    def forget_the_scripts(self) -> None:
+        self.admin.script_flush()
+
+    @rule()
+    def cut_the_connections(self) -> None:
+        self.admin.client_kill_filter(_type="normal")
+
+    # What always holds
+
+    @invariant()
+    def no_answer_is_stale(self) -> None:
+        for user_id in USER_IDS:
+            slot = SLOTS[partition_of(user_id, PARTITIONS)]
+            answer = self.run(self.cache.users.look_up(slot, user_id))
+            assert answer is None or self.world.allows(user_id, answer)
+
+
+class LateFollowing:
+    """A follower's writes, held back; what it reads, it reads at once."""
+
+    def __init__(self, cache: FollowingCache, late: list[Callable[[], Awaitable[None]]]) -> None:
+        self._cache = cache
+        self._late = late
+
+    async def position(self, slot: Slot[Any]) -> int | None:
+        return await self._cache.position(slot)
+
+    async def begin(self, slot: Slot[Any], position: int) -> None:
+        self._late.append(partial(self._cache.begin, slot, position))
+
+    async def advance(self, slot: Slot[Any], step: Step) -> None:
+        self._late.append(partial(self._cache.advance, slot, step))
