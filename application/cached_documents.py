@@ -58,7 +58,7 @@ class CachedDocuments:
         if place is None:
             return await self._views.user(user_id, at_least=at_least)
         known = await self._user_cache.look_up(place.slot, user_id)
-        if known is not None and known.position >= place.floor:
+        if known is not None and known.position >= max(at_least, place.floor):
             return known
         answer = await self._views.user(user_id, at_least=at_least)
         if known is None and answer.value and answer.generation == place.slot.generation:

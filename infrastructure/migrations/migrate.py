@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -38,14 +39,18 @@ def _migrate(database_url: str, patience: float) -> None:
             time.sleep(_POLL_SECONDS)
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(
-                database_url, options=f"-c lock_timeout={_LOCK_TIMEOUT}"
-            ),
+            creator=lambda: psycopg.connect(_impatient(database_url)),
             poolclass=NullPool,
         )
         with engine.connect() as connection:
             _upgrade(connection)
         engine.dispose()
+
+
+def _impatient(database_url: str) -> str:
+    """`database_url` for sessions that do not wait for ever behind somebody's table lock."""
+    options = conninfo_to_dict(database_url).get("options") or ""
+    return make_conninfo(database_url, options=f"-c lock_timeout={_LOCK_TIMEOUT} {options}".strip())
 
 
 def _try_lock(connection: psycopg.Connection) -> bool:

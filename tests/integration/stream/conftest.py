@@ -1,0 +1,18 @@
+"""A directory in memory, and where its stream is served."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from tests.streaming import StreamingDirectory, served
+
+
+@pytest.fixture
+def directory() -> StreamingDirectory:
+    return StreamingDirectory(heartbeat_seconds=0.2, first_message_seconds=0.3, send_seconds=0.5)
+
+
+@pytest.fixture
+async def url(directory: StreamingDirectory) -> AsyncGenerator[str]:
+    async with served(directory.app) as url:
+        yield url

@@ -1,0 +1,198 @@
+"""Opening a stream: who may, how they say who they are, and how a refusal is told."""
+
+import json
+from typing import Any
+
+import pytest
+
+from application.errors import PositionGone, Unavailable
+from application.event_log import FeedPage
+from application.identity import PRESETS, Principal
+from tests.directory import LOG_ID
+from tests.streaming import (
+    StreamingDirectory,
+    closed,
+    events,
+    frame,
+    served,
+    stream_socket,
+    streaming,
+)
+
+READER = Principal(actor="token:reader", permissions=PRESETS["reader"])
+
+
+async def test_the_first_frame_says_where_the_stream_begins(
+    directory: StreamingDirectory, url: str
+) -> None:
+    await directory.register(3)
+    async with streaming(url, after=1) as stream:
+        assert await frame(stream) == {
+            "kind": "ready",
+            "log": str(LOG_ID),
+            "position": 1,
+            "head": 3,
+            "heartbeat_seconds": 0.2,
+        }
+
+
+@pytest.mark.parametrize("after", [{}, {"after": None}])
+async def test_without_a_position_only_what_is_new_comes(
+    directory: StreamingDirectory, url: str, after: dict[str, Any]
+) -> None:
+    await directory.register(2)
+    async with streaming(url, **after) as stream:
+        assert (await frame(stream))["position"] == 2
+        await directory.register()
+        assert [event["position"] for event in await events(stream, 1)] == ["3"]
+
+
+async def test_a_ticket_opens_one_stream(directory: StreamingDirectory, url: str) -> None:
+    ticket = (await directory.services.tickets.issue(READER)).ticket
+    async with streaming(url, token=None, ticket=ticket) as stream:
+        assert (await frame(stream))["kind"] == "ready"
+    async with streaming(url, token=None, ticket=ticket) as again:
+        assert (await closed(again))[0] == 4401
+
+
+async def test_a_ticket_comes_from_the_api_and_carries_its_makers_rights(
+    directory: StreamingDirectory, url: str
+) -> None:
+    await directory.register()
+    async with directory.as_("watcher") as watcher:
+        answer = await watcher.post("/v1/stream/tickets")
+    assert answer.status_code == 201
+    async with streaming(url, token=None, ticket=answer.json()["ticket"], after=0) as stream:
+        assert [event["personal"] for event in await events(stream, 1)] == ["sealed"]
+
+
+async def test_a_header_signs_in_at_once_and_the_address_says_the_rest(
+    directory: StreamingDirectory, url: str
+) -> None:
+    await directory.promote()
+    query = "?after=0&types=user.role_changed,no.such"
+    async with stream_socket(url, query, token="reader") as stream:
+        assert (await frame(stream))["kind"] == "ready"
+        assert [event["type"] for event in await events(stream, 1)] == ["user.role_changed"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "",
+        "{",
+        "[]",
+        '"token"',
+        "\0",
+        '{"token": "reader", "after": -1}',
+        '{"token": "reader", "after": "7"}',
+        '{"token": "reader", "after": 1.5}',
+        '{"token": "reader", "after": 99999999999999999999}',
+        '{"token": "reader", "types": "user.*"}',
+        '{"token": "reader", "user": "ada"}',
+        '{"token": "reader", "since": 1}',
+        '{"token": "reader", "ticket": "both"}',
+        json.dumps({"token": "reader", "types": ["x"] * 201}),
+        json.dumps({"token": "x" * 20_000}),
+    ],
+)
+async def test_a_first_message_that_is_wrong_is_refused(url: str, first: str) -> None:
+    async with stream_socket(url) as stream:
+        await stream.send(first)
+        code, reason = await closed(stream)
+        assert code == 4400
+        assert reason
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?after=x", "?after=-1", "?user=ada", "?since=1", "?after=1&after=2", "?types=%FF", "?%00=1"],
+)
+async def test_parameters_that_are_wrong_are_refused(url: str, query: str) -> None:
+    async with stream_socket(url, query, token="reader") as stream:
+        assert (await closed(stream))[0] == 4400
+
+
+async def test_parameters_without_a_header_are_refused(url: str) -> None:
+    async with stream_socket(url, "?after=1") as stream:
+        assert (await closed(stream))[0] == 4400
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"token": "wrong"},
+        {"token": ""},
+        {"token": "\ud800"},
+        {"token": None},
+        {"token": None, "ticket": "wrong"},
+    ],
+)
+async def test_who_is_not_known_is_refused(url: str, first: dict[str, Any]) -> None:
+    async with streaming(url, **first) as stream:
+        assert (await closed(stream))[0] in (4400, 4401)
+
+
+@pytest.mark.parametrize("token", ["wrong", ""])
+async def test_a_header_that_is_not_known_is_refused(url: str, token: str) -> None:
+    async with stream_socket(url, token=token) as stream:
+        assert (await closed(stream))[0] == 4401
+
+
+async def test_who_may_not_read_events_is_refused(url: str) -> None:
+    async with streaming(url, token="nobody") as stream:
+        assert await closed(stream) == (4403, "This needs the permission events:read.")
+
+
+async def test_who_says_nothing_is_not_waited_for(url: str) -> None:
+    async with stream_socket(url) as stream:
+        assert await closed(stream) == (4408, "Nothing was sent within 0.3 s.")
+
+
+async def test_a_position_above_the_head_is_refused(url: str) -> None:
+    async with streaming(url, after=7) as stream:
+        assert await closed(stream) == (4400, "after is above the head of the log, 0.")
+
+
+async def test_a_position_that_a_restore_cut_off_tells_where_to_go_on(
+    directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(after: int, limit: int) -> FeedPage:
+        raise PositionGone(40)
+
+    monkeypatch.setattr(directory.log, "read", gone)
+    async with streaming(url, after=50) as stream:
+        assert await closed(stream) == (4410, "resume_after=40")
+
+
+async def test_a_log_that_is_away_is_asked_for_later(
+    directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> int:
+        raise Unavailable
+
+    monkeypatch.setattr(directory.log, "head", away)
+    async with streaming(url) as stream:
+        assert (await closed(stream))[0] == 1013
+
+
+async def test_a_fault_of_ours_is_told_as_one(
+    directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory.log, "head", None)
+    async with streaming(url) as stream:
+        assert (await closed(stream))[0] == 1011
+
+
+async def test_a_token_has_so_many_streams_and_no_more() -> None:
+    directory = StreamingDirectory(most_streams=2)
+    async with served(directory.app) as url:
+        async with streaming(url) as first, streaming(url) as second:
+            await frame(first)
+            await frame(second)
+            async with streaming(url) as third:
+                assert await closed(third) == (4429, "2 streams are open already.")
+            async with streaming(url, token="admin") as another:
+                assert (await frame(another))["kind"] == "ready"
+        async with streaming(url) as again:
+            assert (await frame(again))["kind"] == "ready"

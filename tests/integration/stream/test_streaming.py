@@ -1,0 +1,166 @@
+"""A stream that is open: events in order, filters, heartbeats, and how it ends."""
+
+import asyncio
+import json
+import socket
+from urllib.parse import urlsplit
+
+from tests.streaming import (
+    StreamingDirectory,
+    closed,
+    events,
+    frame,
+    served,
+    stream_socket,
+    streaming,
+)
+
+
+async def test_events_come_as_they_are_recorded_and_as_the_api_shows_them(
+    directory: StreamingDirectory, url: str
+) -> None:
+    async with streaming(url, after=0) as stream:
+        await directory.register(2)
+        found = await events(stream, 2)
+        await directory.register()
+        found += await events(stream, 1)
+    async with directory.as_("reader") as reader:
+        assert found == (await reader.get("/v1/events")).json()["items"]
+
+
+async def test_types_and_users_narrow_a_stream(directory: StreamingDirectory, url: str) -> None:
+    await directory.promote()
+    async with (
+        streaming(url, after=0, types=["user.role_changed"]) as by_type,
+        streaming(url, after=0, user=str((await directory.log.read(0, 1)).events[0].stream)) as own,
+    ):
+        await directory.promote()
+        await directory.register()
+        assert [e["type"] for e in await events(by_type, 2)] == ["user.role_changed"] * 2
+        assert [e["position"] for e in await events(own, 2)] == ["1", "2"]
+
+
+async def test_personal_data_is_open_to_readers_of_users_only(
+    directory: StreamingDirectory, url: str
+) -> None:
+    await directory.register()
+    async with streaming(url, after=0) as reader, streaming(url, token="watcher", after=0) as other:
+        (opened,), (sealed,) = await events(reader, 1), await events(other, 1)
+        assert (opened["personal"], opened["data"]["name"]) == ("open", "Åsa")
+        assert (sealed["personal"], sealed["data"]["name"]) == ("sealed", None)
+
+
+async def test_heartbeats_move_over_what_is_filtered_out(
+    directory: StreamingDirectory, url: str
+) -> None:
+    async with streaming(url, types=["no.such"]) as stream:
+        await frame(stream)
+        await directory.register(3)
+        assert await frame(stream) == {"kind": "heartbeat", "position": 3, "head": 3}
+        await directory.register(2)
+        assert await frame(stream) == {"kind": "heartbeat", "position": 5, "head": 5}
+
+
+async def test_heartbeats_come_in_their_time(url: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with streaming(url) as stream:
+        await frame(stream)
+        began = loop.time()
+        assert [(await frame(stream))["kind"] for _ in range(3)] == ["heartbeat"] * 3
+        assert 0.5 < loop.time() - began < 1.2
+
+
+async def test_a_whole_log_comes_in_messages_of_a_bearable_size(
+    directory: StreamingDirectory, url: str
+) -> None:
+    await directory.register(30, name="x" * 20_000)
+    await directory.register(700)
+    async with streaming(url, after=0) as stream:
+        await frame(stream)
+        sizes: list[int] = []
+        positions: list[int] = []
+        while len(positions) < 730:
+            message = await stream.recv()
+            sizes.append(len(message))
+            positions += [int(e["position"]) for e in json.loads(message).get("events", [])]
+    assert positions == list(range(1, 731))
+    assert max(sizes) < 300_000
+
+
+async def test_a_client_that_reads_too_slowly_is_let_go_and_the_others_go_on(
+    directory: StreamingDirectory, url: str
+) -> None:
+    async with streaming(url) as other:
+        await frame(other)
+        reader, writer = await slow_stream(url)
+        await directory.register(400, name="x" * 20_000)
+        assert len(await events(other, 400)) == 400
+        # It was sent what fits into the buffers between; the end comes after that.
+        await asyncio.sleep(0.7)
+        async with asyncio.timeout(5):
+            sent = await reader.read()
+        assert len(sent) < 8_000_000
+        assert (4409).to_bytes(2, "big") + b"You read too slowly" in sent
+        writer.close()
+
+
+async def slow_stream(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection with small buffers that reads nothing after the handshake."""
+    place = urlsplit(url)
+    slow = socket.create_connection((place.hostname, place.port))
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader, writer = await asyncio.open_connection(sock=slow, limit=4096)
+    writer.write(
+        b"GET /v1/stream HTTP/1.1\r\nHost: rollbook\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Version: 13\r\nAuthorization: Bearer reader\r\n\r\n"
+    )
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def test_a_server_that_stops_says_so_to_everyone(directory: StreamingDirectory) -> None:
+    async with served(directory.app) as url, streaming(url) as first, streaming(url) as second:
+        await frame(first)
+        await frame(second)
+        directory.services.stopping.set()
+        assert (await closed(first))[0] == (await closed(second))[0] == 1012
+        async with streaming(url) as late:
+            assert (await closed(late))[0] == 1012
+
+
+async def test_a_server_that_is_ended_closes_with_a_code_to_resume_on(
+    directory: StreamingDirectory,
+) -> None:
+    async with served(directory.app) as url:
+        stream = await stream_socket(url, token="reader")
+        await frame(stream)
+    assert (await closed(stream))[0] == 1012
+
+
+async def test_a_client_that_says_a_little_is_heard_patiently(url: str) -> None:
+    async with streaming(url) as stream:
+        for _ in range(20):
+            await stream.send('{"ping": 1}')
+        assert (await frame(stream))["kind"] == "ready"
+        assert (await frame(stream))["kind"] == "heartbeat"
+
+
+async def test_a_client_that_talks_too_much_is_let_go(url: str) -> None:
+    async with streaming(url) as stream:
+        for _ in range(61):
+            await stream.send("{}")
+        assert await closed(stream) == (4429, "More than 60 messages within a minute.")
+
+
+async def test_streams_that_end_leave_nothing_behind(
+    directory: StreamingDirectory, url: str
+) -> None:
+    before = asyncio.all_tasks()
+    for _ in range(5):
+        async with streaming(url) as stream:
+            await frame(stream)
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > len(before):
+            await asyncio.sleep(0.01)
+    assert directory.tail.ring_at(2**60) is None
