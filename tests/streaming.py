@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
+import pytest
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from application.doorbell import LOG
-from interfaces.cli.serve import ApplicationServer
+from interfaces.cli.http_server import http_server
 from interfaces.stream.websocket import EventStream
 from tests.directory import Directory
 from tests.drafts import change, registration
@@ -47,16 +47,8 @@ class StreamingDirectory(Directory):
 async def served(app: FastAPI, port: int = 0) -> AsyncGenerator[str]:
     """The application on the product's own server, as its address."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        started = asyncio.Event()
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
-        server = ApplicationServer(config, started=started.set)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        await started.wait()
-        try:
+        async with http_server(app, listener, lambda: None):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
 
 
 @asynccontextmanager
@@ -90,10 +82,13 @@ async def events(stream: ClientConnection, count: int) -> list[Json]:
 
 async def closed(stream: ClientConnection, seconds: float = 5) -> tuple[int, str]:
     """The code and the reason that the server closes the stream with, after what it still sends."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                await stream.recv()
-    except ConnectionClosed as end:
-        assert end.rcvd is not None, "the connection ended without a close frame"
-        return end.rcvd.code, end.rcvd.reason
+    async with asyncio.timeout(seconds):
+        with pytest.raises(ConnectionClosed) as end:
+            await _read_on(stream)
+    assert end.value.rcvd is not None, "the connection ended without a close frame"
+    return end.value.rcvd.code, end.value.rcvd.reason
+
+
+async def _read_on(stream: ClientConnection) -> None:
+    while True:
+        await stream.recv()

@@ -21,7 +21,8 @@ SELECT set_config('client_connection_check_interval', '1000', false),
        set_config('synchronous_commit',
                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
                        ELSE current_setting('synchronous_commit') END, false),
-       pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
+       pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+       current_setting('transaction_read_only')
 """
 
 _END_SESSION: Final = """
@@ -63,6 +64,8 @@ class WriterSession:
                 cursor = await connection.execute(_SETTINGS)
                 row = await cursor.fetchone()
                 assert row is not None
+                if row[5] == "on":
+                    raise psycopg.errors.ReadOnlySqlTransaction("a standby, or a setting")
                 # An orphan of ours must not act on a batch that has been judged anew since: it
                 # is told to end before anything else is sent, and a backend looks for that order
                 # before each statement of the append function.

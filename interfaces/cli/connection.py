@@ -28,13 +28,18 @@ class Connection(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Connection(url={self.url!r})"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine, where no proxy is asked."""
+        return urlsplit(self.url).hostname in _LOOPBACK
+
     def client(self, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
-        """A client that authenticates itself; proxies are not asked for one's own machine."""
+        """A client that authenticates itself."""
         return httpx2.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=_PATIENCE,
-            trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
+            trust_env=not self.is_local,
             transport=transport,
         )
 

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 DRAIN_SECONDS: Final = 10
+MOST_MESSAGE_BYTES: Final = 64 * 1024
 
 
 @asynccontextmanager
@@ -24,6 +25,10 @@ async def http_server(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            # Clients of a stream say little; and beside a secret that an attacker can make us
+            # repeat, the length of a compressed message would tell about it.
+            ws_max_size=MOST_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
         ),
         ready,
     )

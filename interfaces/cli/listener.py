@@ -7,6 +7,7 @@ from typing import Final
 from interfaces.cli.errors import CommandFailed
 
 BACKLOG: Final = 2048
+UNREAD_MILLISECONDS: Final = 30_000
 WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compared, not bound)
 
 
@@ -33,6 +34,9 @@ def open_listener(host: str, port: int) -> socket.socket:
         raise CannotListen(host, port, error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Each connection inherits it; else one that never reads is kept, with all it was sent.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

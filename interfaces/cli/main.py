@@ -138,6 +138,24 @@ def import_(
         raise typer.Exit(run(file, data_dir, update=update, json=json))
 
 
+@app.command()
+def tail(
+    after: Annotated[
+        int | None, typer.Option(help="Events after this position; only new ones without.", min=0)
+    ] = None,
+    types: Annotated[str, typer.Option(help="Such as user.renamed,user.erased or user.*.")] = "",
+    user: Annotated[str, typer.Option(help="Only the events of this user, by id.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print envelopes as JSON lines.")] = False,
+    data_dir: DataDir = Path(".rollbook"),
+) -> None:
+    """Print events of ROLLBOOK_URL, else of here, as they are recorded, until Ctrl-C."""
+    from interfaces.cli.tail import Asked
+    from interfaces.cli.tail import tail as run
+
+    with failing():
+        run(data_dir, Asked(after, types, user), json=json)
+
+
 @contextmanager
 def failing(*expected: type[Exception]) -> Generator[None]:
     """Say in one line what went wrong, and end with the exit code for it."""

@@ -23,7 +23,7 @@ PARTITIONS: Final = 2
 SLOTS: Final = [
     Slot(replace(USERS, partitions=PARTITIONS), 1, partition) for partition in range(PARTITIONS)
 ]
-USER_IDS: Final = [UUID(int=(0x7 << 76) | (0x8 << 60) | n) for n in range(1, 5)]
+USER_IDS: Final = [UUID(int=(0x7 << 76) | (0x8 << 60) | n) for n in range(2, 5)]
 
 
 class Moment(Struct, frozen=True):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import psycopg
 import pytest
 
 from application.errors import OutcomeUnknown, Unavailable
@@ -71,6 +72,26 @@ async def test_what_is_asked_of_an_absent_server_was_surely_not_recorded(
     await own_server.start()
     await recovered(store)
     assert (await store.log.load(draft.stream)).events == []
+
+
+async def test_a_server_made_read_only_and_writable_again_is_written_to_again(
+    store: EventStore, own_server: EmbeddedPostgres
+) -> None:
+    first = await store.log.append(registration())
+    await run(own_server, "ALTER SYSTEM SET default_transaction_read_only = on")
+    with pytest.raises((Unavailable, OutcomeUnknown)):
+        await store.log.append(registration())
+    assert await store.feed.head() == first.position
+    await run(own_server, "ALTER SYSTEM RESET default_transaction_read_only")
+    await recovered(store)
+
+
+async def run(server: EmbeddedPostgres, statement: str) -> None:
+    """Run it and have the server read its settings again."""
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        await connection.execute(statement.encode())
+        await connection.execute("SELECT pg_reload_conf()")
+    await asyncio.sleep(0.2)
 
 
 async def recovered(store: EventStore) -> None:

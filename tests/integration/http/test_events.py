@@ -124,6 +124,28 @@ async def test_a_long_poll_finds_an_event_whose_bell_was_lost(admin: AsyncClient
         assert len((await waiting)["items"]) == 1
 
 
+async def test_many_long_polls_read_what_comes_once(
+    directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [asyncio.create_task(page(admin, wait=30)) for _ in range(20)]
+    await asyncio.sleep(0.1)
+    reads: list[int] = []
+    read = directory.log.read
+
+    async def counted(after: int, limit: int) -> FeedPage:
+        reads.append(after)
+        return await read(after, limit)
+
+    monkeypatch.setattr(directory.log, "read", counted)
+    await registered(admin)
+    reads.clear()
+    directory.doorbell.ring(LOG)
+    async with asyncio.timeout(2):
+        pages = await asyncio.gather(*waiting)
+    assert all([event["position"] for event in page["items"]] == ["1"] for page in pages)
+    assert len(reads) <= 2
+
+
 async def test_a_long_poll_ends_empty_when_its_time_is_up(admin: AsyncClient) -> None:
     assert (await page(admin, wait=1))["items"] == []
 

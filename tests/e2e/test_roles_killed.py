@@ -1,0 +1,72 @@
+"""`kill -9` of one role after the other, in the middle of a load: nobody misses an event."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.agreement import assert_views_are_a_fresh_fold
+from tests.e2e.witnesses import Witnesses
+from tests.rabbit import RabbitNode
+from tests.running import RunningRollbook, until
+from tests.servers import scaled
+
+COMMANDS: Final = 500
+ROLES: Final = ("api", "relay", "projector")
+
+
+@pytest.fixture(scope="module")
+def rollbook(
+    tmp_path_factory: pytest.TempPathFactory, private_rabbit: RabbitNode
+) -> Iterator[RunningRollbook]:
+    data_dir = tmp_path_factory.mktemp("split") / "data"
+    with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=private_rabbit.url) as rollbook:
+        yield rollbook
+
+
+async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
+    database = EmbeddedPostgres(rollbook.data_dir / "postgres").url
+    await assert_views_are_a_fresh_fold(database, rollbook.master_key)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_killed_under_load_comes_back_and_nobody_misses_an_event(
+    rollbook: RunningRollbook, rabbit: RabbitNode, role: str
+) -> None:
+    async with Witnesses.of(rollbook, rabbit.url) as witnesses:
+        await witnesses.load.start()
+        for _ in range(scaled(1)):
+            await witnesses.accept(COMMANDS // 2)
+            before = rollbook.children()
+            os.kill(before[role], signal.SIGKILL)
+            await witnesses.accept(COMMANDS // 2)
+            await asyncio.to_thread(until, partial(is_back, rollbook, role, before[role]))
+            after = rollbook.children()
+            assert {name for name in before if after[name] != before[name]} == {role}
+        await witnesses.assert_all_is_told()
+        if role == "api":
+            assert witnesses.reader.streams > 1
+    await assert_views_are_fresh(rollbook)
+
+
+def is_back(rollbook: RunningRollbook, role: str, killed: int) -> bool:
+    return rollbook.children().get(role, killed) != killed
+
+
+async def test_all_roles_killed_at_once_under_load_come_back_and_nobody_misses_an_event(
+    rollbook: RunningRollbook, rabbit: RabbitNode
+) -> None:
+    async with Witnesses.of(rollbook, rabbit.url) as witnesses:
+        await witnesses.load.start()
+        await witnesses.accept(COMMANDS // 2)
+        parts = rollbook.children()
+        for role in ROLES:
+            os.kill(parts[role], signal.SIGKILL)
+        await witnesses.accept(COMMANDS // 2)
+        await witnesses.assert_all_is_told()
+    await assert_views_are_fresh(rollbook)

@@ -1,0 +1,149 @@
+"""Redis or RabbitMQ away: what does not need them goes on, and what does catches up by itself."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import monotonic
+from typing import Final
+
+import httpx2
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.agreement import assert_views_are_a_fresh_fold, head
+from tests.e2e.witnesses import Witnesses
+from tests.rabbit import RabbitNode
+from tests.redis_server import PrivateRedis, private_redis
+from tests.running import RunningRollbook
+from tests.servers import scaled
+
+REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
+RABBIT_AWAY_SECONDS: Final = min(scaled(6), 30)
+# A poll once a second, with a machine that is busy.
+NOTICED_SECONDS: Final = 4.0
+CALLERS: Final = 4
+
+QUERIES: Final = (
+    "/v1/users/{user}",
+    "/v1/users?q=Åsa&limit=10",
+    "/v1/users?ids={user}",
+    "/v1/users/{user}?version=1",
+    "/v1/stats",
+    "/v1/projections",
+    "/v1/events?limit=10",
+)
+
+
+@pytest.fixture
+def redis() -> Iterator[PrivateRedis]:
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def rollbook(
+    tmp_path_factory: pytest.TempPathFactory, redis: PrivateRedis, rabbit: RabbitNode
+) -> Iterator[RunningRollbook]:
+    """Split: only across processes bells are rung by Redis."""
+    given = {"ROLLBOOK_REDIS_URL": redis.url, "ROLLBOOK_AMQP_URL": rabbit.url}
+    data_dir = tmp_path_factory.mktemp("away") / "data"
+    with RunningRollbook(data_dir, "--split", **given) as rollbook:
+        yield rollbook
+
+
+@asynccontextmanager
+async def stopped(redis: PrivateRedis) -> AsyncGenerator[None]:
+    redis.stop()
+    try:
+        yield
+    finally:
+        redis.start()
+
+
+@asynccontextmanager
+async def frozen(redis: PrivateRedis) -> AsyncGenerator[None]:
+    redis.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        redis.signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def without(rabbit: RabbitNode) -> AsyncGenerator[None]:
+    await asyncio.to_thread(rabbit.stop)
+    try:
+        yield
+    finally:
+        # It ends with the thread that launches it, so only the waiting is left to another.
+        rabbit.launch()
+        await asyncio.to_thread(rabbit.start)
+
+
+async def assert_queries_answer(client: httpx2.AsyncClient, user: str) -> None:
+    """Each query, as it was at the head of the log."""
+    headers = {"Rollbook-Min-Position": f"{await head(client)}"}
+    for query in QUERIES:
+        answer = await client.get(query.format(user=user), headers=headers)
+        gone = answer.status_code == 410 and query == QUERIES[0]
+        assert answer.status_code == 200 or gone, (query, answer.text)
+
+
+async def assert_all_goes_on(witnesses: Witnesses, seconds: float) -> None:
+    """Commands, queries, views and the stream, for so long."""
+    client = witnesses.load.client
+    until = monotonic() + seconds
+    while monotonic() < until:
+        await witnesses.accept(1, patience=NOTICED_SECONDS)
+        await assert_queries_answer(client, witnesses.load.users()[-1])
+        position = await head(client)
+        await witnesses.reader.reaches(position, NOTICED_SECONDS)
+        await witnesses.projected(position, NOTICED_SECONDS)
+
+
+def assert_no_caller_was_refused(witnesses: Witnesses) -> None:
+    answers = [answer for one in witnesses.load.sent for answer in one.answers]
+    assert [answer for answer in answers if not answer.accepted] == []
+
+
+async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
+    database = EmbeddedPostgres(rollbook.data_dir / "postgres").url
+    await assert_views_are_a_fresh_fold(database, rollbook.master_key)
+
+
+@pytest.mark.parametrize("away", [stopped, frozen])
+async def test_without_redis_queries_answer_and_streams_go_on(
+    rollbook: RunningRollbook,
+    redis: PrivateRedis,
+    away: Callable[[PrivateRedis], AbstractAsyncContextManager[None]],
+) -> None:
+    async with Witnesses.of(rollbook) as witnesses:
+        await witnesses.load.start(CALLERS)
+        await assert_all_goes_on(witnesses, 0.5)
+        async with away(redis):
+            await assert_all_goes_on(witnesses, REDIS_AWAY_SECONDS)
+        await assert_all_goes_on(witnesses, 0.5)
+        await witnesses.assert_all_is_told()
+        assert_no_caller_was_refused(witnesses)
+        assert witnesses.reader.streams == 1
+    await assert_views_are_fresh(rollbook)
+
+
+async def test_without_rabbitmq_all_goes_on_and_an_outsider_catches_up_by_itself(
+    rollbook: RunningRollbook, rabbit: RabbitNode
+) -> None:
+    async with Witnesses.of(rollbook, rabbit.url) as witnesses:
+        assert witnesses.outsider is not None
+        await witnesses.load.start(CALLERS)
+        await witnesses.accept(50)
+        await witnesses.outsider.has(await head(witnesses.load.client))
+        async with without(rabbit):
+            told = len(witnesses.outsider.messages)
+            await assert_all_goes_on(witnesses, RABBIT_AWAY_SECONDS)
+            assert len(witnesses.outsider.messages) == told
+        await witnesses.accept(50)
+        await witnesses.assert_all_is_told()
+        assert_no_caller_was_refused(witnesses)
+        assert witnesses.reader.streams == 1
+    await assert_views_are_fresh(rollbook)

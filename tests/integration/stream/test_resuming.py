@@ -1,0 +1,70 @@
+"""A client that resumes after its last position has each event once, whatever cut it off."""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.servers import scaled
+from tests.streaming import StreamingDirectory, frame, served, streaming
+
+EVENTS = scaled(400)
+
+
+class Reader:
+    """Resumes for ever, and notes each position that it was sent."""
+
+    def __init__(self, chance: random.Random, types: list[str]) -> None:
+        self.seen: list[int] = []
+        self.position = 0
+        self.connections = 0
+        self._chance = chance
+        self._types = types
+
+    async def read(self, url: str, until: int) -> None:
+        while self.position < until:
+            with suppress(ConnectionClosed, ConnectionError, InvalidHandshake):
+                await self._read_a_little(url, until)
+
+    async def _read_a_little(self, url: str, until: int) -> None:
+        patience = self._chance.randrange(1, 8)
+        async with streaming(url, after=self.position, types=self._types) as stream:
+            assert (await frame(stream))["position"] == self.position
+            self.connections += 1
+            for _ in range(patience):
+                said = await frame(stream)
+                positions = [int(event["position"]) for event in said.get("events", [])]
+                self.seen += positions
+                self.position = positions[-1] if positions else said["position"]
+                if self.position >= until:
+                    return
+            if self._chance.random() < 0.5:
+                stream.transport.abort()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_streams_that_are_cut_give_each_event_once_and_in_order(seed: int) -> None:
+    chance = random.Random(seed)
+    directory = StreamingDirectory(heartbeat_seconds=0.05)
+    readers = [Reader(chance, []) for _ in range(3)] + [Reader(chance, ["user.role_changed"])]
+    async with asyncio.timeout(60):
+        async with served(directory.app) as url:
+            port = int(url.rpartition(":")[2])
+            reading = [asyncio.create_task(r.read(url, 2 * EVENTS)) for r in readers]
+            await write(directory, chance, EVENTS // 2)
+        async with served(directory.app, port):
+            await write(directory, chance, EVENTS // 2)
+            await asyncio.gather(*reading)
+    for reader in readers[:3]:
+        assert reader.seen == list(range(1, 2 * EVENTS + 1))
+        assert reader.connections > 5
+    assert readers[3].seen == list(range(2, 2 * EVENTS + 1, 2))
+
+
+async def write(directory: StreamingDirectory, chance: random.Random, users: int) -> None:
+    """Each user is two events."""
+    for _ in range(users):
+        await directory.promote()
+        await asyncio.sleep(chance.choice((0, 0, 0, 0.005)))
