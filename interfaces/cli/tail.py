@@ -1,7 +1,7 @@
 """`rollbook tail`: the events of a running Rollbook as they are recorded, over all interruptions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from interfaces.cli.connection import Connection, find_rollbook
 from interfaces.cli.errors import CommandFailed
 
-_FIRST_WAIT: Final = 0.25
-_LONGEST_WAIT: Final = 8.0
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 8.0
 _CONNECT_SECONDS: Final = 5.0
 # Codes of closing that the same request would meet again.
 _FINAL: Final = frozenset({4400, 4401, 4403, 4410})
@@ -42,7 +42,7 @@ class _Frame(Struct, frozen=True):
 
     kind: str
     log: str = ""
-    position: int = 0
+    position: int | None = None
     events: tuple[Raw, ...] = ()
 
 
@@ -78,36 +78,52 @@ async def envelopes(connection: Connection, asked: Asked) -> AsyncGenerator[byte
 
     Raises `TailEnded` where nobody answers at first, or the stream is refused.
     """
-    position, log, wait = asked.after, "", 0.0
+    place = _Place(asked.after)
     while True:
-        reason = f"no Rollbook answers at {connection.url}"
+        reason = "the server closed it"
         try:
-            async with _stream(connection, asked, position) as stream:
+            async with _stream(connection, asked, place.position) as stream:
                 async for message in stream:
-                    frame = msgspec.json.decode(message, type=_Frame)
-                    if frame.kind == "ready":
-                        if log not in ("", frame.log):
-                            raise TailEnded(f"another log answers at {connection.url} now")
-                        log, position, wait = frame.log, frame.position, 0.0
-                    for event in frame.events:
-                        position = int(msgspec.json.decode(event, type=_Event).position)
-                        yield bytes(event)
-                    if frame.kind == "heartbeat":
-                        position = frame.position
-            reason = "the server closed it"
+                    for event in place.read(message):
+                        yield event
         except ConnectionClosed as end:
-            code, told = (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "it broke off")
-            reason = told or f"code {code}"
+            code, told = (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "")
+            reason = told.rstrip(".") or f"code {code}"
             if code in _FINAL:
-                raise TailEnded(f"the stream is refused: {reason.rstrip('.')}") from None
-        except (OSError, InvalidHandshake, TimeoutError, msgspec.DecodeError):
-            if not log:
+                raise TailEnded(f"the stream is refused: {reason}") from None
+        except (OSError, InvalidHandshake, msgspec.DecodeError):
+            reason = f"no Rollbook answers at {connection.url}"
+            if not place.log:
                 raise TailEnded(reason) from None
-        wait = min(2 * wait or _FIRST_WAIT, _LONGEST_WAIT)
-        typer.echo(
-            f"rollbook: interrupted ({reason.rstrip('.')}), going on after {position}", err=True
-        )
-        await asyncio.sleep(wait)
+        typer.echo(f"rollbook: interrupted, going on after {place.position}: {reason}", err=True)
+        await place.pause()
+
+
+class _Place:
+    """How far a reader has come, in which log."""
+
+    def __init__(self, position: int | None) -> None:
+        self.position = position
+        self.log = ""
+        self._pause = _FIRST_PAUSE
+
+    def read(self, message: str | bytes) -> Iterator[bytes]:
+        """The events of a message, each when the place is at it. Raises `TailEnded`."""
+        frame = msgspec.json.decode(message, type=_Frame)
+        if frame.kind == "ready":
+            if self.log not in ("", frame.log):
+                raise TailEnded("another log answers there now")
+            self.log, self._pause = frame.log, _FIRST_PAUSE
+        for event in frame.events:
+            self.position = int(msgspec.json.decode(event, type=_Event).position)
+            yield bytes(event)
+        if frame.position is not None:
+            self.position = frame.position
+
+    async def pause(self) -> None:
+        """Longer each time nobody answers."""
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
 def _stream(connection: Connection, asked: Asked, position: int | None) -> connect:

@@ -105,7 +105,7 @@ async def test_the_consumer_gets_all_events_in_order_and_catches_up_by_itself(
         async with relay_side.relaying():
             await relay_side.record(300)
             await outsider.has(300)
-            rabbit.kill()
+            await asyncio.to_thread(rabbit.stop)
             await relay_side.record(300)
             rabbit.launch()
             await outsider.has(600)
