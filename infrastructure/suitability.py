@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import psycopg
 
-from infrastructure.postgres import Connection, answered_within, connect
+from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within
 
 OLDEST: Final = 15
 PROXY_SECONDS: Final = 2.0
@@ -59,7 +59,7 @@ async def _is_pooled(session: Connection, database_url: str) -> bool:
 
 
 async def _connect(database_url: str) -> Connection:
-    """Without prepared statements: behind a proxy they would be the first to fail."""
-    session = await connect(database_url, "rollbook check")
-    session.prepare_threshold = None
-    return session
+    """With nothing of ours in it: a proxy refuses settings and prepared statements first."""
+    return await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
+    )

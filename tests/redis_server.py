@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -24,6 +24,8 @@ class _Client(Protocol):
     """What is used of redis-py's, whose own annotations leave much open."""
 
     def flushall(self) -> object: ...
+
+    def dbsize(self) -> int: ...
 
     def close(self) -> None: ...
 
@@ -76,9 +78,13 @@ class PrivateRedis:
 
     def empty(self) -> None:
         """Forget every key, as if it were new."""
-        client = cast("_Client", Redis.from_url(self.url))  # pyright: ignore[reportUnknownMemberType]
-        client.flushall()
-        client.close()
+        with closing(_client(self.url)) as client:
+            client.flushall()
+
+    def size(self) -> int:
+        """How many keys there are."""
+        with closing(_client(self.url)) as client:
+            return client.dbsize()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -86,3 +92,7 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
         self._socket.unlink(missing_ok=True)
+
+
+def _client(url: str) -> _Client:
+    return cast("_Client", Redis.from_url(url))  # pyright: ignore[reportUnknownMemberType]

@@ -51,6 +51,7 @@ class RabbitMQBus:
         try:
             yield await self._publisher(connection)
         finally:
+            # A broker that is away cannot say goodbye.
             with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await connection.close()

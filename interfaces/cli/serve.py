@@ -45,7 +45,7 @@ def serve(
     except Exception:
         log.critical("application failed", exc_info=True)
         return 1
-    log.info("stopped")
+    log.info("stopped", roles=in_order(roles))
     return 0
 
 
@@ -78,7 +78,7 @@ async def _serve(
         try:
             await asyncio.wait([work, told], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            log.info("draining")
+            log.info("draining", roles=in_order(roles))
             rollbook.stopping.set()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -17,6 +18,9 @@ from tests.running import RunningRollbook, until
 from tests.servers import scaled
 
 COMMANDS: Final = 500
+# Shorter than what costs a leader its lead.
+HELD_SECONDS: Final = 0.7
+AT_WORK_SECONDS: Final = 0.1
 ROLES: Final = ("api", "relay", "projector")
 
 
@@ -40,10 +44,10 @@ async def test_a_role_killed_under_load_comes_back_and_nobody_misses_an_event(
 ) -> None:
     async with Witnesses.of(rollbook, rabbit.url) as witnesses:
         await witnesses.load.start()
-        for _ in range(scaled(1)):
+        for _ in range(scaled(2)):
             await witnesses.accept(COMMANDS // 2)
             before = rollbook.children()
-            os.kill(before[role], signal.SIGKILL)
+            await kill_at_work(before[role])
             await witnesses.accept(COMMANDS // 2)
             await asyncio.to_thread(until, partial(is_back, rollbook, role, before[role]))
             after = rollbook.children()
@@ -52,6 +56,18 @@ async def test_a_role_killed_under_load_comes_back_and_nobody_misses_an_event(
         if role == "api":
             assert witnesses.reader.streams > 1
     await assert_views_are_fresh(rollbook)
+
+
+async def kill_at_work(*processes: int) -> None:
+    """Hold them until they have much to do, then kill them in the middle of it."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    await asyncio.sleep(HELD_SECONDS)
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+    await asyncio.sleep(random.uniform(0, AT_WORK_SECONDS))
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
 
 
 def is_back(rollbook: RunningRollbook, role: str, killed: int) -> bool:
@@ -65,8 +81,7 @@ async def test_all_roles_killed_at_once_under_load_come_back_and_nobody_misses_a
         await witnesses.load.start()
         await witnesses.accept(COMMANDS // 2)
         parts = rollbook.children()
-        for role in ROLES:
-            os.kill(parts[role], signal.SIGKILL)
+        await kill_at_work(*(parts[role] for role in ROLES))
         await witnesses.accept(COMMANDS // 2)
         await witnesses.assert_all_is_told()
     await assert_views_are_fresh(rollbook)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -15,7 +16,7 @@ from tests.agreement import assert_views_are_a_fresh_fold, head
 from tests.e2e.witnesses import Witnesses
 from tests.rabbit import RabbitNode
 from tests.redis_server import PrivateRedis, private_redis
-from tests.running import RunningRollbook
+from tests.running import RunningRollbook, until
 from tests.servers import scaled
 
 REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
@@ -42,13 +43,15 @@ def redis() -> Iterator[PrivateRedis]:
 
 
 @pytest.fixture
-def rollbook(
-    tmp_path_factory: pytest.TempPathFactory, redis: PrivateRedis, rabbit: RabbitNode
-) -> Iterator[RunningRollbook]:
+def beside_redis(tmp_path: Path, redis: PrivateRedis) -> Iterator[RunningRollbook]:
     """Split: only across processes bells are rung by Redis."""
-    given = {"ROLLBOOK_REDIS_URL": redis.url, "ROLLBOOK_AMQP_URL": rabbit.url}
-    data_dir = tmp_path_factory.mktemp("away") / "data"
-    with RunningRollbook(data_dir, "--split", **given) as rollbook:
+    with RunningRollbook(tmp_path / "data", "--split", ROLLBOOK_REDIS_URL=redis.url) as rollbook:
+        yield rollbook
+
+
+@pytest.fixture
+def beside_rabbit(tmp_path: Path, rabbit: RabbitNode) -> Iterator[RunningRollbook]:
+    with RunningRollbook(tmp_path / "data", "--split", ROLLBOOK_AMQP_URL=rabbit.url) as rollbook:
         yield rollbook
 
 
@@ -93,8 +96,8 @@ async def assert_queries_answer(client: httpx2.AsyncClient, user: str) -> None:
 async def assert_all_goes_on(witnesses: Witnesses, seconds: float) -> None:
     """Commands, queries, views and the stream, for so long."""
     client = witnesses.load.client
-    until = monotonic() + seconds
-    while monotonic() < until:
+    end = monotonic() + seconds
+    while monotonic() < end:
         await witnesses.accept(1, patience=NOTICED_SECONDS)
         await assert_queries_answer(client, witnesses.load.users()[-1])
         position = await head(client)
@@ -114,26 +117,28 @@ async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
 
 @pytest.mark.parametrize("away", [stopped, frozen])
 async def test_without_redis_queries_answer_and_streams_go_on(
-    rollbook: RunningRollbook,
+    beside_redis: RunningRollbook,
     redis: PrivateRedis,
     away: Callable[[PrivateRedis], AbstractAsyncContextManager[None]],
 ) -> None:
-    async with Witnesses.of(rollbook) as witnesses:
+    async with Witnesses.of(beside_redis) as witnesses:
         await witnesses.load.start(CALLERS)
         await assert_all_goes_on(witnesses, 0.5)
+        assert redis.size() > 0
         async with away(redis):
             await assert_all_goes_on(witnesses, REDIS_AWAY_SECONDS)
+        await asyncio.to_thread(until, lambda: redis.size() > 0)
         await assert_all_goes_on(witnesses, 0.5)
         await witnesses.assert_all_is_told()
         assert_no_caller_was_refused(witnesses)
         assert witnesses.reader.streams == 1
-    await assert_views_are_fresh(rollbook)
+    await assert_views_are_fresh(beside_redis)
 
 
 async def test_without_rabbitmq_all_goes_on_and_an_outsider_catches_up_by_itself(
-    rollbook: RunningRollbook, rabbit: RabbitNode
+    beside_rabbit: RunningRollbook, rabbit: RabbitNode
 ) -> None:
-    async with Witnesses.of(rollbook, rabbit.url) as witnesses:
+    async with Witnesses.of(beside_rabbit, rabbit.url) as witnesses:
         assert witnesses.outsider is not None
         await witnesses.load.start(CALLERS)
         await witnesses.accept(50)
@@ -146,4 +151,4 @@ async def test_without_rabbitmq_all_goes_on_and_an_outsider_catches_up_by_itself
         await witnesses.assert_all_is_told()
         assert_no_caller_was_refused(witnesses)
         assert witnesses.reader.streams == 1
-    await assert_views_are_fresh(rollbook)
+    await assert_views_are_fresh(beside_rabbit)

@@ -1,6 +1,7 @@
 """`rollbook up` from outside: it starts with nothing, survives anything, ends cleanly."""
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -157,6 +158,8 @@ def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -
         assert {name for name in before if children[name] != before[name]} == {"projector"}
         assert rollbook.stop() == 0
         assert not any(is_alive(child) for child in children.values())
+        stopped = re.findall(r'"roles":\["(\w+)"\],"event":"stopped"', rollbook.output)
+        assert stopped == ["api", "projector"]
 
 
 def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amqp_url: str) -> None:

@@ -49,8 +49,8 @@ def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> Non
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
         lambda: CacheMachine(server),
         settings=settings(
-            max_examples=scaled(60),
-            stateful_step_count=60,
+            max_examples=scaled(100),
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
@@ -71,6 +71,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.admin = Redis.from_url(url)
         self.admin.flushall()
+        self.copy: dict[bytes, bytes] = {}
         # No pause: what fails is tried again at the next rule.
         self.opened = RedisCache.open(url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
         self.cache = self.run(self.opened.__aenter__())
@@ -78,8 +79,9 @@ class CacheMachine(RuleBasedStateMachine):
         for user_id in USER_IDS:
             self.record_and_project(user_id, "rename")
         self.look()
-        for slot in SLOTS:
-            self.follow(slot, 1)
+        self.follow(1)
+        self.read(0)
+        self.copy_the_server()
 
     def run(self, work: Awaitable[T]) -> T:
         async def run() -> T:
@@ -126,9 +128,9 @@ class CacheMachine(RuleBasedStateMachine):
 
     # Followers
 
-    @rule(slot=slots, steps=st.integers(1, 4))
-    def follow(self, slot: Slot[Any], steps: int) -> None:
-        for _ in range(steps):
+    @rule(steps=st.integers(1, 3))
+    def follow(self, steps: int) -> None:
+        for slot in SLOTS * steps:
             self.run(self.follower(slot, self.cache.following).step())
 
     @rule(slot=slots)
@@ -141,12 +143,14 @@ class CacheMachine(RuleBasedStateMachine):
 
     # Readers
 
-    @rule(user_id=users, behind=st.integers(0, 3))
-    def read(self, user_id: UUID, behind: int) -> None:
-        at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
-        answer = self.run(self.documents.user(user_id, at_least=at_least))
-        assert answer.position >= at_least
-        assert self.world.allows(user_id, answer)
+    @rule(behind=st.integers(0, 3))
+    def read(self, behind: int) -> None:
+        """What the cache has not is offered to it."""
+        for user_id in USER_IDS:
+            at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
+            answer = self.run(self.documents.user(user_id, at_least=at_least))
+            assert answer.position >= at_least
+            assert self.world.allows(user_id, answer)
         self.run(self.cache.idle())
 
     @rule(user_id=users)
@@ -181,6 +185,23 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(slot=slots)
     def evict_a_position(self, slot: Slot[Any]) -> None:
         self.admin.delete(*self.admin.scan_iter(f"*.{slot.partition}}}:pos"), "none")
+
+    @rule(slot=slots, user_id=users, change=changes)
+    def begin_again_after_a_change(self, slot: Slot[Any], user_id: UUID, change: Change) -> None:
+        self.evict_a_position(slot)
+        self.record_and_project(user_id, change)
+        self.follow(1)
+
+    @rule()
+    def copy_the_server(self) -> None:
+        self.copy = {key: self.admin.dump(key) for key in self.admin.scan_iter()}
+
+    @rule()
+    def fall_back_to_the_copy(self) -> None:
+        """As after a failover to a replica that had not received the end."""
+        self.admin.flushall()
+        for key, value in self.copy.items():
+            self.admin.restore(key, 0, value)
 
     @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
     def break_the_server(self, what: str) -> None:

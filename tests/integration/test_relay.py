@@ -19,9 +19,9 @@ from tests.integration.relaying import EXCHANGE, Outsider, RelaySide
 from tests.integration.views import execute
 from tests.rabbit import RabbitNode
 from tests.running import rollbook_environment
-from tests.servers import name_of
+from tests.servers import name_of, scaled
 
-AWAY_SECONDS: Final = 2.0
+AWAY_SECONDS: Final = scaled(3)
 
 
 @pytest.fixture
