@@ -69,7 +69,7 @@ class PostgresDoorbell:
             try:
                 async with await connect(self._database_url, "rollbook doorbell") as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    log.info("doorbell_listens")
+                    log.info("doorbell_listens", over="postgres")
                     back_off.reset()
                     self._tried_to_listen.set()
                     self._bells.ring_all()

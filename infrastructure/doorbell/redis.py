@@ -101,7 +101,7 @@ class RedisBackend(BroadcastBackend):
                 ):
                     async for message in messages:
                         if message == RESTORED:
-                            log.info("doorbell_listens")
+                            log.info("doorbell_listens", over="redis")
                             back_off.reset()
                             self._tried_to_listen.set()
                         self._hear(message)

@@ -45,7 +45,7 @@ class EventStream:
         identity: Identity,
         tickets: Tickets,
         *,
-        heartbeat_seconds: float = 15.0,
+        heartbeat_seconds: float = 15,
         first_message_seconds: float = _FIRST_MESSAGE_SECONDS,
         send_seconds: float = 10.0,
         most_streams: int = _MOST_STREAMS,

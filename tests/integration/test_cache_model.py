@@ -133,8 +133,9 @@ class CacheMachine(RuleBasedStateMachine):
         for slot in SLOTS * steps:
             self.run(self.follower(slot, self.cache.following).step())
 
-    @rule(slot=slots)
-    def freeze_a_follower(self, slot: Slot[Any]) -> None:
+    @rule(slot=slots, user_id=users, change=changes)
+    def freeze_a_follower(self, slot: Slot[Any], user_id: UUID, change: Change) -> None:
+        self.record_and_project(user_id, change)
         late = LateFollowing(self.cache.following, self.late)
         self.run(self.follower(slot, late).step())
 
@@ -171,10 +172,10 @@ class CacheMachine(RuleBasedStateMachine):
 
             self.late.append(offer)
 
-    @rule(which=st.integers(0, 3))
-    def let_a_late_write_through(self, which: int) -> None:
+    @rule(newest=st.booleans())
+    def let_a_late_write_through(self, newest: bool) -> None:
         if self.late:
-            self.run(self.late.pop(which % len(self.late))())
+            self.run(self.late.pop(-1 if newest else 0)())
 
     # What goes wrong
 
