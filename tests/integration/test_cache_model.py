@@ -1,7 +1,7 @@
 """Whatever befalls the cache, it says nothing staler than its position: against a model, on Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis import Redis
 from uuid_utils.compat import uuid7
 
 from application.cache import FollowingCache, Step
@@ -29,13 +28,14 @@ from application.views import Slot, partition_of
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.redis import RedisCache
 from tests.integration.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
+from tests.redis_admin import RedisAdmin
 from tests.redis_server import private_redis
 from tests.servers import scaled
 
 T = TypeVar("T")
 
 users = st.sampled_from(USER_IDS)
-slots = st.sampled_from(SLOTS)
+partitions = st.sampled_from(range(PARTITIONS))
 changes = st.sampled_from(["rename", "rename", "delete", "restore", "erase", "remove"])
 
 
@@ -69,9 +69,9 @@ class CacheMachine(RuleBasedStateMachine):
         self.world = World()
         self.late: list[Callable[[], Awaitable[None]]] = []
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self.admin = Redis.from_url(url)
-        self.admin.flushall()
-        self.copy: dict[bytes, bytes] = {}
+        self.admin = RedisAdmin(url)
+        self.admin.flush()
+        self.copy: Mapping[str, bytes] = {}
         # No pause: what fails is tried again at the next rule.
         self.opened = RedisCache.open(url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
         self.cache = self.run(self.opened.__aenter__())
@@ -92,7 +92,7 @@ class CacheMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.opened.__aexit__(None, None, None))
         self.runner.close()
-        self.admin.close()
+        self.admin.__exit__(None, None, None)
 
     # The world goes on
 
@@ -110,17 +110,17 @@ class CacheMachine(RuleBasedStateMachine):
     def record_of_another_kind(self) -> None:
         self.world.record_other()
 
-    @rule(slot=slots, events=st.integers(1, 3))
-    def project(self, slot: Slot[Any], events: int) -> None:
-        ahead = [p for p, _, _ in self.world.log if p > self.world.views[slot.partition]]
+    @rule(partition=partitions, events=st.integers(1, 3))
+    def project(self, partition: int, events: int) -> None:
+        ahead = [p for p, _, _ in self.world.log if p > self.world.views[partition]]
         if ahead:
-            self.world.project(slot.partition, ahead[:events][-1])
+            self.world.project(partition, ahead[:events][-1])
 
-    @rule(slot=slots, events=st.integers(1, 3))
-    def lose_the_end_of_a_view(self, slot: Slot[Any], events: int) -> None:
+    @rule(partition=partitions, events=st.integers(1, 3))
+    def lose_the_end_of_a_view(self, partition: int, events: int) -> None:
         """Its commits do not wait for the disk: what a crash takes is folded again."""
-        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[slot.partition])]
-        self.world.project(slot.partition, behind[-events:][0])
+        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[partition])]
+        self.world.project(partition, behind[-events:][0])
 
     @rule()
     def look(self) -> None:
@@ -133,11 +133,11 @@ class CacheMachine(RuleBasedStateMachine):
         for slot in SLOTS * steps:
             self.run(self.follower(slot, self.cache.following).step())
 
-    @rule(slot=slots, user_id=users, change=changes)
-    def freeze_a_follower(self, slot: Slot[Any], user_id: UUID, change: Change) -> None:
+    @rule(partition=partitions, user_id=users, change=changes)
+    def freeze_a_follower(self, partition: int, user_id: UUID, change: Change) -> None:
         self.record_and_project(user_id, change)
         late = LateFollowing(self.cache.following, self.late)
-        self.run(self.follower(slot, late).step())
+        self.run(self.follower(SLOTS[partition], late).step())
 
     def follower(self, slot: Slot[Any], cache: FollowingCache) -> UserCacheFollower:
         return UserCacheFollower(slot, cache, self.world, self.world)
@@ -181,38 +181,38 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(user_id=users)
     def evict_a_user(self, user_id: UUID) -> None:
-        self.admin.delete(*self.admin.scan_iter(f"*:{user_id}"), "none")
+        self.admin.forget(f"*:{user_id}")
 
-    @rule(slot=slots)
-    def evict_a_position(self, slot: Slot[Any]) -> None:
-        self.admin.delete(*self.admin.scan_iter(f"*.{slot.partition}}}:pos"), "none")
+    @rule(partition=partitions)
+    def evict_a_position(self, partition: int) -> None:
+        self.admin.forget(f"*.{partition}}}:pos")
 
-    @rule(slot=slots, user_id=users, change=changes)
-    def begin_again_after_a_change(self, slot: Slot[Any], user_id: UUID, change: Change) -> None:
-        self.evict_a_position(slot)
+    @rule(partition=partitions, user_id=users, change=changes)
+    def begin_again_after_a_change(self, partition: int, user_id: UUID, change: Change) -> None:
+        self.evict_a_position(partition)
         self.record_and_project(user_id, change)
         self.follow(1)
 
     @rule()
     def copy_the_server(self) -> None:
-        self.copy = {key: self.admin.dump(key) for key in self.admin.scan_iter()}
+        self.copy = self.admin.contents()
 
     @rule()
     def fall_back_to_the_copy(self) -> None:
         """As after a failover to a replica that had not received the end."""
-        self.admin.flushall()
+        self.admin.flush()
         for key, value in self.copy.items():
-            self.admin.restore(key, 0, value)
+            self.admin.put(key, value)
 
     @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
     def break_the_server(self, what: str) -> None:
         match what:
             case "flush":
-                self.admin.flushall()
+                self.admin.flush()
             case "forget the scripts":
-                self.admin.script_flush()
+                self.admin.forget_scripts()
             case _:
-                self.admin.client_kill_filter(_type="normal")
+                self.admin.cut_connections()
 
     # What always holds
 

@@ -1,0 +1,54 @@
+"""What tests do to a Redis of their own: look into it, make it forget, and break it."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, cast
+
+from redis import Redis
+
+
+class RedisAdmin:
+    """A connection beside the one that is tested; a context closes it."""
+
+    def __init__(self, url: str) -> None:
+        self._client = cast("Any", Redis.from_url(url))
+
+    def contents(self, pattern: str = "*") -> Mapping[str, bytes]:
+        """The values whose keys match."""
+        return {key: self._client.get(key) for key in self.keys(pattern)}
+
+    def keys(self, pattern: str = "*") -> list[str]:
+        return sorted(key.decode() for key in self._client.scan_iter(pattern))
+
+    def seconds_left(self, key: str) -> int:
+        """How long a key lives yet; -1: for good."""
+        return self._client.ttl(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        self._client.set(key, value)
+
+    def forget(self, pattern: str = "*") -> None:
+        """As an eviction does."""
+        for key in self.keys(pattern):
+            self._client.delete(key)
+
+    def flush(self) -> None:
+        self._client.flushall()
+
+    def forget_scripts(self) -> None:
+        self._client.script_flush()
+
+    def cut_connections(self) -> None:
+        """All but this one."""
+        self._client.client_kill_filter(_type="normal", skipme=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
