@@ -75,7 +75,18 @@ def server_processes(postmaster: int) -> list[int]:
 async def kill(server: EmbeddedPostgres) -> None:
     """End all its processes at once, as a crash of the machine would."""
     assert server.pid is not None
-    for process in server_processes(server.pid):
+    processes = server_processes(server.pid)
+    for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     await server.wait()
+    # A process that is ending may hold its sockets open for a moment yet.
+    while any(_holds_files(process) for process in processes):
+        await asyncio.sleep(0.01)
+
+
+def _holds_files(process: int) -> bool:
+    try:
+        return any(Path(f"/proc/{process}/fd").iterdir())
+    except OSError:
+        return False

@@ -54,11 +54,11 @@ class FoldedQueries:
         self.lag = 0
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
-        rows, position = await self._rows(at_least)
+        rows, position = await self.rows(at_least)
         return Answer(rows.get(user_id), position)
 
     async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
-        rows, position = await self._rows(at_least)
+        rows, position = await self.rows(at_least)
         found = sorted(
             (row for row in rows.values() if _matches(row, query)),
             key=lambda row: _place(row, query),
@@ -73,7 +73,7 @@ class FoldedQueries:
         return Answer(UserPage(page, ListCursor(*last) if last else None), position)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
-        rows, position = await self._rows(at_least)
+        rows, position = await self.rows(at_least)
         counts = {
             status: sum(row.status == status for row in rows.values())
             for status in ("active", "suspended", "deleted", "erased")
@@ -97,7 +97,8 @@ class FoldedQueries:
         )
         return Answer([status], head)
 
-    async def _rows(self, at_least: int) -> tuple[dict[UUID, UserRow], int]:
+    async def rows(self, at_least: int = 0) -> tuple[dict[UUID, UserRow], int]:
+        """All users and the position they are shown at."""
         head = await self._log.head()
         position = max(head - self.lag, 0)
         if at_least > head:

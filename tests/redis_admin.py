@@ -1,5 +1,6 @@
 """What tests do to a Redis of their own: look into it, make it forget, and break it."""
 
+import random
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, cast
@@ -11,7 +12,7 @@ class RedisAdmin:
     """A connection beside the one that is tested; a context closes it."""
 
     def __init__(self, url: str) -> None:
-        self._client = cast("Any", Redis.from_url(url))
+        self._client = cast("Any", Redis).from_url(url)
 
     def contents(self, pattern: str = "*") -> Mapping[str, bytes]:
         """The values whose keys match."""
@@ -24,12 +25,22 @@ class RedisAdmin:
         """How long a key lives yet; -1: for good."""
         return self._client.ttl(key)
 
+    def calls(self, command: str) -> int:
+        """How often a command was called since the server started."""
+        return self._client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0)
+
     def put(self, key: str, value: bytes) -> None:
         self._client.set(key, value)
 
     def forget(self, pattern: str = "*") -> None:
         """As an eviction does."""
         for key in self.keys(pattern):
+            self._client.delete(key)
+
+    def forget_some(self) -> None:
+        """Half of what is there."""
+        keys = self.keys()
+        for key in random.sample(keys, len(keys) // 2):
             self._client.delete(key)
 
     def flush(self) -> None:

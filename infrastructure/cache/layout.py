@@ -72,7 +72,9 @@ def user_value(document: UserDocument | Removed) -> bytes:
     return head.encode() + document.body
 
 
-def read_user(value: bytes | None, mark: Mark) -> Answer[UserDocument | None] | None:
+def read_user(
+    value: bytes | None, mark: Mark, generation: int
+) -> Answer[UserDocument | None] | None:
     """The document, or that there is none; None for what does not count."""
     head, newline, body = (value or b"").partition(b"\n")
     parts = head.split(b" ")
@@ -80,18 +82,19 @@ def read_user(value: bytes | None, mark: Mark) -> Answer[UserDocument | None] | 
         return None
     _, version, status, updated_at = parts
     if status == _REMOVED:
-        return Answer(None, mark.position)
+        return Answer(None, mark.position, generation)
     document = UserDocument(
         int(version), cast("Status", status.decode()), updated_at.decode(), body
     )
-    return Answer(document, mark.position)
+    return Answer(document, mark.position, generation)
 
 
 def stats_value(document: Answer[bytes]) -> bytes:
     return b"%d\n%b" % (document.position, document.value)
 
 
-def read_stats(value: bytes | None) -> Answer[bytes] | None:
+def read_stats(value: bytes | None, generation: int) -> Answer[bytes] | None:
     """None for what are no statistics of ours."""
     position, newline, body = (value or b"").partition(b"\n")
-    return Answer(body, int(position)) if newline and position.isdigit() else None
+    known = newline and position.isdigit()
+    return Answer(body, int(position), generation) if known else None

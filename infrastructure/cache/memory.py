@@ -29,7 +29,8 @@ class MemoryUserCache:
         if kept is None or user_id not in kept.users:
             return None
         document = kept.users[user_id]
-        return Answer(None if isinstance(document, Removed) else document, kept.position)
+        shown = None if isinstance(document, Removed) else document
+        return Answer(shown, kept.position, slot.generation)
 
     def offer(
         self, slot: Slot[Any], user_id: UUID, document: UserDocument | Removed, position: int

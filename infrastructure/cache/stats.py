@@ -32,7 +32,8 @@ class RedisStatsCache:
         """See `StatsCache.look_up`."""
         if self._breaker.is_open:
             return None
-        return read_stats(await self._look_ups.ask(self._keys.of(slot, day)))
+        value = await self._look_ups.ask(self._keys.of(slot, day))
+        return read_stats(value, slot.generation)
 
     def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
         """See `StatsCache.offer`."""

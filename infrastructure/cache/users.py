@@ -15,14 +15,15 @@ from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client
 from infrastructure.cache.gatherer import Gatherer
 from infrastructure.cache.keeper import Keeper, Kept
-from infrastructure.cache.layout import Keys, read_mark, read_user
+from infrastructure.cache.layout import Keys, Mark, read_mark, read_user
 
 _MOST_LOOK_UPS: Final = 128
 _MOST_OFFERS: Final = 64
 # What cannot be offered now is offered again by the next who misses it.
 _MOST_WAITING_OFFERS: Final = 1024
 
-_Known = Answer[UserDocument | None] | None
+# The slot's mark and the value beside it; None where the slot has no mark.
+_Found = tuple[Mark, bytes | None] | None
 
 
 class _LookUp(Struct, frozen=True):
@@ -43,15 +44,20 @@ class RedisUserCache:
         self._keys = keys
         self._keeper = keeper
         self._breaker = breaker
-        self._look_ups = Gatherer[_LookUp, _Known](self._fetch, most=_MOST_LOOK_UPS)
+        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MOST_LOOK_UPS)
         self._offers = Gatherer[_Offer, None](self._store, most=_MOST_OFFERS)
 
-    async def look_up(self, slot: Slot[Any], user_id: UUID) -> _Known:
+    async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
         """See `UserCache.look_up`."""
         if self._breaker.is_open:
             return None
         keys = self._keys
-        return await self._look_ups.ask(_LookUp(keys.position_of(slot), keys.of(slot, user_id)))
+        asked = _LookUp(keys.position_of(slot), keys.of(slot, user_id))
+        found = await self._look_ups.ask(asked)
+        if found is None:
+            return None
+        mark, value = found
+        return read_user(value, mark, slot.generation)
 
     def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
         """See `UserCache.offer`."""
@@ -65,22 +71,22 @@ class RedisUserCache:
         await self._look_ups.idle()
         await self._offers.idle()
 
-    async def _fetch(self, asked: Sequence[_LookUp]) -> Sequence[_Known]:
+    async def _fetch(self, asked: Sequence[_LookUp]) -> Sequence[_Found]:
         slots = defaultdict[str, list[str]](list)
         for each in asked:
             slots[each.position_key].append(each.key)
-        known: dict[str, _Known] = {}
+        found: dict[str, _Found] = {}
         for position_key, keys in slots.items():
-            known |= await self._fetch_slot(position_key, keys)
-        return [known.get(each.key) for each in asked]
+            found |= await self._fetch_slot(position_key, keys)
+        return [found.get(each.key) for each in asked]
 
-    async def _fetch_slot(self, position_key: str, keys: Sequence[str]) -> dict[str, _Known]:
-        """The position and the documents by one command, so that they are of one moment."""
+    async def _fetch_slot(self, position_key: str, keys: Sequence[str]) -> dict[str, _Found]:
+        """The mark and the values by one command, so that they are of one moment."""
         values = await self._breaker.attempt(partial(self._client.mget, [position_key, *keys]))
         mark = read_mark(values[0]) if values else None
         if values is None or mark is None:
             return {}
-        return {key: read_user(value, mark) for key, value in zip(keys, values[1:], strict=True)}
+        return {key: (mark, value) for key, value in zip(keys, values[1:], strict=True)}
 
     async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
         slots = defaultdict[str, list[Kept]](list)

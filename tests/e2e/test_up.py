@@ -62,15 +62,6 @@ def test_a_second_one_on_the_same_directory_is_refused(running: RunningRollbook)
     assert running.status("/health/live") == 200
 
 
-def test_it_is_ready_within_four_seconds_when_its_data_exist(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        kept = rollbook.token, (data_dir / "master-key").read_text()
-        assert rollbook.stop() == 0
-        assert rollbook.start() < 4.0
-        until(lambda: rollbook.status("/health/ready") == 200)
-        assert (rollbook.token, (data_dir / "master-key").read_text()) == kept
-
-
 def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
     with RunningRollbook(data_dir) as rollbook:
         key = (data_dir / "master-key").read_text()
@@ -109,16 +100,6 @@ def test_asked_to_end_it_leaves_nothing_behind(data_dir: Path, asked: signal.Sig
         assert not any(is_alive(child) for child in children.values())
         assert not (data_dir / "instance.json").exists()
         assert "database system is shut down" in (data_dir / "postgres/server.log").read_text()
-
-
-def test_killed_it_takes_all_with_it_and_the_next_start_works_at_once(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        for _ in range(3):
-            children = rollbook.children()
-            rollbook.kill()
-            rollbook.start()
-            assert not any(is_alive(child) for child in children.values())
-            until(lambda: rollbook.status("/health/ready") == 200)
 
 
 @pytest.mark.parametrize("part", ["postgres", "valkey", "application"])

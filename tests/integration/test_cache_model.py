@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import pytest
@@ -27,7 +27,7 @@ from application.queries import Answer
 from application.views import Slot, partition_of
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.redis import RedisCache
-from tests.integration.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
+from tests.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
 from tests.redis_admin import RedisAdmin
 from tests.redis_server import private_redis
 from tests.servers import scaled
@@ -46,8 +46,11 @@ def server() -> Iterator[str]:
 
 
 def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> None:
+    class OnThisServer(CacheMachine):
+        url = server
+
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
-        lambda: CacheMachine(server),
+        OnThisServer,
         settings=settings(
             max_examples=scaled(100),
             stateful_step_count=50,
@@ -64,16 +67,18 @@ class CacheMachine(RuleBasedStateMachine):
     a step of a follower, or a document offered by a reader.
     """
 
-    def __init__(self, url: str) -> None:
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.late: list[Callable[[], Awaitable[None]]] = []
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self.admin = RedisAdmin(url)
+        self.admin = RedisAdmin(self.url)
         self.admin.flush()
         self.copy: Mapping[str, bytes] = {}
         # No pause: what fails is tried again at the next rule.
-        self.opened = RedisCache.open(url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
+        self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
         self.cache = self.run(self.opened.__aenter__())
         self.documents = CachedDocuments(self.cache.users, self.cache.stats, self.world, self.world)
         for user_id in USER_IDS:

@@ -1,16 +1,40 @@
 """A directory in memory, and clients of it with different permissions."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from typing import Final
 
 import pytest
 from httpx2 import AsyncClient
 
+from tests.cached_directory import cached
 from tests.directory import Directory
+from tests.redis_server import redis_url
+
+# What reads single users or the statistics: these tests run with a cache and without.
+_ALSO_CACHED: Final = ("test_users", "test_preconditions", "test_headers", "test_consistency")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "directory" in metafunc.fixturenames:
+        also_cached = metafunc.definition.path.stem in _ALSO_CACHED
+        sources = ["views", "cache"] if also_cached else ["views"]
+        metafunc.parametrize("source", sources)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[str]:
+    with redis_url() as url:
+        yield url
 
 
 @pytest.fixture
-def directory() -> Directory:
-    return Directory()
+async def directory(source: str, request: pytest.FixtureRequest) -> AsyncGenerator[Directory]:
+    """Its documents come from the views, or from a cache before them."""
+    if source == "views":
+        yield Directory()
+        return
+    async with cached(Directory(), request.getfixturevalue("redis")) as directory:
+        yield directory
 
 
 @pytest.fixture

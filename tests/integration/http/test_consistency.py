@@ -15,13 +15,14 @@ async def test_a_query_is_not_answered_from_before_the_asked_position(
 ) -> None:
     await registered(admin)
     headers = {"Rollbook-Min-Position": "1"}
-    assert (await reader.get(path, headers=headers)).headers["Rollbook-Position"] == "1"
     directory.views.lag = 1
     behind = await reader.get(path, headers=headers)
     assert (behind.status_code, behind.json()["type"]) == (503, "/problems/view-behind")
     assert behind.json()["position"] == 0
     assert behind.headers["Retry-After"] == "1"
     assert (await reader.get(path)).status_code == 200
+    directory.views.lag = 0
+    assert (await reader.get(path, headers=headers)).headers["Rollbook-Position"] == "1"
 
 
 @pytest.mark.parametrize("path", [*QUERIES, "/v1/events", "/v1/projections"])

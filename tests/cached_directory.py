@@ -1,0 +1,76 @@
+"""A directory in memory with a real cache before its views."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.cache import ChangedStreams, EntriesAt
+from application.cache_followers import StatsCacheFollower, UserCacheFollower
+from application.cached_documents import CachedDocuments
+from application.documents import RenderedDocuments, UserDocument
+from application.queries import Answer
+from application.views import Entry, Slot, Standing
+from infrastructure.cache.redis import RedisCache
+from interfaces.http.app import create_app
+from projections.users import USERS
+from tests.directory import Directory
+
+
+@asynccontextmanager
+async def cached(directory: Directory, redis_url: str) -> AsyncGenerator[Directory]:
+    """The directory, answering from a cache on Redis what it can."""
+    async with RedisCache.open(redis_url, uuid7(), 1) as cache:
+        documents = FollowedDocuments(directory, cache)
+        directory.services = replace(directory.services, documents=documents)
+        directory.app = create_app(directory.services)
+        yield directory
+
+
+class FollowedDocuments:
+    """See `Documents`: the cached ones, with the followers' work done before each question."""
+
+    def __init__(self, directory: Directory, cache: RedisCache) -> None:
+        self._directory = directory
+        self._cache = cache
+        views = RenderedDocuments(directory.views)
+        self._documents = CachedDocuments(cache.users, cache.stats, views, self)
+        self._users = UserCacheFollower(Slot(USERS), cache.following, self, self)
+        self._stats = StatsCacheFollower(cache.stats, views, directory.services.now)
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
+        await self._follow()
+        return await self._documents.user(user_id, at_least=at_least)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
+        await self._follow()
+        return await self._documents.stats(now, at_least=at_least)
+
+    async def _follow(self) -> None:
+        while await self._users.step():
+            pass
+        await self._stats.step()
+        await self._cache.idle()
+        await self._documents.look()
+
+    # What the followers ask
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """See `ChangeFeed`."""
+        page = await self._directory.log.read(after, limit)
+        return ChangedStreams({(each.kind, each.stream) for each in page.events}, page.reached)
+
+    async def entries(self, slot: Slot[Any], streams: Collection[UUID]) -> EntriesAt[Any]:
+        """See `ViewEntries`."""
+        rows, position = await self._directory.views.rows()
+        found = {stream: rows[stream] for stream in streams if stream in rows}
+        return EntriesAt(position, {s: Entry(row, row.version, b"") for s, row in found.items()})
+
+    async def standing(self, projection: str) -> Standing:
+        """See `Standings`."""
+        _, position = await self._directory.views.rows()
+        return Standing(1, {0: position})

@@ -1,0 +1,91 @@
+"""What a cache before the views changes for a client: nothing."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient, Response
+
+from tests.cached_directory import cached
+from tests.directory import Directory, registered
+from tests.redis_admin import RedisAdmin
+
+Both = tuple[AsyncClient, AsyncClient]
+
+
+@pytest.fixture
+async def both(redis: str) -> AsyncGenerator[Both]:
+    """Clients of one directory: one is answered from the views, one through the cache."""
+    directory = Directory()
+    async with directory.as_("admin") as plain, cached(directory, redis):
+        async with directory.as_("admin") as through_cache:
+            yield plain, through_cache
+
+
+def seen(answer: Response) -> tuple[int, bytes, dict[str, str]]:
+    """All that a client sees, but the id of the request."""
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    return answer.status_code, answer.content, headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/v1/users/{active}", {}),
+        ("/v1/users/{active}", {"If-None-Match": '"2"'}),
+        ("/v1/users/{active}", {"If-None-Match": '"1"'}),
+        ("/v1/users/{active}", {"If-None-Match": "2"}),
+        ("/v1/users/{active}", {"Rollbook-Min-Position": "3"}),
+        ("/v1/users/{active}", {"Rollbook-Min-Position": "9"}),
+        ("/v1/users/{active}", {"Accept": "text/html"}),
+        ("/v1/users/{active}?version=1", {}),
+        ("/v1/users/{active}?other=1", {}),
+        ("/v1/users/{deleted}", {}),
+        ("/v1/users/{deleted}", {"If-None-Match": "*"}),
+        ("/v1/users/018f0000-0000-7000-8000-00000000000f", {}),
+        ("/v1/users/nobody", {}),
+        ("/v1/stats", {}),
+        ("/v1/stats", {"Rollbook-Min-Position": "4"}),
+        ("/v1/stats", {"Rollbook-Min-Position": "9"}),
+    ],
+)
+async def test_the_answer_is_the_same(
+    both: Both, method: str, path: str, headers: dict[str, str]
+) -> None:
+    plain, through_cache = both
+    active = await registered(plain, name="Łódź \u2028", attributes={"ü": [1, None, "</"]})
+    deleted = await registered(plain, email="deleted@example.org")
+    await plain.patch(f"/v1/users/{active['id']}", json={"role": "owner"})
+    await plain.delete(f"/v1/users/{deleted['id']}")
+    path = path.format(active=active["id"], deleted=deleted["id"])
+    expected = seen(await plain.request(method, path, headers=headers))
+    for _ in range(2):
+        assert seen(await through_cache.request(method, path, headers=headers)) == expected
+
+
+async def test_the_bytes_of_the_cache_are_sent_as_they_are(both: Both, redis: str) -> None:
+    """So that no time goes into reading what is only written again."""
+    plain, through_cache = both
+    user = await registered(plain)
+    path = f"/v1/users/{user['id']}"
+    assert (await through_cache.get(path)).json() == user
+    await through_cache.get("/v1/stats")
+    with RedisAdmin(redis) as admin:
+        [key] = admin.keys(f"*:{user['id']}")
+        log = key.split(".")[1]
+        for key, value in admin.contents(f"*.{log}.*").items():
+            head, newline, _ = value.partition(b"\n")
+            admin.put(key, head + newline + b"not JSON" if newline else head)
+    assert (await through_cache.get(path)).content == b"not JSON"
+    assert (await through_cache.get("/v1/stats")).content == b"not JSON"
+
+
+async def test_a_changed_user_is_changed_at_once_for_who_changed_it(both: Both) -> None:
+    _, through_cache = both
+    user: dict[str, Any] = await registered(through_cache)
+    path = f"/v1/users/{user['id']}"
+    for version in range(2, 6):
+        changed = await through_cache.patch(path, json={"name": f"Ada {version}"})
+        read = await through_cache.get(path, headers={"If-None-Match": f'"{version - 1}"'})
+        assert (read.status_code, read.content) == (200, changed.content)
