@@ -18,8 +18,8 @@ from projections.users import USERS, UserRow
 STEP_EVENTS: Final = 500
 # Under load several pages of a view become one step: who cannot wait asks the view itself. The
 # statistics are counted anew at each step.
-_PAUSE_SECONDS: Final = 0.02
-_STATS_PAUSE_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.05
+_STATS_PAUSE_SECONDS: Final = 0.25
 
 
 async def run_user_cache(

@@ -84,6 +84,21 @@ async def test_changes_follow_the_view_step_by_step_and_not_beyond_it() -> None:
     assert (await cache.position(SLOT), await version(cache)) == (world.head, 5)
 
 
+async def test_a_slot_keeps_its_own_users_only() -> None:
+    world, cache = World(), MemoryUserCache()
+    for slot in SLOTS:
+        await UserCacheFollower(slot, cache, world, world).step()
+    for user_id in USER_IDS:
+        world.record(user_id, "rename", 0)
+    project(world)
+    for slot in SLOTS:
+        while await UserCacheFollower(slot, cache, world, world).step():
+            pass
+        known = {user_id for user_id in USER_IDS if await cache.look_up(slot, user_id)}
+        assert known == {user_id for user_id in USER_IDS if slot.holds(user_id)}
+        assert known
+
+
 async def test_positions_without_a_change_of_this_slot_count_too() -> None:
     world, cache = World(), MemoryUserCache()
     follower = UserCacheFollower(SLOT, cache, world, world)

@@ -4,26 +4,18 @@ First the API role alone, which is what the twin does, too; then with all roles 
 """
 
 import os
-import socket
-import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from infrastructure.embedded.valkey import EmbeddedValkey
 from tests.benchmarks.harness import Comparison, Options, compare, run
 from tests.benchmarks.http_load import Load, load, request
-from tests.running import ROOT, rollbook_command, rollbook_environment, until
-from tests.servers import MASTER_KEYS
+from tests.benchmarks.processes import TOKEN, rollbook, twin
 
 CONNECTIONS: Final = 64
-TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
 _numbers = count(1)
 
 
@@ -34,7 +26,8 @@ async def commands(url: str, given: Options) -> Sequence[Comparison]:
         ("POST /v1/users, API role alone", ("api",)),
         ("POST /v1/users, projector at work, too", ("api", "projector")),
     ):
-        async with _twin(url) as twin_port, _rollbook(url, roles) as port:
+        async with twin("crud_twin", url) as twin_port, rollbook(url, roles) as running:
+            port = running.port
             late: dict[int, list[Load]] = {twin_port: [], port: []}
 
             async def registered(seconds: float, port: int, late: dict[int, list[Load]]) -> float:
@@ -74,61 +67,6 @@ def _registration() -> bytes:
 
 def _p99(loads: Sequence[Load]) -> float:
     return 1000 * sorted(each.p99 for each in loads)[len(loads) // 2]
-
-
-@asynccontextmanager
-async def _twin(url: str) -> AsyncGenerator[int]:
-    port = _free_port()
-    program = [sys.executable, "-P", "-m", "tests.benchmarks.crud_twin", url, str(port)]
-    with _running(program, port):
-        yield port
-
-
-@asynccontextmanager
-async def _rollbook(url: str, roles: Sequence[str]) -> AsyncGenerator[int]:
-    port = _free_port()
-    with tempfile.TemporaryDirectory() as directory:
-        valkey = EmbeddedValkey(Path(directory))
-        await valkey.start()
-        settings = {
-            "ROLLBOOK_DATABASE_URL": url,
-            "ROLLBOOK_REDIS_URL": valkey.url,
-            "ROLLBOOK_MASTER_KEY": MASTER_KEYS,
-            "ROLLBOOK_ADMIN_TOKEN": TOKEN,
-            "ROLLBOOK_LOG_LEVEL": "error",
-        }
-        try:
-            with _running(rollbook_command("api", "--port", str(port)), port, **settings):
-                if "projector" not in roles:
-                    yield port
-                    return
-                with _running(rollbook_command("projector"), port, **settings):
-                    yield port
-        finally:
-            await valkey.stop()
-
-
-@contextmanager
-def _running(program: Sequence[str], port: int, **settings: str) -> Generator[None]:
-    """A program of the benchmark, from when the port answers until the context ends."""
-    environment = rollbook_environment(**settings)
-    with subprocess.Popen(program, env=environment, cwd=ROOT) as process:
-        until(lambda: _answers(port), 30)
-        try:
-            yield
-        finally:
-            process.terminate()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

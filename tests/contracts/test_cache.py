@@ -170,6 +170,15 @@ async def test_a_step_read_later_than_it_reaches_still_counts(cache: Cache) -> N
     assert (await known(cache), await known(cache, YAN)) == ((3, 9), (1, 9))
 
 
+async def test_a_step_on_the_spot_brings_documents_alone(cache: Cache) -> None:
+    """For a view that was changed without an event."""
+    await cache.following.begin(SLOT, 5)
+    await cache.following.advance(SLOT, step(0, 0, read_at=4, zoe=2))
+    assert await known(cache) is None
+    await cache.following.advance(SLOT, step(0, 0, read_at=5, zoe=2))
+    assert await known(cache) == (2, 5)
+
+
 async def test_an_older_document_does_not_replace_a_newer_one(cache: Cache) -> None:
     await cache.following.begin(SLOT, 5)
     await offer(cache, 3, 7)

@@ -257,7 +257,8 @@ async def test_in_one_batch_who_still_waits_is_recorded_and_who_gave_up_is_not(
 
 async def test_an_answer_is_called_unknown_only_once_the_item_was_sent(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as holder:
-        writer = GroupCommitWriter(WriterSession(database_url), patience=1.5)
+        # Less than a session waits for a reply: both are answered while the first batch is sent.
+        writer = GroupCommitWriter(WriterSession(database_url), patience=1.2)
         writer.start()
         await writer.append(item())
         await holder.execute("SELECT pg_advisory_lock(1383034987, 1)")

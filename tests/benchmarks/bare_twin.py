@@ -1,0 +1,30 @@
+"""The twin of cached reads: a route of the bare framework that answers with given bytes.
+
+Run as `python -m tests.benchmarks.bare_twin BODY PORT`.
+"""
+
+import sys
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+
+def twin(body: bytes) -> FastAPI:
+    """An application that knows the one answer already."""
+    app = FastAPI(telemetry={"auto_configure": False})
+
+    @app.get("/v1/users/{user_id}")
+    async def read(user_id: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(body, media_type="application/json")
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        twin(sys.argv[1].encode()),
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        access_log=False,
+        log_level="error",
+    )

@@ -1,0 +1,68 @@
+"""`GET /v1/users/{id}` from the cache, against a bare FastAPI route that sends the same bytes.
+
+One process answers each side, over 32 connections: ours checks the token and the parameters, asks
+Redis, judges the position, and adds all headers of the contract.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import httpx2
+from uuid_utils.compat import uuid7
+
+from tests.benchmarks.harness import Comparison, Options, compare, run
+from tests.benchmarks.http_load import load, request
+from tests.benchmarks.processes import TOKEN, rollbook, twin
+from tests.redis_admin import RedisAdmin
+
+CONNECTIONS: Final = 32
+TARGET: Final = 0.6
+
+
+async def cached_reads(url: str, given: Options) -> Sequence[Comparison]:
+    """One user, read all the time; the projector runs beside, with nothing to do."""
+    async with rollbook(url, ["api", "projector"]) as ours:
+        path = f"/v1/users/{uuid7()}"
+        body = await _registered(ours.port, path)
+        asked = request("GET", path, TOKEN)
+
+        async def answers(port: int, seconds: float) -> float:
+            found = await load(port, lambda: asked, connections=CONNECTIONS, seconds=seconds)
+            return found.per_second
+
+        async with twin("bare_twin", body) as bare_port:
+            comparison = await compare(
+                f"GET /v1/users/{{id}} from the cache, {CONNECTIONS} connections",
+                lambda seconds: answers(bare_port, seconds),
+                lambda seconds: answers(ours.port, seconds),
+                given,
+                target=TARGET,
+            )
+        with RedisAdmin(ours.redis_url) as redis:
+            calls = redis.calls("mget")
+    answered = given.seconds * (sum(comparison.ours) + comparison.ours[0] / 4)
+    sys.stdout.write(f"{answered / max(calls, 1):.1f} answers to a round trip to Redis\n")
+    return [comparison]
+
+
+async def _registered(port: int, path: str) -> str:
+    """The body of a new user, once the cache has it."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    base_url = f"http://127.0.0.1:{port}"
+    async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
+        user = {
+            "id": path.rpartition("/")[2],
+            "name": "Åsa Öberg",
+            "email": "asa.oberg@example.com",
+            "attributes": {"team": "maps", "floor": 3},
+        }
+        (await client.post("/v1/users", json=user)).raise_for_status()
+        # The first look at the views is at the start, the cache follows within moments.
+        await asyncio.sleep(1.5)
+        return (await client.get(path)).raise_for_status().text
+
+
+if __name__ == "__main__":
+    run(cached_reads, str(__doc__))

@@ -1,0 +1,83 @@
+"""The processes that a benchmark over HTTP measures: Rollbook's roles, and twins."""
+
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from infrastructure.embedded.valkey import EmbeddedValkey
+from tests.running import ROOT, rollbook_command, rollbook_environment, until
+from tests.servers import MASTER_KEYS
+
+TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
+
+
+class RunningRoles(Struct, frozen=True):
+    """Where the API answers, and the Redis behind it."""
+
+    port: int
+    redis_url: str
+
+
+@asynccontextmanager
+async def rollbook(url: str, roles: Sequence[str]) -> AsyncGenerator[RunningRoles]:
+    """The API on this database, one process a role; the other one there may be is `projector`."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        valkey = EmbeddedValkey(Path(directory))
+        await valkey.start()
+        settings = {
+            "ROLLBOOK_DATABASE_URL": url,
+            "ROLLBOOK_REDIS_URL": valkey.url,
+            "ROLLBOOK_MASTER_KEY": MASTER_KEYS,
+            "ROLLBOOK_ADMIN_TOKEN": TOKEN,
+            "ROLLBOOK_LOG_LEVEL": "error",
+        }
+        running = RunningRoles(port, valkey.url)
+        try:
+            with _running(rollbook_command("api", "--port", str(port)), port, **settings):
+                if "projector" not in roles:
+                    yield running
+                    return
+                with _running(rollbook_command("projector"), port, **settings):
+                    yield running
+        finally:
+            await valkey.stop()
+
+
+@asynccontextmanager
+async def twin(module: str, *arguments: str) -> AsyncGenerator[int]:
+    """A twin's module of this folder as a process, and its port, which is its last argument."""
+    port = free_port()
+    program = [sys.executable, "-P", "-m", f"tests.benchmarks.{module}", *arguments, str(port)]
+    with _running(program, port):
+        yield port
+
+
+@contextmanager
+def _running(program: Sequence[str], port: int, **settings: str) -> Generator[None]:
+    """A program of the benchmark, from when the port answers until the context ends."""
+    environment = rollbook_environment(**settings)
+    with subprocess.Popen(program, env=environment, cwd=ROOT) as process:
+        until(lambda: _answers(port), 30)
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
