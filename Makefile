@@ -5,6 +5,11 @@
 PYTHON_BIN := .venv/bin
 TESTS ?= tests
 ARGS ?=
+# Tests wait more than they work. A few of them are done before so many workers have begun.
+WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
+# A test that hangs says where, and ends the run.
+PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	--max-worker-restart 0 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,17 +21,17 @@ run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS
 	@$(PYTHON_BIN)/rollbook up $(ARGS)
 
 test: .development ## Run the tests, the long ones in their short form (TESTS=tests/domain for some)
-	@$(PYTHON_BIN)/python -m pytest $(TESTS)
+	@$(call PYTEST,600)
 
 test-long: .development ## Run the tests, the long ones in full
-	@ROLLBOOK_TEST_SCALE=10 $(PYTHON_BIN)/python -m pytest $(TESTS)
+	@ROLLBOOK_TEST_SCALE=10 $(call PYTEST,1800)
 
 check: .development ## Format, lint, types, import arrows and tests: what CI asks
 	@$(PYTHON_BIN)/ruff format --check
 	@$(PYTHON_BIN)/ruff check
 	@$(PYTHON_BIN)/pyright
 	@$(PYTHON_BIN)/lint-imports
-	@$(PYTHON_BIN)/python -m pytest $(TESTS)
+	@$(call PYTEST,600)
 
 format: .development ## Format the code and sort its imports
 	@$(PYTHON_BIN)/ruff check --select I --fix --quiet

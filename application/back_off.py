@@ -6,6 +6,7 @@ from typing import Final
 
 from structlog import get_logger
 
+from application.cancellation import heed_cancellation
 from application.failures import describe
 
 _FIRST_SECONDS: Final = 0.1
@@ -23,6 +24,7 @@ class BackOff:
         self._seconds = _FIRST_SECONDS
 
     async def wait(self, error: Exception) -> None:
+        heed_cancellation()
         if self._failing != type(error).__name__:
             self._failing = type(error).__name__
             log.warning("follower_waits", follower=self._name, error=describe(error))

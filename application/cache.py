@@ -12,7 +12,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.cache_counts import CacheCounts
 from application.documents import UserDocument
+from application.page_cache import PageCache
 from application.queries import Answer
 from application.views import Entry, Slot
 from projections.projection import V
@@ -67,8 +69,48 @@ class FollowingCache(Protocol):
         """Keep the documents and move the position: both, or neither where the step does not fit.
 
         It fits a position between `after` and `read_at`. A document never replaces a newer one,
-        and the position never goes back.
+        but one of its own version, since a view may change without an event of its turn. The
+        position never goes back. Pages are dropped where it moves, and by a step from 0 to 0.
         """
+        ...
+
+
+class ErasingCache(Protocol):
+    """For who must know that nothing of a person is left; each method raises `CacheAway`."""
+
+    async def position(self, slot: Slot[Any]) -> int | None:
+        """See `FollowingCache.position`."""
+        ...
+
+    async def begin_again(self, slot: Slot[Any], position: int) -> None:
+        """Void all documents and pages of a slot, and give it this position, whatever it had."""
+        ...
+
+    async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
+        """Remove the user's documents, and all pages, which may show the user.
+
+        From these slots, and as former logs and forms had them.
+        """
+        ...
+
+
+class HotDocuments(Protocol):
+    """What is worth copying to another slot: whoever is in the cache was asked for lately."""
+
+    async def hot(self, slot: Slot[Any], most: int) -> Collection[UUID]:
+        """Up to `most` users whose documents a slot has. Raises `CacheAway`."""
+        ...
+
+
+class MendedStreams(Protocol):
+    """Streams whose views changed without a move of the position. Each raises `Unavailable`."""
+
+    async def waiting(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
+        """Some of those whose copies are not known to be replaced, by a number each."""
+        ...
+
+    async def replaced(self, numbers: Collection[int]) -> None:
+        """Their copies are."""
         ...
 
 
@@ -81,6 +123,28 @@ class StatsCache(Protocol):
 
     def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
         """Have a document kept, unless a newer one is; returns at once."""
+        ...
+
+    async def replace(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
+        """Keep a document, also in the place of another of its position. Raises `CacheAway`."""
+        ...
+
+
+class ReadersCache(Protocol):
+    """All that a cache is to readers."""
+
+    @property
+    def users(self) -> UserCache: ...
+
+    @property
+    def stats(self) -> StatsCache: ...
+
+    @property
+    def pages(self) -> PageCache: ...
+
+    @property
+    def counts(self) -> CacheCounts:
+        """What this process asked of it: hits are counted by who judges them, the rest by it."""
         ...
 
 

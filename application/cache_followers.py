@@ -29,15 +29,26 @@ async def run_user_cache(
     views: ViewEntries,
     doorbell: Doorbell,
 ) -> None:
-    """Keep the cache of the users up to date; cancel it to stop.
-
-    One process that does so is enough; more of them, wherever they are, do no harm.
-    """
+    """Keep the cache of the users up to date; cancel it to stop."""
     async with asyncio.TaskGroup() as group:
         for slot in slots:
             if slot.projection.name == USERS.name:
-                follower = UserCacheFollower(slot, cache, changes, views)
-                group.create_task(_follow(f"cache of {slot}", follower.step, USERS.name, doorbell))
+                group.create_task(follow_users(slot, cache, changes, views, doorbell))
+
+
+async def follow_users(
+    slot: Slot[Any],
+    cache: FollowingCache,
+    changes: ChangeFeed,
+    views: ViewEntries,
+    doorbell: Doorbell,
+) -> None:
+    """Keep the cache of one slot of the users up to date; cancel it to stop.
+
+    One process that does so is enough; more of them, wherever they are, do no harm.
+    """
+    follower = UserCacheFollower(slot, cache, changes, views)
+    await _follow(f"cache of {slot}", follower.step, USERS.name, doorbell)
 
 
 async def run_stats_cache(
@@ -88,7 +99,7 @@ class UserCacheFollower:
             after=position,
             reached=reached,
             read_at=view.position,
-            users={stream: _document(entry) for stream, entry in view.entries.items()},
+            users={stream: document_of(entry) for stream, entry in view.entries.items()},
         )
         await self._cache.advance(self._slot, step)
         return True
@@ -101,13 +112,13 @@ class StatsCacheFollower:
         self._cache = cache
         self._views = views
         self._now = now
-        self._sent: tuple[str, int] | None = None
+        self._sent: tuple[str, int, int] | None = None
 
     async def step(self) -> bool:
         """Send the statistics on if they moved; whether they did. Raises `Unavailable`."""
         now = self._now()
         document = await self._views.stats(now)
-        this = (day_of(now), document.position)
+        this = (day_of(now), document.generation, document.position)
         if this == self._sent:
             return False
         slot = Slot(HEADCOUNT, document.generation)
@@ -116,7 +127,8 @@ class StatsCacheFollower:
         return True
 
 
-def _document(entry: Entry[UserRow]) -> UserDocument | Removed:
+def document_of(entry: Entry[UserRow]) -> UserDocument | Removed:
+    """An entry as the cache keeps it."""
     return Removed(entry.version) if entry.view is None else UserDocument.of(entry.view)
 
 

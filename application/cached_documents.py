@@ -10,9 +10,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.back_off import BackOff
-from application.cache import StatsCache, UserCache
-from application.documents import Documents, UserDocument
-from application.queries import Answer
+from application.cache import ReadersCache
+from application.documents import Documents, RenderPage, UserDocument
+from application.doorbell import GENERATIONS, Doorbell
+from application.page_cache import Vacancy
+from application.queries import Answer, UserList
 from application.views import Slot, Standing, Standings, partition_of
 from projections.headcount import HEADCOUNT
 from projections.projection import Projection
@@ -29,11 +31,9 @@ class CachedDocuments:
     seen to be a moment ago. So a cache that nobody moves on is left alone instead of growing old.
     """
 
-    def __init__(
-        self, users: UserCache, stats: StatsCache, views: Documents, standings: Standings
-    ) -> None:
-        self._user_cache = users
-        self._stats_cache = stats
+    def __init__(self, cache: ReadersCache, views: Documents, standings: Standings) -> None:
+        self._cache = cache
+        self._counts = cache.counts
         self._views = views
         self._users = _Watched(USERS, standings)
         self._headcount = _Watched(HEADCOUNT, standings)
@@ -41,11 +41,14 @@ class CachedDocuments:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, users: UserCache, stats: StatsCache, views: Documents, standings: Standings
+        cls, cache: ReadersCache, views: Documents, standings: Standings, doorbell: Doorbell
     ) -> AsyncGenerator[Self]:
-        """With a look at the views each second, which are all there is until the first one."""
-        documents = cls(users, stats, views, standings)
-        looking = asyncio.create_task(documents._keep_looking())
+        """With a look at the views each second, which are all there is until the first one.
+
+        Where another generation begins to serve it looks at once.
+        """
+        documents = cls(cache, views, standings)
+        looking = asyncio.create_task(documents._keep_looking(doorbell))
         try:
             yield documents
         finally:
@@ -57,12 +60,33 @@ class CachedDocuments:
         place = self._users.place_of(user_id)
         if place is None:
             return await self._views.user(user_id, at_least=at_least)
-        known = await self._user_cache.look_up(place.slot, user_id)
-        if known is not None and known.position >= max(at_least, place.floor):
-            return known
+        known = await self._cache.users.look_up(place.slot, user_id)
+        if known is not None:
+            if known.position >= max(at_least, place.floor):
+                self._counts.users.hits += 1
+                return known
+            self._counts.users.behind += 1
         answer = await self._views.user(user_id, at_least=at_least)
         if known is None and answer.value and answer.generation == place.slot.generation:
-            self._user_cache.offer(place.slot, user_id, answer.value, answer.position)
+            self._cache.users.offer(place.slot, user_id, answer.value, answer.position)
+        return answer
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        """See `Documents`. Pages are kept where one slot has all users, and so all that moves them."""
+        place = self._users.only
+        if place is None:
+            return await self._views.users(query, render, at_least=at_least)
+        known = await self._cache.pages.look_up(place.slot, query)
+        if isinstance(known, Answer):
+            if known.position >= max(at_least, place.floor):
+                self._counts.pages.hits += 1
+                return known
+            self._counts.pages.behind += 1
+        answer = await self._views.users(query, render, at_least=at_least)
+        if isinstance(known, Vacancy) and answer.generation == place.slot.generation:
+            self._cache.pages.offer(known, answer)
         return answer
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
@@ -70,29 +94,33 @@ class CachedDocuments:
         place = self._headcount.whole
         if place is None:
             return await self._views.stats(now, at_least=at_least)
-        known = await self._stats_cache.look_up(place.slot, day_of(now))
-        if known is not None and known.position >= max(at_least, place.floor):
-            return known
+        known = await self._cache.stats.look_up(place.slot, day_of(now))
+        if known is not None:
+            if known.position >= max(at_least, place.floor):
+                self._counts.stats.hits += 1
+                return known
+            self._counts.stats.behind += 1
         answer = await self._views.stats(now, at_least=at_least)
         if answer.generation == place.slot.generation:
-            self._stats_cache.offer(place.slot, day_of(now), answer)
+            self._cache.stats.offer(place.slot, day_of(now), answer)
         return answer
 
     async def look(self) -> None:
         """See how far the views are. Raises `Unavailable`."""
         await asyncio.gather(self._users.look(), self._headcount.look())
 
-    async def _keep_looking(self) -> NoReturn:
+    async def _keep_looking(self, doorbell: Doorbell) -> NoReturn:
         back_off = BackOff("cache watch")
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                # What was seen last still holds: without the views the cache goes on answering.
-                await back_off.wait(error)
-            else:
-                back_off.reset()
-            await asyncio.sleep(LOOK_SECONDS)
+        async with doorbell.listen(GENERATIONS) as bell:
+            while True:
+                try:
+                    await self.look()
+                except Exception as error:
+                    # What was seen last still holds: without the views the cache goes on answering.
+                    await back_off.wait(error)
+                else:
+                    back_off.reset()
+                await bell.wait(LOOK_SECONDS)
 
 
 def day_of(now: datetime) -> str:
@@ -120,6 +148,12 @@ class _Watched:
         """The place of one stream; None before the first look."""
         places = self._places
         return places[partition_of(stream, len(places))] if places else None
+
+    @property
+    def only(self) -> _Place | None:
+        """The one place there is; None where there are more, and before the first look."""
+        places = self._places
+        return places[0] if len(places) == 1 else None
 
     @property
     def whole(self) -> _Place | None:

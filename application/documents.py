@@ -1,5 +1,6 @@
-"""One user and the statistics as the bytes that HTTP sends, rendered from the views."""
+"""Users, lists and the statistics as the bytes that HTTP sends, rendered from the views."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, Self
 from uuid import UUID
@@ -7,11 +8,14 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from application.queries import Answer, DirectoryQueries
+from application.queries import Answer, DirectoryQueries, UserList, UserPage
 from application.resources import Statistics, User
 from application.timestamps import Timestamp, timestamp
 from domain.user.state import Status
 from projections.users import UserView
+
+RenderPage = Callable[[Answer[UserPage]], bytes]
+"""Makes the bytes of a page: the same, whoever asks for it, in every process."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,6 +48,10 @@ class Documents(Protocol):
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]: ...
 
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]: ...
+
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]: ...
 
 
@@ -59,6 +67,13 @@ class RenderedDocuments:
         view = answer.value
         document = UserDocument.of(view) if view is not None else None
         return Answer(document, answer.position, answer.generation)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        """See `Documents`."""
+        answer = await self._queries.users(query, at_least=at_least)
+        return Answer(render(answer), answer.position, answer.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
         """See `Documents`."""

@@ -4,6 +4,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 LOG: Final = "log"
+# Other slots are to be followed, or another generation serves.
+GENERATIONS: Final = "generations"
+# Something was parked, or mended.
+PARKED: Final = "parked"
 
 
 def view_bell(projection: str) -> str:

@@ -43,7 +43,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelope:
     """The envelope of an event; its personal fields are null unless `opened`."""
     event = recorded.event
-    personal = _personal(recorded, opened=opened)
+    personal = personal_of(recorded, opened=opened)
     fields = {name: getattr(event, name) for name in event.__struct_fields__}
     return enveloped(
         recorded,
@@ -96,7 +96,8 @@ def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
     return data
 
 
-def _personal(recorded: Recorded[Event], *, opened: bool) -> Personal:
+def personal_of(recorded: Recorded[Event], *, opened: bool) -> Personal:
+    """Whether the personal fields of an event are shown, and if not why."""
     if recorded.is_erased:
         return "erased"
     return "open" if opened or not recorded.event.personal else "sealed"

@@ -33,7 +33,7 @@ class IdempotencyMismatch(ApplicationError):
 
 
 class PreconditionFailed(ApplicationError):
-    """The user is not at the version that If-Match names."""
+    """The user is not at a version that the request allows."""
 
     def __init__(self, version: int) -> None:
         self.version = version

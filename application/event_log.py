@@ -1,7 +1,8 @@
 """The port to the log: load a stream, append to one, read on from a position."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from datetime import datetime
+from typing import ClassVar, Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -27,10 +28,50 @@ class StoredReceipt(Struct, frozen=True, kw_only=True):
     position: int
 
 
+class StreamSnapshot(Struct, frozen=True, kw_only=True):
+    """What a stream's events up to a version came to, as whoever folds them encoded it.
+
+    `form` names that encoding and that fold. `created_at` is when the stream's first event was
+    recorded, `recorded_at` and `position` are those of the version's event. `state` is None where
+    the stored one does not open.
+    """
+
+    stream: UUID
+    form: str
+    version: int
+    position: int
+    created_at: datetime
+    recorded_at: datetime
+    state: bytes | None
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """Which events of a stream are asked for: above `after`, up to a version and a time.
+
+    `most` bounds their number. `form` allows two shortcuts: the newest snapshot of that form,
+    below version `below` if given, may stand for the events up to it, and the event that ended the
+    stream (`Event.ends`) for everything, whatever else is asked.
+    """
+
+    after: int = 0
+    version: int | None = None
+    at: datetime | None = None
+    most: int | None = None
+    form: str | None = None
+    below: int | None = None
+
+
+WHOLE: Final = Span()
+
+
 class LoadedStream(Struct, frozen=True, kw_only=True):
-    """A stream's events (all, or those asked for), its sealing key, and the receipt asked about."""
+    """A stream's events (those asked for), its sealing key, and the receipt asked about.
+
+    The events follow on the snapshot, where there is one.
+    """
 
     events: Sequence[Recorded[Event]]
+    snapshot: StreamSnapshot | None = None
     key: StreamKey | None = None
     receipt: StoredReceipt | None = None
 
@@ -66,9 +107,14 @@ class EventLog(Protocol):
     """The write side's way to the log."""
 
     async def load(
-        self, stream: UUID, *, actor: str = "", idempotency: IdempotencyKey | None = None
+        self,
+        stream: UUID,
+        span: Span = WHOLE,
+        *,
+        actor: str = "",
+        idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
-        """The stream from its first event; empty where there is none.
+        """The stream from its first event, or that span of it; empty where there is none.
 
         With an idempotency key, also its receipt for that actor, of the same moment.
         Raises `Unavailable`.

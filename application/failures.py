@@ -11,6 +11,7 @@ from msgspec import ValidationError
 
 from application.errors import OutcomeUnknown, Unavailable
 
+_MOST_PLACES: Final = 12
 _FIELD_PATH: Final = re.compile(r"`\$([^`]*)`")
 
 
@@ -26,6 +27,14 @@ def describe(error: BaseException) -> str:
     field = _FIELD_PATH.search(str(error)) if isinstance(error, ValidationError) else None
     at_field = f" at {field[1]}" if field else ""
     return type(error).__name__ + at_field + "".join(lines[-1:])
+
+
+def places(error: BaseException) -> list[str]:
+    """Where the error came from, the innermost place last: `users.py:71 decide`."""
+    return [
+        f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ][-_MOST_PLACES:]
 
 
 @contextmanager

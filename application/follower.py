@@ -8,6 +8,7 @@ from typing import Final, NoReturn, Protocol
 from structlog import get_logger
 
 from application.back_off import BackOff
+from application.cancellation import heed_cancellation
 from application.doorbell import LOG, Bell, Doorbell
 from application.event_log import FeedPage
 
@@ -67,12 +68,14 @@ async def follow(
                 aclosing(_pages(feed, bell, follower.position)) as pages,
             ):
                 async for page in pages:
+                    heed_cancellation()
                     if page.reached > follower.position:
                         await follower.handle(page)
                     back_off.reset()
         except NotLeading:
             log.info("follower_lost_lead", follower=name)
         except Exception as error:
+            heed_cancellation()
             await back_off.wait(error)
 
 

@@ -1,5 +1,6 @@
 """The port to the keys: what seals a person's data, and what hides the values of an index."""
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -27,6 +28,17 @@ class KeyRing(Protocol):
 
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""
+        ...
+
+
+class MasterKeyList(Protocol):
+    """The master keys of this process by id, the newest first; no I/O in any of it."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def rewrap(self, key: StreamKey, subject: UUID, to: str) -> StreamKey:
+        """The same data key under the master key `to`. Raises `UnknownMasterKey` or `SealBroken`."""
         ...
 
 

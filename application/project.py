@@ -10,17 +10,20 @@ from functools import partial
 from typing import Any, Final, Generic
 from uuid import UUID
 
+from msgspec.structs import replace
 from structlog import get_logger
 
-from application.doorbell import Doorbell, view_bell
+from application.doorbell import PARKED, Doorbell, view_bell
+from application.erased_entries import erases, without_person
 from application.event_log import EventFeed, FeedPage, Unreadable
 from application.failures import describe
-from application.follower import follow
+from application.follower import PageSource, follow
 from application.shared_pages import SharedPages
 from application.views import (
     Changes,
     Entry,
     ParkedEvent,
+    Skipped,
     Slot,
     Unstorable,
     ViewStore,
@@ -30,6 +33,9 @@ from domain.event import Event, Recorded
 from projections.projection import Projection, V
 
 QUEUED: Final = "queued behind a parked event"
+NOTHING: Final[Entry[Any]] = Entry(None, 0, b"")
+"""The entry of a stream of which nothing was seen."""
+
 _CHAIN_BYTES: Final = 16
 
 log = get_logger(__name__)
@@ -42,8 +48,15 @@ async def run_projectors(
     pages = SharedPages(feed)
     async with asyncio.TaskGroup() as group:
         for slot in slots:
-            lead = partial(Projector[Any].leading, store, slot, doorbell)
-            group.create_task(follow(str(slot), lead, pages, doorbell))
+            group.create_task(run_projector(slot, store, pages, doorbell))
+
+
+async def run_projector(
+    slot: Slot[Any], store: ViewStore, pages: PageSource, doorbell: Doorbell
+) -> None:
+    """Keep the views of one slot, while this process leads it; cancel it to stop."""
+    lead = partial(Projector[Any].leading, store, slot, doorbell)
+    await follow(str(slot), lead, pages, doorbell)
 
 
 class Projector(Generic[V]):
@@ -82,7 +95,7 @@ class Projector(Generic[V]):
         try:
             async with self._writer.page(reached, {event.stream for event in events}) as page:
                 projection = self._slot.projection
-                changes = fold_page(projection, page.entries, page.parked, events)
+                changes = fold_page(projection, page.entries, page.parked, events, page.skipped)
                 await page.commit(changes)
         except Unstorable as error:
             if not events:
@@ -99,10 +112,11 @@ class Projector(Generic[V]):
                 self._report(parked)
 
     async def _park(self, recorded: Recorded[Event], reason: str, reached: int) -> None:
-        parked = _parked(recorded, reason)
-        async with self._writer.page(reached, ()) as page:
-            await page.commit(Changes[V](parked=[parked]))
-        self._report(parked)
+        async with self._writer.page(reached, {recorded.stream}) as page:
+            entry = page.entries.get(recorded.stream)
+            changes = refused(self._slot.projection, entry, recorded, reason)
+            await page.commit(changes)
+        self._report(changes.parked[0])
 
     def _report(self, parked: ParkedEvent) -> None:
         log.warning(
@@ -112,6 +126,7 @@ class Projector(Generic[V]):
             version=parked.version,
             error=parked.error,
         )
+        self._doorbell.ring(PARKED)
 
 
 def fold_page(
@@ -119,46 +134,86 @@ def fold_page(
     entries: Mapping[UUID, Entry[V]],
     parked: AbstractSet[UUID],
     events: Iterable[Recorded[Event]],
+    skipped: Skipped = frozenset(),
 ) -> Changes[V]:
-    """What the events make of the entries of their streams; an event seen before changes nothing.
+    """What the events make of a page's views. See `fold_events`.
+
+    Raises `Unstorable` where a view's contribution cannot be told.
+    """
+    changed, left_out = fold_events(projection, entries, parked, events, skipped)
+    counters = counted(projection, entries, changed)
+    return Changes[V](entries=changed, counters=counters, parked=left_out)
+
+
+def fold_events(
+    projection: Projection[V],
+    entries: Mapping[UUID, Entry[V]],
+    parked: AbstractSet[UUID],
+    events: Iterable[Recorded[Event]],
+    skipped: Skipped = frozenset(),
+) -> tuple[dict[UUID, Entry[V]], list[ParkedEvent]]:
+    """The entries that the events change, and what is parked; one seen before changes nothing.
 
     An event that cannot be read or folded, or whose predecessor is missing, is parked, and with it
-    all later ones of its stream. Raises `Unstorable` where a view's contribution cannot be told.
+    all later ones of its stream; an erasure among them still takes the person out of the view.
     """
     changed: dict[UUID, Entry[V]] = {}
     held_back = set(parked)
     left_out: list[ParkedEvent] = []
     for recorded in events:
         stream = recorded.stream
-        entry = changed.get(stream) or entries.get(stream) or Entry(None, 0, b"")
+        entry = changed.get(stream) or entries.get(stream) or NOTHING
         if recorded.version <= entry.version:
             continue
-        reason = None
-        if stream in held_back:
-            reason = QUEUED
-        elif recorded.version > entry.version + 1:
-            reason = f"version {entry.version + 1} is missing"
-        elif isinstance(recorded.event, Unreadable):
-            reason = recorded.event.reason
+        folded = QUEUED
+        if stream not in held_back:
+            folded = entry_after(projection, entry, recorded, skipped)
+        if isinstance(folded, Entry):
+            changed[stream] = folded
         else:
-            try:
-                changed[stream] = after(projection, entry, recorded)
-            except Exception as error:
-                reason = describe(error)
-        if reason is not None:
             held_back.add(stream)
-            left_out.append(_parked(recorded, reason))
-    counters = _differences(projection, entries, changed)
-    return Changes[V](entries=changed, counters=counters, parked=left_out)
+            left_out.append(parked_event(recorded, folded))
+            if erases(recorded) and entry.view is not None:
+                changed[stream] = without_person(projection, entry, recorded)
+    return changed, left_out
+
+
+def entry_after(
+    projection: Projection[V], entry: Entry[V], recorded: Recorded[Event], skipped: Skipped
+) -> Entry[V] | str:
+    """The entry after a later event of its stream, or why the event is to be parked.
+
+    A skipped event changes no view, but counts as seen; of an erasure the person does not stay.
+    """
+    if recorded.version != entry.version + 1:
+        return f"version {entry.version + 1} is missing"
+    if skipped and (recorded.stream, recorded.version) in skipped:
+        return _passed_over(projection, entry, recorded)
+    if isinstance(recorded.event, Unreadable):
+        return recorded.event.reason
+    try:
+        return after(projection, entry, recorded)
+    except Exception as error:
+        return describe(error)
+
+
+def _passed_over(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
+    """The entry once the event counts as seen; a view that shows its version shows the event's."""
+    view = without_person(projection, entry, recorded).view if erases(recorded) else entry.view
+    if view is not None and "version" in view.__struct_fields__:
+        view = replace(view, version=recorded.version)
+    return Entry(view, recorded.version, chained(entry, recorded))
 
 
 def after(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
     """The entry after its stream's next event. Raises what `evolve` raises."""
-    return Entry(
-        projection.evolve(entry.view, recorded),
-        recorded.version,
-        hashlib.sha256(entry.chain + recorded.event_id.bytes).digest()[:_CHAIN_BYTES],
-    )
+    view = projection.evolve(entry.view, recorded)
+    return Entry(view, recorded.version, chained(entry, recorded))
+
+
+def chained(entry: Entry[Any], recorded: Recorded[Event]) -> bytes:
+    """The chain of an entry after its stream's next event."""
+    return hashlib.sha256(entry.chain + recorded.event_id.bytes).digest()[:_CHAIN_BYTES]
 
 
 def contribution_of(projection: Projection[V], entry: Entry[V] | None) -> Mapping[str, int]:
@@ -168,9 +223,12 @@ def contribution_of(projection: Projection[V], entry: Entry[V] | None) -> Mappin
     return projection.contribution(entry.view)
 
 
-def _differences(
+def counted(
     projection: Projection[V], before: Mapping[UUID, Entry[V]], changed: Mapping[UUID, Entry[V]]
 ) -> dict[str, int]:
+    """What the changes add to each counter. Raises `Unstorable` where that cannot be told."""
+    if projection.contribution is None:
+        return {}
     sums = Counter[str]()
     try:
         for stream, entry in changed.items():
@@ -181,7 +239,27 @@ def _differences(
     return {counter: difference for counter, difference in sums.items() if difference}
 
 
-def _parked(recorded: Recorded[Event], reason: str) -> ParkedEvent:
+def refused(
+    projection: Projection[V], entry: Entry[V] | None, recorded: Recorded[Event], reason: str
+) -> Changes[V]:
+    """What becomes of an event whose view cannot be stored: it is parked.
+
+    Where it is an erasure there is no view at all from then on.
+    """
+    parked = parked_event(recorded, reason)
+    if entry is None or not erases(recorded):
+        return Changes(parked=[parked])
+    gone = Entry[V](None, entry.version, entry.chain)
+    try:
+        counters = counted(projection, {recorded.stream: entry}, {recorded.stream: gone})
+    except Unstorable:
+        # A sum that is wrong can be counted again; a person who stays cannot be explained.
+        counters = {}
+    return Changes(entries={recorded.stream: gone}, counters=counters, parked=[parked])
+
+
+def parked_event(recorded: Recorded[Event], reason: str) -> ParkedEvent:
+    """The event as it is parked for that reason."""
     return ParkedEvent(
         stream=recorded.stream,
         version=recorded.version,

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 
 from application.queries import DayCount, Stats
 from application.timestamps import Timestamp, timestamp
-from application.users import UserAt
+from application.user_states import UserAt
 from domain.event import Erased
 from domain.user.state import Status
 from projections.users import UserView

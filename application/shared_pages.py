@@ -1,8 +1,6 @@
 """One reading of the log for all followers of a process: a page is read and opened once."""
 
 import asyncio
-from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 from application.event_log import FeedPage
@@ -21,10 +19,10 @@ class SharedPages:
     looks for itself, because a read that is under way may have begun before what it is looking for.
     """
 
-    def __init__(self, pages: PageSource, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, pages: PageSource, kept_seconds: float = _KEPT_SECONDS) -> None:
         self._pages = pages
-        self._clock = clock
-        self._full: dict[tuple[int, int], tuple[FeedPage, float]] = {}
+        self._kept_seconds = kept_seconds
+        self._full: dict[tuple[int, int], FeedPage] = {}
         self._reading: dict[tuple[int, int], asyncio.Event] = {}
 
     async def read(self, after: int, limit: int) -> FeedPage:
@@ -32,9 +30,8 @@ class SharedPages:
         asked = (after, limit)
         if (reading := self._reading.get(asked)) is not None:
             await reading.wait()
-        self._forget()
         if (known := self._full.get(asked)) is not None:
-            return known[0]
+            return known
         done = self._reading[asked] = asyncio.Event()
         try:
             page = await self._pages.read(after, limit)
@@ -43,11 +40,17 @@ class SharedPages:
                 del self._reading[asked]
             done.set()
         if len(page.events) == limit:
-            self._full[asked] = (page, self._clock())
+            self._keep(asked, page)
         return page
 
-    def _forget(self) -> None:
-        """Drops what is old, and all but the newest few."""
-        oldest = self._clock() - _KEPT_SECONDS
-        newest = list(self._full.items())[-_PAGES:]
-        self._full = {asked: known for asked, known in newest if known[1] >= oldest}
+    def _keep(self, asked: tuple[int, int], page: FeedPage) -> None:
+        """For so long, whether or not anybody reads on; and no more than the newest few."""
+        self._full[asked] = page
+        if len(self._full) > _PAGES:
+            del self._full[next(iter(self._full))]
+
+        def forget() -> None:
+            if self._full.get(asked) is page:
+                del self._full[asked]
+
+        asyncio.get_running_loop().call_later(self._kept_seconds, forget)

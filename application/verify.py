@@ -1,88 +1,133 @@
-"""Compares views with a fresh fold of the log: what differs was lost, doubled or folded wrongly."""
+"""Proves that each view of a generation saw every event: what differs was lost, doubled or wrong."""
 
-from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, Generic
 from uuid import UUID
 
-from msgspec import Struct
-
-from application.event_log import EventFeed
-from application.follower import PAGE_EVENTS
-from application.project import after, contribution_of
-from application.views import Entry, Slot, ViewStore
-from domain.event import Event, Recorded
+from application.erased_entries import erases
+from application.filling import Report
+from application.findings import Findings, Verified
+from application.histories import Histories, Place, histories_in_order, rest_of_stream
+from application.kept_views import KeptStream, KeptViews
+from application.refold import Refold
+from application.repair import Repairs, repair
+from application.views import partition_of
 from projections.projection import V
 
-
-class Differences(Struct, frozen=True, kw_only=True):
-    """What of a slot is not as the log has it: streams, and names of counters."""
-
-    streams: frozenset[UUID]
-    counters: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.streams or self.counters)
+# A page of the log is folded while everything else waits: some 10 ms.
+_PAGE_EVENTS: Final = 500
+_PAGE_STREAMS: Final = 500
+_ALL: Final = 2**63 - 1
 
 
-async def differences(store: ViewStore, feed: EventFeed, slot: Slot[V]) -> Differences:
-    """The slot at one moment, against the log folded up to the slot's checkpoint of that moment.
+async def verify(
+    views: KeptViews[V], histories: Histories, report: Report, repairs: Repairs | None = None
+) -> list[Verified]:
+    """All slots of a generation against a fresh fold of the log, each up to its checkpoint.
 
-    Version, chain and every field of a view count. A parked stream must be as it was before its
-    first parked event. Holds the slot and the fold in memory. Raises `Unavailable`.
+    Views and log are read side by side, in the order of streams, a page at a time. A parked stream
+    must be as it was before its first parked event, without the person if an erasure is among the
+    parked. With `repairs` what differs is folded anew at once. Raises `Unavailable` and what
+    `report` raises.
     """
-    seen = await store.snapshot(slot)
-    fresh: dict[UUID, Entry[V]] = {}
-    # Streams with events that were erased after the checkpoint: the view still shows what the log
-    # no longer tells. The erasure itself then lies beyond the checkpoint.
-    erased: set[UUID] = set()
-    going_on: set[UUID] = set()
-    async for recorded in _events(feed, slot):
-        if recorded.position > seen.position:
-            going_on.add(recorded.stream)
-            continue
-        if recorded.is_erased:
-            erased.add(recorded.stream)
-        if recorded.version < seen.parked.get(recorded.stream, recorded.version + 1):
-            _take(slot, fresh, recorded)
-    streams = {
-        stream
-        for stream in fresh.keys() | seen.entries.keys()
-        if not _same(fresh.get(stream), seen.entries.get(stream), stream in erased & going_on)
-    }
-    return Differences(
-        streams=frozenset(streams), counters=_differing_counters(slot, fresh, seen.counters)
-    )
+    slots, up_to = views.slots, max(views.positions)
+    total = await histories.count(up_to)
+    findings = [
+        Findings(slot, position) for slot, position in zip(slots, views.positions, strict=True)
+    ]
+    done = 0
+    async with aclosing(_refolded(views, histories)) as refolded:
+        async for refold, events in refolded:
+            done += events
+            if refold is None:
+                await report(min(done, total), total)
+                continue
+            found = findings[refold.slot.partition]
+            if refold.is_kept or await _was_erased_since(refold, histories):
+                found.count(refold, differs=False)
+            else:
+                found.count(refold, differs=True)
+                if repairs is not None:
+                    found.settle(refold, await repair(refold, repairs, histories))
+    for found, counters in zip(findings, await views.counters(), strict=True):
+        found.counters = counters
+        if repairs is not None and (drift := found.drift):
+            await repairs.add(found.slot, {name: -n for name, n in drift.items()})
+    await report(total, total)
+    return [found.verified(was_repaired=repairs is not None) for found in findings]
 
 
-async def _events(feed: EventFeed, slot: Slot[V]) -> AsyncGenerator[Recorded[Event]]:
-    """The slot's events, from the first to the head of the log."""
-    position = 0
-    while (page := await feed.read(position, PAGE_EVENTS)).reached > position:
-        for recorded in page.events:
-            if recorded.kind in slot.projection.kinds and slot.holds(recorded.stream):
-                yield recorded
-        position = page.reached
+async def _refolded(
+    views: KeptViews[V], histories: Histories
+) -> AsyncGenerator[tuple[Refold[V] | None, int]]:
+    """Each stream of the log or the views, folded; None and the number of events after a page."""
+    slots, positions, kept = views.slots, views.positions, _Ahead(views)
+    refold: Refold[V] | None = None
+
+    def beginning(stream: KeptStream[V]) -> Refold[V]:
+        return Refold(slots[partition_of(stream.stream, len(slots))], stream)
+
+    pages = histories_in_order(histories, slots[0].projection.kinds, max(positions), _PAGE_EVENTS)
+    async with aclosing(pages):
+        async for events in pages:
+            for recorded in events:
+                if refold is None or refold.stream != recorded.stream:
+                    if refold is not None:
+                        yield refold, 0
+                    while (stream := await kept.before(recorded.stream)) is not None:
+                        yield beginning(stream), 0
+                    refold = beginning(await kept.of(recorded.stream))
+                if recorded.position <= positions[refold.slot.partition]:
+                    refold.take(recorded)
+            yield None, len(events)
+    if refold is not None:
+        yield refold, 0
+    while (stream := await kept.before(None)) is not None:
+        yield beginning(stream), 0
 
 
-def _take(slot: Slot[V], fresh: dict[UUID, Entry[V]], recorded: Recorded[Event]) -> None:
-    entry = fresh.get(recorded.stream) or Entry(None, 0, b"")
-    try:
-        fresh[recorded.stream] = after(slot.projection, entry, recorded)
-    except Exception:
-        # What cannot be folded should be parked; as an entry of no version it differs.
-        fresh[recorded.stream] = Entry(None, -1, b"")
+class _Ahead(Generic[V]):
+    """What is kept, in the order of streams, a page ahead of the log."""
+
+    def __init__(self, views: KeptViews[V]) -> None:
+        self._views = views
+        self._waiting = deque[KeptStream[V]]()
+        self._after: UUID | None = None
+        self._is_over = False
+
+    async def before(self, stream: UUID | None) -> KeptStream[V] | None:
+        """The next one before a stream, None where there is none; the next at all for None."""
+        first = await self._first()
+        if first is None or (stream is not None and first.stream >= stream):
+            return None
+        return self._waiting.popleft()
+
+    async def of(self, stream: UUID) -> KeptStream[V]:
+        """What is kept of a stream, which is nothing where it is not the next."""
+        first = await self._first()
+        if first is None or first.stream != stream:
+            return KeptStream(stream=stream)
+        return self._waiting.popleft()
+
+    async def _first(self) -> KeptStream[V] | None:
+        if not self._waiting and not self._is_over:
+            self._waiting.extend(await self._views.page(self._after, _PAGE_STREAMS))
+            self._is_over = not self._waiting
+            if self._waiting:
+                self._after = self._waiting[-1].stream
+        return self._waiting[0] if self._waiting else None
 
 
-def _same(fresh: Entry[V] | None, seen: Entry[V] | None, erased_since: bool) -> bool:
-    if fresh is None or seen is None or not erased_since:
-        return fresh == seen
-    return (fresh.version, fresh.chain) == (seen.version, seen.chain)
-
-
-def _differing_counters(
-    slot: Slot[V], fresh: Mapping[UUID, Entry[V]], seen: Mapping[str, int]
-) -> frozenset[str]:
-    sums = Counter[str]()
-    for entry in fresh.values():
-        sums.update(contribution_of(slot.projection, entry))
-    return frozenset(name for name in sums.keys() | seen.keys() if sums[name] != seen.get(name, 0))
+async def _was_erased_since(refold: Refold[Any], histories: Histories) -> bool:
+    """Whether all that differs is a person whose erasure lies beyond the checkpoint."""
+    if not refold.may_be_erased_since:
+        return False
+    place, kinds = Place(refold.stream, refold.reached), refold.slot.projection.kinds
+    rest = rest_of_stream(histories, kinds, place, _ALL, _PAGE_EVENTS)
+    async with aclosing(rest):
+        async for events in rest:
+            if any(map(erases, events)):
+                return True
+    return False

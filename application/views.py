@@ -8,10 +8,14 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from projections.projection import Projection, V
 
 V_co = TypeVar("V_co", bound=Struct, covariant=True)
+
+Skipped = AbstractSet[tuple[UUID, int]]
+"""Events that somebody decided to leave out for good, by stream and version."""
 
 
 class Unstorable(Exception):
@@ -35,6 +39,13 @@ class Slot(Struct, Generic[V], frozen=True):
 
     def __str__(self) -> str:
         return f"{self.projection.name}/{self.generation}/{self.partition}"
+
+
+def slots_of(projection: Projection[V], generation: int, partitions: int) -> list[Slot[V]]:
+    """All slots of a generation, which keeps the number of partitions that it was made with."""
+    if partitions != projection.partitions:
+        projection = replace(projection, partitions=partitions)
+    return [Slot(projection, generation, partition) for partition in range(partitions)]
 
 
 def partition_of(stream: UUID, partitions: int) -> int:
@@ -108,6 +119,11 @@ class PageOfViews(Protocol[V]):
         """Which of the streams are parked."""
         ...
 
+    @property
+    def skipped(self) -> Skipped:
+        """Which events of the streams are left out for good."""
+        ...
+
     async def commit(self, changes: Changes[V]) -> None:
         """Store the changes and move the checkpoint.
 
@@ -134,22 +150,9 @@ class ViewWriter(Protocol[V]):
         ...
 
 
-class Snapshot(Struct, Generic[V], frozen=True, kw_only=True):
-    """All of one slot at one moment; `parked` has the first parked version of each stream."""
-
-    position: int
-    entries: Mapping[UUID, Entry[V]]
-    counters: Mapping[str, int]
-    parked: Mapping[UUID, int]
-
-
 class ViewStore(Protocol):
     """Where views and their checkpoints are kept."""
 
     def lead(self, slot: Slot[V]) -> AbstractAsyncContextManager[ViewWriter[V]]:
         """Wait until nobody else leads, and lead until the context ends. Raises `Unavailable`."""
-        ...
-
-    async def snapshot(self, slot: Slot[V]) -> Snapshot[V]:
-        """Everything of a slot, in memory. Raises `Unavailable`."""
         ...

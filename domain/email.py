@@ -1,6 +1,8 @@
 """How e-mail addresses are checked and compared; nothing is looked up in the DNS."""
 
+import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -10,6 +12,14 @@ from domain.errors import InvalidValue
 from domain.text import tidied
 
 MAX_EMAIL_LENGTH: Final = 254
+
+# A dot-atom of ASCII (RFC 5322, section 3.2.3) at a domain without internationalised labels: what
+# nearly all addresses are. Whether it is one is then up to its domain, and domains repeat.
+_PLAIN: Final = re.compile(
+    r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+(?:\.[a-z0-9_!#$%&'*+\-/=?^`{|}~]+)*@((?:(?!xn--)[a-z0-9.-])+)",
+    re.IGNORECASE | re.ASCII,
+)
+_KNOWN_DOMAINS: Final = 4096
 
 
 def tidied_address(raw: str) -> str:
@@ -38,12 +48,24 @@ def comparable_address(address: str) -> str:
 
 
 def _check(address: str) -> None:
+    plain = _PLAIN.fullmatch(address)
+    if plain is not None and _is_domain(plain[1]):
+        return
     try:
         validate_email(address, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError as error:
         # What follows a colon or a bracket may repeat pieces of the address.
         reason = str(error).partition(": ")[0].partition(" (")[0].rstrip(".")
         raise InvalidValue(f"{reason}.") from None
+
+
+@lru_cache(_KNOWN_DOMAINS)
+def _is_domain(domain: str) -> bool:
+    try:
+        validate_email(f"a@{domain}", check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    return True
 
 
 def _folded(local: str) -> str:

@@ -21,6 +21,7 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": "5000",
 }
 CONNECT_SECONDS: Final = 2
+_NAME_BYTES: Final = 63  # a longer name is cut by the server
 # Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, plan of a former table,
 # transaction state, statement name, rollback, resources, locks, shutdown, disk.
 _AN_OUTAGE: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
@@ -28,18 +29,25 @@ _AN_OUTAGE: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "
 Connection = AsyncConnection[TupleRow]
 
 
-def conninfo(database_url: str, application_name: str) -> str:
-    """`database_url` with keepalives, a name and times in UTC; what the URL sets itself wins."""
+def conninfo(database_url: str, application_name: str, mark: str = "") -> str:
+    """`database_url` with keepalives, a name and times in UTC; what the URL sets itself wins.
+
+    `mark` is the end of the name in any case, for others to read.
+    """
     given = conninfo_to_dict(database_url)
     options = f"-c timezone=UTC {given.pop('options', '')}".rstrip()
     defaults = {**_KEEPALIVE, "application_name": application_name}
-    return make_conninfo("", **{**defaults, **given, "options": options})
+    everything = {**defaults, **given, "options": options}
+    if mark:
+        name = str(everything["application_name"]).encode("ascii", "replace").decode()
+        everything["application_name"] = name[: _NAME_BYTES - len(mark)] + mark
+    return make_conninfo("", **everything)
 
 
-async def connect(database_url: str, application_name: str) -> Connection:
+async def connect(database_url: str, application_name: str, mark: str = "") -> Connection:
     """A connection in autocommit mode. Raises psycopg's errors within `CONNECT_SECONDS`."""
     return await AsyncConnection.connect(
-        conninfo(database_url, application_name),
+        conninfo(database_url, application_name, mark),
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
         prepare_threshold=0,
@@ -77,4 +85,12 @@ def is_outage(error: PsycopgError | OSError, connection: AsyncConnection[Any]) -
         return True
     if error.sqlstate is None:
         return isinstance(error, OperationalError)
-    return error.sqlstate[:2] in _AN_OUTAGE
+    return error.sqlstate[:2] in _AN_OUTAGE or is_notify_queue_full(error)
+
+
+def is_notify_queue_full(error: PsycopgError) -> bool:
+    """Whether a commit failed because a listener of the cluster lags behind, which passes.
+
+    It has the SQLSTATE of limits that a statement itself exceeds; its place tells them apart.
+    """
+    return error.sqlstate == "54000" and error.diag.source_file == "async.c"

@@ -29,8 +29,23 @@ async def check_server(database_url: str) -> str:
                 )
             return session.info.parameter_status("server_version") or str(version)
     except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        raise UnsuitableServer(f"cannot reach the database: {reason}") from error
+        raise _unreachable(error) from error
+
+
+async def check_schema(database_url: str) -> None:
+    """Raises `UnsuitableServer` where the database was never migrated."""
+    if not await has_schema(database_url):
+        raise UnsuitableServer("the database is empty: run `rollbook migrate` first")
+
+
+async def has_schema(database_url: str) -> bool:
+    """Whether the database was ever migrated. Raises `UnsuitableServer`."""
+    try:
+        async with await _connect(database_url) as session:
+            found = await session.execute("SELECT to_regclass('subject_keys')::text")
+            return await found.fetchone() != (None,)
+    except psycopg.Error as error:
+        raise _unreachable(error) from error
 
 
 async def _is_pooled(session: Connection, database_url: str) -> bool:
@@ -56,6 +71,10 @@ async def _is_pooled(session: Connection, database_url: str) -> bool:
             return await asked.fetchone() != (mark,)
     except psycopg.OperationalError:
         return True  # the proxy has too few server connections for both of us
+
+
+def _unreachable(error: psycopg.Error) -> UnsuitableServer:
+    return UnsuitableServer(f"cannot reach the database: {' '.join(str(error).split())}")
 
 
 async def _connect(database_url: str) -> Connection:

@@ -2,12 +2,14 @@
 
 from typing import Final, Literal, get_args
 
-Role = Literal["projector", "relay", "api"]
+Role = Literal["projector", "relay", "worker", "api"]
 Roles = frozenset[Role]
 
 # In the order in which they start; they end in reverse, so that requests end first.
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 EVERY_ROLE: Final[Roles] = frozenset(ROLES)
+# The one that needs no key: what it passes on stays sealed.
+RELAY_ALONE: Final[Roles] = frozenset({"relay"})
 
 
 def in_order(roles: Roles) -> list[Role]:

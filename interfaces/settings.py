@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -16,10 +16,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from interfaces.roles import Role, Roles, in_order
+
 PREFIX: Final = "ROLLBOOK_"
 SHORTEST_TOKEN: Final = 32
 MASTER_KEY_BYTES: Final = 32
 LONGEST_TTL: Final = 365 * 24 * 3600
+
+RoleSecret = Literal["amqp_url", "master_key", "admin_token"]
+NEEDED: Final[Mapping[Role, Sequence[RoleSecret]]] = {
+    "projector": ["master_key"],
+    "relay": ["amqp_url"],  # what it passes on stays sealed
+    "worker": ["master_key"],
+    "api": ["master_key", "admin_token"],
+}
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -55,8 +65,9 @@ def _scheme(url: SecretStr) -> str:
     return urlsplit(url.get_secret_value()).scheme
 
 
-def _master_keys(value: SecretStr) -> SecretStr:
-    keys = [key.strip() for key in value.get_secret_value().split(",")]
+def master_key_list(text: str) -> str:
+    """The list without its spaces. Raises `ValueError`, whose message holds no key."""
+    keys = [key.strip() for key in text.split(",")]
     for key in keys:
         try:
             decoded = base64.b64decode(key, validate=True)
@@ -66,7 +77,11 @@ def _master_keys(value: SecretStr) -> SecretStr:
             raise ValueError("must be a comma list of keys of 32 bytes in base64, newest first")
     if len(set(keys)) != len(keys):
         raise ValueError("holds the same key twice")
-    return SecretStr(",".join(keys))
+    return ",".join(keys)
+
+
+def _master_keys(value: SecretStr) -> SecretStr:
+    return SecretStr(master_key_list(value.get_secret_value()))
 
 
 def _token(value: SecretStr) -> SecretStr:
@@ -125,16 +140,23 @@ class FromEnvironment(BaseSettings):
 
 
 class Settings(FromEnvironment):
-    """What an application process needs."""
+    """What an application process takes from outside; which secrets it needs, its roles say."""
 
     database_url: DatabaseUrl
     redis_url: RedisUrl | None = None
     amqp_url: AmqpUrl | None = None
-    master_key: MasterKeys
-    admin_token: AdminToken
+    master_key: MasterKeys | None = None
+    admin_token: AdminToken | None = None
     public_url: WebUrl | None = None
     cache_ttl: CacheTtl = 3600
     log_level: LogLevel = "info"
+
+    def need(self, secret: RoleSecret) -> str:
+        """A secret that a role needs. Raises `WrongSetting` where it is not set."""
+        value: SecretStr | None = getattr(self, secret)
+        if value is None:
+            raise _missing(Settings, secret)
+        return value.get_secret_value()
 
 
 class LocalSettings(FromEnvironment):
@@ -185,6 +207,11 @@ def load(kind: type[AnySettings], *needed: str) -> AnySettings:
         if getattr(settings, field) is None:
             raise _missing(kind, field)
     return settings
+
+
+def load_for(roles: Roles) -> Settings:
+    """The settings of a process with these roles. Raises `WrongSetting`, see `load`."""
+    return load(Settings, *(secret for role in in_order(roles) for secret in NEEDED[role]))
 
 
 def variable(field: str) -> str:

@@ -41,5 +41,5 @@ def sort_key(text: str | None) -> str:
 
 def search_words(texts: Iterable[str | None]) -> list[str]:
     """The folded words of some texts, each once: runs of letters and digits."""
-    found = (word for text in texts if text for word in _WORD.findall(folded(text)))
-    return list(dict.fromkeys(word[:_WORD_CHARACTERS] for word in found))
+    found = _WORD.findall(folded(" ".join(filter(None, texts))))
+    return list(dict.fromkeys([word[:_WORD_CHARACTERS] for word in found]))

@@ -55,7 +55,7 @@ def evolve(record: Headcount | None, recorded: Recorded[Event]) -> Headcount:
         case UserRestored():
             return replace(record, status=record.before_deletion)
         case UserErased():
-            return replace(record, status="erased")
+            return replace(record, status="erased", before_deletion="active")
         case _:
             return record
 

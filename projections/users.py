@@ -28,6 +28,8 @@ from projections.projection import Key, Projection, Words
 
 T = TypeVar("T")
 
+_SORT_KEYS: Final = ("name_key", "email_key", "created_at", "updated_at")
+
 
 class UserView(Struct, frozen=True, kw_only=True):
     """A user as it is listed; the four personal fields are None once the user is erased."""
@@ -78,7 +80,13 @@ def evolve(row: UserRow | None, recorded: Recorded[Event]) -> UserRow:
             return replace(row, status=row.before_deletion)
         case UserErased():
             return replace(
-                row, status="erased", name=None, email=None, external_id=None, attributes=None
+                row,
+                status="erased",
+                name=None,
+                email=None,
+                external_id=None,
+                attributes=None,
+                before_deletion="active",
             )
         case _:
             raise TypeError(f"users knows no {type(event).__name__}")
@@ -135,13 +143,8 @@ USERS: Final = Projection(
     ),
     words=(Words("words", lambda row: search_words((row.name, row.email))),),
     indexes=(
-        ("name_key", "id"),
-        ("email_key", "id"),
-        ("created_at", "id"),
-        ("updated_at", "id"),
+        *((*equal, key, "id") for equal in (("status",), ("role", "status")) for key in _SORT_KEYS),
         ("email_comparable",),
         ("external_id",),
-        ("role",),
-        ("status",),
     ),
 )

@@ -1,18 +1,13 @@
-"""Whether the log, what its callers were told, and the views agree; every lie is a sentence."""
+"""Whether the log, what its callers were told over HTTP, and the views agree."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import httpx2
 
-from application.verify import differences
-from application.views import Slot
-from infrastructure.keys import MasterKeys
-from infrastructure.views.store import PostgresViewStore
-from interfaces.event_store import open_event_store
-from projections.registry import PROJECTIONS
+from tests.invariants import Logged, Place, Write, breaches, stale_views
 from tests.load import Answer, Sent
 
 Json = dict[str, Any]
@@ -35,16 +30,10 @@ async def all_events(client: httpx2.AsyncClient, after: int = 0) -> list[Json]:
     return [event async for page in _pages(client, after) for event in page]
 
 
-def disagreements(events: Sequence[Json], sent: Iterable[Sent]) -> list[str]:
-    """Where the log is not in order, or not what the senders of all its commands were told."""
-    wrong = [*_disorder(events)]
-    effects = defaultdict[str, list[Json]](list)
-    for event in events:
-        effects[event["correlationid"]].append(event)
-    for one in sent:
-        effect = effects.pop(one.command.key, [])
-        wrong += [f"{one.command.key} {lie}" for lie in _lies(one, effect)]
-    return wrong + [f"{key} is nobody's" for key in effects]
+def disagreements(events: Sequence[Json], sent: Sequence[Sent]) -> list[str]:
+    """Where the log breaks an invariant, or the senders of all its commands were told a lie."""
+    wrong = breaches([_logged(event) for event in events], map(_write, sent))
+    return wrong + [f"{one.command.key} {lie}" for one in sent for lie in _lies(one)]
 
 
 def folded(events: Iterable[Json]) -> dict[str, Json]:
@@ -83,7 +72,7 @@ def as_shown(user: Json) -> Json:
 
 
 async def assert_agreement(
-    client: httpx2.AsyncClient, sent: Iterable[Sent], *, after: int = 0
+    client: httpx2.AsyncClient, sent: Sequence[Sent], *, after: int = 0
 ) -> None:
     """The log after a position is what all its senders were told, and every user is as it tells."""
     events = await all_events(client, after)
@@ -98,11 +87,7 @@ async def assert_agreement(
 
 async def assert_views_are_a_fresh_fold(database_url: str, master_keys: str) -> None:
     """Version, chain and every field of every view, and every counter."""
-    async with open_event_store(database_url, MasterKeys.parse(master_keys)) as store:
-        views = PostgresViewStore(database_url)
-        for projection in PROJECTIONS:
-            wrong = await differences(views, store.feed, Slot(projection))
-            assert not wrong, wrong
+    assert await stale_views(database_url, master_keys) == []
 
 
 async def _pages(client: httpx2.AsyncClient, after: int) -> AsyncGenerator[list[Json]]:
@@ -115,60 +100,43 @@ async def _pages(client: httpx2.AsyncClient, after: int) -> AsyncGenerator[list[
         after = page["next_after"]
 
 
-def _disorder(events: Sequence[Json]) -> list[str]:
-    wrong: list[str] = []
-    position, versions, ids = 0, defaultdict[str, int](int), set[str]()
-    for event in events:
-        if int(event["position"]) <= position:
-            wrong.append(f"position {event['position']} comes after {position}")
-        if event["version"] != versions[event["subject"]] + 1:
-            wrong.append(f"{event['subject']} has no version before {event['version']}")
-        if event["id"] in ids:
-            wrong.append(f"event {event['id']} is there twice")
-        position = int(event["position"])
-        versions[event["subject"]] = event["version"]
-        ids.add(event["id"])
-    return wrong
-
-
-def _lies(sent: Sent, effect: Sequence[Json]) -> list[str]:
-    told = [answer for answer in sent.answers if answer.accepted]
-    refused = [answer.slug for answer in sent.answers if not answer.accepted]
-    wrong = [f"was refused as {slug}" for slug in refused if slug not in _NOTHING | _UNKNOWN]
-    whole = _is_whole(sent, effect)
-    if effect and not whole:
-        wrong.append(f"caused {[event['type'] for event in effect]}")
-    if told and not effect:
-        wrong.append("was accepted and is not in the log")
-    if effect and not told and not _UNKNOWN & set(refused):
-        wrong.append(f"was told that nothing was recorded, and it was: {refused}")
-    if whole:
-        wrong += [f"was told {answer}" for answer in told if not _is_true(answer, effect[-1])]
-    if any(not answer.replayed for answer in told[1:]):
-        wrong.append("was not told that it is a repeat")
-    return wrong
-
-
-def _is_whole(sent: Sent, effect: Sequence[Json]) -> bool:
-    """All events of the command in order, one after another, in one stream."""
-    if tuple(event["type"] for event in effect) != sent.command.causes:
-        return False
-    first = effect[0]
-    return all(
-        (event["subject"], event["version"], int(event["position"]))
-        == (first["subject"], first["version"] + n, int(first["position"]) + n)
-        for n, event in enumerate(effect)
+def _logged(event: Json) -> Logged:
+    return Logged(
+        cause=event["correlationid"],
+        type=event["type"],
+        stream=event["subject"],
+        version=event["version"],
+        position=int(event["position"]),
+        event_id=event["id"],
+        recorded_at=datetime.fromisoformat(event["time"]),
     )
 
 
-def _is_true(answer: Answer, last: Json) -> bool:
+def _write(sent: Sent) -> Write:
+    told = tuple(_place(answer) for answer in sent.answers if answer.accepted)
+    refused = {answer.slug for answer in sent.answers if not answer.accepted}
+    return Write(
+        name=sent.command.key,
+        causes=sent.command.causes,
+        told=told,
+        denied=bool(refused) and not told and not _UNKNOWN & refused,
+    )
+
+
+def _place(answer: Answer) -> Place:
     """A deletion is answered without a body, so without a version."""
-    version = last["version"] if answer.version is None else answer.version
-    return (answer.user, version, answer.position) == (
-        last["subject"],
-        last["version"],
-        int(last["position"]),
-    )
+    assert answer.user is not None
+    assert answer.position is not None
+    return Place(stream=answer.user, position=answer.position, version=answer.version)
+
+
+def _lies(sent: Sent) -> Generator[str]:
+    for answer in sent.answers:
+        if not answer.accepted and answer.slug not in _NOTHING | _UNKNOWN:
+            yield f"was refused as {answer.slug}"
+    accepted = [answer for answer in sent.answers if answer.accepted]
+    if any(not answer.replayed for answer in accepted[1:]):
+        yield "was not told that it is a repeat"
 
 
 def _after(user: Json | None, event: Json) -> Json:

@@ -14,8 +14,13 @@ from infrastructure.embedded.postgres import EmbeddedPostgres
 
 _WRITERS: Final = """
 SELECT pid FROM pg_stat_activity
-WHERE application_name = 'rollbook writer' AND datname = current_database() ORDER BY backend_start"""
+WHERE starts_with(application_name, 'rollbook writer') AND datname = current_database()
+ORDER BY backend_start"""
 _TERMINATE: Final = f"SELECT count(pg_terminate_backend(pid)) FROM ({_WRITERS}) AS writers"
+
+_TERMINATE_ALL: Final = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 _WAITING: Final = """
 SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
@@ -34,6 +39,12 @@ async def terminate_writers(url: str) -> None:
         await connection.execute(_TERMINATE)
 
 
+async def terminate_all(url: str) -> None:
+    """End every session of this database but one's own."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(_TERMINATE_ALL)
+
+
 @asynccontextmanager
 async def append_lock(url: str) -> AsyncGenerator[None]:
     """Hold the lock of the append function: who appends waits."""
@@ -42,12 +53,12 @@ async def append_lock(url: str) -> AsyncGenerator[None]:
         yield
 
 
-async def waiting_for_lock(url: str) -> int:
-    """The one process that waits for an advisory lock of this database, once there is one."""
+async def waiting_for_lock(url: str, *, count: int = 1) -> int:
+    """A process that waits for an advisory lock of this database, once so many do."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         while True:
             rows = await (await connection.execute(_WAITING)).fetchall()
-            if rows:
+            if len(rows) >= count:
                 return rows[0][0]
             await asyncio.sleep(0.01)
 

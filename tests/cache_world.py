@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.cache import ChangedStreams, EntriesAt
-from application.documents import UserDocument
+from application.documents import RenderPage, UserDocument
 from application.errors import ViewBehind
-from application.queries import Answer
+from application.queries import Answer, UserList
 from application.views import Entry, Slot, Standing, partition_of
 from projections.headcount import HEADCOUNT
 from projections.users import USERS, UserRow
@@ -99,6 +99,21 @@ class World:
         if position < at_least:
             raise ViewBehind(position)
         return Answer(_document(self.moment(user_id, position)), position)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        """See `Documents`: all that the first partition shows, however it is to be rendered."""
+        position = self.views[0]
+        if position < at_least:
+            raise ViewBehind(position)
+        return Answer(self.page(0, position), position)
+
+    def page(self, partition: int, position: int) -> bytes:
+        """Everybody in a partition, as its view shows them at a position."""
+        mine = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
+        documents = [_document(self.moment(each, position)) for each in mine]
+        return b",".join(each.body if each else b"-" for each in documents)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
         """See `Documents`."""

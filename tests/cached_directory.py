@@ -12,8 +12,8 @@ from uuid_utils.compat import uuid7
 from application.cache import ChangedStreams, EntriesAt
 from application.cache_followers import StatsCacheFollower, UserCacheFollower
 from application.cached_documents import CachedDocuments
-from application.documents import RenderedDocuments, UserDocument
-from application.queries import Answer
+from application.documents import RenderedDocuments, RenderPage, UserDocument
+from application.queries import Answer, UserList
 from application.views import Entry, Slot, Standing
 from infrastructure.cache.redis import RedisCache
 from interfaces.http.app import create_app
@@ -38,13 +38,19 @@ class FollowedDocuments:
         self._directory = directory
         self._cache = cache
         views = RenderedDocuments(directory.views)
-        self._documents = CachedDocuments(cache.users, cache.stats, views, self)
+        self._documents = CachedDocuments(cache, views, self)
         self._users = UserCacheFollower(Slot(USERS), cache.following, self, self)
         self._stats = StatsCacheFollower(cache.stats, views, directory.services.now)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         await self._follow()
         return await self._documents.user(user_id, at_least=at_least)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        await self._follow()
+        return await self._documents.users(query, render, at_least=at_least)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
         await self._follow()

@@ -2,24 +2,25 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
-from uuid import UUID
 
 import psycopg
 from msgspec import Struct
+from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Unavailable
 from application.event_log import Appended, Draft, EventLog
 from tests.drafts import change, registration
+from tests.invariants import Logged, Place, Write, breaches
 
 _LOG: Final = """
-SELECT originator_id, originator_version, event_id, notification_id, recorded_at
-FROM stored_events"""
-_RECEIPTS: Final = "SELECT stream, version, position FROM receipts"
+SELECT correlation_id, topic, originator_id::text, originator_version, notification_id,
+       event_id::text, recorded_at
+FROM stored_events ORDER BY notification_id"""
+_RECEIPTS: Final = "SELECT key, position FROM receipts"
 
 
 class Said(Struct, frozen=True):
@@ -38,6 +39,8 @@ class Callers:
 
     def __init__(self, log: EventLog) -> None:
         self.said: list[Said] = []
+        self.elsewhere: list[Write] = []
+        """What others wrote to the same log meanwhile, in their own processes."""
         self._log = log
         self._enough = False
 
@@ -81,48 +84,64 @@ class Callers:
 
 
 def _next(history: tuple[Draft, ...]) -> Draft:
-    """A registration, then a change of role, then a move to another address."""
-    key = str(uuid7())
+    """A registration, then a change of role, then a move to another address; each has a name."""
+    name = str(uuid7())
     match history:
         case [registered]:
-            return change(registered.stream, 1, key=key)
+            draft = change(registered.stream, 1, key=name)
         case [registered, changed]:
-            moved = (("email", f"{uuid7()}@example.com"),)
-            return change(changed.stream, 2, key=key, take=moved, release=registered.take)
+            moved = (("email", f"{name}@example.com"),)
+            draft = change(changed.stream, 2, key=name, take=moved, release=registered.take)
         case _:
-            return registration(email=f"{uuid7()}@example.com", key=key)
+            draft = registration(email=f"{name}@example.com", key=name)
+    return replace(draft, context=replace(draft.context, correlation_id=name))
 
 
-async def disagreements(url: str, said: Iterable[Said]) -> list[str]:
-    """Where the log and what its callers were told differ, as sentences."""
+async def disagreements(url: str, callers: Callers) -> list[str]:
+    """Where the log breaks an invariant, or its callers were told a lie."""
+    writes = [*(write_of(one) for one in callers.said), *callers.elsewhere]
+    return await contradictions(url, writes) + [
+        f"{one.draft.context.correlation_id} was told a falsehood: {one.outcome!r}"
+        for one in callers.said
+        if not isinstance(one.outcome, Appended | Unavailable | Overloaded | OutcomeUnknown)
+    ]
+
+
+async def contradictions(url: str, writes: Sequence[Write]) -> list[str]:
+    """Where the log breaks an invariant; its writes are all there are, each with a receipt."""
     async with await psycopg.AsyncConnection.connect(url) as connection:
         rows = await (await connection.execute(_LOG)).fetchall()
         kept = await (await connection.execute(_RECEIPTS)).fetchall()
-    found = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
-    receipts = {(row[0], row[1]): row[2] for row in kept}
-    wrong = [f"event {one} is there {n} times" for one, n in _counts(rows).items() if n > 1]
-    explained = set[tuple[UUID, int]]()
-    for one in said:
-        place = (one.draft.stream, one.draft.after_version + 1)
-        explained.add(place)
-        match one.outcome:
-            case Appended(events=[event]):
-                truth = (event.event_id, event.position, event.recorded_at)
-                if found.get(place) != truth:
-                    wrong.append(f"{place} was told {truth}, and is {found.get(place)}")
-                if receipts.get(place) != event.position:
-                    wrong.append(f"{place} has the receipt {receipts.get(place)}")
-            case Unavailable() | Overloaded():
-                if place in found or place in receipts:
-                    wrong.append(f"{place} was told that nothing was recorded, and it was")
-            case OutcomeUnknown():
-                if (place in found) is not (place in receipts):
-                    wrong.append(f"{place} is there in part")
-            case other:
-                wrong.append(f"{place} was told a falsehood: {other!r}")
-    wrong += [f"{place} is nobody's" for place in found if place not in explained]
-    return wrong
+    names = Logged.__struct_fields__
+    log = [Logged(**dict(zip(names, row, strict=True))) for row in rows]
+    # Each write has one event, and the same name as its key.
+    receipts = {(row[0], row[1]) for row in kept}
+    return [
+        *breaches(log, writes),
+        *(
+            f"{name} at {at} is there in part"
+            for name, at in {(e.cause, e.position) for e in log} ^ receipts
+        ),
+    ]
 
 
-def _counts(rows: Sequence[Sequence[UUID]]) -> Counter[UUID]:
-    return Counter(row[2] for row in rows)
+def write_of(one: Said) -> Write:
+    """The write, as the invariants have it."""
+    told = ()
+    if isinstance(one.outcome, Appended):
+        (event,) = one.outcome.events
+        told = (
+            Place(
+                stream=str(event.stream),
+                position=event.position,
+                version=event.version,
+                event_id=str(event.event_id),
+                recorded_at=event.recorded_at,
+            ),
+        )
+    return Write(
+        name=one.draft.context.correlation_id,
+        causes=tuple(event.topic for event in one.draft.events),
+        told=told,
+        denied=isinstance(one.outcome, Unavailable | Overloaded),
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 
 import pytest
 import uvloop
@@ -12,6 +13,12 @@ from tests.rabbit import RabbitNode, rabbit_node
 from tests.redis_server import PrivateRedis
 from tests.redis_server import private_redis as private_redis_server
 from tests.servers import MASTER_KEYS, database, name_of, postgres_server
+from tests.workers import Place, Workers, shared_directory
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if shared := shared_directory(config):
+        config.pluginmanager.register(Workers(shared))
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -68,11 +75,22 @@ def rabbit(private_rabbit: RabbitNode) -> RabbitNode:
     return private_rabbit
 
 
+@pytest.fixture(scope="session")
+def given_rabbit(pytestconfig: pytest.Config) -> Place | None:
+    """Whose turn it is at the given RabbitMQ, where all publish to one exchange."""
+    shared = shared_directory(pytestconfig)
+    return Place(shared / "rabbitmq") if shared else None
+
+
 @pytest.fixture
-def amqp_url(request: pytest.FixtureRequest) -> str:
-    """A virtual host of a RabbitMQ for tests alone."""
+def amqp_url(request: pytest.FixtureRequest, given_rabbit: Place | None) -> Iterator[str]:
+    """A virtual host of a RabbitMQ for this test alone."""
     given = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
-    return given or request.getfixturevalue("rabbit").url
+    if not given:
+        yield request.getfixturevalue("rabbit").url
+        return
+    with given_rabbit.alone() if given_rabbit else nullcontext():
+        yield given
 
 
 @pytest.fixture(scope="session")

@@ -9,27 +9,42 @@ from typing import Any, Final, cast, get_args
 from uuid import UUID
 
 from httpx2 import ASGITransport, AsyncClient
+from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
+from application.audit_search import Audit
 from application.documents import RenderedDocuments
+from application.erasure_coverage import Coverage, ViewGeneration
+from application.erasures import ErasureService, erasure_jobs
 from application.errors import PositionAhead, ViewBehind
+from application.export_jobs import NotThereYet, Selecting, Selection, export_jobs
+from application.export_rows import ExportRows
+from application.exports import PIECE_ROWS, ExportService, Piece
 from application.identity import PRESETS, Permission, Preset, Principal
+from application.past_users import PastUsers
 from application.queries import Answer, ListCursor, ProjectionStatus, Stats, UserList, UserPage
 from application.tail import Tail
 from application.users import UserService
 from domain.email import comparable_address
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.event_store.memory import InMemoryEventLog
+from infrastructure.event_store.memory_audit import InMemoryAuditLog
+from infrastructure.exports.memory import InMemoryExports
 from infrastructure.identity.memory import InMemoryTickets
+from infrastructure.jobs.memory import InMemoryJobs
 from infrastructure.keys import TokenBox
+from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.http.app import create_app
 from interfaces.http.services import ReadinessCheck, Services
+from projections.registry import PROJECTIONS
 from projections.users import UserRow, UserView, evolve
+from tests.projection_care import nothing_to_care_for
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
 _OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
     "nobody": frozenset(),
     "watcher": frozenset({"events:read"}),
+    "inspector": frozenset({"audit:read"}),
 }
 ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
@@ -111,30 +126,97 @@ class FoldedQueries:
         return rows, position
 
 
+class FoldedSelection:
+    """See `UserSelection`: all that the queries list, of one moment."""
+
+    def __init__(self, views: FoldedQueries) -> None:
+        self._views = views
+
+    @asynccontextmanager
+    async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
+        try:
+            answer = await self._views.users(replace(query, limit=10**9), at_least=position)
+        except ViewBehind as error:
+            raise NotThereYet from error
+        items = answer.value.items
+        yield Selection(answer.position, len(items), _in_pieces(items))
+
+
+async def _in_pieces(users: Sequence[UserView]) -> AsyncGenerator[Piece]:
+    for begin in range(0, len(users), PIECE_ROWS):
+        some = users[begin : begin + PIECE_ROWS]
+        yield Piece([user.version for user in some], [user.id for user in some])
+
+
+class FoldedErasedViews:
+    """See `ErasedViews`: one build of each, as far behind the log as the queries are."""
+
+    def __init__(self, log: InMemoryEventLog, views: FoldedQueries) -> None:
+        self._log = log
+        self._views = views
+
+    async def generations(self) -> Sequence[ViewGeneration]:
+        position = await self._log.head() - self._views.lag
+        return [ViewGeneration(each.name, 1, True, {0: position}) for each in PROJECTIONS]
+
+    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        """They are settled always."""
+
+
 class Directory:
     """One application over its own log; `as_` makes a client of it for a token."""
 
-    def __init__(self, readiness: Mapping[str, ReadinessCheck] | None = None) -> None:
+    def __init__(
+        self,
+        readiness: Mapping[str, ReadinessCheck] | None = None,
+        exports: InMemoryExports | None = None,
+    ) -> None:
         self.log = InMemoryEventLog(uuid7)
         self.views = FoldedQueries(self.log)
+        self.audit_log = InMemoryAuditLog(self.log)
         self.doorbell = MemoryDoorbell()
+        commands = UserService(self.log)
+        coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
+        self.exports = exports or InMemoryExports()
+        audit, box = Audit(self.audit_log, self.log), TokenBox(os.urandom(32), "export")
+        selecting = Selecting(FoldedSelection(self.views), audit, self.log)
+        self.jobs = InMemoryJobs(
+            uuid7,
+            erasure_jobs(coverage, run_seconds=0.01),
+            export_jobs(self.exports, box, selecting),
+        )
         stopping = asyncio.Event()
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
         self.services = Services(
-            commands=UserService(self.log),
+            commands=commands,
+            erasures=ErasureService(commands, coverage, self.jobs, patience=0.02),
             queries=self.views,
+            audit=audit,
+            user_events=self.audit_log,
             documents=RenderedDocuments(self.views),
             feed=self.log,
             tail=self.tail,
             doorbell=self.doorbell,
             identity=PresetIdentity(),
             tickets=InMemoryTickets(lambda: datetime.now(UTC)),
+            jobs=self.jobs,
+            job_list=self.jobs,
+            exports=ExportService(self.exports, self.jobs, box, uuid7),
+            export_rows=ExportRows(
+                self.exports,
+                self.views,
+                PastUsers(self.audit_log, commands),
+                self.audit_log,
+                audit,
+            ),
+            projections=nothing_to_care_for("users", "headcount"),
             cursors=TokenBox(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,
             log_id=LOG_ID,
             version="1.2.3",
             readiness=readiness or {},
+            telemetry=PrometheusTelemetry("1.2.3"),
             stopping=stopping,
         )
         self.app = create_app(self.services)

@@ -1,13 +1,14 @@
-"""Drafts for tests of the log."""
+"""Drafts for tests of the log, and what comes of them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
-from application.event_log import Draft, StreamKey
-from domain.event import Event
-from domain.user.events import PreviousRole, UserRegistered, UserRoleChanged
+from application.event_log import Draft, EventLog, StreamKey, StreamSnapshot
+from domain.event import Event, Recorded
+from domain.user.events import PreviousRole, UserErased, UserRegistered, UserRoleChanged
 
 
 def context(key: str | None = None, request: bytes = b"request", actor: str = "token:t") -> Context:
@@ -45,6 +46,7 @@ def change(
     key: str | None = None,
     take: tuple[tuple[str, str], ...] = (),
     release: tuple[tuple[str, str], ...] = (),
+    destroy_key: bool = False,
 ) -> Draft:
     """A change of a stream; without events, a change of role."""
     return Draft(
@@ -56,4 +58,38 @@ def change(
         key=sealed_with,
         take=take,
         release=release,
+        destroy_key=destroy_key,
+    )
+
+
+def erasure(stream: UUID, after_version: int) -> Draft:
+    """The end of a person's stream, and of the key."""
+    return change(stream, after_version, UserErased(), destroy_key=True)
+
+
+async def recorded_stream(
+    log: EventLog, versions: int
+) -> tuple[Sequence[Recorded[Event]], StreamKey]:
+    """The events of a new stream, and its key."""
+    stream = uuid7()
+    await log.append(registration(stream))
+    await log.append(change(stream, 1, *change(stream, 1).events * (versions - 1)))
+    loaded = await log.load(stream)
+    assert loaded.key is not None
+    return loaded.events, loaded.key
+
+
+def snapshot(
+    events: Sequence[Recorded[Event]], version: int, form: str = "f", state: bytes = b"{}"
+) -> StreamSnapshot:
+    """A snapshot of a recorded stream at a version."""
+    last = events[version - 1]
+    return StreamSnapshot(
+        stream=last.stream,
+        form=form,
+        version=version,
+        position=last.position,
+        created_at=events[0].recorded_at,
+        recorded_at=last.recorded_at,
+        state=state,
     )

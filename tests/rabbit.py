@@ -1,16 +1,19 @@
 """A RabbitMQ for tests: a private node of an installed one, that a test may stop and start."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from infrastructure.embedded.process import spawn
 from tests.servers import missing
 
 # Debian's program on the PATH changes to an account of its own; this one runs as anybody.
@@ -19,6 +22,8 @@ _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
+# Below those that a kernel gives to whoever asks for any port, between our look and our use of one.
+_PORTS: Final = range(20_000, 32_000)
 
 
 class RabbitNode:
@@ -27,7 +32,7 @@ class RabbitNode:
     def __init__(self, program: str, directory: Path) -> None:
         self._program = program
         self._directory = directory
-        self._port, distribution, self._names_port = _free_ports(3)
+        self._port, distribution, self._names_port = islice(_free_ports(), 3)
         self._environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -111,16 +116,7 @@ class RabbitNode:
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
         bound = _DIE_WITH_PARENT if shutil.which("setpriv") else ()
-        with (self._directory / "output").open("ab") as output:
-            return subprocess.Popen(
-                [*bound, *command],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # A Ctrl-C in the terminal is for the tests, which then end it.
-                start_new_session=True,
-            )
+        return spawn([*bound, *command], self._directory / "output", self._environment)
 
     def _answers(self) -> bool:
         try:
@@ -150,13 +146,9 @@ def rabbit_node() -> Generator[RabbitNode]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_ports(count: int) -> Sequence[int]:
+def _free_ports() -> Iterator[int]:
     """Ports that were free just now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            yield port

@@ -15,8 +15,41 @@ class RedisAdmin:
         self._client = cast("Any", Redis).from_url(url)
 
     def contents(self, pattern: str = "*") -> Mapping[str, bytes]:
-        """The values whose keys match."""
-        return {key: self._client.get(key) for key in self.keys(pattern)}
+        """The values whose keys match, but for those of other types than strings."""
+        strings = (key for key in self.keys(pattern) if self._client.type(key) == b"string")
+        return {key: self._client.get(key) for key in strings}
+
+    def fields(self, key: str) -> Mapping[bytes, bytes]:
+        """What a hash holds."""
+        return self._client.hgetall(key)
+
+    def put_field(self, key: str, field: bytes, value: bytes) -> None:
+        self._client.hset(key, field, value)
+
+    def live(self, key: str, seconds: int) -> None:
+        self._client.expire(key, seconds)
+
+    def copy(self) -> Mapping[str, bytes]:
+        """All there is, of any type."""
+        return {key: self._client.dump(key) for key in self.keys()}
+
+    def fall_back_to(self, copy: Mapping[str, bytes]) -> None:
+        """Have what a copy has, and nothing else."""
+        self.flush()
+        for key, value in copy.items():
+            self._client.restore(key, 0, value)
+
+    def overfill(self) -> None:
+        """Write so much that the server evicts all that lies there longer."""
+        room = 256 * 1024
+        self._client.config_set("maxmemory", self._client.info("memory")["used_memory"] + room)
+        for n in range(64):
+            self._client.set(f"filling:{n}", random.randbytes(room // 32))
+        self._client.config_set("maxmemory", 128 * 1024 * 1024)
+
+    def evicted(self) -> int:
+        """How many keys the server has evicted since it started."""
+        return self._client.info("stats")["evicted_keys"]
 
     def keys(self, pattern: str = "*") -> list[str]:
         return sorted(key.decode() for key in self._client.scan_iter(pattern))

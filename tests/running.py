@@ -1,5 +1,6 @@
 """`rollbook up` as a process of its own, for tests that look at it from outside."""
 
+import ctypes
 import os
 import re
 import signal
@@ -15,6 +16,12 @@ from types import TracebackType
 from typing import Final, Self
 
 ROOT: Final = Path(__file__).parents[1]
+
+
+def _end_with_the_tests() -> None:
+    """Have a child end when the tests do, however they end (prctl's PR_SET_PDEATHSIG, Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def rollbook_command(*arguments: str) -> list[str]:
@@ -70,7 +77,7 @@ class RunningRollbook:
     def master_key(self) -> str:
         return (self.data_dir / "master-key").read_text().strip()
 
-    def start(self, patience: float = 60.0) -> float:
+    def start(self, patience: float = 120.0) -> float:
         """Start it; the seconds until it said that it runs."""
         began = time.monotonic()
         port = self.url.rpartition(":")[2] or "0"
@@ -83,6 +90,7 @@ class RunningRollbook:
                 stdout=output,
                 stderr=output,
                 cwd="/",
+                preexec_fn=_end_with_the_tests,
             )
         until(self._is_up, patience)
         return time.monotonic() - began

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn, Self
 
 from websockets.exceptions import WebSocketException
 
+from tests.background import at_work
 from tests.streaming import stream_socket
 
 Json = dict[str, Any]
@@ -30,13 +31,8 @@ class StreamReader:
     @asynccontextmanager
     async def on(cls, url: str, token: str, after: int) -> AsyncGenerator[Self]:
         reader = cls(url, token, after)
-        reading = asyncio.create_task(reader._keep_reading())
-        try:
+        async with at_work(reader._keep_reading()):
             yield reader
-        finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
 
     async def reaches(self, position: int, patience: float = 15) -> None:
         """Return when it has all up to a position."""
@@ -67,6 +63,8 @@ class StreamReader:
             case "events":
                 self.events += frame["events"]
                 self.position = int(frame["events"][-1]["position"])
+            case "notification":
+                pass
             case "heartbeat":
                 self.position = max(self.position, frame["position"])
             case other:

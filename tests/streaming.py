@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from uuid_utils.compat import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from application.doorbell import LOG
+from application.notifications import NoticeBoard
+from infrastructure.notifications.memory import InMemoryNotifications
 from interfaces.cli.http_server import http_server
 from interfaces.stream.websocket import EventStream
 from tests.directory import Directory
@@ -27,7 +30,10 @@ class StreamingDirectory(Directory):
     def __init__(self, **stream: Any) -> None:
         super().__init__()
         services = self.services
-        EventStream(self.tail, services.identity, services.tickets, **stream).add_to(self.app)
+        self.notices = InMemoryNotifications(self.doorbell, uuid7, services.now)
+        board = NoticeBoard(self.notices, self.doorbell)
+        stream_of = EventStream(self.tail, services.identity, services.tickets, board, **stream)
+        stream_of.add_to(self.app)
 
     async def register(self, count: int = 1, name: str = "Åsa") -> None:
         """So many users; each is one event."""

@@ -1,6 +1,7 @@
 """What is used of redis-py: a few typed commands over a small pool that never tries again."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -8,6 +9,9 @@ from typing import Any, Final, Protocol, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from application.cache import CacheAway
 
 _CONNECTIONS: Final = 8
 _LUA: Final = Path(__file__).with_name("lua")
@@ -24,7 +28,13 @@ class Client(Protocol):
 
     async def getex(self, name: str, ex: int) -> bytes | None: ...
 
-    async def set(self, name: str, value: str, *, ex: int, nx: bool) -> object: ...
+    async def set(self, name: str, value: str, *, ex: int, nx: bool = False) -> object: ...
+
+    async def unlink(self, *names: str) -> int: ...
+
+    async def ping(self) -> object: ...
+
+    def scan_iter(self, match: str, count: int) -> AsyncIterator[bytes]: ...
 
     def register_script(self, script: str) -> Script: ...
 
@@ -51,6 +61,16 @@ async def open_client(redis_url: str) -> AsyncGenerator[Client]:
         yield cast("Client", client)
     finally:
         await client.aclose()
+
+
+@asynccontextmanager
+async def answered_within(seconds: float) -> AsyncGenerator[None]:
+    """The server's errors in the block, and its silence, as the ports name them: `CacheAway`."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (RedisError, OSError) as error:
+        raise CacheAway from error
 
 
 def script(client: Client, name: str) -> Script:

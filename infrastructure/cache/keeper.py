@@ -1,14 +1,14 @@
 """Puts documents of one slot into Redis by the one script that guards them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 
 from application.cache import Removed
 from application.documents import UserDocument
 from infrastructure.cache.client import Client, script
-from infrastructure.cache.layout import user_value
+from infrastructure.cache.layout import SlotKeys, user_value
 
 # Renewed at each look of a follower: without any, nothing stays for good.
 POSITION_SECONDS: Final = 3600
@@ -30,13 +30,21 @@ class Keeper:
         self._ttl = ttl
 
     async def keep(
-        self, position_key: str, documents: Sequence[Kept], *, after: int = 0, reached: int = 0
-    ) -> None:
+        self,
+        slot: SlotKeys,
+        documents: Sequence[Kept],
+        *,
+        after: int = 0,
+        reached: int = 0,
+        mended: bool = False,
+    ) -> int:
         """Keep what fits the slot's position, and move that from `after` on up to `reached`.
 
-        Raises redis-py's errors.
+        How many were kept. Pages go where the position moves, and where the documents were
+        `mended`: changed by no event. Raises redis-py's errors.
         """
-        arguments: list[int | bytes] = [after, reached, self._ttl, POSITION_SECONDS]
+        arguments: list[int | bytes] = [after, reached, self._ttl, POSITION_SECONDS, int(mended)]
         for kept in documents:
             arguments += (kept.read_at, kept.document.version, user_value(kept.document))
-        await self._script([position_key, *(kept.key for kept in documents)], arguments)
+        keys = [slot.position, slot.pages, *(kept.key for kept in documents)]
+        return cast("int", await self._script(keys, arguments))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.cache_counts import DocumentCounts
 from application.documents import UserDocument
 from application.queries import Answer
 from application.views import Slot
@@ -15,7 +16,7 @@ from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client
 from infrastructure.cache.gatherer import Gatherer
 from infrastructure.cache.keeper import Keeper, Kept
-from infrastructure.cache.layout import Keys, Mark, read_mark, read_user
+from infrastructure.cache.layout import Keys, Mark, SlotKeys, read_mark, read_user
 
 _MOST_LOOK_UPS: Final = 128
 _MOST_OFFERS: Final = 64
@@ -32,39 +33,53 @@ class _LookUp(Struct, frozen=True):
 
 
 class _Offer(Struct, frozen=True):
-    position_key: str
+    slot: SlotKeys
     kept: Kept
 
 
 class RedisUserCache:
     """See `UserCache`."""
 
-    def __init__(self, client: Client, keys: Keys, keeper: Keeper, breaker: CircuitBreaker) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        keeper: Keeper,
+        breaker: CircuitBreaker,
+        counts: DocumentCounts,
+    ) -> None:
         self._client = client
         self._keys = keys
         self._keeper = keeper
         self._breaker = breaker
+        self._counts = counts
         self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MOST_LOOK_UPS)
         self._offers = Gatherer[_Offer, None](self._store, most=_MOST_OFFERS)
 
     async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
         """See `UserCache.look_up`."""
         if self._breaker.is_open:
+            self._counts.away += 1
             return None
         keys = self._keys
         asked = _LookUp(keys.position_of(slot), keys.of(slot, user_id))
         found = await self._look_ups.ask(asked)
         if found is None:
+            self._counts.away += 1
             return None
         mark, value = found
-        return read_user(value, mark, slot.generation)
+        answer = read_user(value, mark, slot.generation)
+        if answer is None:
+            self._counts.misses += 1
+        return answer
 
     def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
         """See `UserCache.offer`."""
         if self._breaker.is_open or self._offers.waiting >= _MOST_WAITING_OFFERS:
+            self._counts.refused += 1
             return
         kept = Kept(self._keys.of(slot, user_id), position, document)
-        self._offers.ask(_Offer(self._keys.position_of(slot), kept))
+        self._offers.ask(_Offer(self._keys.once_in(slot), kept))
 
     async def idle(self) -> None:
         """Return once nothing is under way, what was offered included."""
@@ -89,9 +104,11 @@ class RedisUserCache:
         return {key: (mark, value) for key, value in zip(keys, values[1:], strict=True)}
 
     async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
-        slots = defaultdict[str, list[Kept]](list)
+        slots = defaultdict[SlotKeys, list[Kept]](list)
         for offer in offers:
-            slots[offer.position_key].append(offer.kept)
-        for position_key, documents in slots.items():
-            await self._breaker.attempt(partial(self._keeper.keep, position_key, documents))
+            slots[offer.slot].append(offer.kept)
+        for slot, documents in slots.items():
+            kept = await self._breaker.attempt(partial(self._keeper.keep, slot, documents)) or 0
+            self._counts.kept += kept
+            self._counts.refused += len(documents) - kept
         return [None] * len(offers)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from application.cancellation import heed_cancellation
 from application.doorbell import Bell
 
 
@@ -45,6 +46,7 @@ class _MemoryBell:
         self._rung.set()
 
     async def wait(self, seconds: float) -> bool:
+        heed_cancellation()
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,13 @@ POLL_SECONDS: Final = 0.02
 _LOG_BYTES: Final = 10 * 1024 * 1024
 
 
-def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on."""
+def spawn(
+    command: Sequence[str], log: Path, given: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """In the `given` environment, else a bare one.
+
+    In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on.
+    """
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(
@@ -21,7 +26,7 @@ def spawn(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(),
+            env=environment() if given is None else given,
             start_new_session=True,
         )
     finally:

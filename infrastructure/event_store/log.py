@@ -7,28 +7,17 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from application.context import TENANT, IdempotencyKey
-from application.event_log import Appended, Draft, LoadedStream, StoredReceipt
+from application.event_log import WHOLE, Appended, Draft, LoadedStream, Span, StoredReceipt
 from application.failures import already_recorded
 from application.keys import KeyRing
 from domain.event import Event, Recorded
 from infrastructure.event_store.items import Item, Verdict, make_item
+from infrastructure.event_store.loading import NEAREST, RECEIPT_COLUMNS, SPAN, parameters
 from infrastructure.event_store.mapper import has_personal, to_state
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import COLUMNS, WITH_KEY, key_of, recorded
+from infrastructure.event_store.rows import key_of, recorded
+from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
 from infrastructure.event_store.writer import GroupCommitWriter
-
-_LOAD: Final = f"""
-SELECT {COLUMNS} FROM {WITH_KEY}
-WHERE e.originator_id = %s ORDER BY e.originator_version"""
-
-# One row even where the stream is empty, so that a receipt is found in any case.
-_LOAD_WITH_RECEIPT: Final = f"""
-SELECT r.request, r.status, r.stream, r.version, r.position, l.*
-FROM (SELECT 1) AS one
-LEFT JOIN receipts r ON r.key = %s AND r.actor = %s AND r.tenant = %s
-LEFT JOIN (SELECT {COLUMNS} FROM {WITH_KEY} WHERE e.originator_id = %s) AS l ON true
-ORDER BY l.originator_version"""
-_RECEIPT_COLUMNS: Final = 5
 
 _HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s AND tenant = %s"
 
@@ -49,21 +38,27 @@ class PostgresEventLog:
         self._new_id = new_id
 
     async def load(
-        self, stream: UUID, *, actor: str = "", idempotency: IdempotencyKey | None = None
+        self,
+        stream: UUID,
+        span: Span = WHOLE,
+        *,
+        actor: str = "",
+        idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         """See `EventLog.load`."""
-        if idempotency is None:
-            rows = await self._reader.rows(_LOAD, (stream,))
-            receipt = None
-        else:
-            found = await self._reader.rows(
-                _LOAD_WITH_RECEIPT, (idempotency.key, actor, TENANT, stream)
-            )
-            receipt = self._receipt(found[0], idempotency)
-            rows = [row[_RECEIPT_COLUMNS:] for row in found if row[_RECEIPT_COLUMNS] is not None]
+        rows = await self._reader.rows(
+            SPAN if span.form is None else NEAREST, parameters(stream, span, actor, idempotency)
+        )
+        receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
+        key = key_of(rows[0])
+        found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]
+        snapshot = None
+        if found and is_snapshot(found[0]):
+            snapshot = opened(found.pop(0), self._keys)
         return LoadedStream(
-            events=[recorded(row, self._keys) for row in rows],
-            key=key_of(rows[0]) if rows else None,
+            events=[recorded(row, self._keys) for row in found],
+            snapshot=snapshot,
+            key=key,
             receipt=receipt,
         )
 
@@ -117,13 +112,12 @@ class PostgresEventLog:
     async def _standing(self, draft: Draft, verdict: Verdict) -> Appended:
         """What an earlier attempt recorded, its answer lost: the times are read back."""
         with already_recorded():
-            loaded = await self.load(draft.stream)
-        first = draft.after_version
-        mine = loaded.events[first : first + len(draft.events)]
-        return Appended(events=tuple(mine), position=verdict.position)
+            span = Span(after=draft.after_version, most=len(draft.events))
+            loaded = await self.load(draft.stream, span)
+        return Appended(events=tuple(loaded.events), position=verdict.position)
 
     def _receipt(self, row: Any, idempotency: IdempotencyKey) -> StoredReceipt | None:
-        request, status, stream, version, position = row[:_RECEIPT_COLUMNS]
+        request, status, stream, version, position = row[:RECEIPT_COLUMNS]
         if request is None:
             return None
         return StoredReceipt(

@@ -44,6 +44,14 @@ class _Stored(Struct):
     v: int = 1
 
 
+class _Opened(Struct):
+    """The same for who opens it."""
+
+    data: Raw
+    sealed: bytes | None = None
+    v: int = 1
+
+
 class _Form:
     """How one event type is split, and read back."""
 
@@ -114,6 +122,7 @@ def to_state(event: Event, stream: UUID, event_id: UUID, cipher: Cipher | None) 
 
 
 _decode_stored: Final = msgspec.json.Decoder(_Stored).decode
+_decode_opened: Final = msgspec.json.Decoder(_Opened).decode
 _decode_any: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -126,14 +135,13 @@ def to_event(
     """
     form = _form(topic)
     try:
-        stored = _decode_stored(state)
+        stored = _decode_opened(state)
         if stored.sealed is None:
             personal = None
         elif cipher is None:
             return _erased(form, bytes(stored.data), stored.v)
         else:
-            sealed = base64.b64decode(stored.sealed)
-            personal = cipher.open(sealed, seal_context(stream, event_id))
+            personal = cipher.open(stored.sealed, seal_context(stream, event_id))
         return _decoded(form, _joined(bytes(stored.data), personal), stored.v)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedState(f"{topic}: {type(error).__name__}") from None

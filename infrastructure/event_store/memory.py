@@ -1,26 +1,50 @@
 """The log in memory: the double that tests and examples use, held to the same contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Final
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from application.context import IdempotencyKey
 from application.errors import ClaimTaken, KeySeen, VersionConflict
-from application.event_log import Appended, Draft, FeedPage, LoadedStream, StoredReceipt
-from domain.event import Event, Recorded
+from application.event_log import (
+    WHOLE,
+    Appended,
+    Draft,
+    FeedPage,
+    LoadedStream,
+    Span,
+    StoredReceipt,
+    StreamKey,
+    StreamSnapshot,
+)
+from domain.event import ERASED, Event, Recorded
+from infrastructure.event_store.mapper import has_personal
+
+_KEY: Final = StreamKey(master_id="memory", wrapped=b"")
 
 
 class InMemoryEventLog:
-    """Both ports to the log, write side and feed, over one list."""
+    """The ports to the log, write side, feed and snapshots, over one list; nothing is sealed, but what is erased is gone."""
 
     def __init__(self, new_id: Callable[[], UUID]) -> None:
         self._new_id = new_id
         self._events: list[Recorded[Event]] = []
         self._claims: dict[tuple[str, str], UUID] = {}
         self._receipts: dict[tuple[str, str], tuple[bytes, StoredReceipt]] = {}
+        self._keys: dict[UUID, StreamKey] = {}
+        self._snapshots: dict[UUID, list[StreamSnapshot]] = {}
 
     async def load(
-        self, stream: UUID, *, actor: str = "", idempotency: IdempotencyKey | None = None
+        self,
+        stream: UUID,
+        span: Span = WHOLE,
+        *,
+        actor: str = "",
+        idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         receipt = None
         if idempotency and (kept := self._receipts.get((actor, idempotency.key))):
@@ -32,7 +56,15 @@ class InMemoryEventLog:
                 version=first.version,
                 position=first.position,
             )
-        return LoadedStream(events=self._stream(stream), receipt=receipt)
+        events = self._stream(stream)
+        snapshot = None
+        if span.form is not None and events and events[-1].event.ends:
+            events = events[-1:]
+        else:
+            snapshot = _nearest(span, self._snapshots.get(stream, ()))
+            events = _within(span, snapshot.version if snapshot else span.after, events)
+        key = self._keys.get(stream)
+        return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
 
     async def append(self, draft: Draft) -> Appended:
         context = draft.context
@@ -64,6 +96,13 @@ class InMemoryEventLog:
             for number, event in enumerate(draft.events, start=1)
         )
         self._events.extend(events)
+        self._keys.setdefault(draft.stream, _KEY)
+        if draft.destroy_key:
+            del self._keys[draft.stream]
+            self._snapshots.pop(draft.stream, None)
+            self._events = [
+                _erased(each) if each.stream == draft.stream else each for each in self._events
+            ]
         position = len(self._events)
         if key:
             receipt = StoredReceipt(
@@ -75,6 +114,11 @@ class InMemoryEventLog:
             )
             self._receipts[context.actor, key.key] = (key.fingerprint, receipt)
         return Appended(events=events, position=position)
+
+    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
+        stream = snapshots[0].stream
+        if self._keys.get(stream) == key:
+            self._snapshots[stream] = [*snapshots, *self._snapshots.get(stream, ())]
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
         return self._claims.get((scope, value))
@@ -96,3 +140,33 @@ class InMemoryEventLog:
         now = datetime.now(UTC)
         last = self._events[-1].recorded_at if self._events else now
         return max(now, last) + timedelta(microseconds=number)
+
+
+def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
+    """What is left of an event without its key."""
+    if not has_personal(recorded.event):
+        return recorded
+    erased = replace(recorded.event, **dict.fromkeys(recorded.event.personal, ERASED))
+    return replace(recorded, event=erased)
+
+
+def _nearest(span: Span, snapshots: Sequence[StreamSnapshot]) -> StreamSnapshot | None:
+    fitting = (
+        snapshot
+        for snapshot in snapshots
+        if snapshot.form == span.form
+        and snapshot.version < (span.below or inf)
+        and snapshot.version <= (inf if span.version is None else span.version)
+        and (span.at is None or snapshot.recorded_at <= span.at)
+    )
+    return max(fitting, key=lambda snapshot: snapshot.version, default=None)
+
+
+def _within(span: Span, after: int, events: list[Recorded[Event]]) -> list[Recorded[Event]]:
+    found = [
+        recorded
+        for recorded in events[after:]
+        if (span.version is None or recorded.version <= span.version)
+        and (span.at is None or recorded.recorded_at <= span.at)
+    ]
+    return found if span.most is None else found[: span.most]

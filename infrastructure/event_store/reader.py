@@ -1,7 +1,7 @@
 """Reads of the log: a pool of connections, each read bounded in time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -25,10 +25,15 @@ class LogReader:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
-        """A reader with a pool of its own; it opens while the server is away, too."""
+    async def open(
+        cls, database_url: str, size: int = _POOL_SIZE, *, mark: str = ""
+    ) -> AsyncGenerator[Self]:
+        """A reader with a pool of its own; it opens while the server is away, too.
+
+        Its sessions' names end with `mark`.
+        """
         pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook reader"),
+            conninfo(database_url, "rollbook reader", mark),
             kwargs={"autocommit": True, "connect_timeout": 2, "prepare_threshold": 0},
             min_size=1,
             max_size=size,
@@ -42,7 +47,11 @@ class LogReader:
             await pool.close()
 
     async def rows(
-        self, query: str, parameters: Sequence[Any] = (), *, seconds: float = READ_SECONDS
+        self,
+        query: str,
+        parameters: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        seconds: float = READ_SECONDS,
     ) -> list[Row]:
         """All rows of a query, in binary. Raises `Unavailable`."""
         deadline = asyncio.get_running_loop().time() + seconds
@@ -54,7 +63,9 @@ class LogReader:
                     raise Unavailable from error
                 await asyncio.sleep(0.02)
 
-    async def _try(self, query: str, parameters: Sequence[Any], deadline: float) -> list[Row]:
+    async def _try(
+        self, query: str, parameters: Sequence[Any] | Mapping[str, Any], deadline: float
+    ) -> list[Row]:
         loop = asyncio.get_running_loop()
         left = max(deadline - loop.time(), 0.01)
         async with self._pool.connection(timeout=left) as connection:

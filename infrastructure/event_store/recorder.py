@@ -12,6 +12,7 @@ from uuid import UUID
 from eventsourcing.persistence import (
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
     StoredEvent,
 )
@@ -31,6 +32,9 @@ from infrastructure.event_store.items import (
     verdicts,
 )
 
+# Its transaction has the append function's lock until the commit, which takes another round trip:
+# a client that freezes in between must not hold up every writer.
+_SETTING: Final = "SET LOCAL idle_in_transaction_session_timeout = 2000"
 _ACTOR: Final = "system:eventsourcing"
 _KIND: Final = "library"
 
@@ -70,10 +74,12 @@ class AppendRecorder(PostgresApplicationRecorder):
             for event in stored_events
         ]
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    # A session that was ended because it stood still is an InternalError.
+    @retry((InterfaceError, InternalError, OperationalError), max_attempts=10, wait=0.2)
     def _append(self, items: Sequence[Item]) -> list[int]:
         last_positions: list[int] = []
         with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(_SETTING)
             cursor.execute(f"{APPEND} AS answer", (TENANT, batch_payload(items)), prepare=True)
             row = cursor.fetchone()
             assert row is not None

@@ -1,22 +1,29 @@
 """From rows of the log to recorded events."""
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from application.event_log import StreamKey, Unreadable
 from application.keys import KeyRing, SealBroken
 from domain.event import Event, Recorded
 from infrastructure.event_store.mapper import Undecodable, to_event, to_sealed
 
-_EVENT: Final = """
+EVENT: Final = """
     e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
     e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at"""
 _EVENT_COLUMNS: Final = 12
 # The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
-COLUMNS: Final = f"{_EVENT}, k.master_id, k.wrapped"
-SEALED_COLUMNS: Final = f"{_EVENT}, k.subject IS NULL"
+COLUMNS: Final = f"{EVENT}, k.master_id, k.wrapped"
+SEALED_COLUMNS: Final = f"{EVENT}, k.subject IS NULL"
 WITH_KEY: Final = """
     stored_events e LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
+
+# One probe a stream: joined as a whole, the planner might read all keys for a few events.
+PROBED_KEY: Final = """
+    LEFT JOIN LATERAL (
+        SELECT s.master_id, s.wrapped FROM subject_keys s
+        WHERE s.subject = e.originator_id AND s.tenant = e.tenant
+        LIMIT 1) k ON true"""
 
 Row = Sequence[Any]
 KEY_COLUMNS: Final = 2
@@ -54,7 +61,7 @@ def key_of(row: Row) -> StreamKey | None:
     master_id, wrapped = row[-KEY_COLUMNS:]
     if wrapped is None:
         return None
-    return StreamKey(master_id=cast("str", master_id), wrapped=cast("bytes", wrapped))
+    return StreamKey(master_id=master_id, wrapped=wrapped)
 
 
 def _recorded(row: Row, event: Event) -> Recorded[Event]:

@@ -8,6 +8,7 @@ import psycopg
 from structlog import get_logger
 
 from application.context import TENANT
+from infrastructure.event_store.identity import LogIdentity, LogMoved, check_unmoved
 from infrastructure.event_store.items import APPEND, Item, Verdict, batch_payload, verdicts
 from infrastructure.postgres import Connection, answered_within, connect, hang_up, is_broken
 
@@ -41,10 +42,17 @@ class NotConnected(Exception):
 
 
 class WriterSession:
-    """Sends batches to the append function over one connection at a time."""
+    """Sends batches to the append function over one connection at a time.
 
-    def __init__(self, database_url: str) -> None:
+    Its sessions' names end with `mark`. Without the `identity` any log will do.
+    """
+
+    def __init__(
+        self, database_url: str, *, mark: str = "", identity: LogIdentity | None = None
+    ) -> None:
         self._database_url = database_url
+        self._log_identity = identity
+        self._mark = mark
         self._connection: Connection | None = None
         self._identity: tuple[int, object] | None = None
         self._lost: list[tuple[int, object]] = []
@@ -56,7 +64,7 @@ class WriterSession:
                 return
             self._drop()
         try:
-            connection = await connect(self._database_url, "rollbook writer")
+            connection = await connect(self._database_url, "rollbook writer", self._mark)
         except (psycopg.Error, OSError) as error:
             raise NotConnected(str(NotConnected.__doc__)) from error
         try:
@@ -72,7 +80,10 @@ class WriterSession:
                 while self._lost:
                     await connection.execute(_END_SESSION, self._lost[-1])
                     self._lost.pop()
-        except (psycopg.Error, OSError) as error:
+                # Nothing is recorded at positions that were given out before a failover.
+                if self._log_identity is not None:
+                    await check_unmoved(connection, self._log_identity)
+        except (psycopg.Error, OSError, LogMoved) as error:
             hang_up(connection)
             await connection.close()
             raise NotConnected(str(NotConnected.__doc__)) from error

@@ -11,6 +11,7 @@ from structlog import get_logger
 from application.errors import OutcomeUnknown, Overloaded, Unavailable
 from infrastructure.event_store.items import Item, Verdict
 from infrastructure.event_store.session import ConnectionLost, NotConnected, WriterSession
+from infrastructure.postgres import is_notify_queue_full
 
 BATCH_ITEMS: Final = 256
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -65,6 +66,9 @@ class GroupCommitWriter:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        # What the log has answered since the start: batches, and the items in them.
+        self.batches = 0
+        self.commands = 0
 
     def start(self) -> None:
         """Begin to write; the queue may have items already."""
@@ -168,6 +172,8 @@ class GroupCommitWriter:
                     await self._narrow(batch, error, in_doubt=in_doubt)
                     return
             else:
+                self.batches += 1
+                self.commands += len(batch)
                 for waiting, outcome in zip(batch, outcomes, strict=True):
                     waiting.settle(outcome)
                 return
@@ -212,8 +218,9 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 def _is_of_the_server(error: Exception) -> bool:
-    state = _sqlstate(error)
-    return state is not None and state.startswith(_SERVER_STATE)
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return False
+    return error.sqlstate.startswith(_SERVER_STATE) or is_notify_queue_full(error)
 
 
 def _expire(waiting: Iterable[_Waiting], now: float) -> None:

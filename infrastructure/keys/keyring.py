@@ -34,7 +34,7 @@ class PersonCipher:
         """Raises `SealBroken`."""
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter where it is too short to hold a nonce
             raise SealBroken(SealBroken.__doc__) from None
 
 
@@ -47,7 +47,8 @@ class MasterKeyRing:
 
     def __init__(self, masters: MasterKeys, index_key: bytes, random: Random = os.urandom) -> None:
         self._masters = masters
-        self._index_key = index_key
+        # Set up once: that takes longer than to authenticate a value.
+        self._mac = hmac.new(index_key, digestmod="sha256")
         self._random = random
         self._cipher = lru_cache(_CACHED_CIPHERS)(self._unwrap)
 
@@ -56,11 +57,15 @@ class MasterKeyRing:
 
     def cipher(self, subject: UUID, key: StreamKey) -> PersonCipher:
         """Raises `UnknownMasterKey` or `SealBroken`."""
-        return self._cipher(subject, key.master_id, key.wrapped)
+        # A UUID is compared and hashed in Python, its number is not.
+        return self._cipher(subject.int, key.master_id, key.wrapped)
 
     def mac(self, value: bytes) -> bytes:
-        return hmac.digest(self._index_key, value, "sha256")
+        mac = self._mac.copy()
+        mac.update(value)
+        return mac.digest()
 
-    def _unwrap(self, subject: UUID, master_id: str, wrapped: bytes) -> PersonCipher:
-        key = self._masters.unwrap(StreamKey(master_id=master_id, wrapped=wrapped), subject)
+    def _unwrap(self, subject: int, master_id: str, wrapped: bytes) -> PersonCipher:
+        stream_key = StreamKey(master_id=master_id, wrapped=wrapped)
+        key = self._masters.unwrap(stream_key, UUID(int=subject))
         return PersonCipher(key, self._random)

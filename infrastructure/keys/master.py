@@ -18,7 +18,7 @@ NONCE_BYTES = 12
 
 
 class InvalidMasterKey(ValueError):
-    """ROLLBOOK_MASTER_KEY must be a comma list of 32-byte keys in base64, newest first."""
+    """ROLLBOOK_MASTER_KEY must be a comma list of different 32-byte keys in base64, newest first."""
 
     def __str__(self) -> str:
         return str(self.__doc__)
@@ -31,7 +31,10 @@ class MasterKeys:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise InvalidMasterKey
         self._by_id = {_key_id(key): AESGCM(key) for key in keys}
-        self.newest = _key_id(keys[0])
+        if len(self._by_id) != len(keys):
+            raise InvalidMasterKey
+        self.ids = tuple(self._by_id)
+        self.newest = self.ids[0]
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,21 +47,30 @@ class MasterKeys:
 
     def wrap(self, key: bytes, subject: UUID, nonce: bytes | None = None) -> StreamKey:
         """`key` sealed under the newest master key, bound to its subject."""
-        nonce = nonce or os.urandom(NONCE_BYTES)
-        sealed = self._by_id[self.newest].encrypt(nonce, key, subject.bytes)
-        return StreamKey(master_id=self.newest, wrapped=nonce + sealed)
+        return self._wrap(key, subject, self.newest, nonce or os.urandom(NONCE_BYTES))
 
     def unwrap(self, wrapped: StreamKey, subject: UUID) -> bytes:
         """Raises `UnknownMasterKey` or `SealBroken`."""
-        try:
-            master = self._by_id[wrapped.master_id]
-        except KeyError:
-            raise UnknownMasterKey(wrapped.master_id) from None
+        master = self._master(wrapped.master_id)
         nonce, sealed = wrapped.wrapped[:NONCE_BYTES], wrapped.wrapped[NONCE_BYTES:]
         try:
             return master.decrypt(nonce, sealed, subject.bytes)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a ValueError is for what is too short for a nonce
             raise SealBroken(SealBroken.__doc__) from None
+
+    def rewrap(self, key: StreamKey, subject: UUID, to: str) -> StreamKey:
+        """See `MasterKeyList.rewrap`."""
+        return self._wrap(self.unwrap(key, subject), subject, to, os.urandom(NONCE_BYTES))
+
+    def _wrap(self, key: bytes, subject: UUID, master_id: str, nonce: bytes) -> StreamKey:
+        sealed = self._master(master_id).encrypt(nonce, key, subject.bytes)
+        return StreamKey(master_id=master_id, wrapped=nonce + sealed)
+
+    def _master(self, master_id: str) -> AESGCM:
+        try:
+            return self._by_id[master_id]
+        except KeyError:
+            raise UnknownMasterKey(master_id) from None
 
 
 def _key_id(key: bytes) -> str:

@@ -5,12 +5,9 @@ import time
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.pool import NullPool
 
+_VERSIONS = Path(__file__).parent / "versions"
 _LOCK = (1383034987, 2)
 _POLL_SECONDS = 0.1
 _LOCK_TIMEOUT = "10s"
@@ -29,22 +26,25 @@ async def migrate(database_url: str, *, patience: float = 120.0) -> None:
 
 
 def _migrate(database_url: str, patience: float) -> None:
-    with psycopg.connect(database_url, autocommit=True) as lock:
+    with psycopg.connect(database_url, autocommit=True) as session:
+        if _version(session) == newest():
+            return
         # Polled outside a transaction: a session that waits inside one holds a snapshot, and
         # CREATE INDEX CONCURRENTLY of the lock's holder would wait for that snapshot for good.
         deadline = time.monotonic() + patience
-        while not _try_lock(lock):
+        while not _try_lock(session):
             if time.monotonic() > deadline:
                 raise MigrationBusy(MigrationBusy.__doc__)
             time.sleep(_POLL_SECONDS)
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(_impatient(database_url)),
-            poolclass=NullPool,
-        )
-        with engine.connect() as connection:
-            _upgrade(connection)
-        engine.dispose()
+        # Alembic takes half a second to load, and most starts find the newest schema.
+        from infrastructure.migrations.upgrade import upgrade  # noqa: PLC0415
+
+        upgrade(lambda: psycopg.connect(_impatient(database_url)))
+
+
+def newest() -> str:
+    """The last of our migrations: their files bear their numbers, in order."""
+    return max(file.name for file in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
 def _impatient(database_url: str) -> str:
@@ -58,8 +58,10 @@ def _try_lock(connection: psycopg.Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _version(session: psycopg.Connection) -> str | None:
+    """The migration that a database is at, None where it has none of ours."""
+    found = session.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = session.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row[0] if row is not None else None

@@ -21,13 +21,14 @@ from application.views import Slot
 
 _METADATA: Final = MetaData()
 
-# Which generation of each projection serves.
+# Which generation of each projection serves, and whether it stands still on purpose.
 PROJECTIONS: Final = Table(
     "projections",
     _METADATA,
     Column("tenant", Text()),
     Column("name", Text()),
     Column("generation", Integer()),
+    Column("paused_at", TIMESTAMP(timezone=True)),
 )
 
 # How far each slot has come.
@@ -56,6 +57,22 @@ PARKED: Final = Table(
     Column("error", Text()),
 )
 
+# Events that are left out for good, whichever the generation.
+SKIPPED: Final = Table(
+    "skipped",
+    _METADATA,
+    Column("tenant", Text()),
+    Column("projection", Text()),
+    Column("stream", Uuid()),
+    Column("version", BigInteger()),
+    Column("position", BigInteger()),
+    Column("event_id", Uuid()),
+    Column("error", Text()),
+    Column("reason", Text()),
+    Column("actor", Text()),
+    Column("skipped_at", TIMESTAMP(timezone=True)),
+)
+
 
 def checkpoint_of(slot: Slot[Any]) -> ColumnElement[bool]:
     """The slot's row of `CHECKPOINTS`."""
@@ -74,6 +91,11 @@ def parked_of(slot: Slot[Any]) -> ColumnElement[bool]:
         PARKED.c.projection == slot.projection.name,
         PARKED.c.generation == slot.generation,
     )
+
+
+def skipped_of(projection: str) -> ColumnElement[bool]:
+    """The rows of `SKIPPED` of a projection."""
+    return and_(SKIPPED.c.tenant == TENANT, SKIPPED.c.projection == projection)
 
 
 def serving(projection: str) -> ColumnElement[bool]:

@@ -65,14 +65,22 @@ class PostgresDirectory:
         """See `DirectoryQueries`."""
         standing = await self._users.at_least(at_least)
         statement, parameters = page_query(query, standing.generation)
-        rows = await self._reader.rows(statement, parameters)
-        return Answer(page_of(query, rows), standing.position)
+        try:
+            rows = await self._reader.rows(statement, parameters, planned_for_values=True)
+        except TableGone:
+            await self._users.another_than(standing.generation)
+            return await self.users(query, at_least=at_least)
+        return Answer(page_of(query, rows), standing.position, standing.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
         """See `DirectoryQueries`."""
         standing = await self._headcount.at_least(at_least)
         parameters = {"first_day": first_day(now)}
-        rows = await self._reader.rows(counters(standing.generation), parameters)
+        try:
+            rows = await self._reader.rows(counters(standing.generation), parameters)
+        except TableGone:
+            await self._headcount.another_than(standing.generation)
+            return await self.stats(now, at_least=at_least)
         stats = statistics({row[0]: row[1] for row in rows}, now)
         return Answer(stats, standing.position, standing.generation)
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Table, and_, select
+from sqlalchemy import and_, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.views import Slot
+from application.views import Slot, slots_of
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.catalogue import CHECKPOINTS, PROJECTIONS
+from infrastructure.views.ddl import create, execute
 from infrastructure.views.statements import Statement
 from infrastructure.views.tables import tables_of
 from projections.projection import Projection
@@ -22,6 +22,11 @@ from projections.projection import Projection
 _LOCK: Final = (1383034987, 3)
 _POLL_SECONDS: Final = 0.05
 _FIRST_GENERATION: Final = 1
+_ENTER: Final = """
+INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
+VALUES (%s, %s, %s, %s, 'following', now()) ON CONFLICT DO NOTHING"""
+_PARTITIONS: Final = """
+SELECT partitions FROM generations WHERE (tenant, projection, generation) = (%s, %s, %s)"""
 
 
 class EnsureBusy(Exception):
@@ -31,7 +36,7 @@ class EnsureBusy(Exception):
 async def ensure_views(
     database_url: str, projections: Iterable[Projection[Any]], *, patience: float = 60.0
 ) -> list[Slot[Any]]:
-    """The slots to project, with all their tables there; several processes may call it at once.
+    """The slots that serve, with all their tables there; several processes may call it at once.
 
     Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after `patience`
     seconds.
@@ -65,34 +70,29 @@ async def _lock(connection: Connection, patience: float) -> None:
 async def _ensure(connection: Connection, projection: Projection[Any]) -> list[Slot[Any]]:
     generation = await _serving_generation(connection, projection)
     for table in tables_of(projection, generation).all:
-        await _create(connection, table)
-    slots = [Slot(projection, generation, partition) for partition in range(projection.partitions)]
+        await create(connection, table)
+    partitions = await _partitions(connection, projection, generation)
+    slots = slots_of(projection, generation, partitions)
     for slot in slots:
-        await _execute(connection, _checkpoint(slot))
+        await execute(connection, _checkpoint(slot))
     return slots
-
-
-async def _create(connection: Connection, table: Table) -> None:
-    """What is missing only: CREATE INDEX waits for whoever writes, even where the index exists."""
-    if await _is_missing(connection, table.name):
-        await _execute(connection, CreateTable(table))
-    for index in table.indexes:
-        if await _is_missing(connection, str(index.name)):
-            await _execute(connection, CreateIndex(index))
-
-
-async def _is_missing(connection: Connection, name: str) -> bool:
-    cursor = await connection.execute("SELECT to_regclass(quote_ident(%s)) IS NULL", (name,))
-    row = await cursor.fetchone()
-    return row is not None and row[0]
 
 
 async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:
     first = {"tenant": TENANT, "name": projection.name, "generation": _FIRST_GENERATION}
-    await _execute(connection, insert(PROJECTIONS).values(first).on_conflict_do_nothing())
+    await execute(connection, insert(PROJECTIONS).values(first).on_conflict_do_nothing())
     mine = and_(PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.name == projection.name)
     statement = Statement.of(select(PROJECTIONS.c.generation).where(mine))
     row = await (await connection.execute(statement.sql, statement.constants)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def _partitions(connection: Connection, projection: Projection[Any], generation: int) -> int:
+    """How many partitions the generation was made with; it is entered where nobody has."""
+    await connection.execute(_ENTER, (TENANT, projection.name, generation, projection.partitions))
+    cursor = await connection.execute(_PARTITIONS, (TENANT, projection.name, generation))
+    row = await cursor.fetchone()
     assert row is not None
     return row[0]
 
@@ -106,9 +106,3 @@ def _checkpoint(slot: Slot[Any]) -> Any:
         "position": 0,
     }
     return insert(CHECKPOINTS).values(values).on_conflict_do_nothing()
-
-
-async def _execute(connection: Connection, clause: Any) -> None:
-    statement = Statement.of(clause)
-    # Without parameters a statement is sent as it is: DDL takes none.
-    await connection.execute(statement.sql, statement.constants or None)

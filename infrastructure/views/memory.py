@@ -2,23 +2,24 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID
 
 import msgspec
 
 from application.follower import NotLeading
+from application.kept_views import KeptStream
 from application.views import (
     Changes,
     Entry,
     PageOfViews,
     ParkedEvent,
     Slot,
-    Snapshot,
     Unstorable,
     ViewWriter,
+    partition_of,
 )
 from projections.projection import V
 
@@ -32,6 +33,16 @@ class StoredSlot:
         self.entries: dict[UUID, Entry[Any]] = {}
         self.counters = Counter[str]()
         self.parked: dict[tuple[UUID, int], ParkedEvent] = {}
+        self.skipped: set[tuple[UUID, int]] = set()
+
+    @property
+    def at_this_moment(self) -> "StoredSlot":
+        """A copy that nobody changes."""
+        copied = StoredSlot()
+        copied.position = self.position
+        copied.entries, copied.counters = dict(self.entries), Counter(self.counters)
+        copied.parked, copied.skipped = dict(self.parked), set(self.skipped)
+        return copied
 
 
 class MemoryViewStore:
@@ -51,18 +62,44 @@ class MemoryViewStore:
         async with stored.lead:
             yield MemoryViewWriter(stored)
 
-    async def snapshot(self, slot: Slot[V]) -> Snapshot[V]:
-        """See `ViewStore.snapshot`."""
-        stored = self.stored(slot)
-        first_parked: dict[UUID, int] = {}
-        for stream, version in sorted(stored.parked):
-            first_parked.setdefault(stream, version)
-        return Snapshot[V](
-            position=stored.position,
-            entries=dict(stored.entries),
-            counters={name: n for name, n in stored.counters.items() if n},
-            parked=first_parked,
+    @asynccontextmanager
+    async def kept(self, slots: Sequence[Slot[V]]) -> AsyncGenerator["MemoryKeptViews[V]"]:
+        """See `OpenKeptViews`."""
+        yield MemoryKeptViews(slots, [self.stored(slot).at_this_moment for slot in slots])
+
+
+class MemoryKeptViews(Generic[V]):
+    """See `KeptViews`."""
+
+    def __init__(self, slots: Sequence[Slot[V]], stored: Sequence[StoredSlot]) -> None:
+        self.slots = slots
+        self.positions = [each.position for each in stored]
+        self._stored = stored
+
+    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[V]]:
+        """See `KeptViews.page`."""
+        streams = sorted({stream for each in self._stored for stream in _streams(each)})
+        later = [stream for stream in streams if after is None or stream > after]
+        return [self._stream(stream) for stream in later[:limit]]
+
+    async def counters(self) -> Sequence[Mapping[str, int]]:
+        """See `KeptViews.counters`."""
+        return [{name: n for name, n in each.counters.items() if n} for each in self._stored]
+
+    def _stream(self, stream: UUID) -> KeptStream[V]:
+        stored = self._stored[partition_of(stream, len(self.slots))]
+        return KeptStream(
+            stream=stream,
+            entry=stored.entries.get(stream),
+            parked=min(
+                (version for each, version in stored.parked if each == stream), default=None
+            ),
+            skipped={version for each, version in stored.skipped if each == stream},
         )
+
+
+def _streams(stored: StoredSlot) -> set[UUID]:
+    return stored.entries.keys() | {each for each, _ in (*stored.parked, *stored.skipped)}
 
 
 class MemoryViewWriter:
@@ -90,6 +127,7 @@ class _Page:
         self._reached = reached
         self.entries = {s: stored.entries[s] for s in streams if s in stored.entries}
         self.parked = {stream for stream, _ in stored.parked} & set(streams)
+        self.skipped = {event for event in stored.skipped if event[0] in streams}
 
     async def commit(self, changes: Changes[Any]) -> None:
         """See `PageOfViews.commit`; refuses U+0000, as Postgres does."""

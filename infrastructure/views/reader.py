@@ -18,6 +18,12 @@ from infrastructure.postgres import Connection, answered_within, connect
 _READ_SECONDS: Final = 1.5
 _RETRY_SECONDS: Final = 0.02
 _POOL_SIZE: Final = 8
+# Each read finds what it looks for by index, whatever the planner thinks of tables that have grown
+# since it saw them last; what it is to return may be sorted, what it is to choose from may not.
+SETTINGS: Final = """
+SELECT set_config('timezone', 'UTC', false), set_config('jit', 'off', false),
+       set_config('enable_seqscan', 'off', false), set_config('enable_sort', 'off', false),
+       set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false)"""
 
 
 class TableGone(Exception):
@@ -37,7 +43,7 @@ class ViewReader:
 
         async def connection() -> Connection:
             connection = await connect(database_url, "rollbook queries")
-            await connection.execute("SELECT set_config('timezone', 'UTC', false)")
+            await connection.execute(SETTINGS)
             return connection
 
         engine = create_async_engine(
@@ -57,13 +63,20 @@ class ViewReader:
             await engine.dispose()
 
     async def rows(
-        self, statement: Executable, parameters: Mapping[str, Any] | None = None
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        planned_for_values: bool = False,
     ) -> Sequence[Sequence[Any]]:
-        """All rows of a query. Raises `Unavailable` and `TableGone`."""
+        """All rows of a query. Raises `Unavailable` and `TableGone`.
+
+        Its plan is kept for other values, unless it is to be `planned_for_values` at hand.
+        """
         deadline = asyncio.get_running_loop().time() + _READ_SECONDS
         while True:
             try:
-                return await self._try(statement, parameters, deadline)
+                return await self._try(statement, parameters, deadline, planned_for_values)
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise Unavailable from error
@@ -74,10 +87,16 @@ class ViewReader:
                 raise
 
     async def _try(
-        self, statement: Executable, parameters: Mapping[str, Any] | None, deadline: float
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | None,
+        deadline: float,
+        planned_for_values: bool,
     ) -> Sequence[Sequence[Any]]:
         async with self._engine.connect() as connection:
             driver = cast("Connection", (await connection.get_raw_connection()).driver_connection)
+            # The server plans what is not prepared for the values that come with it.
+            driver.prepare_threshold = None if planned_for_values else 0
             left = max(deadline - asyncio.get_running_loop().time(), 0.01)
             async with answered_within(left, driver):
                 result = await connection.execute(statement, parameters)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    delete,
     func,
     literal,
     select,
@@ -26,7 +27,15 @@ from sqlalchemy.dialects.postgresql import JSON, TSVECTOR, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from application.views import Slot
-from infrastructure.views.catalogue import CHECKPOINTS, PARKED, checkpoint_of, parked_of, slot_row
+from infrastructure.views.catalogue import (
+    CHECKPOINTS,
+    PARKED,
+    SKIPPED,
+    checkpoint_of,
+    parked_of,
+    skipped_of,
+    slot_row,
+)
 from infrastructure.views.rows import BOOKKEEPING
 from infrastructure.views.tables import tables_of
 
@@ -55,7 +64,9 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
     fence: Statement
     entries: Statement
     parked: Statement
+    skipped: Statement
     store: Statement
+    remove: Statement
     count: Statement | None
     park: Statement
 
@@ -70,7 +81,9 @@ def statements_of(slot: Slot[Any]) -> SlotStatements:
         fence=Statement.of(_fence(slot)),
         entries=Statement.of(select(*columns_of(slot)).where(tables.rows.c.id == _any_stream())),
         parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), mine)),
+        skipped=Statement.of(_skipped(slot.projection.name)),
         store=Statement.of(_store(tables.rows)),
+        remove=Statement.of(delete(tables.rows).where(tables.rows.c.id == _any_stream())),
         count=None if tables.counters is None else Statement.of(_count(slot, tables.counters)),
         park=Statement.of(_park(slot)),
     )
@@ -82,6 +95,11 @@ def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:
     names = (*BOOKKEEPING, *slot.projection.view.__struct_fields__)
     # Twice where the view shows its id or version, so that its fields follow one after another.
     return [rows.c[name].label(f"column_{n}") for n, name in enumerate(names)]
+
+
+def _skipped(projection: str) -> ClauseElement:
+    mine = SKIPPED.c.stream == _any_stream()
+    return select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection), mine)
 
 
 def _fence(slot: Slot[Any]) -> ClauseElement:

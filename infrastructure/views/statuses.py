@@ -12,7 +12,7 @@ from application.context import TENANT
 from application.event_log import EventFeed
 from application.queries import ProjectionStatus
 from application.views import Slot, Standing
-from infrastructure.views.catalogue import PARKED
+from infrastructure.views.catalogue import PARKED, PROJECTIONS
 from infrastructure.views.reader import ViewReader
 from infrastructure.views.session import lock_of
 from projections.projection import Projection
@@ -30,6 +30,9 @@ _PARKED_STREAMS: Final = (
     .where(PARKED.c.tenant == TENANT)
     .group_by(PARKED.c.projection, PARKED.c.generation)
 )
+_PAUSED: Final = select(PROJECTIONS.c.name).where(
+    PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.paused_at.is_not(None)
+)
 
 
 class Surroundings(Struct, frozen=True):
@@ -37,6 +40,7 @@ class Surroundings(Struct, frozen=True):
 
     parked: dict[tuple[str, int], int]
     held_locks: frozenset[int]
+    paused: frozenset[str]
     head: int
 
 
@@ -44,9 +48,11 @@ async def surroundings(reader: ViewReader, feed: EventFeed) -> Surroundings:
     """As they are now. Raises `Unavailable`."""
     parked = await reader.rows(_PARKED_STREAMS)
     held = await reader.rows(_HELD_LOCKS)
+    paused = await reader.rows(_PAUSED)
     return Surroundings(
         {(name, generation): streams for name, generation, streams in parked},
         frozenset(row[0] for row in held),
+        frozenset(row[0] for row in paused),
         await feed.head(),
     )
 
@@ -60,13 +66,16 @@ async def status_of(
 ) -> ProjectionStatus:
     """One projection's status; `standing` was read before `around`. Raises `Unavailable`.
 
-    Its state is `stopped` where nobody leads one of its slots, else `catching-up` where the oldest
-    event it has not seen is older than 2 s, else `parked` where streams are parked, else `live`.
+    Its state is `paused` where somebody wants it so, else `stopped` where nobody leads one of its
+    slots, else `catching-up` where the oldest event it has not seen is older than 2 s, else
+    `parked` where streams are parked, else `live`.
     """
     lag_seconds = await _age_of_next(standing.position, around.head, feed, now)
     parked = around.parked.get((projection.name, standing.generation), 0)
     slots = (Slot(projection, standing.generation, each) for each in standing.positions)
-    if not _all_led(slots, around.held_locks):
+    if projection.name in around.paused:
+        state = "paused"
+    elif not _all_led(slots, around.held_locks):
         state = "stopped"
     elif lag_seconds > _BEHIND_SECONDS:
         state = "catching-up"

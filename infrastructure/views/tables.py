@@ -73,12 +73,18 @@ class ViewTables(Struct, frozen=True):
 @cache
 def tables_of(projection: Projection[Any], generation: int) -> ViewTables:
     """The tables of a generation, such as `users_g1`; the same objects each time."""
-    name = f"{projection.name}_g{generation}"
+    rows, counted = table_names(projection.name, generation)
     metadata = MetaData()
     counters = None
     if projection.contribution is not None:
-        counters = _counters(f"{name}_counters", metadata)
-    return ViewTables(_rows(name, projection, metadata), counters)
+        counters = _counters(counted, metadata)
+    return ViewTables(_rows(rows, projection, metadata), counters)
+
+
+def table_names(projection: str, generation: int) -> tuple[str, str]:
+    """What the tables of a generation are called: the rows', and the counters' if it has any."""
+    rows = f"{projection}_g{generation}"
+    return rows, f"{rows}_counters"
 
 
 @cache
@@ -91,14 +97,22 @@ def fields_of(view: type[Struct]) -> tuple[Field, ...]:
     return tuple(_field(name, hints[name]) for name in view.__struct_fields__)
 
 
-def _rows(name: str, projection: Projection[Any], metadata: MetaData) -> Table:
+def bare_rows(projection: Projection[Any], generation: int) -> Table:
+    """The table of the rows without any index, its primary key included."""
+    name, _ = table_names(projection.name, generation)
+    return _rows(name, projection, MetaData(), bare=True)
+
+
+def _rows(
+    name: str, projection: Projection[Any], metadata: MetaData, *, bare: bool = False
+) -> Table:
     own = [field for field in fields_of(projection.view) if field.name not in ("id", "version")]
     made = [Column(key.name, _KEY) for key in projection.keys]
     made += [Column(words.name, TSVECTOR()) for words in projection.words]
     table = Table(
         name,
         metadata,
-        Column("id", Uuid(), primary_key=True),
+        Column("id", Uuid(), primary_key=not bare, nullable=False),
         Column("version", BigInteger(), nullable=False),
         Column("chain", LargeBinary(), nullable=False),
         Column("partition", Integer(), nullable=False),
@@ -111,6 +125,8 @@ def _rows(name: str, projection: Projection[Any], metadata: MetaData) -> Table:
     if required:
         whole = or_(not_(table.c.shown), func.num_nulls(*required) == 0)
         table.append_constraint(CheckConstraint(whole, name=f"{name}_whole"))
+    if bare:
+        return table
     for columns in projection.indexes:
         Index(f"{name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
     for words in projection.words:

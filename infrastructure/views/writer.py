@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from application.follower import NotLeading
-from application.views import Changes, Entry, PageOfViews, Slot
+from application.views import Changes, Entry, PageOfViews, Skipped, Slot
 from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import Connection, answered_within, is_broken
 from infrastructure.views.failures import judging
@@ -61,6 +61,7 @@ class PostgresViewWriter(Generic[V]):
             # First of all: from here on nobody else moves this checkpoint or reads what is parked.
             moved = await _run(connection, statements.fence, fence)
             parked = await _run(connection, statements.parked, {"streams": streams})
+            skipped = await _run(connection, statements.skipped, {"streams": streams})
             entries = await _run(connection, statements.entries, {"streams": streams})
         if moved.rowcount != 1:
             raise NotLeading(NotLeading.__doc__)
@@ -70,6 +71,7 @@ class PostgresViewWriter(Generic[V]):
             self._form,
             self._form.entries(await entries.fetchall()),
             {row[0] for row in await parked.fetchall()},
+            {(row[0], row[1]) for row in await skipped.fetchall()},
         )
 
 
@@ -81,12 +83,14 @@ class _Page(Generic[V]):
         form: RowForm[V],
         entries: Mapping[UUID, Entry[V]],
         parked: AbstractSet[UUID],
+        skipped: Skipped,
     ) -> None:
         self._connection = connection
         self._statements = statements
         self._form = form
         self.entries = entries
         self.parked = parked
+        self.skipped = skipped
         self.is_committed = False
 
     async def commit(self, changes: Changes[V]) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 
 from infrastructure.embedded.process import end, ended
 from interfaces.cli.supervisor import ServerFailed
-from interfaces.roles import EVERY_ROLE, Roles, in_order
+from interfaces.roles import Roles, in_order
 
+WRONG_SETTING: Final = 2  # the exit code of a command that has named one
 START_SECONDS: Final = 300.0  # migrations and a long catch-up belong to the start
 DRAIN_SECONDS: Final = 30.0
 
@@ -26,6 +27,7 @@ class ApplicationEnded(ServerFailed):
 
     def __init__(self, name: str, code: int) -> None:
         self.code = code
+        self.names_setting = code == WRONG_SETTING
         super().__init__(f"the {name} did not start (exit code {code}): see the lines above")
 
 
@@ -40,7 +42,7 @@ class ApplicationProcess:
         self,
         listener: socket.socket | None,
         environment: Mapping[str, str],
-        roles: Roles = EVERY_ROLE,
+        roles: Roles,
     ) -> None:
         self._listener = listener
         self._environment = environment

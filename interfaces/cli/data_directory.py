@@ -1,9 +1,12 @@
 """The directory of a local Rollbook: its servers' data, its secrets and where it runs."""
 
 import base64
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import is_alive
 from interfaces.cli.errors import CommandFailed
+from interfaces.settings import MASTER_KEY_BYTES, master_key_list
 
 
 class MasterKeyLost(CommandFailed):
@@ -23,6 +27,14 @@ class MasterKeyLost(CommandFailed):
             f"{key} is missing, and {data} holds data that only this key opens: "
             "put the file back, or set ROLLBOOK_MASTER_KEY"
         )
+
+
+class MasterKeyUnreadable(CommandFailed):
+    """What is kept as master keys is none."""
+
+    def __init__(self, key: Path, reason: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {reason}")
 
 
 class Instance(BaseModel, frozen=True):
@@ -39,7 +51,7 @@ class DataDirectory:
         self.path = path
         self.postgres = path / "postgres"
         self.valkey = path / "valkey"
-        self._master_key = path / "master-key"
+        self.master_key_file = path / "master-key"
         self.admin_token_file = path / "admin-token"
         self._instance = path / "instance.json"
         self._lock = DirectoryLock(path)
@@ -55,17 +67,41 @@ class DataDirectory:
     def master_key(self) -> str:
         """The kept master key, made the first time.
 
-        A key is never made beside data that another one sealed. Raises `MasterKeyLost`.
+        A key is never made beside data that another one sealed. Raises `MasterKeyLost` or
+        `MasterKeyUnreadable`.
         """
-        key = read(self._master_key)
-        if key is not None:
-            return key
+        kept = self.kept_master_key()
+        if kept is not None:
+            return kept
         data = self.postgres / "data"
         if data.exists():
-            raise MasterKeyLost(self._master_key, data)
-        key = base64.b64encode(secrets.token_bytes(32)).decode()
-        write(self._master_key, key)
+            raise MasterKeyLost(self.master_key_file, data)
+        key = new_master_key()
+        write(self.master_key_file, key)
         return key
+
+    def kept_master_key(self) -> str | None:
+        """The list in the file, None where there is none. Raises `MasterKeyUnreadable`."""
+        try:
+            kept = read(self.master_key_file)
+            return None if kept is None else master_key_list(kept)
+        except OSError as error:
+            raise MasterKeyUnreadable(self.master_key_file, error.strerror or "unknown") from None
+        except ValueError as error:
+            reason = "is no text" if isinstance(error, UnicodeError) else str(error)
+            raise MasterKeyUnreadable(self.master_key_file, reason) from None
+
+    def add_master_key(self) -> str | None:
+        """Put a new key before the kept ones: the list then, or None where none is kept.
+
+        Whatever happens, the file holds the old keys. Raises `MasterKeyUnreadable`.
+        """
+        if self.kept_master_key() is None:
+            return None
+        with alone_in(self.path):
+            keys = f"{new_master_key()},{self.kept_master_key()}"
+            write(self.master_key_file, keys)
+            return keys
 
     def admin_token(self) -> str:
         """The kept admin token; a lost one is made anew."""
@@ -89,6 +125,21 @@ class DataDirectory:
         except ValidationError:
             return None
         return found if is_alive(found.pid) else None
+
+
+def new_master_key() -> str:
+    return base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Generator[None]:
+    """Of the processes that come here with the same folder, one at a time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read(path: Path) -> str | None:

@@ -9,6 +9,8 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from interfaces.cli.http_protocol import BoundedHttpProtocol
+
 DRAIN_SECONDS: Final = 10
 MOST_MESSAGE_BYTES: Final = 64 * 1024
 
@@ -24,6 +26,7 @@ async def http_server(
             log_config=None,
             access_log=False,
             server_header=False,
+            http=BoundedHttpProtocol,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             # Clients of a stream say little; and beside a secret that an attacker can make us
             # repeat, the length of a compressed message would tell about it.

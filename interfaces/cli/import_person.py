@@ -11,6 +11,7 @@ from domain.email import comparable_address
 from interfaces.cli.importing import Outcome
 from interfaces.cli.ldif_people import MANAGED, Person
 from interfaces.cli.remote import Remote, Reply
+from interfaces.http.comma_lists import list_of_one
 
 # Others may change a user between reading and updating it, and may have taken an address so
 # recently that the list does not show it yet.
@@ -120,7 +121,7 @@ class PersonImport:
         raise _RowRefused("others kept changing the user")
 
     async def _find(self, field: str, value: str) -> RemoteUser | None:
-        reply = await self._remote.get(_USERS, {field: value})
+        reply = await self._remote.get(_USERS, {field: list_of_one(value)})
         users = reply.read(_Page).items if reply.status == 200 else []
         return next((user for user in users if _has(user, field, value)), None)
 

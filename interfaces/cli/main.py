@@ -7,21 +7,18 @@ load the web framework.
 import asyncio
 import socket
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from infrastructure.embedded.errors import EmbeddedServerError
-from interfaces.cli.errors import CommandFailed
+from interfaces.cli.export_app import export
+from interfaces.cli.failing import failing
+from interfaces.cli.keys_app import keys
 from interfaces.cli.listener import open_listener
-from interfaces.roles import parse_roles
-from interfaces.settings import LocalSettings, MigrationSettings, Settings, WrongSetting, load
-
-FAILED = 1
-USAGE = 2
+from interfaces.cli.projections_app import projections
+from interfaces.roles import Role, Roles, parse_roles
+from interfaces.settings import LocalSettings, MigrationSettings, Settings, load, load_for
 
 app = typer.Typer(
     help="A user directory that remembers every change.",
@@ -30,6 +27,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(export, name="export")
+app.add_typer(keys, name="keys")
+app.add_typer(projections, name="projections")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
 DataDir = Annotated[
@@ -54,30 +56,31 @@ def up(
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Answer HTTP requests, against ROLLBOOK_DATABASE_URL."""
-    from interfaces.cli.serve import serve as run
-
     with failing():
-        settings = load(Settings)
+        settings = load_for(frozenset({"api"}))
         with open_listener(host, port) as listener:
-            raise typer.Exit(run(settings, frozenset({"api"}), listener))
+            raise typer.Exit(_serve(settings, frozenset({"api"}), listener))
 
 
 @app.command()
 def projector() -> None:
     """Keep the views of ROLLBOOK_DATABASE_URL up to date; of several, one leads."""
-    from interfaces.cli.serve import serve as run
-
     with failing():
-        raise typer.Exit(run(load(Settings), frozenset({"projector"})))
+        _run_role("projector")
 
 
 @app.command()
 def relay() -> None:
     """Pass events on from ROLLBOOK_DATABASE_URL to ROLLBOOK_AMQP_URL; of several, one leads."""
-    from interfaces.cli.serve import serve as run
-
     with failing():
-        raise typer.Exit(run(load(Settings, "amqp_url"), frozenset({"relay"})))
+        _run_role("relay")
+
+
+@app.command()
+def worker() -> None:
+    """Do the jobs of ROLLBOOK_DATABASE_URL, a few at once; several share them."""
+    with failing():
+        _run_role("worker")
 
 
 @app.command(hidden=True)
@@ -88,13 +91,12 @@ def serve(
     ] = None,
 ) -> None:
     """Run roles for `rollbook up`, which holds the other end of the standard input."""
-    from interfaces.cli.serve import serve as run
-
     with failing():
         leash = socket.socket(fileno=sys.stdin.fileno())
         listener = None if descriptor is None else socket.socket(fileno=descriptor)
         chosen = parse_roles(roles)
-        raise typer.Exit(run(load(Settings), chosen, listener, leash=leash, migrating=True))
+        settings = load_for(chosen)
+        raise typer.Exit(_serve(settings, chosen, listener, leash=leash, migrating=True))
 
 
 @app.command()
@@ -113,11 +115,11 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """Say whether the settings are complete and the database can hold a Rollbook."""
-    from infrastructure.suitability import UnsuitableServer, check_server
+    from infrastructure.suitability import UnsuitableServer
+    from interfaces.cli.doctor import doctor as run
 
     with failing(UnsuitableServer):
-        version = asyncio.run(check_server(load(Settings).database_url.get_secret_value()))
-        typer.echo(f"settings are complete; Postgres {version} is reached directly")
+        run(load_for(frozenset({"api"})))
 
 
 @app.command(name="import")
@@ -156,17 +158,51 @@ def tail(
         run(data_dir, Asked(after, types, user), json=json)
 
 
-@contextmanager
-def failing(*expected: type[Exception]) -> Generator[None]:
-    """Say in one line what went wrong, and end with the exit code for it."""
-    try:
-        yield
-    except WrongSetting as error:
-        typer.echo(f"rollbook: {error}", err=True)
-        raise typer.Exit(USAGE) from None
-    except (CommandFailed, EmbeddedServerError, *expected) as error:
-        typer.echo(f"rollbook: {error}", err=True)
-        raise typer.Exit(FAILED) from None
+@app.command()
+def verify(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fold anew what differs, and nothing else.")
+    ] = False,
+    schemas: Annotated[
+        bool,
+        typer.Option(
+            "--schemas",
+            help="Instead: can this release read all events of ROLLBOOK_DATABASE_URL?",
+        ),
+    ] = False,
+    json: Json = False,
+    data_dir: DataDir = Path(".rollbook"),
+) -> None:
+    """Compare all views of ROLLBOOK_URL, else of here, with the log; exit code 1 where any differs."""
+    from infrastructure.suitability import UnsuitableServer
+    from interfaces.cli.verify import verify_schemas
+    from interfaces.cli.verify_views import verify_views
+
+    if schemas and repair:
+        raise typer.BadParameter("--schemas has nothing to repair")
+    with failing(UnsuitableServer):
+        if schemas:
+            raise typer.Exit(verify_schemas(data_dir, json=json))
+        raise typer.Exit(verify_views(data_dir, repair=repair, json=json))
+
+
+def _run_role(role: Role) -> NoReturn:
+    roles: Roles = frozenset({role})
+    raise typer.Exit(_serve(load_for(roles), roles))
+
+
+def _serve(
+    settings: Settings,
+    roles: Roles,
+    listener: socket.socket | None = None,
+    *,
+    leash: socket.socket | None = None,
+    migrating: bool = False,
+) -> int:
+    # After the settings were found to be complete: it takes two seconds to load.
+    from interfaces.cli.serve import serve as run
+
+    return run(settings, roles, listener, leash=leash, migrating=migrating)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A process of Rollbook: it runs its roles until it is told to stop."""
 
 import asyncio
-import gc
 import signal
 import socket
 from contextlib import AsyncExitStack
@@ -11,13 +10,15 @@ from typing import Final, NoReturn
 import structlog
 import uvloop
 
+from application.keys import SealBroken, UnknownMasterKey
 from infrastructure.migrations import migrate
 from infrastructure.suitability import UnsuitableServer, check_server
 from interfaces.bootstrap import open_rollbook
 from interfaces.cli.http_server import http_server
+from interfaces.collector import spare_collector
 from interfaces.logging import configure_logging, log_loop_error
 from interfaces.roles import Roles, in_order
-from interfaces.settings import Settings
+from interfaces.settings import Settings, WrongSetting
 
 HEARTBEAT_SECONDS: Final = 60.0
 
@@ -34,7 +35,7 @@ def serve(
 ) -> int:
     """Run until told to stop, by a signal or by the end of the leash; return the exit code.
 
-    The role `api` needs a listener.
+    The role `api` needs a listener. Raises `WrongSetting` where the master keys are not the log's.
     """
     configure_logging(settings.log_level)
     try:
@@ -43,11 +44,20 @@ def serve(
     except UnsuitableServer as error:
         log.critical("application failed", reason=str(error))
         return 1
+    except (UnknownMasterKey, SealBroken) as error:
+        raise WrongSetting("ROLLBOOK_MASTER_KEY", wrong_master_key(error)) from None
     except Exception:
         log.critical("application failed", exc_info=True)
         return 1
     log.info("stopped", roles=in_order(roles))
     return 0
+
+
+def wrong_master_key(error: UnknownMasterKey | SealBroken) -> str:
+    """What is wrong with the list of master keys that this database was opened with."""
+    if isinstance(error, UnknownMasterKey):
+        return f"lacks the key with id {error.master_id}, which seals data of this database"
+    return "has the key with the id that this database asks for, but it opens nothing there"
 
 
 async def _serve(
@@ -103,10 +113,7 @@ def _tell(roles: Roles, listener: socket.socket | None, leash: socket.socket | N
     where = {}
     if listener is not None:
         where = dict(zip(("address", "port"), listener.getsockname()[:2], strict=True))
-    # What was made so far stays to the end: a collection that looks at all of it, a tenth of a
-    # second each time, would find nothing.
-    gc.collect()
-    gc.freeze()
+    spare_collector()
     log.info("ready", roles=in_order(roles), **where)
     if leash is not None:
         leash.send(b"1")

@@ -28,7 +28,7 @@ class Server(Protocol):
     """Something that runs until it is stopped or crashes."""
 
     async def start(self) -> object:
-        """Return when it is ready. Raises one of `FAILURES`."""
+        """Return when it is ready. Raises one of `FAILURES`, whose messages are for people."""
         ...
 
     async def wait(self) -> int:
@@ -89,5 +89,8 @@ async def _keep(name: str, server: Server) -> None:
             await server.start()
         except FAILURES as error:
             log.error("server did not start", server=name, reason=str(error))
+        except Exception:
+            # Such as a full disk, or no memory for another process: it may pass.
+            log.error("server did not start", server=name, exc_info=True)
         else:
             log.info("server started again", server=name)

@@ -7,22 +7,43 @@ import msgspec
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from domain.errors import DomainError
+from interfaces.http.audit import AUDIT
 from interfaces.http.docs import add_pages
-from interfaces.http.errors import answer_error
+from interfaces.http.erasures import ERASURES
+from interfaces.http.errors import answer_error, problem
 from interfaces.http.events import EVENTS
+from interfaces.http.exports import EXPORTS
 from interfaces.http.health import HEALTH
+from interfaces.http.jobs import JOBS
+from interfaces.http.metrics import METRICS
 from interfaces.http.middleware import CommonRules
 from interfaces.http.openapi import document
 from interfaces.http.operations import Operation, mount
 from interfaces.http.overview import OVERVIEW
+from interfaces.http.projections import PROJECTIONS
 from interfaces.http.refusals import Refusal
 from interfaces.http.services import Services
 from interfaces.http.tickets import TICKETS
 from interfaces.http.users import USERS
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*USERS, *EVENTS, *TICKETS, *OVERVIEW, *HEALTH)
+_DENIAL: Final = "websocket.http.response"
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *USERS,
+    *ERASURES,
+    *AUDIT,
+    *EVENTS,
+    *TICKETS,
+    *EXPORTS,
+    *JOBS,
+    *OVERVIEW,
+    *PROJECTIONS,
+    *HEALTH,
+    *METRICS,
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -40,10 +61,25 @@ def create_app(services: Services) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers=dict.fromkeys((DomainError, Refusal, HTTPException), answer_error),
         middleware=[
-            Middleware(CommonRules, version=services.version, new_id=services.new_id),
+            Middleware(
+                CommonRules,
+                version=services.version,
+                new_id=services.new_id,
+                answered=services.telemetry.answered,
+            ),
         ],
     )
     mount(app, services, OPERATIONS)
+    elsewhere = app.router.default
+
+    async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+        # A WebSocket would be refused without a word.
+        if scope["type"] == "websocket" and _DENIAL in scope.get("extensions", {}):
+            await problem("not-found", "Not found.")(scope, receive, send)
+        else:
+            await elsewhere(scope, receive, send)
+
+    app.router.default = nothing_here
 
     @cache
     def description() -> bytes:

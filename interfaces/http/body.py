@@ -57,7 +57,7 @@ async def _received(request: Request) -> bytes:
 
 def _refuse_foreign_type(request: Request, accepted: Sequence[str]) -> None:
     media_type, parameters = _media_type(header(request, "Content-Type") or "")
-    encoded = header(request, "Content-Encoding") not in (None, "identity")
+    encoded = (header(request, "Content-Encoding") or "identity").lower() != "identity"
     charset = parameters.get("charset", "utf-8").lower()
     if media_type not in accepted or charset not in ("utf-8", "utf8") or encoded:
         raise UnsupportedMediaType(accepted)

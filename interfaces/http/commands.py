@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from application.context import Context
 from application.identity import Permission, Principal
-from application.users import IfMatch, Outcome
+from application.preconditions import IfMatch
+from application.user_commands import Outcome
 from domain.errors import InvalidValue, UserNotFound
 from domain.user.commands import UserCommand
 from interfaces.http import openapi
@@ -24,11 +25,11 @@ from interfaces.http.idempotency import idempotency_key
 from interfaces.http.middleware import request_id_of
 from interfaces.http.negotiation import refuse_unacceptable
 from interfaces.http.operations import Operation
-from interfaces.http.preconditions import if_match
+from interfaces.http.preconditions import precondition
 from interfaces.http.problems import Slug
 from interfaces.http.refusals import FieldError, InvalidRequest
 from interfaces.http.services import Services
-from interfaces.http.validation import NoParameters, fields, parameters
+from interfaces.http.validation import NoParameters, both, fields, parameters
 
 B = TypeVar("B")
 CommandMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
@@ -36,12 +37,15 @@ CommandMethod = Literal["POST", "PUT", "PATCH", "DELETE"]
 _BEHALF_LIMIT: Final = 128
 _NO_PARAMETERS: Final = TypeAdapter(NoParameters)
 _REQUEST_HEADERS: Final = ("Idempotency-Key", ON_BEHALF_OF, "X-Request-ID")
+_CONDITIONS: Final = ("If-Match", "If-None-Match")
 _COMMON: Final[tuple[Slug, ...]] = (
     "malformed-request",
     "unauthenticated",
     "forbidden",
     "not-acceptable",
     "conflict",
+    # A repeat has nothing to show any more of who was erased since.
+    "user-erased",
     "too-large",
     "unsupported-media-type",
     "invalid-request",
@@ -100,12 +104,15 @@ def command(
             if answers is not None:
                 refuse_unacceptable(request)
             raw = await read_body(request, accepts, required=body_required)
-            precondition = if_match(request) if on_one_user else None
+            condition = precondition(request) if on_one_user else None
             value = parse_body(raw, required=body_required)
-            parameters(request, _NO_PARAMETERS)
-            values = fields(adapter, value)
-            context = _context(request, principal, raw)
-            return await endpoint(CommandCall(services, request, context, values, precondition))
+            _, (values, context) = both(
+                lambda: parameters(request, _NO_PARAMETERS),
+                lambda: both(
+                    lambda: fields(adapter, value), lambda: _context(request, principal, raw)
+                ),
+            )
+            return await endpoint(CommandCall(services, request, context, values, condition))
 
         return Operation(
             method=method,
@@ -122,7 +129,7 @@ def command(
                 "parameters": [
                     *openapi.path_parameters(path),
                     *openapi.header_parameters(*_REQUEST_HEADERS),
-                    *openapi.header_parameters(*(["If-Match"] if on_one_user else [])),
+                    *openapi.header_parameters(*(_CONDITIONS if on_one_user else ())),
                 ],
                 "requestBody": openapi.request_body(adapter, accepts, required=body_required),
                 "responses": {
@@ -146,11 +153,12 @@ def user_in_path(request: Request) -> UUID:
 
 
 def _context(request: Request, principal: Principal, body: bytes) -> Context:
+    behalf, key = both(lambda: _on_behalf_of(request), lambda: idempotency_key(request, body))
     return Context(
         actor=principal.actor,
         correlation_id=request_id_of(request),
-        on_behalf_of=_on_behalf_of(request),
-        idempotency=idempotency_key(request, body),
+        on_behalf_of=behalf,
+        idempotency=key,
     )
 
 

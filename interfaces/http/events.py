@@ -15,6 +15,7 @@ from domain.event import Event, Recorded
 from interfaces.http.body import JSON
 from interfaces.http.consistency import POSITION
 from interfaces.http.fields import UuidField, comma_list, parse_uuid, whole_number
+from interfaces.http.json_schemas import TEXT
 from interfaces.http.negotiation import compressible
 from interfaces.http.operations import Operation
 from interfaces.http.queries import QueryCall, query
@@ -33,7 +34,7 @@ class EventListParameters(RequestModel):
         default=0, description="Events after this position, without it; 0 is the beginning."
     )
     limit: Annotated[int, whole_number(1, _MOST_EVENTS)] = 100
-    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string"})] = Field(
+    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
         default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
     )
     user: UuidField | None = None

@@ -7,10 +7,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from uuid import RFC_4122, UUID
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from domain.attributes import MAX_NUMBER
 from domain.errors import InvalidValue
+from interfaces.http.comma_lists import split_list
 
 T = TypeVar("T")
 Schema = dict[str, Any]
@@ -59,7 +67,7 @@ def comma_list(parse: Callable[[str], object], schema: Schema) -> Parsed:
     """Several values in one parameter."""
 
     def parse_list(text: str) -> tuple[object, ...]:
-        elements = text.split(",")
+        elements = split_list(text)
         if len(elements) > MOST_ELEMENTS:
             raise InvalidValue(f"Must have at most {MOST_ELEMENTS} elements.")
         return tuple(parse(element) for element in elements)
@@ -109,7 +117,24 @@ def parse_time(text: str) -> datetime:
         raise InvalidValue("There is no such time.") from None
 
 
-UUID_SCHEMA: Final[Schema] = {"type": "string", "format": "uuid"}
+_HEX: Final = "[0-9a-fA-F]"
+UUID_SCHEMA: Final[Schema] = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": f"^{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}$",
+}
 
+
+def _whole(raw: object) -> object:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+PositiveField = Annotated[
+    int,
+    BeforeValidator(_whole),
+    Field(strict=True, ge=1, le=MAX_NUMBER),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}),
+]
 UuidField = Annotated[UUID, Parsed(parse_uuid, UUID_SCHEMA)]
 TimeField = Annotated[datetime, Parsed(parse_time, {"type": "string", "format": "date-time"})]

@@ -9,6 +9,7 @@ import structlog
 from fastapi import Request, Response
 from msgspec import Struct
 
+from application.errors import Unavailable
 from interfaces.http import openapi
 from interfaces.http.body import JSON
 from interfaces.http.operations import Operation
@@ -25,11 +26,16 @@ class Live(Struct, frozen=True):
     status: Literal["ok"]
 
 
-class Ready(Struct, frozen=True):
-    """`checks` has the state of each dependency."""
+class Ready(Struct, frozen=True, omit_defaults=True):
+    """`checks` has the state of each dependency.
+
+    `parked` counts the streams that stand still for a projection, where there are any: that needs
+    an administrator, but keeps nothing else from work.
+    """
 
     status: Literal["ready", "not-ready"]
     checks: Mapping[str, Literal["up", "down"]]
+    parked: Mapping[str, int] = {}
 
 
 async def _live(_: Services, __: Request) -> Response:
@@ -38,10 +44,21 @@ async def _live(_: Services, __: Request) -> Response:
 
 async def _ready(services: Services, _: Request) -> Response:
     names = list(services.readiness)
-    states = await asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
+    checks = asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
+    states, parked = await asyncio.gather(checks, _parked(services))
     ready = all(state == "up" for state in states) and not services.stopping.is_set()
-    body = Ready("ready" if ready else "not-ready", dict(zip(names, states, strict=True)))
+    found = dict(zip(names, states, strict=True))
+    body = Ready("ready" if ready else "not-ready", found, parked)
     return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
+
+
+async def _parked(services: Services) -> Mapping[str, int]:
+    """Nothing where nobody can tell: the checks then say why."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await services.projections.parked_streams()
+    except (TimeoutError, Unavailable):
+        return {}
 
 
 async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:

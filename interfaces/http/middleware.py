@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -17,7 +18,10 @@ _log = structlog.stdlib.get_logger(__name__)
 
 _REQUEST_ID: Final = "rollbook.request_id"
 _REQUEST_ID_LIMIT: Final = 128
+_IS_HEAD: Final = "rollbook.is_head"
 _FRAMES: Final = 12
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE: Final = "none"
 _INTERNAL: Final = problem("internal", "The server could not answer; its log says why.")
 
 _SECURITY: Final = {
@@ -37,32 +41,55 @@ def request_id_of(request: Request) -> str:
     return request.scope[_REQUEST_ID]
 
 
+def is_head(request: Request) -> bool:
+    """Whether nobody reads the body, for answers that take long to write."""
+    return request.scope[_IS_HEAD]
+
+
+def common_headers(version: str) -> dict[bytes, bytes]:
+    """What every answer has, besides the request's id."""
+    return {**_SECURITY, b"rollbook-version": version.encode()}
+
+
 class CommonRules:
     """Request ids, common headers, HEAD as GET without its body, and a last word on errors.
+
+    Each answer is counted when it begins.
 
     A pure ASGI middleware: the outermost, so that nothing leaves without passing it.
     """
 
-    def __init__(self, app: ASGIApp, *, version: str, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        version: str,
+        new_id: Callable[[], UUID],
+        answered: Callable[[str, str, int, float], None],
+    ) -> None:
         self._app = app
         self._new_id = new_id
-        self._headers = {**_SECURITY, b"rollbook-version": version.encode()}
+        self._answered = answered
+        self._headers = common_headers(version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = monotonic()
         request_id = _sent_request_id(scope) or str(self._new_id())
-        is_head = scope["method"] == "HEAD"
-        scope = {**scope, _REQUEST_ID: request_id, "method": "GET" if is_head else scope["method"]}
+        without_body = scope["method"] == "HEAD"
+        method = "GET" if without_body else scope["method"]
+        scope = {**scope, _REQUEST_ID: request_id, _IS_HEAD: without_body, "method": method}
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._count(scope, message["status"], monotonic() - began)
                 message["headers"] = self._complete(scope, request_id, message["headers"])
-            elif is_head and message["type"] == "http.response.body":
+            elif without_body and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
@@ -75,6 +102,12 @@ class CommonRules:
             # An answer under way cannot be taken back: the server then closes the connection.
             if not started:
                 await _INTERNAL(scope, receive, answer)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        """By names that we declared: what a client made up would grow without end, or tell."""
+        route = getattr(scope.get("route"), "path", _NO_ROUTE)
+        method = "HEAD" if scope[_IS_HEAD] else scope["method"]
+        self._answered(method if method in _METHODS else "other", route, status, seconds)
 
     def _complete(
         self, scope: Scope, request_id: str, headers: list[tuple[bytes, bytes]]

@@ -14,21 +14,17 @@ from interfaces.http.refusals import NotAcceptable
 _WORTH_IT: Final = 1000
 _IN_A_THREAD: Final = 64 * 1024
 _LEVEL: Final = 5
+_JSON: Final = ("application/json",)
 
 
-def refuse_unacceptable(request: Request) -> None:
-    """Raises `NotAcceptable` where Accept rules application/json out."""
+def refuse_unacceptable(request: Request, *formats: str) -> None:
+    """Raises `NotAcceptable` where Accept rules all these out; application/json if none is given."""
     accept = header(request, "Accept")
-    if accept in (None, "*/*", "application/json"):
+    if not accept or accept == "*/*" or (accept == "application/json" and not formats):
         return
-    # The more exact a range is, the more its weight counts (RFC 9110, section 12.5.1).
     weights = dict(_weighted(accept))
-    for media_range in ("application/json", "application/*", "*/*"):
-        if media_range in weights:
-            if weights[media_range] == 0:
-                break
-            return
-    raise NotAcceptable
+    if not any(_is_taken(each, weights) for each in formats or _JSON):
+        raise NotAcceptable(formats or _JSON)
 
 
 async def compressible(
@@ -47,6 +43,12 @@ async def compressible(
         else:
             content = gzip.compress(content, _LEVEL)
     return Response(content, headers=headers, media_type=media_type)
+
+
+def _is_taken(media_type: str, weights: Mapping[str, float]) -> bool:
+    """The more exact a range is, the more its weight counts (RFC 9110, section 12.5.1)."""
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((weights[each] > 0 for each in ranges if each in weights), False)
 
 
 def _takes_gzip(request: Request) -> bool:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from pydantic import TypeAdapter
 
 from application.identity import Permission
+from interfaces.http.json_schemas import VALUE, with_references
 from interfaces.http.problems import PROBLEMS, Slug, type_uri
 
 Schema = dict[str, Any]
@@ -48,6 +49,8 @@ _PROBLEM: Final[Schema] = {
     },
 }
 
+_TAGS: Final[Schema] = {"type": "string", "format": "entity-tags", "examples": ['"3"']}
+
 _TEXT: Final[Schema] = {"type": "string"}
 _WHOLE: Final[Schema] = {"type": "integer", "minimum": 0}
 
@@ -62,7 +65,7 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "schema": _WHOLE,
     },
     "ETag": {"description": "The user's version, in quotes.", "schema": _TEXT},
-    "Location": {"description": "The address of the new user.", "schema": _TEXT},
+    "Location": {"description": "The address of what was made.", "schema": _TEXT},
     "Idempotency-Replayed": {
         "description": "`true` where an earlier request had this key.",
         "schema": {"type": "string", "const": "true"},
@@ -89,11 +92,12 @@ _REQUEST_HEADERS: Final[Mapping[str, Schema]] = {
     },
     "If-Match": {
         "description": "Entity tags of the versions that may be changed, or `*`.",
-        "schema": {"type": "string", "examples": ['"3"']},
+        "schema": _TAGS,
     },
     "If-None-Match": {
-        "description": "Entity tags of what the client has; 304 where it is current.",
-        "schema": {"type": "string", "examples": ['"3"']},
+        "description": "Entity tags of what the client has: reading answers 304 where it is "
+        "current, and a command is refused (412).",
+        "schema": _TAGS,
     },
     "Rollbook-On-Behalf-Of": {
         "description": "For whom this is asked; needs users:write.",
@@ -111,10 +115,16 @@ def header_parameters(*names: str) -> list[Schema]:
 
 
 def path_parameters(path: str) -> list[Schema]:
-    """Every variable in a path of the API is an id."""
+    """Every variable in a path of the API is an id, but for the name of a projection."""
     schema: Schema = {"type": "string", "format": "uuid"}
+    named: Schema = {"type": "string"}
     return [
-        {"name": part[1:-1], "in": "path", "required": True, "schema": schema}
+        {
+            "name": part[1:-1],
+            "in": "path",
+            "required": True,
+            "schema": named if part == "{name}" else schema,
+        }
         for part in path.split("/")
         if part.startswith("{")
     ]
@@ -147,7 +157,7 @@ def answer(
 def problem_answers(slugs: Iterable[Slug]) -> Schema:
     """One response for each status, naming the problems it may be."""
     by_status: dict[int, list[Slug]] = {}
-    for slug in slugs:
+    for slug in dict.fromkeys(slugs):
         by_status.setdefault(PROBLEMS[slug].status, []).append(slug)
     return {
         str(status): {
@@ -184,9 +194,11 @@ def document(
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = cleandoc(schema["description"])
-    schemas |= {schema["title"]: schema for schema in (body.json_schema() for body in bodies)}
+    for body in bodies:
+        schema = body.json_schema()
+        schemas[schema["title"]] = with_references(schema)
     built["components"] = {
-        "schemas": {**schemas, "Problem": _PROBLEM},
+        "schemas": {**schemas, "JsonValue": VALUE, "Problem": _PROBLEM},
         "headers": dict(_HEADERS),
         "parameters": {
             name: {"name": name, "in": "header", **header}
@@ -194,7 +206,27 @@ def document(
         },
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
     }
+    _add_links(built["paths"])
     return built
+
+
+def _add_links(paths: Schema) -> None:
+    """Say which ids lead where: a new user's to all that can be done to one."""
+    _link(paths, ("/v1/users", "post", "201"), "user_id", "$response.body#/id")
+    _link(paths, ("/v1/events", "get", "200"), "event_id", "$response.body#/items/0/id")
+
+
+def _link(paths: Schema, source: tuple[str, str, str], parameter: str, value: str) -> None:
+    path, method, status = source
+    paths[path][method]["responses"][status]["links"] = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {parameter: value},
+        }
+        for path, operations in paths.items()
+        if f"{{{parameter}}}" in path
+        for operation in operations.values()
+    }
 
 
 def _headers(names: Iterable[str]) -> Schema:

@@ -1,11 +1,12 @@
 """Entity tags and the headers that compare them (RFC 9110, section 13)."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from fastapi import Request
 
-from application.users import IfMatch
+from application.preconditions import IfMatch
 from interfaces.http.headers import header
 from interfaces.http.refusals import MalformedRequest
 
@@ -20,15 +21,18 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def if_match(request: Request) -> IfMatch | None:
-    """The versions a command may be applied to; a weak or foreign tag never matches."""
-    tags = _tags(request, "If-Match")
-    if tags is None:
+def precondition(request: Request) -> IfMatch | None:
+    """The versions a command may be applied to; a foreign tag names none of them.
+
+    A weak tag never matches in If-Match, and in If-None-Match as if it were strong.
+    """
+    only, unless = _tags(request, "If-Match"), _tags(request, "If-None-Match")
+    if only is None and unless is None:
         return None
-    if tags == ["*"]:
-        return IfMatch(None)
-    own = (_OWN.fullmatch(tag) for tag in tags)
-    return IfMatch(frozenset(int(tag[1]) for tag in own if tag))
+    return IfMatch(
+        None if only is None else _versions(only),
+        frozenset() if unless is None else _versions(tag.removeprefix("W/") for tag in unless),
+    )
 
 
 def is_known(request: Request, version: int) -> bool:
@@ -37,6 +41,15 @@ def is_known(request: Request, version: int) -> bool:
     if tags is None:
         return False
     return tags == ["*"] or etag(version) in (tag.removeprefix("W/") for tag in tags)
+
+
+def _versions(tags: Iterable[str]) -> frozenset[int] | None:
+    """None where the tags stand for any version."""
+    tags = list(tags)
+    if tags == ["*"]:
+        return None
+    own = (_OWN.fullmatch(tag) for tag in tags)
+    return frozenset(int(tag[1]) for tag in own if tag)
 
 
 def _tags(request: Request, name: str) -> list[str] | None:

@@ -21,6 +21,9 @@ from interfaces.http.validation import parameters
 
 P = TypeVar("P")
 
+Admission = Callable[[Services, Request], Awaitable[Principal]]
+"""Who sent a request; raises `Unauthenticated`, or `Forbidden` where this sender may not."""
+
 _COMMON: Final[tuple[Slug, ...]] = (
     "malformed-request",
     "unauthenticated",
@@ -64,18 +67,24 @@ def query(
     problems: Sequence[Slug] = (),
     positioned: bool = True,
     cacheable: bool = False,
+    admission: Admission | None = None,
+    formats: Sequence[str] = (),
 ) -> Callable[[Callable[[QueryCall[P]], Awaitable[Response]]], Operation]:
     """Declare a query: the function gets the call once all checks have passed.
 
     `positioned` answers show a position, and wait for the one that the client asks for;
-    `cacheable` ones have an entity tag, and are 304 to who has them already.
+    `cacheable` ones have an entity tag, and are 304 to who has them already. `admission` stands for
+    the question whether the sender has the permission; `formats` are other ones than JSON alone.
     """
     adapter = TypeAdapter(takes)
 
     def declare(endpoint: Callable[[QueryCall[P]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:
-            principal = await admit(request, services.identity, needs)
-            refuse_unacceptable(request)
+            if admission is None:
+                principal = await admit(request, services.identity, needs)
+            else:
+                principal = await admission(services, request)
+            refuse_unacceptable(request, *formats)
             values = parameters(request, adapter)
             asked = min_position(request)
             at_least = max(asked, services.recent.position(principal.actor))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from application.identity import Permission
+from application.jobs import FINISHED, JobState
 
 
 class FieldError(Struct, frozen=True):
@@ -41,7 +42,14 @@ class Forbidden(Refusal):
 
 
 class NotAcceptable(Refusal):
-    """The answer is application/json, which the Accept header rules out."""
+    """The Accept header rules out the format of the answer."""
+
+    def __init__(self, formats: Sequence[str]) -> None:
+        self.formats = formats
+        super().__init__(formats)
+
+    def __str__(self) -> str:
+        return f"The answer is {' or '.join(self.formats)}, which the Accept header rules out."
 
 
 class TooLarge(Refusal):
@@ -80,3 +88,23 @@ class InvalidRequest(Refusal):
 
 class NotFound(Refusal):
     """There is nothing here."""
+
+
+class NoResult(NotFound):
+    """The job has no result."""
+
+    def __init__(self, state: JobState) -> None:
+        self.state = state
+        super().__init__(state)
+
+    def __str__(self) -> str:
+        later = "" if self.state in FINISHED else " yet"
+        return f"The job has no result{later}: its state is {self.state}."
+
+
+class NoFileAnyMore(NotFound):
+    """The file was kept for 24 hours after the export ended; ask for it again."""
+
+
+class NoFormerGeneration(NotFound):
+    """No former generation of it is kept."""

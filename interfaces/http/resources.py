@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from application.audit import AuditItem
 from application.envelope import Envelope
 from application.identity import Permission
 from application.queries import ProjectionStatus
@@ -25,6 +26,14 @@ class EventList(Struct, frozen=True, kw_only=True):
     items: Sequence[Envelope]
     next_after: int
     head: int
+    position: int
+
+
+class AuditList(Struct, frozen=True, kw_only=True):
+    """A page may hold few items, or none: go on as long as there is a `next_cursor`."""
+
+    items: Sequence[AuditItem]
+    next_cursor: str | None
     position: int
 
 

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final, cast, get_args
 from uuid import UUID
 
+from msgspec.structs import replace
 from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
@@ -35,6 +36,7 @@ from interfaces.http.fields import (
     parse_uuid,
     whole_number,
 )
+from interfaces.http.json_schemas import JSON_KEY, JSON_VALUE
 from interfaces.http.validation import RequestModel
 
 _MOST_USERS: Final = 200
@@ -48,7 +50,12 @@ _EXTERNAL_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_EXTERNAL_ID_LENGTH,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
     "description": "Another system's name for the user, unique.",
+}
+_LISTED_EXTERNAL_ID: Final[Schema] = {
+    **_EXTERNAL_ID,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f,]*$",
 }
 
 
@@ -72,6 +79,7 @@ NameField = Annotated[
         PersonName.parse,
         {
             "type": "string",
+            "format": "person-name",
             "minLength": 1,
             "maxLength": MAX_NAME_LENGTH,
             "description": "Without control or invisible characters; trimmed and kept in NFC.",
@@ -94,6 +102,8 @@ AttributesField = Annotated[
         {
             "type": "object",
             "maxProperties": MAX_KEYS,
+            "propertyNames": JSON_KEY,
+            "additionalProperties": JSON_VALUE,
             "description": "Any JSON, up to 64 keys, 16 KiB and 8 levels.",
         }
     ),
@@ -101,7 +111,14 @@ AttributesField = Annotated[
 AttributePatchField = Annotated[
     dict[str, Any],
     PlainValidator(_attribute_patch),
-    WithJsonSchema({"type": "object", "description": "A merge patch; null removes an attribute."}),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": JSON_KEY,
+            "additionalProperties": JSON_VALUE,
+            "description": "A merge patch; null removes an attribute.",
+        }
+    ),
 ]
 ReasonField = Annotated[
     str,
@@ -109,8 +126,10 @@ ReasonField = Annotated[
         parse_reason,
         {
             "type": "string",
+            "format": "reason",
             "maxLength": MAX_REASON_LENGTH,
-            "description": "Personal data: sealed with the user's key, gone when erased.",
+            "description": "As a name, but with line breaks and tabs. Personal data: sealed with "
+            "the user's key, gone when erased.",
         },
     ),
 ]
@@ -157,14 +176,16 @@ class PastParameters(RequestModel):
     version: Annotated[int, whole_number(1, 2**53)] | None = None
 
 
-class UserListParameters(RequestModel):
+class UserFilters(RequestModel):
     q: str | None = Field(
         default=None,
         max_length=MAX_NAME_LENGTH,
         description="All these words, as prefixes, in name or e-mail address.",
     )
     email: Annotated[tuple[EmailAddress, ...], comma_list(EmailAddress.parse, _EMAIL)] = ()
-    external_id: Annotated[tuple[ExternalId, ...], comma_list(ExternalId.parse, _EXTERNAL_ID)] = ()
+    external_id: Annotated[
+        tuple[ExternalId, ...], comma_list(ExternalId.parse, _LISTED_EXTERNAL_ID)
+    ] = Field(default=(), description="A comma within one is written `\\,`.")
     ids: Annotated[tuple[UUID, ...], comma_list(parse_uuid, UUID_SCHEMA)] = ()
     role: Annotated[tuple[Role, ...], comma_list(Role.parse, _ROLE)] = ()
     status: Annotated[
@@ -173,8 +194,6 @@ class UserListParameters(RequestModel):
     sort: Annotated[str, Parsed(one_of(_SORT_NAMES), {"type": "string", "enum": _SORT_NAMES})] = (
         "created_at"
     )
-    limit: Annotated[int, whole_number(1, _MOST_USERS)] = 50
-    cursor: str | None = Field(default=None, max_length=4096)
 
     def query(self) -> UserList:
         """What is asked for, from the beginning."""
@@ -187,5 +206,13 @@ class UserListParameters(RequestModel):
             statuses=self.status,
             sort=cast("SortField", self.sort.removeprefix("-")),
             descending=self.sort.startswith("-"),
-            limit=self.limit,
         )
+
+
+class UserListParameters(UserFilters):
+    limit: Annotated[int, whole_number(1, _MOST_USERS)] = 50
+    cursor: str | None = Field(default=None, max_length=4096)
+
+    def query(self) -> UserList:
+        """See `UserFilters.query`."""
+        return replace(super().query(), limit=self.limit)

@@ -8,8 +8,9 @@ import msgspec
 from fastapi import Response
 
 from application.errors import UserGone
+from application.queries import Answer, UserPage
 from application.resources import User
-from application.users import Outcome
+from application.user_commands import Outcome
 from domain.errors import InvalidValue, UserNotFound
 from domain.user.commands import (
     ChangeUser,
@@ -78,14 +79,18 @@ async def list_users(call: QueryCall[UserListParameters]) -> Response:
     page_of = asked
     if call.parameters.cursor is not None:
         page_of = open_cursor(call.services.cursors, asked, call.parameters.cursor)
-    answer = await call.services.queries.users(page_of, at_least=call.at_least)
-    page = UserList(
-        items=[User.of_view(view) for view in answer.value.items],
-        next_cursor=seal_cursor(call.services.cursors, asked, answer.value.next),
-        position=answer.position,
-    )
+
+    def render(answer: Answer[UserPage]) -> bytes:
+        page = UserList(
+            items=[User.of_view(view) for view in answer.value.items],
+            next_cursor=seal_cursor(call.services.cursors, asked, answer.value.next),
+            position=answer.position,
+        )
+        return msgspec.json.encode(page)
+
+    answer = await call.services.documents.users(page_of, render, at_least=call.at_least)
     headers = {POSITION: str(answer.position)}
-    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+    return await compressible(call.request, answer.value, headers, JSON)
 
 
 @query(
@@ -222,7 +227,7 @@ USERS: Final[tuple[Operation, ...]] = (
 
 def _changed(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
     """The user after a command."""
-    user = User.of_state(outcome.user)
+    user = User.of_state(outcome.shown)
     headers = {**_receipt(outcome), **(headers or {})}
     return _user(msgspec.json.encode(user), user.version, outcome.status, headers)
 

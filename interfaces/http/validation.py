@@ -1,6 +1,6 @@
 """Checking fields: pydantic finds everything that is wrong at once, and each gets a pointer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 from urllib.parse import parse_qsl, quote
 
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from interfaces.http.refusals import FieldError, InvalidRequest, MalformedRequest
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _DETAILS: Final[Mapping[str, str]] = {
     "missing": "Is required.",
@@ -18,6 +19,7 @@ _DETAILS: Final[Mapping[str, str]] = {
     "dict_type": "Must be an object.",
     "model_type": "Must be an object.",
     "model_attributes_type": "Must be an object.",
+    "bool_type": "Must be true or false.",
 }
 _MOST_FIELDS: Final = 50
 
@@ -63,6 +65,19 @@ def parameters(request: Request, adapter: TypeAdapter[T]) -> T:
         if not errors:
             return values
     raise InvalidRequest(errors)
+
+
+def both(one: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
+    """The results of both checks; raises `InvalidRequest` with what either finds wrong."""
+    try:
+        first = one()
+    except InvalidRequest as refused:
+        try:
+            other()
+        except InvalidRequest as too:
+            raise InvalidRequest([*refused.errors, *too.errors]) from None
+        raise
+    return first, other()
 
 
 def _query(request: Request) -> Sequence[tuple[str, str]]:

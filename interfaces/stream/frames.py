@@ -1,11 +1,15 @@
 """What the server sends over a stream: one JSON object a message, told apart by `kind`."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
+
+from application import notifications
+from application.notifications import Severity
+from application.timestamps import Timestamp, timestamp
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -32,7 +36,21 @@ class Heartbeat(Struct, frozen=True, tag_field="kind", tag="heartbeat"):
     head: int
 
 
-Frame = Ready | Events | Heartbeat
+class Notification(Struct, frozen=True, tag_field="kind", tag="notification"):
+    """A few words for people; none are told again, and whoever was away misses them."""
+
+    id: UUID
+    severity: Severity
+    message: str
+    about: str
+    time: Timestamp
+
+    @classmethod
+    def of(cls, told: notifications.Notification) -> Self:
+        return cls(told.id, told.severity, told.message, told.about, timestamp(told.time))
+
+
+Frame = Ready | Events | Heartbeat | Notification
 
 
 def events(envelopes: Iterable[bytes]) -> Events:

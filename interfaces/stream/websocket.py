@@ -11,6 +11,7 @@ from structlog import get_logger
 from application.errors import PositionAhead, PositionGone, Unavailable
 from application.failures import describe
 from application.identity import Identity, Principal
+from application.notifications import Inbox, NoticeBoard
 from application.tail import Cursor, Tail
 from application.tickets import Tickets
 from interfaces.stream import frames
@@ -44,6 +45,7 @@ class EventStream:
         tail: Tail,
         identity: Identity,
         tickets: Tickets,
+        notices: NoticeBoard,
         *,
         heartbeat_seconds: float = 15,
         first_message_seconds: float = _FIRST_MESSAGE_SECONDS,
@@ -53,6 +55,7 @@ class EventStream:
         self._tail = tail
         self._identity = identity
         self._tickets = tickets
+        self._notices = notices
         self._heartbeat_seconds = heartbeat_seconds
         self._first_message_seconds = first_message_seconds
         self._send_seconds = send_seconds
@@ -84,10 +87,19 @@ class EventStream:
             with self._streams.one_more(principal.actor):
                 position, head = await self._tail.place(asked.after)
                 ready = frames.Ready(self._tail.log_id, position, head, self._heartbeat_seconds)
-                await self._send(websocket, ready)
-                async with self._tail.cursor(asked.filter_for(principal), position) as cursor:
+                await _Line(websocket, self._send_seconds).send(ready)
+                wanted = asked.filter_for(principal)
+                async with (
+                    self._tail.cursor(wanted, position) as cursor,
+                    self._notices.listen() as inbox,
+                ):
                     opened = principal.may("users:read")
-                    await _first_of(self._listen(websocket), self._tell(websocket, cursor, opened))
+                    line = _Line(websocket, self._send_seconds)
+                    await _first_of(
+                        self._listen(websocket),
+                        self._tell(line, cursor, opened),
+                        _notify(line, inbox),
+                    )
         except PositionAhead as error:
             reason = f"after is above the head of the log, {error.head}."
             raise Closed(CloseCode.BAD_REQUEST, reason) from None
@@ -122,30 +134,46 @@ class EventStream:
             await _received(websocket)
             budget.spend()
 
-    async def _tell(self, websocket: WebSocket, cursor: Cursor, opened: bool) -> NoReturn:
+    async def _tell(self, line: "_Line", cursor: Cursor, opened: bool) -> NoReturn:
         """Send what the cursor finds until the server stops."""
         async with aclosing(cursor.batches(self._heartbeat_seconds)) as batches:
             async for batch in batches:
                 if batch.events:
                     envelopes = (event.envelope(opened=opened) for event in batch.events)
-                    await self._send(websocket, frames.events(envelopes))
+                    await line.send(frames.events(envelopes))
                 else:
-                    await self._send(websocket, frames.Heartbeat(batch.position, batch.head))
+                    await line.send(frames.Heartbeat(batch.position, batch.head))
         raise Closed(CloseCode.RESTARTING, "The server restarts; resume after your last position.")
-
-    async def _send(self, websocket: WebSocket, frame: frames.Frame) -> None:
-        try:
-            async with asyncio.timeout(self._send_seconds):
-                await websocket.send_text(frames.text(frame))
-        except TimeoutError:
-            reason = "You read too slowly; resume after your last position."
-            raise Closed(CloseCode.TOO_SLOW, reason) from None
 
     async def _close(self, websocket: WebSocket, closed: Closed) -> None:
         """Say why; one that reads nothing, or is gone, is not waited for any longer."""
         with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(self._send_seconds):
                 await websocket.close(closed.code, closed.reason)
+
+
+class _Line:
+    """The way to one client: one frame at a time."""
+
+    def __init__(self, websocket: WebSocket, seconds: float) -> None:
+        self._websocket = websocket
+        self._seconds = seconds
+        self._turn = asyncio.Lock()
+
+    async def send(self, frame: frames.Frame) -> None:
+        """Raises `Closed` where the client does not take it in time."""
+        try:
+            async with self._turn, asyncio.timeout(self._seconds):
+                await self._websocket.send_text(frames.text(frame))
+        except TimeoutError:
+            reason = "You read too slowly; resume after your last position."
+            raise Closed(CloseCode.TOO_SLOW, reason) from None
+
+
+async def _notify(line: _Line, inbox: Inbox) -> NoReturn:
+    """Tell people something now and then, between the events."""
+    while True:
+        await line.send(frames.Notification.of(await inbox.next()))
 
 
 async def _received(websocket: WebSocket) -> str | bytes:

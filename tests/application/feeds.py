@@ -1,10 +1,12 @@
 """A log in memory for readers."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from application.errors import Unavailable
 from application.event_log import FeedPage
+from application.histories import Place
 from domain.event import Event, Recorded
 
 
@@ -28,3 +30,24 @@ class ListFeed:
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
         return next((event for event in self.events if event.event_id == event_id), None)
+
+
+class LogByStream:
+    """See `Histories`."""
+
+    def __init__(self, log: Sequence[Recorded[Event]]) -> None:
+        self._log = sorted(log, key=lambda each: (each.stream, each.version))
+
+    async def head(self) -> int:
+        return max((each.position for each in self._log), default=0)
+
+    async def count(self, up_to: int) -> int:
+        return sum(each.position <= up_to for each in self._log)
+
+    async def read(
+        self, kinds: Collection[str], after: Place, up_to: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        await asyncio.sleep(0)
+        place = (after.stream, after.version)
+        asked = (each for each in self._log if each.kind in kinds and each.position <= up_to)
+        return [each for each in asked if (each.stream, each.version) > place][:limit]

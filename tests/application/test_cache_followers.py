@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from application.views import Slot
 from infrastructure.cache.memory import MemoryStatsCache, MemoryUserCache
 from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.headcount import HEADCOUNT
+from tests.background import at_work
 from tests.cache_world import SLOTS, USER_IDS, World
 
 ZOE, YAN = USER_IDS[:2]
@@ -114,13 +115,8 @@ async def test_positions_without_a_change_of_this_slot_count_too() -> None:
 async def following(
     world: World, cache: MemoryUserCache, doorbell: MemoryDoorbell
 ) -> AsyncGenerator[None]:
-    task = asyncio.create_task(run_user_cache(SLOTS, cache, world, world, doorbell))
-    try:
+    async with at_work(run_user_cache(SLOTS, cache, world, world, doorbell)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def until_at(cache: MemoryUserCache, position: int) -> None:

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from application.cache_followers import UserCacheFollower
 from application.cached_documents import CachedDocuments
-from application.documents import UserDocument
+from application.documents import RenderPage, UserDocument
 from application.errors import Unavailable, ViewBehind
-from application.queries import Answer
+from application.queries import Answer, UserList
 from application.views import Standing
-from infrastructure.cache.memory import MemoryStatsCache, MemoryUserCache
+from infrastructure.cache.memory import MemoryCache
+from infrastructure.doorbell.memory import MemoryDoorbell
 from tests.cache_world import SLOTS, USER_IDS, World
 
 NOW = datetime(2024, 5, 6, 23, 59, tzinfo=UTC)
@@ -32,6 +33,13 @@ class Counting(World):
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         self._ask()
         answer = await super().user(user_id, at_least=at_least)
+        return replace(answer, generation=self.generation)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        self._ask()
+        answer = await super().users(query, render, at_least=at_least)
         return replace(answer, generation=self.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
@@ -54,8 +62,8 @@ class Setting:
 
     def __init__(self) -> None:
         self.views = Counting()
-        self.cache = MemoryUserCache()
-        self.documents = CachedDocuments(self.cache, MemoryStatsCache(), self.views, self.views)
+        self.cache = MemoryCache()
+        self.documents = CachedDocuments(self.cache, self.views, self.views)
 
     async def begin(self) -> None:
         self.change(ZOE)
@@ -70,7 +78,9 @@ class Setting:
 
     async def follow(self) -> None:
         for slot in SLOTS:
-            while await UserCacheFollower(slot, self.cache, self.views, self.views).step():
+            while await UserCacheFollower(
+                slot, self.cache.following, self.views, self.views
+            ).step():
                 pass
 
     async def read(self, user_id: UUID = ZOE, at_least: int = 0) -> Answer[UserDocument | None]:
@@ -126,7 +136,7 @@ async def test_a_cache_that_nobody_moves_on_is_left_alone(setting: Setting) -> N
 
 
 async def test_before_the_first_look_there_are_only_the_views(setting: Setting) -> None:
-    documents = CachedDocuments(setting.cache, MemoryStatsCache(), setting.views, setting.views)
+    documents = CachedDocuments(setting.cache, setting.views, setting.views)
     for _ in range(2):
         await documents.user(ZOE)
         await documents.stats(NOW)
@@ -175,9 +185,22 @@ async def test_the_statistics_are_kept_for_a_day_and_a_position(setting: Setting
 
 async def test_the_views_are_looked_at_while_it_is_open(setting: Setting) -> None:
     async with CachedDocuments.open(
-        setting.cache, MemoryStatsCache(), setting.views, setting.views
+        setting.cache, setting.views, setting.views, MemoryDoorbell()
     ) as documents:
         await asyncio.sleep(0.01)
         for _ in range(3):
             await documents.user(ZOE)
     assert setting.views.asked == 1
+
+
+async def test_what_became_of_each_look_up_is_counted(setting: Setting) -> None:
+    await setting.read()
+    await setting.read()
+    setting.change(ZOE)
+    await setting.read(at_least=setting.views.head)
+    for _ in range(2):
+        await setting.documents.stats(NOW)
+    await setting.documents.stats(NOW, at_least=setting.views.head)
+    counts = setting.cache.counts
+    assert (counts.users.hits, counts.users.behind) == (1, 1)
+    assert counts.stats.hits == 2

@@ -13,6 +13,7 @@ from application.event_log import FeedPage
 from application.follower import NotLeading, follow
 from infrastructure.doorbell.memory import MemoryDoorbell
 from tests.application.feeds import ListFeed
+from tests.background import at_work
 from tests.projections.histories import recorded, registered
 
 EVENTS = [recorded(registered(), n, n * 10) for n in range(1, 8)]
@@ -57,14 +58,8 @@ def notebook() -> Notebook:
 async def following(
     notebook: Notebook, feed: ListFeed, doorbell: MemoryDoorbell | None = None
 ) -> AsyncGenerator[None]:
-    task = asyncio.create_task(follow("notes", notebook.lead, feed, doorbell or MemoryDoorbell()))
-    try:
+    async with at_work(follow("notes", notebook.lead, feed, doorbell or MemoryDoorbell())):
         yield
-    finally:
-        assert not task.done()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_it_handles_every_page_once_and_in_order(notebook: Notebook) -> None:
@@ -116,3 +111,27 @@ async def test_an_outage_is_said_once_and_its_end_once(notebook: Notebook) -> No
             await notebook.reach(70)
     assert notebook.leads > 2
     assert [entry["event"] for entry in logs] == ["follower_waits", "follower_goes_on"]
+
+
+@pytest.mark.parametrize("then", [None, Unavailable()])
+async def test_a_cancellation_that_a_client_of_a_server_loses_ends_it(
+    notebook: Notebook, then: Exception | None
+) -> None:
+    waits = asyncio.Event()
+
+    @asynccontextmanager
+    async def lead() -> AsyncGenerator[Notebook]:
+        if not waits.is_set():
+            waits.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        if then is not None:
+            raise then
+        yield notebook
+
+    task = asyncio.create_task(follow("notes", lead, ListFeed(EVENTS), MemoryDoorbell()))
+    await waits.wait()
+    task.cancel()
+    assert await asyncio.wait({task}, timeout=1) == ({task}, set())
+    assert task.cancelled()
+    assert notebook.pages == []

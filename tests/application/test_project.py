@@ -14,9 +14,8 @@ from msgspec.structs import replace
 from application.doorbell import view_bell
 from application.event_log import FeedPage, Unreadable
 from application.follower import NotLeading
-from application.project import QUEUED, Projector
-from application.verify import differences
-from application.views import Slot, Snapshot
+from application.project import NOTHING, QUEUED, Projector, after, entry_after
+from application.views import Entry, Slot
 from domain.event import ERASED, Event, Recorded
 from domain.user.events import PreviousName, UserErased, UserRenamed
 from infrastructure.doorbell.memory import MemoryDoorbell
@@ -24,8 +23,10 @@ from infrastructure.views.memory import MemoryViewStore
 from projections.headcount import HEADCOUNT
 from projections.projection import Projection
 from projections.users import USERS
-from tests.application.feeds import ListFeed
+from tests.application.feeds import LogByStream
+from tests.interrupted import project_with_interruptions
 from tests.projections.histories import YAN, ZOE, history, logs, recorded, registered
+from tests.verifying import Snapshot, differences, snapshot
 
 
 def page(*events: Recorded[Event], reached: int | None = None) -> FeedPage:
@@ -37,7 +38,7 @@ async def project(store: MemoryViewStore, slot: Slot[Any], *pages: FeedPage) -> 
     async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
         for each in pages:
             await projector.handle(each)
-    return await store.snapshot(slot)
+    return await snapshot(store.kept, slot)
 
 
 def folded(projection: Projection[Any], events: Sequence[Recorded[Event]]) -> Mapping[UUID, Any]:
@@ -54,30 +55,15 @@ def folded(projection: Projection[Any], events: Sequence[Recorded[Event]]) -> Ma
 async def test_views_and_counters_are_those_of_a_fold_at_once(
     projection: Projection[Any], partitions: int, log: list[Recorded[Event]], random: Random
 ) -> None:
-    feed, store = ListFeed(log), MemoryViewStore()
+    store = MemoryViewStore()
     slots = [Slot(replace(projection, partitions=partitions), 1, n) for n in range(partitions)]
     for slot in slots:
-        await _project_with_interruptions(store, slot, log, random)
-    snapshots = [await store.snapshot(slot) for slot in slots]
+        await project_with_interruptions(store, slot, log, random)
+    snapshots = [await snapshot(store.kept, slot) for slot in slots]
     views = {stream: e.view for shot in snapshots for stream, e in shot.entries.items()}
     assert views == folded(projection, log)
     assert not any(shot.parked for shot in snapshots)
-    assert not any([await differences(store, feed, slot) for slot in slots])
-
-
-async def _project_with_interruptions(
-    store: MemoryViewStore, slot: Slot[Any], log: list[Recorded[Event]], random: Random
-) -> None:
-    """Pages of random sizes; now and then another leader, one page again, a page not committed."""
-    head = log[-1].position if log else 0
-    while (await store.snapshot(slot)).position < head:
-        async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
-            while projector.position < head and random.random() < 0.8:
-                again = random.choice((0, 0, 3))
-                later = [e for e in log if e.position > projector.position - again]
-                events = later[: random.randrange(1, 9)]
-                if events[-1].position > projector.position:
-                    await projector.handle(page(*events))
+    assert not await differences(store.kept, LogByStream(log), slots)
 
 
 async def test_the_checkpoint_moves_over_what_concerns_nobody() -> None:
@@ -101,7 +87,7 @@ async def test_a_leader_that_was_overtaken_writes_nothing() -> None:
         store.stored(slot).position = 1
         with pytest.raises(NotLeading):
             await frozen.handle(page(*history(registered())))
-    assert (await store.snapshot(slot)).entries == {}
+    assert store.stored(slot).entries == {}
 
 
 class Picky(Struct, frozen=True):
@@ -141,8 +127,8 @@ def parked(store: MemoryViewStore, slot: Slot[Any]) -> list[tuple[int, str]]:
     return [(event.version, event.error) for event in store.stored(slot).parked.values()]
 
 
-def texts(snapshot: Snapshot[Any]) -> dict[UUID, str]:
-    return {s: entry.view.text for s, entry in snapshot.entries.items() if entry.view is not None}
+def texts(shot: Snapshot[Any]) -> dict[UUID, str]:
+    return {s: entry.view.text for s, entry in shot.entries.items() if entry.view is not None}
 
 
 @pytest.mark.parametrize("bad", ["boom", "not \x00 storable", "no count"])
@@ -161,17 +147,17 @@ async def test_an_event_that_cannot_be_applied_holds_back_its_stream_alone(
     ]
     pages = [page(*log[n : n + page_size]) for n in range(0, len(log), page_size)]
     store = MemoryViewStore()
-    snapshot = await project(store, PICKY, *pages)
-    assert texts(snapshot) == {ZOE: "a", YAN: "finefiner"}
-    assert snapshot.entries[ZOE].version == 2
-    assert snapshot.parked == {ZOE: 3}
-    assert snapshot.position == 14
-    assert snapshot.counters == {"letters": 10}
+    shot = await project(store, PICKY, *pages)
+    assert texts(shot) == {ZOE: "a", YAN: "finefiner"}
+    assert shot.entries[ZOE].version == 2
+    assert shot.parked == {ZOE: 3}
+    assert shot.position == 14
+    assert shot.counters == {"letters": 10}
     errors = parked(store, PICKY)
     assert [version for version, _ in errors] == [3, 4, 5]
     assert [error for _, error in errors[1:]] == [QUEUED, QUEUED]
     assert "boom" not in errors[0][1].partition("(")[0]
-    assert not await differences(store, ListFeed(log), PICKY)
+    assert not await differences(store.kept, LogByStream(log), [PICKY])
 
 
 async def test_an_event_that_cannot_be_read_is_parked_with_its_reason() -> None:
@@ -202,7 +188,7 @@ async def test_a_view_that_differs_from_the_log_is_named() -> None:
     log = [*history(registered()), recorded(registered(), 1, 5, YAN)]
     await project(store, slot, page(*log))
     tampered = [log[0], recorded(registered(role="other"), 1, 5, YAN)]
-    found = await differences(store, ListFeed(tampered), slot)
+    found = await differences(store.kept, LogByStream(tampered), [slot])
     assert found.streams == {YAN}
     assert found.counters == {"role:member", "role:other"}
 
@@ -211,5 +197,18 @@ async def test_a_person_erased_after_the_checkpoint_is_no_difference() -> None:
     store, slot = MemoryViewStore(), Slot(USERS)
     await project(store, slot, page(*history(registered())))
     erased = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
-    assert not await differences(store, ListFeed(history(erased, UserErased())), slot)
-    assert await differences(store, ListFeed(history(erased)), slot)
+    assert not await differences(store.kept, LogByStream(history(erased, UserErased())), [slot])
+    assert await differences(store.kept, LogByStream(history(erased)), [slot])
+
+
+@pytest.mark.parametrize("event", [registered(), UserErased()])
+def test_an_event_that_is_left_out_counts_as_seen_in_a_view_that_shows_its_version_too(
+    event: Event,
+) -> None:
+    first, second = history(registered(), event)
+    seen = after(USERS, NOTHING, first)
+    left_out = entry_after(USERS, seen, second, frozenset({(ZOE, 2)}))
+    assert isinstance(left_out, Entry)
+    assert left_out.view is not None
+    assert (left_out.version, left_out.view.version) == (2, 2)
+    assert (left_out.view.name is None) == isinstance(event, UserErased)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from infrastructure.bus.memory import MemoryBus
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.relay.memory import MemoryRelayLedger
 from tests.application.feeds import ListFeed
+from tests.background import at_work
 from tests.projections.histories import recorded
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
@@ -46,16 +47,9 @@ class Relaying:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(
-            run_relay(self.bus, self.ledger, self.feed, self.doorbell, LOG_ID)
-        )
-        try:
+        relay = run_relay(self.bus, self.ledger, self.feed, self.doorbell, LOG_ID)
+        async with at_work(relay):
             yield
-        finally:
-            assert not task.done()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def reach(self, position: int) -> None:
         async with asyncio.timeout(5):

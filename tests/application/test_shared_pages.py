@@ -1,16 +1,22 @@
 """Followers of one process share the full pages of the log for a moment, and nothing else."""
 
 import asyncio
+import weakref
 
 import pytest
 
 from application.errors import Unavailable
 from application.event_log import FeedPage
 from application.shared_pages import SharedPages
+from domain.event import Event, Recorded
 from tests.application.feeds import ListFeed
 from tests.projections.histories import recorded, registered
 
 EVENTS = [recorded(registered(), n, n) for n in range(1, 8)]
+
+
+class Events(list[Recorded[Event]]):
+    """A list that can be watched."""
 
 
 class CountingFeed(ListFeed):
@@ -22,14 +28,7 @@ class CountingFeed(ListFeed):
         self.reads += 1
         page = await super().read(after, limit)
         await asyncio.sleep(0)
-        return page
-
-
-class Clock:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+        return FeedPage(events=Events(page.events), reached=page.reached)
 
 
 @pytest.fixture
@@ -56,13 +55,24 @@ async def test_at_the_head_each_reader_looks_for_itself(feed: CountingFeed) -> N
     assert (len(early.events), len(fresh.events)) == (0, 1)
 
 
-async def test_a_page_is_forgotten_after_a_second(feed: CountingFeed) -> None:
-    clock = Clock()
-    shared = SharedPages(feed, clock)
+async def test_a_page_is_forgotten_after_a_moment(feed: CountingFeed) -> None:
+    shared = SharedPages(feed, kept_seconds=0.01)
     await shared.read(0, 3)
-    clock.seconds = 1.1
+    await asyncio.sleep(0.02)
     await shared.read(0, 3)
     assert feed.reads == 2
+
+
+async def test_a_page_is_forgotten_though_nobody_reads_on(feed: CountingFeed) -> None:
+    """It holds people in the clear, and who waits for a lead reads nothing."""
+    shared = SharedPages(feed, kept_seconds=0.01)
+    events = (await shared.read(0, 3)).events
+    assert isinstance(events, Events)
+    seen = weakref.ref(events)
+    del events
+    assert seen() is not None
+    await asyncio.sleep(0.02)
+    assert seen() is None
 
 
 async def test_only_the_newest_pages_are_kept(feed: CountingFeed) -> None:

@@ -1,17 +1,18 @@
-"""How fast the projectors catch up with a log of sealed events, in this process.
+"""How fast the projectors catch up with a log of sealed events, against the library's own runner.
 
-Run as `python -m tests.benchmarks.catch_up [EVENTS]`; ROLLBOOK_TEST_DATABASE_URL names the server.
+Both follow the same log from its start: ours folds a page and stores it in one transaction, the
+`ProjectionRunner` of the eventsourcing library records one transaction an event.
 """
 
 import asyncio
 import random
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-import uvloop
 from uuid_utils.compat import uuid7
 
 from application.event_log import Draft
@@ -25,34 +26,58 @@ from domain.user.events import (
     UserRenamed,
     UserRoleChanged,
 )
-from infrastructure.migrations import migrate
 from projections.headcount import HEADCOUNT
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.users import USERS
+from tests.benchmarks import harness, library_runner
 from tests.drafts import context
 from tests.integration.views import ReadSide, execute
-from tests.servers import database, postgres_server
 
+EVENTS: Final = 20_000
+TARGET: Final = 10.0
 _CALLERS: Final = 256
 _AT_THE_START: Final = "TRUNCATE users_g1, headcount_g1, headcount_g1_counters"
 
 
-async def main(url: str, events: int) -> None:
+async def catch_up(url: str, given: harness.Options) -> Sequence[harness.Comparison]:
+    """Each projection alone, then all of them; the twin has a table of users in any case."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
-    await migrate(url)
     async with ReadSide.open(url) as read_side:
-        await _fill(read_side, events)
-        for projections in ((USERS,), (HEADCOUNT,), PROJECTIONS):
-            await execute(url, _AT_THE_START)
-            await execute(url, "UPDATE checkpoints SET position = 0")
-            seconds, cpu = await _catch_up(read_side, projections)
-            names = " + ".join(projection.name for projection in projections)
-            sys.stdout.write(
-                f"{names:>20}: {events / seconds:8.0f} events/s, "
-                f"{cpu / events * 1e6:.0f} µs of this process an event\n"
-            )
+        await _fill(read_side, given.rows)
+        await library_runner.ready(read_side.events.feed)
+
+        async def twin(seconds: float) -> float:
+            return await asyncio.to_thread(library_runner.events_a_second, url, seconds)
+
+        found = [
+            await _compared(read_side, projections, twin, given)
+            for projections in ((USERS,), (HEADCOUNT,), PROJECTIONS)
+        ]
         assert await read_side.differences() == []
+    return found
+
+
+async def _compared(
+    read_side: ReadSide,
+    projections: tuple[Projection[Any], ...],
+    twin: harness.Measured,
+    given: harness.Options,
+) -> harness.Comparison:
+    names = " + ".join(projection.name for projection in projections)
+    spent: list[float] = []
+
+    async def ours(_: float) -> float:
+        """The whole log, however long it takes."""
+        await execute(read_side.url, _AT_THE_START)
+        await execute(read_side.url, "UPDATE checkpoints SET position = 0")
+        seconds, cpu = await _catch_up(read_side, projections)
+        spent.append(cpu / given.rows * 1e6)
+        return given.rows / seconds
+
+    found = await harness.compare(f"catching up: {names}", twin, ours, given, target=TARGET)
+    sys.stdout.write(f"{names}: {min(spent):.0f} µs of this process an event\n")
+    return found
 
 
 async def _fill(read_side: ReadSide, events: int) -> None:
@@ -112,5 +137,4 @@ async def _catch_up(
 
 
 if __name__ == "__main__":
-    with postgres_server() as server, database(server) as fresh:
-        uvloop.run(main(fresh, int(sys.argv[1]) if len(sys.argv) > 1 else 20_000))
+    harness.run(catch_up, str(__doc__), rows=EVENTS)

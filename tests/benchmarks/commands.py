@@ -1,54 +1,92 @@
-"""`POST /v1/users` with an Idempotency-Key, against a plain table with one INSERT a request.
+"""`POST /v1/users` with an Idempotency-Key over 64 connections, against two twins at once.
 
-First the API role alone, which is what the twin does, too; then with all roles at work.
+One is a plain table of users with one INSERT a request; the other keeps the same promises row by
+row. First the API role alone, one process as either twin; then with projector and relay at work on
+the same cores.
 """
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from itertools import count
 from typing import Final
 
 import msgspec
 
-from tests.benchmarks.harness import Comparison, Options, compare, run
+from tests.benchmarks.harness import Comparison, Options, in_turn, run
 from tests.benchmarks.http_load import Load, load, request
 from tests.benchmarks.processes import TOKEN, rollbook, twin
+from tests.rabbit import rabbit_node
 
 CONNECTIONS: Final = 64
+PLAIN_TARGET: Final = 1.2
+PROMISES_TARGET: Final = 2.0
+_TWINS: Final = (("a plain INSERT", PLAIN_TARGET), ("the same promises", PROMISES_TARGET))
 _numbers = count(1)
+
+Side = Callable[[float], Awaitable[Load]]
 
 
 async def commands(url: str, given: Options) -> Sequence[Comparison]:
-    """Ours without and with the other roles, each against the same twin."""
-    found: list[Comparison] = []
-    for subject, roles in (
-        ("POST /v1/users, API role alone", ("api",)),
-        ("POST /v1/users, projector at work, too", ("api", "projector")),
+    """Ours without and with the other roles, both times against both twins."""
+    with ExitStack() as stack:
+        amqp_url = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
+        amqp_url = amqp_url or stack.enter_context(rabbit_node()).url
+        return [
+            *await _compared(url, given, "API role alone", ("api",)),
+            *await _compared(
+                url, given, "all at work", ("api", "projector", "relay"), amqp_url, insist=False
+            ),
+        ]
+
+
+async def _compared(
+    url: str,
+    given: Options,
+    subject: str,
+    roles: Sequence[str],
+    amqp_url: str | None = None,
+    *,
+    insist: bool = True,
+) -> Sequence[Comparison]:
+    async with (
+        twin("crud_twin", url) as plain,
+        twin("promises_twin", url) as promises,
+        rollbook(url, roles, amqp_url=amqp_url) as running,
     ):
-        async with twin("crud_twin", url) as twin_port, rollbook(url, roles) as running:
-            port = running.port
-            late: dict[int, list[Load]] = {twin_port: [], port: []}
-
-            async def registered(seconds: float, port: int, late: dict[int, list[Load]]) -> float:
-                answered = await load(
-                    port, _registration, connections=CONNECTIONS, seconds=seconds, statuses=(201,)
+        sides = [_registering(port) for port in (plain, promises, running.port)]
+        *twins, ours = await in_turn(sides, given)
+    found: list[Comparison] = []
+    for (name, target), theirs in zip(_TWINS, twins, strict=True):
+        found += [
+            Comparison(
+                f"{subject}, against {name}",
+                [each.per_second for each in theirs],
+                [each.per_second for each in ours],
+                target if insist else 0.0,
+            ),
+            *(
+                Comparison(
+                    f"{subject}, against {name}, {percentile}",
+                    [1000 * getattr(each, percentile) for each in theirs],
+                    [1000 * getattr(each, percentile) for each in ours],
+                    1.0 if insist and percentile == "p99" else 0.0,
+                    unit=" ms",
+                    at_most=insist and percentile == "p99",
                 )
-                late[port].append(answered)
-                return answered.per_second
-
-            comparison = await compare(
-                subject,
-                lambda seconds, port=twin_port, late=late: registered(seconds, port, late),
-                lambda seconds, port=port, late=late: registered(seconds, port, late),
-                given,
-                target=1.0 if roles == ("api",) else 0.0,
-            )
-            found.append(comparison)
-            sys.stdout.write(
-                f"{subject}: p99 {_p99(late[port]):.0f} ms, the twin's {_p99(late[twin_port]):.0f} ms\n"
-            )
+                for percentile in ("p50", "p99")
+            ),
+        ]
     return found
+
+
+def _registering(port: int) -> Side:
+    async def register(seconds: float) -> Load:
+        return await load(
+            port, _registration, connections=CONNECTIONS, seconds=seconds, statuses=(201,)
+        )
+
+    return register
 
 
 def _registration() -> bytes:
@@ -63,10 +101,6 @@ def _registration() -> bytes:
     )
     key = f"benchmark-{os.getpid()}-{number}"
     return request("POST", "/v1/users", TOKEN, body, Idempotency_Key=key)
-
-
-def _p99(loads: Sequence[Load]) -> float:
-    return 1000 * sorted(each.p99 for each in loads)[len(loads) // 2]
 
 
 if __name__ == "__main__":

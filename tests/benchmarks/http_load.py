@@ -4,6 +4,7 @@ import asyncio
 import re
 import statistics
 from collections.abc import Callable, Collection
+from math import inf
 from time import perf_counter
 from typing import Final, cast
 
@@ -48,15 +49,21 @@ async def load(
     seconds: float,
     statuses: Collection[int] = (200,),
 ) -> Load:
-    """Keep that many connections busy, one request after the other on each."""
+    """Keep that many connections busy, one request after the other on each.
+
+    Measured is from when each has had an answer: a server takes its time to accept many at once.
+    """
     loop = asyncio.get_running_loop()
-    until = perf_counter() + seconds
     clients = [
-        _Client(make_request, until, statuses, loop.create_future()) for _ in range(connections)
+        _Client(make_request, statuses, loop.create_future(), loop.create_future())
+        for _ in range(connections)
     ]
-    began = perf_counter()
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+    await asyncio.gather(*(client.answered for client in clients))
+    began = perf_counter()
+    for client in clients:
+        client.measure(began, began + seconds)
     await asyncio.gather(*(client.done for client in clients))
     took = perf_counter() - began
     times = sorted(time for client in clients for time in client.times)
@@ -68,17 +75,22 @@ class _Client(asyncio.Protocol):
     def __init__(
         self,
         make_request: MakeRequest,
-        until: float,
         statuses: Collection[int],
+        answered: asyncio.Future[None],
         done: asyncio.Future[None],
     ) -> None:
         self.times: list[float] = []
+        self.answered = answered
         self.done = done
         self._make_request = make_request
-        self._until = until
+        self._began = self._until = inf
         self._statuses = statuses
         self._buffer = b""
         self._sent = 0.0
+
+    def measure(self, began: float, until: float) -> None:
+        """Note the times of what is sent from now on, until then."""
+        self._began, self._until = began, until
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -92,12 +104,15 @@ class _Client(asyncio.Protocol):
         length = _LENGTH.search(head + b"\r\n")
         if len(rest) < (int(length[1]) if length else 0):
             return
-        self.times.append(perf_counter() - self._sent)
+        if self._sent >= self._began:
+            self.times.append(perf_counter() - self._sent)
         status = _STATUS.match(head)
         if status is None or int(status[1]) not in self._statuses:
             self._end(UnexpectedAnswer(self._buffer.decode(errors="replace")))
             return
         self._buffer = b""
+        if not self.answered.done():
+            self.answered.set_result(None)
         if perf_counter() < self._until:
             self._send()
         else:
@@ -111,9 +126,10 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._make_request())
 
     def _end(self, error: Exception | None) -> None:
-        if not self.done.done():
-            if error is None:
-                self.done.set_result(None)
-            else:
-                self.done.set_exception(error)
+        for future in (self.answered, self.done):
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
         self._transport.close()

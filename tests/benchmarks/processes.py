@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,13 @@ class RunningRoles(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def rollbook(url: str, roles: Sequence[str]) -> AsyncGenerator[RunningRoles]:
-    """The API on this database, one process a role; the other one there may be is `projector`."""
+async def rollbook(
+    url: str, roles: Sequence[str], *, amqp_url: str | None = None, cached: bool = True
+) -> AsyncGenerator[RunningRoles]:
+    """The API on this database, one process a role; others may be `projector` and `relay`.
+
+    Where it is not `cached` there is a Redis, but nobody is told of it.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         valkey = EmbeddedValkey(Path(directory))
@@ -39,14 +44,18 @@ async def rollbook(url: str, roles: Sequence[str]) -> AsyncGenerator[RunningRole
             "ROLLBOOK_ADMIN_TOKEN": TOKEN,
             "ROLLBOOK_LOG_LEVEL": "error",
         }
-        running = RunningRoles(port, valkey.url)
+        if not cached:
+            del settings["ROLLBOOK_REDIS_URL"]
+        if amqp_url is not None:
+            settings["ROLLBOOK_AMQP_URL"] = amqp_url
         try:
-            with _running(rollbook_command("api", "--port", str(port)), port, **settings):
-                if "projector" not in roles:
-                    yield running
-                    return
-                with _running(rollbook_command("projector"), port, **settings):
-                    yield running
+            with ExitStack() as stack:
+                api = rollbook_command("api", "--port", str(port))
+                stack.enter_context(_running(api, port, **settings))
+                for role in roles:
+                    if role != "api":
+                        stack.enter_context(_running(rollbook_command(role), port, **settings))
+                yield RunningRoles(port, valkey.url)
         finally:
             await valkey.stop()
 

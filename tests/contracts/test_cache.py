@@ -11,7 +11,7 @@ from application.cache import FollowingCache, Removed, StatsCache, Step, UserCac
 from application.documents import UserDocument
 from application.queries import Answer
 from application.views import Slot
-from infrastructure.cache.memory import MemoryStatsCache, MemoryUserCache
+from infrastructure.cache.memory import MemoryCache
 from infrastructure.cache.redis import RedisCache
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
@@ -35,15 +35,6 @@ class Cache(Protocol):
     def following(self) -> FollowingCache: ...
 
     async def idle(self) -> None: ...
-
-
-class MemoryCache:
-    def __init__(self) -> None:
-        self.users = self.following = MemoryUserCache()
-        self.stats = MemoryStatsCache()
-
-    async def idle(self) -> None:
-        """It does at once what it is asked for."""
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Protocol
 
 import pytest
@@ -9,12 +10,12 @@ from uuid_utils.compat import uuid7
 
 from application.context import IdempotencyKey
 from application.errors import ClaimTaken, KeySeen, VersionConflict
-from application.event_log import Draft, EventFeed, EventLog
+from application.event_log import Draft, EventFeed, EventLog, Span
 from domain.user.events import PreviousName, UserRenamed
 from infrastructure.event_store.memory import InMemoryEventLog
 from infrastructure.keys import MasterKeys
 from interfaces.event_store import open_event_store
-from tests.drafts import change, context, registration
+from tests.drafts import change, context, erasure, registration
 
 
 class LogAndFeed(EventLog, EventFeed, Protocol): ...
@@ -46,6 +47,48 @@ async def test_what_was_appended_is_loaded_again(log: LogAndFeed) -> None:
     assert tuple(loaded.events) == appended.events
     assert loaded.events[0].version == 1
     assert loaded.events[0].position == appended.position
+
+
+async def test_a_span_of_a_stream_is_those_events_alone(log: LogAndFeed) -> None:
+    stream = uuid7()
+    events = list((await log.append(registration(stream))).events)
+    for version in range(1, 6):
+        events += (await log.append(change(stream, version))).events
+    spans = {
+        Span(after=2): events[2:],
+        Span(version=4): events[:4],
+        Span(after=2, version=4): events[2:4],
+        Span(most=3): events[:3],
+        Span(after=2, most=3, version=4): events[2:4],
+        Span(after=1, at=events[3].recorded_at): events[1:4],
+        Span(at=events[0].recorded_at - timedelta(microseconds=1)): [],
+        Span(most=0): [],
+        Span(after=6): [],
+        Span(form="of no snapshot", version=4, most=3): events[:3],
+    }
+    for span, expected in spans.items():
+        loaded = await log.load(stream, span)
+        assert (span, list(loaded.events), loaded.snapshot) == (span, expected, None)
+
+
+async def test_a_receipt_is_found_without_any_event(log: LogAndFeed) -> None:
+    draft = registration(key="k")
+    await log.append(draft)
+    same = IdempotencyKey("k", b"request")
+    loaded = await log.load(draft.stream, Span(most=0), actor="token:t", idempotency=same)
+    assert (loaded.events, loaded.receipt and loaded.receipt.version) == ([], 1)
+
+
+async def test_the_event_that_ended_a_stream_stands_for_all_of_it_where_that_will_do(
+    log: LogAndFeed,
+) -> None:
+    draft = registration()
+    await log.append(draft)
+    last = (await log.append(erasure(draft.stream, 1))).events
+    for span in (Span(form="f"), Span(form="f", version=1), Span(form="f", most=0)):
+        assert tuple((await log.load(draft.stream, span)).events) == last
+    assert len((await log.load(draft.stream)).events) == 2
+    assert len((await log.load(draft.stream, Span(version=1))).events) == 1
 
 
 async def test_a_later_change_is_sealed_with_the_stream_s_own_key(log: LogAndFeed) -> None:

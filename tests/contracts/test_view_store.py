@@ -12,6 +12,7 @@ import pytest
 from msgspec import Struct
 
 from application.follower import NotLeading
+from application.kept_views import OpenKeptViews
 from application.views import (
     Changes,
     Entry,
@@ -28,6 +29,7 @@ from infrastructure.views.memory import MemoryViewStore
 from infrastructure.views.store import PostgresViewStore
 from projections.projection import Key, Projection, Words
 from tests.projections.histories import YAN, ZOE
+from tests.verifying import snapshot, views_in
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -65,10 +67,14 @@ SLOT: Final = Slot(SAMPLES, 1, partition_of(ZOE, 2))
 OTHER_SLOT: Final = Slot(SAMPLES, 1, 1 - SLOT.partition)
 
 
+_IDS: Final = [f"018f3f5e-0000-7000-8000-{n:012}" for n in range(9)]
+
+
 class Stores(Struct):
-    """The store under test, and a way to move a checkpoint past its leader."""
+    """The store under test, all that it keeps, and a way to move a checkpoint past its leader."""
 
     store: ViewStore
+    kept: OpenKeptViews
     move: Callable[[Slot[Any], int], Awaitable[None]]
 
 
@@ -78,7 +84,7 @@ def memory_stores() -> Stores:
     async def move(slot: Slot[Any], position: int) -> None:
         store.stored(slot).position = position
 
-    return Stores(store, move)
+    return Stores(store, store.kept, move)
 
 
 def postgres_stores(database_url: str) -> Stores:
@@ -91,7 +97,7 @@ def postgres_stores(database_url: str) -> Stores:
                 (position, slot.projection.name, slot.partition),
             )
 
-    return Stores(PostgresViewStore(database_url), move)
+    return Stores(PostgresViewStore(database_url), views_in(database_url), move)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -141,7 +147,7 @@ async def test_views_come_back_as_they_were_stored(stores: Stores, view: Sample 
         await write(writer, 5, entries={ZOE: entry(view)})
         async with writer.page(6, [ZOE, YAN]) as page:
             assert dict(page.entries) == {ZOE: entry(view)}
-    assert (await stores.store.snapshot(SLOT)).entries == {ZOE: entry(view)}
+    assert (await snapshot(stores.kept, SLOT)).entries == {ZOE: entry(view)}
 
 
 async def test_a_view_is_replaced_as_a_whole(stores: Stores) -> None:
@@ -149,7 +155,7 @@ async def test_a_view_is_replaced_as_a_whole(stores: Stores) -> None:
         await write(writer, 5, entries={ZOE: entry(sample(bag={"a": 1})), YAN: entry(None)})
         later = {ZOE: entry(None, 2), YAN: entry(sample(YAN, version=2), 2)}
         await write(writer, 6, entries=later)
-    assert (await stores.store.snapshot(SLOT)).entries == later
+    assert (await snapshot(stores.kept, SLOT)).entries == later
 
 
 async def test_the_checkpoint_moves_with_the_page_and_outlives_the_leader(stores: Stores) -> None:
@@ -158,7 +164,7 @@ async def test_the_checkpoint_moves_with_the_page_and_outlives_the_leader(stores
         assert writer.position == 5
     async with leader(stores) as writer:
         assert writer.position == 5
-    assert (await stores.store.snapshot(SLOT)).position == 5
+    assert (await snapshot(stores.kept, SLOT)).position == 5
 
 
 async def test_a_page_that_is_not_committed_leaves_nothing(stores: Stores) -> None:
@@ -168,14 +174,14 @@ async def test_a_page_that_is_not_committed_leaves_nothing(stores: Stores) -> No
                 raise LookupError
         assert writer.position == 0
         await write(writer, 4)
-    assert (await stores.store.snapshot(SLOT)).position == 4
+    assert (await snapshot(stores.kept, SLOT)).position == 4
 
 
 async def test_counters_are_sums(stores: Stores) -> None:
     async with leader(stores) as writer:
         await write(writer, 1, counters={"a": 2, "b": 1})
         await write(writer, 2, counters={"a": 3, "b": -1})
-    assert (await stores.store.snapshot(SLOT)).counters == {"a": 5}
+    assert (await snapshot(stores.kept, SLOT)).counters == {"a": 5}
 
 
 async def test_parked_events_are_kept_once_and_seen_by_later_pages(stores: Stores) -> None:
@@ -186,7 +192,7 @@ async def test_parked_events_are_kept_once_and_seen_by_later_pages(stores: Store
         await write(writer, 8, parked=[third, fourth])
         async with writer.page(9, [YAN, ZOE]) as page:
             assert set(page.parked) == {ZOE}
-    assert (await stores.store.snapshot(SLOT)).parked == {ZOE: 3}
+    assert (await snapshot(stores.kept, SLOT)).parked == {ZOE: 3}
 
 
 async def test_what_cannot_be_stored_leaves_nothing_of_its_page(stores: Stores) -> None:
@@ -196,8 +202,8 @@ async def test_what_cannot_be_stored_leaves_nothing_of_its_page(stores: Stores) 
             await write(writer, 5, entries=bad, counters={"a": 1})
         assert "a\x00b" not in refusal.value.reason
         await write(writer, 6, entries={YAN: bad[YAN]})
-    snapshot = await stores.store.snapshot(SLOT)
-    assert (set(snapshot.entries), snapshot.counters, snapshot.position) == ({YAN}, {}, 6)
+    shot = await snapshot(stores.kept, SLOT)
+    assert (set(shot.entries), shot.counters, shot.position) == ({YAN}, {}, 6)
 
 
 async def test_whoever_finds_the_checkpoint_moved_writes_nothing(stores: Stores) -> None:
@@ -206,8 +212,8 @@ async def test_whoever_finds_the_checkpoint_moved_writes_nothing(stores: Stores)
         await stores.move(SLOT, 9)
         with pytest.raises(NotLeading):
             await write(writer, 10, entries={ZOE: entry(sample(text="stale"), 2)})
-    snapshot = await stores.store.snapshot(SLOT)
-    assert (snapshot.position, snapshot.entries) == (9, {ZOE: entry(sample())})
+    shot = await snapshot(stores.kept, SLOT)
+    assert (shot.position, shot.entries) == (9, {ZOE: entry(sample())})
 
 
 async def test_only_one_leads_a_slot_and_the_next_one_follows(stores: Stores) -> None:
@@ -227,9 +233,10 @@ async def test_only_one_leads_a_slot_and_the_next_one_follows(stores: Stores) ->
 
 
 async def test_partitions_are_apart(stores: Stores) -> None:
+    away = next(stream for stream in map(UUID, _IDS) if OTHER_SLOT.holds(stream))
     async with leader(stores) as writer, leader(stores, OTHER_SLOT) as other:
         await write(writer, 5, entries={ZOE: entry(sample())}, counters={"a": 1})
-        await write(other, 3, entries={YAN: entry(sample(YAN))}, counters={"a": 2})
-    first, second = [await stores.store.snapshot(slot) for slot in (SLOT, OTHER_SLOT)]
+        await write(other, 3, entries={away: entry(sample(away))}, counters={"a": 2})
+    first, second = [await snapshot(stores.kept, slot) for slot in (SLOT, OTHER_SLOT)]
     assert (set(first.entries), first.counters, first.position) == ({ZOE}, {"a": 1}, 5)
-    assert (set(second.entries), second.counters, second.position) == ({YAN}, {"a": 2}, 3)
+    assert (set(second.entries), second.counters, second.position) == ({away}, {"a": 2}, 3)

@@ -3,6 +3,7 @@
 import unicodedata
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,29 @@ def test_parsing_is_idempotent_and_spellings_share_one_form(raw: str):
         assert EmailAddress.parse(spelling).comparable == address.comparable
     assert unicodedata.is_normalized("NFKC", address.comparable)
     assert comparable_address(address.comparable) == address.comparable
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.text("aB0.-_+'\"@ é", min_size=1, max_size=80),
+    st.text("aB0.-_n@ é", min_size=1, max_size=8) | st.sampled_from(["xn--", "a" * 63, "test"]),
+    st.sampled_from(["", ".com", ".test", ".xn--p1ai", ".XN--a", ".1", "..com", ".com."]),
+)
+@example("a", "b" * 63, ".com")
+@example("a" * 80, "b" * 63 + "." + "c" * 63 + "." + "d" * 63, ".com")
+def test_what_is_an_address_is_what_the_library_takes_for_one(local: str, host: str, top: str):
+    raw = f"{local}@{host}{top}".strip()
+    try:
+        validate_email(raw, check_deliverability=False, allow_smtputf8=True)
+        expected = True
+    except EmailNotValidError:
+        expected = False
+    try:
+        EmailAddress.parse(raw)
+        found = True
+    except InvalidValue:
+        found = False
+    assert found is (expected and len(raw) <= 254)
 
 
 @given(st.text() | addresses)

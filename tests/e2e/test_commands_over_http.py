@@ -12,6 +12,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from tests.load import client_of
+from tests.prepared import prepared
 from tests.running import RunningRollbook
 from tests.servers import scaled
 
@@ -34,7 +35,7 @@ Answers = list[httpx2.Response]
 
 @pytest.fixture(scope="module")
 def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
-    with RunningRollbook(tmp_path_factory.mktemp("commands") / "data") as rollbook:
+    with RunningRollbook(prepared(tmp_path_factory.mktemp("commands") / "data")) as rollbook:
         yield rollbook
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from domain.values import EmailAddress, PersonName
 from interfaces.cli.ldif_people import Person, read_people
+from tests.prepared import prepared
 from tests.running import RunningRollbook, run_rollbook, until
 
 DIRECTORY: Final = Path(__file__).parent / "data" / "directory.ldif"
@@ -48,7 +49,7 @@ Import = Callable[..., tuple[Rows, dict[str, Any]]]
 
 @pytest.fixture
 def rollbook(tmp_path: Path) -> Iterator[RunningRollbook]:
-    with RunningRollbook(tmp_path / "data") as rollbook:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
         until(lambda: rollbook.status("/health/ready") == 200)
         yield rollbook
 
@@ -137,7 +138,7 @@ def test_an_import_outlasts_a_rollbook_that_is_killed_and_started_again(tmp_path
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (
-        RunningRollbook(tmp_path / "data", "--port", str(port)) as rollbook,
+        RunningRollbook(prepared(tmp_path / "data"), "--port", str(port)) as rollbook,
         ThreadPoolExecutor() as threads,
     ):
         given = {"ROLLBOOK_URL": rollbook.url, "ROLLBOOK_TOKEN": rollbook.token}

@@ -11,6 +11,7 @@ import pytest
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold
 from tests.load import Load, unanswered
+from tests.prepared import prepared
 from tests.running import RunningRollbook
 from tests.servers import scaled
 
@@ -19,7 +20,7 @@ SECONDS_OF_LOAD = 1.0
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+    return prepared(tmp_path / "data")
 
 
 async def assert_all_is_well(rollbook: RunningRollbook, load: Load) -> None:

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any, Final, LiteralString
 
@@ -18,6 +18,7 @@ from application.views import Slot
 from infrastructure.views.session import lock_of
 from projections.users import USERS
 from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
+from tests.background import at_work
 from tests.load import Load, client_of
 from tests.running import RunningRollbook
 from tests.servers import database, scaled
@@ -84,13 +85,8 @@ class Watch:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as session:
             watch = cls(session)
             await watch._look()
-            watching = asyncio.create_task(watch._keep_looking())
-            try:
+            async with at_work(watch._keep_looking()):
                 yield watch
-            finally:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
 
     async def taken_over(self, by: str) -> float:
         """Seconds until `by` leads and has moved the view on."""

@@ -1,5 +1,6 @@
 """The commands for servers: the schema first, then roles against a database that is given."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import open_event_store
 from tests.running import rollbook_command, rollbook_environment, run_rollbook, until
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -16,9 +19,9 @@ TOKEN = "a-token-of-thirty-two-characters"
 
 
 @pytest.fixture
-def settings(empty_database_url: str, master_keys: str) -> dict[str, str]:
+def settings(database_url: str, master_keys: str) -> dict[str, str]:
     return {
-        "ROLLBOOK_DATABASE_URL": empty_database_url,
+        "ROLLBOOK_DATABASE_URL": database_url,
         "ROLLBOOK_MASTER_KEY": master_keys,
         "ROLLBOOK_ADMIN_TOKEN": TOKEN,
     }
@@ -32,7 +35,6 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(settings: dict[str, str], log: Path) -> Iterator[Start]:
     """Starts a role on a migrated database."""
-    assert run_rollbook("migrate", **settings).returncode == 0
     processes: list[subprocess.Popen[bytes]] = []
 
     def role(*arguments: str) -> subprocess.Popen[bytes]:
@@ -56,9 +58,9 @@ def lines(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_migrating_twice_is_as_good_as_once(settings: dict[str, str]) -> None:
+def test_migrating_twice_is_as_good_as_once(empty_database_url: str) -> None:
     for _ in range(2):
-        migrated = run_rollbook("migrate", **settings)
+        migrated = run_rollbook("migrate", ROLLBOOK_DATABASE_URL=empty_database_url)
         assert (migrated.returncode, migrated.stderr) == (0, "")
 
 
@@ -78,7 +80,7 @@ def test_a_database_that_cannot_be_reached_is_one_line() -> None:
     assert "secret" not in refused.stderr
 
 
-@pytest.mark.parametrize("role", ["api", "projector", "relay"])
+@pytest.mark.parametrize("role", ["api", "projector", "relay", "worker"])
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_a_role_runs_and_drains(
     request: pytest.FixtureRequest,
@@ -100,7 +102,7 @@ def test_a_role_runs_and_drains(
     assert lines(log)[-1]["event"] == "stopped"
 
 
-@pytest.mark.parametrize("role", ["api", "projector", "relay"])
+@pytest.mark.parametrize("role", ["api", "projector", "relay", "worker"])
 def test_a_role_that_cannot_begin_ends_with_an_error(settings: dict[str, str], role: str) -> None:
     settings["ROLLBOOK_DATABASE_URL"] = "postgresql://x:secret@127.0.0.1:1/x"
     settings["ROLLBOOK_AMQP_URL"] = "amqp://127.0.0.1:1"
@@ -118,6 +120,23 @@ def test_a_relay_needs_a_rabbitmq_and_says_so(settings: dict[str, str]) -> None:
     )
 
 
+def test_a_relay_has_no_key_and_waits_for_the_log_that_a_process_with_keys_makes(
+    settings: dict[str, str], start: Start, log: Path, amqp_url: str, master_keys: str
+) -> None:
+    del settings["ROLLBOOK_MASTER_KEY"], settings["ROLLBOOK_ADMIN_TOKEN"]
+    settings["ROLLBOOK_AMQP_URL"] = amqp_url
+    start("relay")
+    until(lambda: any(line["event"] == "ready" for line in lines(log)))
+
+    async def make_a_log() -> None:
+        masters = MasterKeys.parse(master_keys)
+        async with open_event_store(settings["ROLLBOOK_DATABASE_URL"], masters):
+            assert not any(line["event"] == "relay_leads" for line in lines(log))
+
+    asyncio.run(make_a_log())
+    until(lambda: any(line["event"] == "relay_leads" for line in lines(log)))
+
+
 def test_the_doctor_finds_a_direct_server_well(settings: dict[str, str]) -> None:
     healthy = run_rollbook("doctor", **settings)
     assert healthy.returncode == 0
@@ -133,6 +152,6 @@ def test_the_doctor_names_a_missing_setting(settings: dict[str, str]) -> None:
 
 def test_the_help_names_every_command() -> None:
     shown = run_rollbook("--help").stdout
-    for command in ("up", "api", "projector", "relay", "migrate", "doctor", "import"):
+    for command in ("up", "api", "projector", "relay", "worker", "migrate", "doctor", "import"):
         assert f" {command} " in shown
     assert " serve " not in shown

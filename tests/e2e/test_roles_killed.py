@@ -13,11 +13,12 @@ import pytest
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.agreement import assert_views_are_a_fresh_fold
 from tests.e2e.witnesses import Witnesses
+from tests.prepared import prepared
 from tests.rabbit import RabbitNode
 from tests.running import RunningRollbook, until
 from tests.servers import scaled
 
-COMMANDS: Final = 500
+COMMANDS: Final = 200
 # Shorter than what costs a leader its lead.
 HELD_SECONDS: Final = 0.7
 AT_WORK_SECONDS: Final = 0.1
@@ -28,7 +29,7 @@ ROLES: Final = ("api", "relay", "projector")
 def rollbook(
     tmp_path_factory: pytest.TempPathFactory, private_rabbit: RabbitNode
 ) -> Iterator[RunningRollbook]:
-    data_dir = tmp_path_factory.mktemp("split") / "data"
+    data_dir = prepared(tmp_path_factory.mktemp("split") / "data")
     with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=private_rabbit.url) as rollbook:
         yield rollbook
 

@@ -14,6 +14,7 @@ import pytest
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.agreement import assert_views_are_a_fresh_fold, head
 from tests.e2e.witnesses import Witnesses
+from tests.prepared import prepared
 from tests.rabbit import RabbitNode
 from tests.redis_server import PrivateRedis, private_redis
 from tests.running import RunningRollbook, until
@@ -45,13 +46,17 @@ def redis() -> Iterator[PrivateRedis]:
 @pytest.fixture
 def beside_redis(tmp_path: Path, redis: PrivateRedis) -> Iterator[RunningRollbook]:
     """Split: only across processes bells are rung by Redis."""
-    with RunningRollbook(tmp_path / "data", "--split", ROLLBOOK_REDIS_URL=redis.url) as rollbook:
+    with RunningRollbook(
+        prepared(tmp_path / "data"), "--split", ROLLBOOK_REDIS_URL=redis.url
+    ) as rollbook:
         yield rollbook
 
 
 @pytest.fixture
 def beside_rabbit(tmp_path: Path, rabbit: RabbitNode) -> Iterator[RunningRollbook]:
-    with RunningRollbook(tmp_path / "data", "--split", ROLLBOOK_AMQP_URL=rabbit.url) as rollbook:
+    with RunningRollbook(
+        prepared(tmp_path / "data"), "--split", ROLLBOOK_AMQP_URL=rabbit.url
+    ) as rollbook:
         yield rollbook
 
 

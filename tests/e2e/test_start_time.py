@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from tests.prepared import prepared
 from tests.running import RunningRollbook
 
 START_SECONDS = 4.0
@@ -14,7 +15,7 @@ TRIES = 3
 
 @pytest.fixture(scope="module")
 def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
-    with RunningRollbook(tmp_path_factory.mktemp("start") / "data") as rollbook:
+    with RunningRollbook(prepared(tmp_path_factory.mktemp("start") / "data")) as rollbook:
         headers = {"Authorization": f"Bearer {rollbook.token}"}
         with httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False) as client:
             for number in range(50):
@@ -23,6 +24,7 @@ def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbo
         yield rollbook
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("end", ["stop", "kill", "kill_all"])
 def test_it_is_ready_within_four_seconds(rollbook: RunningRollbook, end: str) -> None:
     took: list[float] = []

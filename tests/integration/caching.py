@@ -74,7 +74,7 @@ class CachedSide:
             entries = await stack.enter_async_context(PostgresViewEntries.open(database_url))
             views, standings = RenderedDocuments(read_side.queries), read_side.queries
             documents = await stack.enter_async_context(
-                CachedDocuments.open(cache.users, cache.stats, views, standings)
+                CachedDocuments.open(cache, views, standings, read_side.doorbell)
             )
             yield cls(read_side, cache, entries, documents)
 

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from infrastructure.embedded.binaries import Binaries, find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.migrations import migrate
 from tests.servers import missing, postgres_on
+
+
+@pytest.fixture(scope="session")
+def postgres_programs() -> Binaries:
+    """Those of a Postgres that runs here."""
+    try:
+        return find_binaries()
+    except NoServerFound as error:
+        missing(str(error))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from domain.attributes import merged
 from domain.email import comparable_address
 from domain.errors import InvalidValue
 from domain.values import EmailAddress, PersonName
+from interfaces.http.comma_lists import split_list
 
 TOKEN = "a token that only tests know, long enough"
 
@@ -109,7 +110,7 @@ class FakeRollbook:
             wanted = comparable_address(filters["email"])
             users = [user for user in users if comparable_address(user["email"]) == wanted]
         if "external_id" in filters:
-            wanted = filters["external_id"].split(",")
+            wanted = split_list(filters["external_id"])
             users = [user for user in users if user["external_id"] in wanted]
         return JSONResponse({"items": users, "next_cursor": None, "position": 0})
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Self
 
 import aio_pika
@@ -18,6 +18,7 @@ from infrastructure.event_store.sealed_feed import PostgresSealedFeed
 from infrastructure.keys import MasterKeys
 from infrastructure.relay.ledger import PostgresRelayLedger
 from interfaces.event_store import EventStore, open_event_store
+from tests.background import at_work
 from tests.drafts import registration
 from tests.integration.views import execute
 from tests.servers import MASTER_KEYS
@@ -47,22 +48,15 @@ class RelaySide(Struct, frozen=True):
     @asynccontextmanager
     async def relaying(self, bus: Bus | None = None) -> AsyncGenerator[None]:
         """With a relay at work."""
-        task = asyncio.create_task(
-            run_relay(
-                bus or RabbitMQBus(self.amqp_url),
-                PostgresRelayLedger(self.url),
-                PostgresSealedFeed(self.events.reader, self.events.identity.breaks),
-                self.doorbell,
-                self.events.identity.id,
-            )
+        relay = run_relay(
+            bus or RabbitMQBus(self.amqp_url),
+            PostgresRelayLedger(self.url),
+            PostgresSealedFeed(self.events.reader, self.events.identity.breaks),
+            self.doorbell,
+            self.events.identity.id,
         )
-        try:
+        async with at_work(relay):
             yield
-        finally:
-            assert not task.done()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def record(self, count: int) -> list[Recorded[Event]]:
         """So many new users, as they were recorded."""

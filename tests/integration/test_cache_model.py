@@ -23,7 +23,8 @@ from application.cache_followers import UserCacheFollower
 from application.cached_documents import CachedDocuments
 from application.documents import UserDocument
 from application.errors import ViewBehind
-from application.queries import Answer
+from application.page_cache import Vacancy
+from application.queries import Answer, UserList
 from application.views import Slot, partition_of
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.redis import RedisCache
@@ -52,7 +53,7 @@ def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> Non
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
         OnThisServer,
         settings=settings(
-            max_examples=scaled(100),
+            max_examples=scaled(60),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
@@ -80,7 +81,7 @@ class CacheMachine(RuleBasedStateMachine):
         # No pause: what fails is tried again at the next rule.
         self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
         self.cache = self.run(self.opened.__aenter__())
-        self.documents = CachedDocuments(self.cache.users, self.cache.stats, self.world, self.world)
+        self.documents = CachedDocuments(self.cache, self.world, self.world)
         for user_id in USER_IDS:
             self.record_and_project(user_id, "rename")
         self.look()
@@ -177,6 +178,36 @@ class CacheMachine(RuleBasedStateMachine):
 
             self.late.append(offer)
 
+    @rule(partition=partitions)
+    def read_a_page(self, partition: int) -> None:
+        if vacancy := self.vacancy(partition):
+            self.run(self.offer_page(vacancy, self.page(partition)))
+
+    @rule(partition=partitions)
+    def freeze_a_reader_of_a_page(self, partition: int) -> None:
+        if vacancy := self.vacancy(partition):
+            self.late.append(partial(self.offer_page, vacancy, self.page(partition)))
+
+    @rule(partition=partitions, user_id=users, change=changes)
+    def change_after_a_page_was_missed(self, partition: int, user_id: UUID, change: Change) -> None:
+        """Who missed it reads the view before the change, and offers when the cache has passed it."""
+        self.freeze_a_reader_of_a_page(partition)
+        self.record_and_project(user_id, change)
+        self.follow(1)
+        self.let_a_late_write_through(newest=True)
+
+    def vacancy(self, partition: int) -> Vacancy | None:
+        found = self.run(self.cache.pages.look_up(SLOTS[partition], UserList()))
+        return found if isinstance(found, Vacancy) else None
+
+    def page(self, partition: int) -> Answer[bytes]:
+        position = self.world.views[partition]
+        return Answer(self.world.page(partition, position), position)
+
+    async def offer_page(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
+        self.cache.pages.offer(vacancy, page)
+        await self.cache.idle()
+
     @rule(newest=st.booleans())
     def let_a_late_write_through(self, newest: bool) -> None:
         if self.late:
@@ -198,16 +229,18 @@ class CacheMachine(RuleBasedStateMachine):
         self.record_and_project(user_id, change)
         self.follow(1)
 
+    @rule(partition=partitions)
+    def evict_the_pages(self, partition: int) -> None:
+        self.admin.forget(f"*.{partition}}}:pages")
+
     @rule()
     def copy_the_server(self) -> None:
-        self.copy = self.admin.contents()
+        self.copy = self.admin.copy()
 
     @rule()
     def fall_back_to_the_copy(self) -> None:
         """As after a failover to a replica that had not received the end."""
-        self.admin.flush()
-        for key, value in self.copy.items():
-            self.admin.put(key, value)
+        self.admin.fall_back_to(self.copy)
 
     @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
     def break_the_server(self, what: str) -> None:
@@ -229,6 +262,15 @@ class CacheMachine(RuleBasedStateMachine):
 
         for user_id, answer in zip(USER_IDS, self.run(look_up()), strict=True):
             assert answer is None or self.world.allows(user_id, answer)
+
+    @invariant()
+    def no_page_is_older_than_its_slot(self) -> None:
+        """Nor of another moment than its position."""
+        for slot in SLOTS:
+            page = self.run(self.cache.pages.look_up(slot, UserList()))
+            if isinstance(page, Answer):
+                assert page.value == self.world.page(slot.partition, page.position)
+                assert page.position >= (self.run(self.cache.following.position(slot)) or 0)
 
 
 class LateFollowing:

@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,10 +13,11 @@ import pytest
 from application.views import Slot
 from domain.user.events import PreviousName, UserErased, UserRenamed
 from projections.users import USERS
+from tests.background import process_of
 from tests.integration.caching import CachedSide, People, Seen, lies, read_on
+from tests.integration.caching_lists import SeenPage, lies_of_lists, listers
 from tests.redis_admin import RedisAdmin
 from tests.redis_server import PrivateRedis, private_redis
-from tests.running import rollbook_environment
 from tests.servers import scaled
 
 
@@ -45,23 +46,9 @@ async def readers(side: CachedSide, people: People) -> AsyncGenerator[list[Seen]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@asynccontextmanager
-async def process(database_url: str, redis_url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+def process(database_url: str, redis_url: str) -> AbstractAsyncContextManager[Process]:
     """Projectors and followers of the cache, in a process of their own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-m", "tests.integration.caching_process", database_url, redis_url),
-        env=rollbook_environment(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 20):
-            pass
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
+    return process_of("tests.integration.caching_process", database_url, redis_url)
 
 
 async def test_with_a_cache_and_without_the_directory_answers_alike(side: CachedSide) -> None:
@@ -161,3 +148,33 @@ async def test_who_is_erased_while_everybody_reads_them_is_in_no_answer_and_in_n
                 late = [one for one in seen if one.position >= erased_at]
                 assert {one.document and one.document.status for one in late} <= {"erased"}
                 assert await lies(side, seen) == []
+
+
+async def test_lists_never_lie_while_the_server_evicts_and_forgets_all_the_time(
+    side: CachedSide, redis: PrivateRedis
+) -> None:
+    people, pages = People(side.read_side), list[SeenPage]()
+
+    async def break_it() -> None:
+        with RedisAdmin(redis.url) as admin:
+            while True:
+                await asyncio.sleep(random.uniform(0.05, 0.15))
+                random.choice([admin.overfill, admin.overfill, admin.flush])()
+
+    async with side.read_side.projecting(), side.following(), readers(side, people) as seen:
+        with RedisAdmin(redis.url) as admin:
+            before = admin.evicted()
+            tasks = [
+                asyncio.create_task(each) for each in (break_it(), *listers(side, people, pages))
+            ]
+            await people.live(scaled(2))
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [each for each in ended if not isinstance(each, asyncio.CancelledError)] == []
+            assert admin.evicted() > before
+        await side.caught_up()
+    assert await lies(side, seen) == []
+    assert await lies_of_lists(side, pages) == []
+    assert side.cache.counts.pages.hits > 10
+    assert side.cache.counts.users.hits > 10

@@ -18,7 +18,9 @@ from application.errors import (
     PreconditionFailed,
     UserGone,
 )
-from application.users import IfMatch, Outcome, UserService
+from application.preconditions import IfMatch
+from application.user_commands import Outcome
+from application.users import UserService
 from domain.errors import UserAlreadyExists, UserNotFound
 from domain.user.commands import ChangeUser, DeleteUser, RegisterUser, RestoreUser, SuspendUser
 from domain.values import EmailAddress, PersonName, Role
@@ -153,7 +155,7 @@ async def test_an_address_is_free_again_once_its_holder_is_deleted(users: UserSe
         await users.execute(first.user.user_id, RestoreUser(), context())
     await users.execute(second.user.user_id, DeleteUser(), context())
     restored = await users.execute(first.user.user_id, RestoreUser(), context())
-    assert restored.user.user.status == "active"
+    assert restored.shown.user.status == "active"
 
 
 async def test_a_change_of_spelling_keeps_the_claim(users: UserService) -> None:
@@ -206,4 +208,4 @@ async def test_the_past_of_a_user_is_told_by_version_and_by_time(users: UserServ
     with pytest.raises(UserNotFound):
         await users.user_at(user_id, version=3)
     with pytest.raises(UserNotFound):
-        await users.user_at(user_id, at=first.user.created_at.replace(year=2000))
+        await users.user_at(user_id, at=first.shown.created_at.replace(year=2000))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from interfaces.roles import ROLES
-from interfaces.settings import Settings, load, variable
+from interfaces.settings import NEEDED, Settings, load_for, variable
 from tests.running import run_rollbook
 
 ROOT: Final = Path(__file__).parents[2]
@@ -61,15 +61,18 @@ def test_the_command_of_the_image_is_understood() -> None:
 def test_each_environment_names_settings_that_there_are_and_all_that_is_needed(
     name: str, monkeypatch: pytest.MonkeyPatch, master_keys: str, tmp_path: Path
 ) -> None:
+    secrets = {"ROLLBOOK_MASTER_KEY": master_keys, "ROLLBOOK_ADMIN_TOKEN": "t" * 32}
+    found = environment_of(name, secrets)
+    needed = {variable(field) for role in ROLES if role == name for field in NEEDED[role]}
+    assert found.keys() & secrets.keys() == needed & secrets.keys()
     known = {variable(field) for field in Settings.model_fields}
-    found = environment_of(
-        name, {"ROLLBOOK_MASTER_KEY": master_keys, "ROLLBOOK_ADMIN_TOKEN": "t" * 32}
-    )
-    assert found.keys() == known
+    assert found.keys() | secrets.keys() == known
     monkeypatch.chdir(tmp_path)
-    for each, text in found.items():
-        monkeypatch.setenv(each, text)
-    settings = load(Settings, "redis_url", "amqp_url")
+    for each in known:
+        monkeypatch.setenv(each, found.get(each, ""))
+    settings = load_for(frozenset(role for role in ROLES if role == name))
+    assert settings.redis_url
+    assert settings.amqp_url
     assert settings.public_url is None
     assert settings.cache_ttl == 3600
 
@@ -95,3 +98,9 @@ def test_redis_keeps_nothing_on_disk_and_no_copy_of_what_a_command_carries() -> 
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert (options["--save"], options["--appendonly"]) == ("", "no")
     assert (options["--slowlog-log-slower-than"], options["--crash-log-enabled"]) == ("-1", "no")
+
+
+def test_redis_evicts_what_was_not_used_for_long_before_it_takes_all_memory() -> None:
+    words = shlex.split(SERVICES["redis"]["command"])
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    assert (options["--maxmemory"], options["--maxmemory-policy"]) == ("256mb", "allkeys-lru")

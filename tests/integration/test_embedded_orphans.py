@@ -4,15 +4,23 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
 
-from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.running import children_of
+from infrastructure.embedded.orphan import live_server
+from tests.backends import kill
+from tests.integration.views import execute
+from tests.running import ROOT
 from tests.servers import postgres_on
+
+pytestmark = pytest.mark.usefixtures("postgres_programs")
+
+LOCKS: Final = ("data/postmaster.pid", "socket/.s.PGSQL.5432.lock")
 
 
 @pytest.fixture
@@ -29,44 +37,67 @@ def stranger() -> Iterator[int]:
     process.wait()
 
 
-def put_into_locks(home: Path, process: int) -> None:
-    for lock in (home / "data" / "postmaster.pid", home / "socket" / ".s.PGSQL.5432.lock"):
+def put_into(home: Path, locks: tuple[str, ...], process: int) -> None:
+    for lock in (home / name for name in locks):
         _, rest = lock.read_text().split("\n", 1)
         lock.write_text(f"{process}\n{rest}")
 
 
-async def killed(server: EmbeddedPostgres) -> None:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGKILL)
-    await server.wait()
-
-
-async def test_a_number_that_a_stranger_has_now_is_no_hindrance(home: Path, stranger: int) -> None:
+@pytest.mark.parametrize("locks", [LOCKS[:1], LOCKS], ids=["data", "data and socket"])
+async def test_a_number_that_a_stranger_has_now_is_no_hindrance(
+    home: Path, stranger: int, locks: tuple[str, ...]
+) -> None:
     server = postgres_on(home)
     await server.start()
-    assert server.pid is not None
-    for process in children_of(server.pid):
-        os.kill(process, signal.SIGKILL)
-    await killed(server)
-    put_into_locks(home, stranger)
-    await server.start()
+    await kill(server)
+    put_into(home, locks, stranger)
+    assert await execute(await server.start(), "SELECT 1") == [(1,)]
     await server.stop()
 
 
-async def test_a_session_that_is_left_is_waited_for_whoever_has_the_servers_number_now(
-    home: Path, stranger: int
+@pytest.mark.parametrize("locks", [(), LOCKS], ids=["its own", "a stranger's"])
+async def test_a_session_that_is_left_is_waited_for_whosever_the_servers_number_is_now(
+    home: Path, stranger: int, locks: tuple[str, ...]
 ) -> None:
     server = postgres_on(home)
     session = await psycopg.AsyncConnection.connect(await server.start())
     backend = session.info.backend_pid
     os.kill(backend, signal.SIGSTOP)  # it cannot notice that its server is gone
-    await killed(server)
-    put_into_locks(home, stranger)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await server.wait()
+    put_into(home, locks, stranger)
     start = asyncio.create_task(server.start())
     await asyncio.sleep(0.5)
     assert not start.done()
     os.kill(backend, signal.SIGKILL)
-    await start
+    assert await execute(await start, "SELECT 1") == [(1,)]
     await server.stop()
     with pytest.raises(psycopg.OperationalError):
         await session.execute("SELECT 1")
+
+
+async def test_it_ends_with_the_process_that_started_it_and_starts_again_at_once(
+    home: Path,
+) -> None:
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from tests.servers import postgres_on\n"
+        "server = postgres_on(Path(sys.argv[1]))\n"
+        "asyncio.run(server.start()); print(server.pid, flush=True); sys.stdin.read()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    async with postgres_on(home) as server:
+        assert server.pid != pid
+        assert await execute(server.url, "SELECT 1") == [(1,)]
+        assert live_server(home / "data") == server.pid

@@ -9,13 +9,19 @@ from typing import Any, Final, LiteralString
 import httpx2
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from infrastructure.migrations import MigrationBusy, migrate
+from infrastructure.migrations.migrate import newest
+from infrastructure.migrations.upgrade import DIRECTORY
 from interfaces.cli.application import ApplicationProcess
 from interfaces.cli.listener import open_listener, web_address
+from interfaces.roles import EVERY_ROLE
 from tests.running import ROOT
 
 PROCESSES: Final = 6
+ROLES: Final = EVERY_ROLE - {"relay"}
 TOKEN: Final = "a-token-of-thirty-two-characters"
 
 # What every version of Rollbook that migrates has to agree on.
@@ -56,7 +62,7 @@ async def test_six_processes_that_start_at_once_on_an_empty_database_all_come_up
     }
     with ExitStack() as stack:
         listeners = [stack.enter_context(open_listener("127.0.0.1", 0)) for _ in range(PROCESSES)]
-        processes = [ApplicationProcess(listener, environment) for listener in listeners]
+        processes = [ApplicationProcess(listener, environment, ROLES) for listener in listeners]
         try:
             await asyncio.gather(*(process.start() for process in processes))
             async with httpx2.AsyncClient(trust_env=False) as client:
@@ -78,6 +84,17 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     assert "stored_events_position" in {row[1] for row in schema}
     await migrate(empty_database_url)
     assert await rows(empty_database_url, _SCHEMA) == schema
+
+
+async def test_at_the_newest_schema_nobody_waits_for_another_migration(database_url: str) -> None:
+    async with migrating_elsewhere(database_url):
+        await migrate(database_url, patience=0)
+
+
+def test_the_newest_migration_is_the_one_that_alembic_ends_with() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(DIRECTORY))
+    assert newest() == ScriptDirectory.from_config(config).get_current_head()
 
 
 async def test_who_waits_for_another_migration_holds_up_no_index_of_it(

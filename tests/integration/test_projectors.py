@@ -3,9 +3,9 @@
 import asyncio
 import random
 import signal
-import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 import pytest
@@ -29,9 +29,9 @@ from infrastructure.views.session import lead_session
 from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS
+from tests.background import process_of
 from tests.drafts import context
 from tests.integration.views import ReadSide, execute
-from tests.running import rollbook_environment
 from tests.servers import name_of, scaled
 
 
@@ -82,26 +82,8 @@ async def load(read_side: ReadSide, seconds: float) -> None:
     await asyncio.gather(*(person() for _ in range(6)))
 
 
-@asynccontextmanager
-async def projector_process(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "tests.integration.projector_process",
-        url,
-        env=rollbook_environment(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 20):
-            pass
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
+def projector_process(url: str) -> AbstractAsyncContextManager[Process]:
+    return process_of("tests.integration.projector_process", url)
 
 
 async def wait_for_lead(read_side: ReadSide, seconds: float = 10) -> None:
@@ -245,12 +227,12 @@ async def test_a_projection_of_several_partitions_counts_as_one(database_url: st
             await record(read_side, registered(), UserSuspended())
         head = await read_side.events.feed.head()
         async with asyncio.timeout(10):
-            while min([(await read_side.views.snapshot(slot)).position for slot in slots]) < head:
+            while min([(await read_side.snapshot(slot)).position for slot in slots]) < head:
                 await asyncio.sleep(0.05)
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
-        shots = [await read_side.views.snapshot(slot) for slot in slots]
+        shots = [await read_side.snapshot(slot) for slot in slots]
     assert sum(shot.counters["status:suspended"] for shot in shots) == 40
     assert all(shot.entries for shot in shots)
 

@@ -25,7 +25,7 @@ from tests.redis_server import PrivateRedis, private_redis
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
 SLOT: Final = Slot(USERS)
-USER_KEY: Final = f"rb1:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
+USER_KEY: Final = f"rb2:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
 DOCUMENT: Final = UserDocument(7, "active", "2024-05-06T07:08:09.123456Z", b'{"name":"Zo\xc3\xab"}')
 ERASED: Final = UserDocument(8, "erased", "2024-05-06T07:08:10.123456Z", b"")
 
@@ -61,13 +61,13 @@ async def test_keys_and_values_are_of_this_form(server: PrivateRedis, cache: Red
     with RedisAdmin(server.url) as admin:
         contents = dict(admin.contents())
         seconds = {key: admin.seconds_left(key) for key in contents}
-    users = "rb1:{main.0123456789ab.3.users.1.0}:"
-    incarnation, position = contents.pop(users + "pos").split(b":")
-    assert (len(incarnation), position) == (16, b"6")
+    users = "rb2:{main.0123456789ab.3.users.1.0}:"
+    incarnation, position, mends = contents.pop(users + "pos").split(b":")
+    assert (len(incarnation), position, mends) == (16, b"6", b"0")
     assert contents == {
         users + str(ZOE): incarnation + b" 7 active 2024-05-06T07:08:09.123456Z\n" + DOCUMENT.body,
         users + str(YAN): incarnation + b" 8 erased 2024-05-06T07:08:10.123456Z\n",
-        "rb1:{main.0123456789ab.3.headcount.2.0}:2024-05-06": b'6\n{"active":1}',
+        "rb2:{main.0123456789ab.3.headcount.2.0}:2024-05-06": b'6\n{"active":1}',
     }
     assert 3500 < seconds.pop(users + "pos") <= 3600
     assert all(90 < left <= 100 for left in seconds.values())
@@ -171,7 +171,7 @@ async def test_a_server_that_is_away_costs_nobody_anything(
         assert took() < 0.3
         server.start()
         with RedisAdmin(server.url) as admin:
-            admin.put(USER_KEY.replace(str(ZOE), "pos"), b"ab:5")
+            admin.put(USER_KEY.replace(str(ZOE), "pos"), b"ab:5:0")
             admin.put(USER_KEY, b"ab 7 active 2024-05-06T07:08:09.123456Z\n" + DOCUMENT.body)
         async with asyncio.timeout(2 * FIRST_PAUSE):
             while await cache.users.look_up(SLOT, ZOE) != Answer(DOCUMENT, 5):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from application.relay import REFUSED
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from tests.backends import frozen
+from tests.background import process_of
 from tests.integration.relaying import EXCHANGE, Outsider, RelaySide
 from tests.integration.views import execute
 from tests.rabbit import RabbitNode
-from tests.running import rollbook_environment
 from tests.servers import name_of, scaled
 
 AWAY_SECONDS: Final = scaled(3)
@@ -271,24 +271,10 @@ async def test_a_relay_that_was_frozen_meanwhile_moves_nothing(relay_side: Relay
 
 
 @asynccontextmanager
-async def relay_process(
-    relay_side: RelaySide, how: str
-) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def relay_process(relay_side: RelaySide, how: str) -> AsyncGenerator[Process]:
     """A relay in a process of its own; one that `dies` ends before its first checkpoint."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "tests.integration.relay_process"),
-        *(relay_side.url, relay_side.amqp_url, how),
-        env=rollbook_environment(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 20):
-            pass
+    urls = (relay_side.url, relay_side.amqp_url)
+    async with process_of("tests.integration.relay_process", *urls, how) as process:
         yield process
         if how == "dies":
             await asyncio.wait_for(process.wait(), 10)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from interfaces.roles import parse_roles
 from interfaces.settings import (
     ClientSettings,
     FromEnvironment,
     LocalSettings,
     MigrationSettings,
+    RoleSecret,
     Settings,
     WrongSetting,
     is_secret,
     load,
+    load_for,
     variable,
 )
 
@@ -54,7 +57,8 @@ def complete(set_: Setter) -> None:
 def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
     settings = load(Settings)
     assert settings.database_url.get_secret_value() == URL
-    assert settings.master_key.get_secret_value() == KEY
+    assert settings.need("master_key") == KEY
+    assert settings.need("admin_token") == TOKEN
     assert settings.redis_url is None
     assert settings.amqp_url is None
     assert settings.cache_ttl == 3600
@@ -62,17 +66,34 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
     assert settings.log_level == "info"
 
 
-def test_each_missing_setting_is_named_in_turn(set_: Setter) -> None:
-    for name, value in (
-        ("ROLLBOOK_DATABASE_URL", URL),
-        ("ROLLBOOK_MASTER_KEY", KEY),
-        ("ROLLBOOK_ADMIN_TOKEN", TOKEN),
-    ):
+@pytest.mark.parametrize(
+    ("roles", "needed"),
+    [
+        ("api", ["master_key", "admin_token"]),
+        ("projector", ["master_key"]),
+        ("worker", ["master_key"]),
+        ("relay", ["amqp_url"]),
+        ("relay,projector,api,worker", ["master_key", "amqp_url", "admin_token"]),
+    ],
+)
+def test_each_setting_that_a_role_needs_is_named_in_turn(
+    set_: Setter, roles: str, needed: list[RoleSecret]
+) -> None:
+    values = {"master_key": KEY, "admin_token": TOKEN, "amqp_url": AMQP}
+    for field, value in (("database_url", URL), *((field, values[field]) for field in needed)):
         with pytest.raises(WrongSetting) as wrong:
-            load(Settings)
+            load_for(parse_roles(roles))
+        name = variable(field)
         assert str(wrong.value) == f"{name}: is not set (or {name}_FILE)"
         set_(name, value)
-    load(Settings)
+    settings = load_for(parse_roles(roles))
+    assert [settings.need(field) for field in needed] == [values[field] for field in needed]
+
+
+def test_a_secret_that_no_role_needed_is_named_when_it_is_asked_for(set_: Setter) -> None:
+    set_("ROLLBOOK_DATABASE_URL", URL)
+    with pytest.raises(WrongSetting, match="ROLLBOOK_MASTER_KEY: is not set"):
+        load(Settings).need("master_key")
 
 
 @pytest.mark.usefixtures("complete")
@@ -108,7 +129,7 @@ def test_a_wrong_setting_is_named_without_its_value(
 @pytest.mark.usefixtures("complete")
 def test_several_master_keys_are_taken_newest_first(set_: Setter) -> None:
     set_("ROLLBOOK_MASTER_KEY", f"{KEY} , {OTHER_KEY}")
-    assert load(Settings).master_key.get_secret_value() == f"{KEY},{OTHER_KEY}"
+    assert load(Settings).need("master_key") == f"{KEY},{OTHER_KEY}"
 
 
 def test_each_secret_may_lie_in_a_file(set_: Setter, tmp_path: Path) -> None:
@@ -136,7 +157,7 @@ def test_a_value_wins_over_a_file_and_the_environment_over_dot_env(
     (tmp_path / ".env").write_text(
         f"ROLLBOOK_ADMIN_TOKEN={'d' * 32}\nROLLBOOK_LOG_LEVEL=debug\nOTHER=1\n"
     )
-    assert load(Settings).admin_token.get_secret_value() == TOKEN
+    assert load(Settings).need("admin_token") == TOKEN
     assert load(Settings).log_level == "debug"
 
 

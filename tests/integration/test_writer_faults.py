@@ -5,8 +5,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from itertools import cycle, islice
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,20 @@ from interfaces.event_store import EventStore, open_event_store
 from tests.backends import (
     append_lock,
     frozen,
+    terminate_all,
     terminate_writers,
     waiting_for_lock,
     writers,
 )
-from tests.callers import Callers, disagreements
 from tests.drafts import change, registration
+from tests.integration.faults import fault_run
+from tests.integration.views import execute as run
 from tests.postgres_proxy import Cut, PostgresProxy
 from tests.servers import execute, name_of, scaled
 
 CALLERS = 32
+
+Terminate = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
@@ -53,44 +56,58 @@ async def store(proxy: PostgresProxy, master_keys: str) -> AsyncIterator[EventSt
         yield store
 
 
+@pytest.mark.parametrize("how", Cut, ids=lambda how: how.name.lower())
 async def test_a_connection_cut_around_an_append_is_never_noticed_by_a_caller(
-    store: EventStore, proxy: PostgresProxy, database_url: str
+    store: EventStore, proxy: PostgresProxy, database_url: str, how: Cut
 ) -> None:
-    async with Callers.of(store.log, CALLERS) as callers:
-        for how in islice(cycle(Cut), scaled(15)):
-            await proxy.cut(how)
-            await asyncio.sleep(random.uniform(0, 0.1))
-    assert await disagreements(database_url, callers.said) == []
+    async with fault_run(store.log, database_url, CALLERS) as callers:
+        for _ in range(scaled(1)):
+            # More of them in a row could keep one batch back for longer than its callers wait.
+            for _ in range(3):
+                await proxy.cut(how)
+                await asyncio.sleep(random.uniform(0, 0.1))
+            await callers.success()
     assert callers.failures == []
 
 
-async def test_a_session_ended_by_an_administrator_is_never_noticed_by_a_caller(
-    store: EventStore, database_url: str
+@pytest.mark.parametrize("terminate", [terminate_writers, terminate_all])
+async def test_sessions_ended_by_an_administrator_are_never_noticed_by_a_caller(
+    store: EventStore, database_url: str, terminate: Terminate
 ) -> None:
-    async with Callers.of(store.log, CALLERS) as callers:
+    async with fault_run(store.log, database_url, CALLERS) as callers:
         for _ in range(scaled(15)):
             await asyncio.sleep(random.uniform(0, 0.1))
-            await terminate_writers(database_url)
-    assert await disagreements(database_url, callers.said) == []
+            await terminate(database_url)
+    assert callers.failures == []
+
+
+async def test_a_session_ended_while_it_waits_for_the_lock_costs_its_batch_a_moment(
+    store: EventStore, database_url: str
+) -> None:
+    async with fault_run(store.log, database_url, CALLERS) as callers:
+        for _ in range(scaled(3)):
+            async with append_lock(database_url):
+                await waiting_for_lock(database_url)
+                await terminate_writers(database_url)
+            await callers.success()
     assert callers.failures == []
 
 
 async def test_a_frozen_backend_costs_time_and_nothing_else(
     store: EventStore, database_url: str
 ) -> None:
-    async with Callers.of(store.log, CALLERS) as callers:
-        for _ in range(scaled(5)):
+    async with fault_run(store.log, database_url, CALLERS) as callers:
+        for _ in range(scaled(3)):
             await asyncio.sleep(random.uniform(0.05, 0.15))
             with frozen(*await writers(database_url)):
                 await asyncio.sleep(random.uniform(0.5, 2.5))
-    assert await disagreements(database_url, callers.said) == []
     assert callers.failures == []
 
 
 async def test_a_backend_frozen_with_the_lock_for_longer_than_callers_wait(
     store: EventStore, database_url: str
 ) -> None:
-    async with Callers.of(store.log, CALLERS) as callers:
+    async with fault_run(store.log, database_url, CALLERS) as callers:
         async with append_lock(database_url):
             backend = await waiting_for_lock(database_url)
             os.kill(backend, signal.SIGSTOP)
@@ -100,7 +117,6 @@ async def test_a_backend_frozen_with_the_lock_for_longer_than_callers_wait(
         finally:
             os.kill(backend, signal.SIGCONT)
         await asyncio.sleep(0.3)
-    assert await disagreements(database_url, callers.said) == []
     told = {type(failure) for failure in callers.failures}
     assert told <= {OutcomeUnknown, Unavailable}
     assert OutcomeUnknown in told
@@ -154,9 +170,7 @@ async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(
     assert await store.feed.head() == head
     assert (await store.log.load(refused.stream)).events == []
     assert await store.log.holder_of("email", "one@example.com") is None
-    assert await disagreements(database_url, []) == [
-        f"{(holder.stream, version)} is nobody's" for version in (1, 2)
-    ]
+    assert await run(database_url, "SELECT key FROM receipts") == []
 
 
 async def test_an_orphaned_batch_that_was_recorded_by_another_try_is_recorded_once(

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
+from uuid import UUID
 
 import psycopg
+from uuid_utils.compat import uuid7
 
+from application.event_log import Draft
 from application.project import run_projectors
-from application.verify import Differences, differences
+from application.queries import UserList
 from application.views import Slot
+from domain.event import Event
 from infrastructure.doorbell.postgres import PostgresDoorbell
 from infrastructure.keys import MasterKeys
 from infrastructure.views.directory import PostgresDirectory
@@ -17,7 +21,17 @@ from infrastructure.views.ensure import ensure_views
 from infrastructure.views.store import PostgresViewStore
 from interfaces.event_store import EventStore, open_event_store
 from projections.registry import PROJECTIONS
+from tests.background import at_work
+from tests.drafts import context
 from tests.servers import MASTER_KEYS
+from tests.verifying import (
+    Differences,
+    Snapshot,
+    differences,
+    histories_of,
+    snapshot,
+    views_in,
+)
 
 
 async def execute(url: str, statement: str, *parameters: Any) -> list[Any]:
@@ -58,13 +72,27 @@ class ReadSide:
         """With the projectors at work."""
         slots = [Slot(projection) for projection in PROJECTIONS]
         work = run_projectors(slots, self.views, self.events.feed, self.doorbell)
-        task = asyncio.create_task(work)
-        try:
+        async with at_work(work):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+
+    async def record(self, *events: Event, stream: UUID | None = None) -> UUID:
+        """A new user with this history."""
+        stream = stream or uuid7()
+        draft = Draft(
+            kind="user",
+            stream=stream,
+            after_version=0,
+            events=events,
+            context=context(),
+            status=201,
+        )
+        await self.events.log.append(draft)
+        return stream
+
+    async def names(self, **asked: Any) -> list[str | None]:
+        """The names on the first page of a list."""
+        page = (await self.queries.users(UserList(**asked))).value
+        return [user.name for user in page.items]
 
     async def caught_up(self) -> int:
         """The head of the log, once all views have reached it."""
@@ -76,6 +104,10 @@ class ReadSide:
 
     async def differences(self) -> list[Differences]:
         """What differs from a fresh fold, of all projections."""
-        slots = [Slot(projection) for projection in PROJECTIONS]
-        found = [await differences(self.views, self.events.feed, slot) for slot in slots]
+        views, histories = views_in(self.url), histories_of(self.events)
+        found = [await differences(views, histories, [Slot(each)]) for each in PROJECTIONS]
         return [each for each in found if each]
+
+    async def snapshot(self, slot: Slot[Any]) -> Snapshot[Any]:
+        """Everything of a slot."""
+        return await snapshot(views_in(self.url), slot)

@@ -10,8 +10,14 @@ from tests.cached_directory import cached
 from tests.directory import Directory
 from tests.redis_server import redis_url
 
-# What reads single users or the statistics: these tests run with a cache and without.
-_ALSO_CACHED: Final = ("test_users", "test_preconditions", "test_headers", "test_consistency")
+# What reads users, lists or the statistics: these tests run with a cache and without.
+_ALSO_CACHED: Final = (
+    "test_users",
+    "test_lists",
+    "test_preconditions",
+    "test_headers",
+    "test_consistency",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -121,6 +121,13 @@ async def test_every_wrong_field_is_named_at_once(admin: AsyncClient) -> None:
     ]
 
 
+async def test_parameters_fields_and_headers_are_judged_together(admin: AsyncClient) -> None:
+    headers = {"Idempotency-Key": "two words", "Rollbook-On-Behalf-Of": ""}
+    answer = await admin.post("/v1/users?dry_run=1", json={"name": "Ada"}, headers=headers)
+    pointers = [error["pointer"] for error in answer.json()["errors"]]
+    assert pointers == ["dry_run", "#/email", "Rollbook-On-Behalf-Of", "Idempotency-Key"]
+
+
 async def test_a_flood_of_unknown_fields_is_one_error(admin: AsyncClient) -> None:
     answer = await admin.post("/v1/users", json={f"f{number}": 1 for number in range(10_000)})
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#"]
@@ -180,6 +187,15 @@ async def test_a_body_without_a_type_is_not_supported(admin: AsyncClient) -> Non
 async def test_a_compressed_body_is_not_supported(admin: AsyncClient) -> None:
     status, _ = await post(admin, b"{}", **{"Content-Encoding": "gzip"})
     assert status == 415
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
+async def test_a_body_that_says_it_is_not_compressed_is_taken(
+    admin: AsyncClient, encoding: str
+) -> None:
+    headers = {**JSON, "Content-Encoding": encoding}
+    content = b'{"name": "Ada", "email": "ada@example.org"}'
+    assert (await admin.post("/v1/users", content=content, headers=headers)).status_code == 201
 
 
 async def test_a_body_is_too_large_by_its_declared_length(admin: AsyncClient) -> None:

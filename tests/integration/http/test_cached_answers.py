@@ -45,6 +45,13 @@ def seen(answer: Response) -> tuple[int, bytes, dict[str, str]]:
         ("/v1/users/{deleted}", {"If-None-Match": "*"}),
         ("/v1/users/018f0000-0000-7000-8000-00000000000f", {}),
         ("/v1/users/nobody", {}),
+        ("/v1/users", {}),
+        ("/v1/users", {"Accept-Encoding": "identity"}),
+        ("/v1/users?q=Łódź&status=active,deleted&sort=-name&limit=1", {}),
+        ("/v1/users?email=deleted@example.org&status=deleted", {}),
+        ("/v1/users?email=nobody@example.org", {"Rollbook-Min-Position": "4"}),
+        ("/v1/users", {"Rollbook-Min-Position": "9"}),
+        ("/v1/users?cursor=none", {}),
         ("/v1/stats", {}),
         ("/v1/stats", {"Rollbook-Min-Position": "4"}),
         ("/v1/stats", {"Rollbook-Min-Position": "9"}),
@@ -89,3 +96,36 @@ async def test_a_changed_user_is_changed_at_once_for_who_changed_it(both: Both) 
         changed = await through_cache.patch(path, json={"name": f"Ada {version}"})
         read = await through_cache.get(path, headers={"If-None-Match": f'"{version - 1}"'})
         assert (read.status_code, read.content) == (200, changed.content)
+
+
+async def test_whoever_pages_through_a_cached_list_sees_everybody_once(both: Both) -> None:
+    """The cursors in a cached page are as good as those of a new one, for other readers, too."""
+    plain, through_cache = both
+    people = [await registered(plain, email=f"{n}@example.org") for n in range(5)]
+    found, cursor = list[str](), dict[str, str]()
+    for _ in range(2):
+        found.clear()
+        cursor = dict[str, str]()
+        while True:
+            page = await through_cache.get("/v1/users", params={"limit": "2", **cursor})
+            found += [each["id"] for each in page.json()["items"]]
+            if page.json()["next_cursor"] is None:
+                break
+            cursor = {"cursor": page.json()["next_cursor"]}
+        assert found == [each["id"] for each in people]
+    continued = await plain.get("/v1/users", params={"limit": "3", **cursor})
+    assert [each["id"] for each in continued.json()["items"]] == found[4:]
+
+
+async def test_a_list_shows_each_change_of_ones_own(both: Both) -> None:
+    _, through_cache = both
+    user = await registered(through_cache)
+    path = f"/v1/users/{user['id']}"
+    for name in ("Zoë", "李雷"):
+        await through_cache.patch(path, json={"name": name})
+        for _ in range(2):
+            listed = (await through_cache.get("/v1/users")).json()
+            assert [each["name"] for each in listed["items"]] == [name]
+    await through_cache.delete(path)
+    for _ in range(2):
+        assert (await through_cache.get("/v1/users")).json()["items"] == []

@@ -132,6 +132,7 @@ async def test_to_speak_for_others_needs_the_right_to_write(reader: AsyncClient)
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
+        ("", 200),
         ("*/*", 200),
         ("application/*", 200),
         ("text/html, application/json;q=0.1", 200),

@@ -104,6 +104,8 @@ async def test_a_cursor_belongs_to_its_filters_and_order(
     [
         ("limit=0", ["limit"]),
         ("limit=201", ["limit"]),
+        ("limit=-1", ["limit"]),
+        ("limit=abc", ["limit"]),
         ("limit=1_0", ["limit"]),
         ("limit=+1", ["limit"]),
         ("limit=%D9%A1", ["limit"]),

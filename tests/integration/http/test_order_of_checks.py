@@ -1,109 +1,243 @@
-"""A request that is wrong in two ways is told about the one that the contract checks first."""
+"""A command that is wrong in two ways is told about the one that the contract checks first."""
 
-from itertools import combinations
-from typing import Final
+from itertools import combinations, count
+from typing import Any, Final
 
 import msgspec
 import pytest
+from httpx2 import AsyncClient, Response
+from msgspec import Struct
 
-from tests.directory import Directory, registered
+from tests.directory import Directory
+
+Json = dict[str, Any]
+
+NOBODY: Final = "018f0000-0000-7000-8000-00000000ffff"
+NUMBERS: Final = count()
 
 # In the order of the contract; each is one way to be wrong, and what it is answered alone.
 CHECKS: Final = {
+    "route": (404, "not-found"),
     "method": (405, "method-not-allowed"),
     "token": (401, "unauthenticated"),
     "permission": (403, "forbidden"),
+    "accept": (406, "not-acceptable"),
     "size": (413, "too-large"),
     "type": (415, "unsupported-media-type"),
     "syntax": (400, "malformed-request"),
+    "condition": (400, "malformed-request"),
     "fields": (422, "invalid-request"),
     "key": (422, "idempotency-mismatch"),
+    "missing": (404, "not-found"),
     "gone": (410, "user-deleted"),
     "version": (412, "version-conflict"),
     "claim": (409, "email-taken"),
 }
-PAIRS: Final = list(combinations(CHECKS, 2))
+# No request can be wrong in both ways, or there is no telling which one was meant.
+APART: Final = [
+    {"route", "method"},
+    {"missing", "gone"},
+    {"syntax", "condition"},
+    {"condition", "version"},
+]
 
 
-@pytest.mark.parametrize("wrong", CHECKS)
-async def test_one_thing_wrong_is_reported(directory: Directory, wrong: str) -> None:
-    assert await answer_to(directory, {wrong}) == CHECKS[wrong]
+class Route(Struct, frozen=True, kw_only=True):
+    """A command of the API; `but` are the ways to be wrong that it does not know."""
+
+    method: str
+    path: str
+    body: Json
+    succeeds: int = 200
+    actor: str = "writer"
+    lesser: str = "reader"
+    other_method: str = "PUT"
+    but: frozenset[str] = frozenset()
+
+    @property
+    def checks(self) -> list[str]:
+        return [name for name in CHECKS if name not in self.but]
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
-async def test_of_two_things_wrong_the_first_is_reported(
-    directory: Directory, first: str, second: str
+KING: Final[Json] = {"name": "Ada King", "email": "king@{}.example"}
+WHOLE: Final[Json] = {**KING, "role": "owner", "external_id": None, "attributes": {}}
+ONE: Final = "/v1/users/{}"
+NO_CLAIM: Final = frozenset({"claim"})
+ROUTES: Final = {
+    "register": Route(
+        method="POST",
+        path="/v1/users",
+        body=KING,
+        succeeds=201,
+        but=frozenset({"condition", "missing", "gone", "version"}),
+    ),
+    "replace": Route(method="PUT", path=ONE, body=WHOLE, other_method="POST"),
+    "change": Route(method="PATCH", path=ONE, body=KING, other_method="POST"),
+    "suspend": Route(method="POST", path=ONE + "/suspend", body={"reason": "leave"}, but=NO_CLAIM),
+    "reinstate": Route(method="POST", path=ONE + "/reinstate", body={}, but=NO_CLAIM),
+    "restore": Route(method="POST", path=ONE + "/restore", body={}),
+    "delete": Route(
+        method="DELETE",
+        path=ONE,
+        body={"reason": "left"},
+        succeeds=204,
+        other_method="POST",
+        but=frozenset({"accept", "gone", "claim"}),
+    ),
+    "erase": Route(
+        method="POST",
+        path=ONE + "/erase",
+        body={"reason": "retention"},
+        actor="admin",
+        lesser="writer",
+        but=frozenset({"gone", "claim"}),
+    ),
+}
+
+# What a repeat need not mind; the body of a changed address would be another body.
+OUTLIVED: Final = [
+    ("register", "claim"),
+    *((name, "gone") for name in ("replace", "change", "suspend", "reinstate")),
+    *((name, "version") for name in ROUTES if name != "register"),
+    ("restore", "claim"),
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_command_with_nothing_wrong_succeeds(directory: Directory, route: str) -> None:
+    answer = await Attempt(directory, ROUTES[route]).answer()
+    assert answer.status_code == ROUTES[route].succeeds
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_one_thing_wrong_is_reported(directory: Directory, route: str) -> None:
+    checks = ROUTES[route].checks
+    found = {w: told(await Attempt(directory, ROUTES[route], w).answer()) for w in checks}
+    assert found == {wrong: expected(route, wrong) for wrong in checks}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_of_two_things_wrong_the_first_is_reported(directory: Directory, route: str) -> None:
+    pairs = [p for p in combinations(ROUTES[route].checks, 2) if {*p} not in APART]
+    found = {pair: told(await Attempt(directory, ROUTES[route], *pair).answer()) for pair in pairs}
+    assert found == {pair: expected(route, pair[0]) for pair in pairs}
+
+
+@pytest.mark.parametrize(("route", "wrong"), OUTLIVED)
+async def test_a_repeat_is_answered_whatever_became_of_the_user(
+    directory: Directory, route: str, wrong: str
 ) -> None:
-    assert await answer_to(directory, {first, second}) == CHECKS[first]
+    attempt = Attempt(directory, ROUTES[route])
+    key = {"Idempotency-Key": "mine"}
+    first = await attempt.answer(key)
+    await attempt.spoil(wrong)
+    stale = {"If-Match": '"99"'} if wrong == "version" else {}
+    second = await attempt.send({**key, **stale})
+    assert first.status_code == ROUTES[route].succeeds
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert (second.status_code, second.content) == (first.status_code, first.content)
 
 
-async def test_a_request_with_nothing_wrong_succeeds(directory: Directory) -> None:
-    assert await answer_to(directory, set()) == (200, "")
+async def test_a_repeat_shows_nothing_of_who_was_erased_since(directory: Directory) -> None:
+    attempt = Attempt(directory, ROUTES["restore"])
+    key = {"Idempotency-Key": "mine"}
+    assert (await attempt.answer(key)).status_code == 200
+    await attempt.spoil("gone")
+    assert told(await attempt.send(key)) == (410, "user-erased")
 
 
-@pytest.mark.parametrize("second", ["method", "token", "permission", "syntax", "claim"])
-async def test_an_unknown_route_is_not_found_whatever_else_is_wrong(
-    directory: Directory, second: str
-) -> None:
-    path = "/v1/nothing-here"
-    assert await answer_to(directory, {second}, path=path) == (404, "not-found")
+class Attempt:
+    """One command, wrong in the named ways, to a user of its own."""
+
+    def __init__(self, directory: Directory, route: Route, *wrong: str) -> None:
+        self._directory = directory
+        self._route = route
+        self._wrong = wrong
+        self._number = f"n{next(NUMBERS)}"
+        self._own = ""
+
+    async def answer(self, headers: dict[str, str] | None = None) -> Response:
+        """What it is answered once everything else is as it should be."""
+        await self._prepare()
+        for wrong in self._wrong:
+            await self.spoil(wrong)
+        return await self.send(headers)
+
+    async def send(self, headers: dict[str, str] | None = None) -> Response:
+        route, wrong = self._route, self._wrong
+        path = route.path.format(NOBODY if "missing" in wrong else self._own)
+        token = None if "token" in wrong else route.lesser if "permission" in wrong else route.actor
+        async with self._directory.as_(token) as client:
+            return await client.request(
+                route.other_method if "method" in wrong else route.method,
+                f"{path}/nothing/here" if "route" in wrong else path,
+                content=self._body(),
+                headers={**self._headers(), **(headers or {})},
+            )
+
+    async def spoil(self, wrong: str) -> None:
+        """Make the user one to whom the command cannot be done any more."""
+        restores = self._route.path.endswith("/restore")
+        async with self._directory.as_("admin") as client:
+            match wrong:
+                case "claim" if restores:
+                    await client.delete(f"/v1/users/{self._own}")
+                    await self._register(client, "own")
+                case "gone" if restores:
+                    erased = await client.post(f"/v1/users/{self._own}/erase")
+                    assert erased.status_code == 200
+                case "gone":
+                    assert (await client.delete(f"/v1/users/{self._own}")).status_code == 204
+                case _:
+                    pass
+
+    async def _prepare(self) -> None:
+        async with self._directory.as_(self._route.actor) as client:
+            self._own = await self._register(client, "own")
+            await self._register(client, "taken", key=self._number)
+            if self._route.path.endswith("/restore"):
+                assert (await client.delete(f"/v1/users/{self._own}")).status_code == 204
+
+    async def _register(self, client: AsyncClient, name: str, key: str | None = None) -> str:
+        body = {"name": "Ada", "email": f"{name}@{self._number}.example"}
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await client.post("/v1/users", json=body, headers=headers)
+        assert answer.status_code == 201
+        return answer.json()["id"]
+
+    def _body(self) -> bytes:
+        members = dict(self._route.body)
+        if "fields" in self._wrong:
+            members["nickname"] = "Ada"
+        if "email" in members:
+            who = "TAKEN@{}.example" if "claim" in self._wrong else members["email"]
+            members["email"] = who.format(self._number)
+        encoded = msgspec.json.encode(members)
+        if "syntax" in self._wrong:
+            encoded = encoded[:-1]
+        if "size" in self._wrong:
+            encoded += b" " * 1024 * 1024
+        return encoded
+
+    def _headers(self) -> dict[str, str]:
+        sent = {"Content-Type": "text/plain" if "type" in self._wrong else "application/json"}
+        if "accept" in self._wrong:
+            sent["Accept"] = "text/html"
+        if "key" in self._wrong:
+            sent["Idempotency-Key"] = self._number
+        if "version" in self._wrong:
+            sent["If-Match"] = '"99"'
+        if "condition" in self._wrong:
+            sent["If-Match"] = "99"
+        return sent
 
 
-@pytest.mark.parametrize(
-    ("second", "first"),
-    [("fields", CHECKS["fields"]), ("version", (404, "not-found")), ("claim", (404, "not-found"))],
-)
-async def test_an_unknown_user_is_not_found_after_the_fields_and_before_the_version(
-    directory: Directory, second: str, first: tuple[int, str]
-) -> None:
-    path = "/v1/users/018f0000-0000-7000-8000-00000000ffff"
-    assert await answer_to(directory, {second}, path=path) == first
-
-
-async def answer_to(
-    directory: Directory, wrong: set[str], path: str | None = None
-) -> tuple[int, str]:
-    """The status and problem that a change of a user is answered, wrong in the named ways."""
-    async with directory.as_("writer") as client:
-        user = await registered(client)
-        await registered(client, email="taken@example.org")
-        own = f"/v1/users/{user['id']}"
-        first = {"Idempotency-Key": "used"}
-        assert (await client.patch(own, json={"name": "Ada"}, headers=first)).is_success
-        if "gone" in wrong:
-            assert (await client.delete(own)).status_code == 204
-    token = None if "token" in wrong else "reader" if "permission" in wrong else "writer"
-    async with directory.as_(token) as client:
-        answer = await client.request(
-            "POST" if "method" in wrong else "PATCH",
-            path or own,
-            content=body(wrong),
-            headers=headers(wrong),
-        )
-    if answer.is_success:
-        return answer.status_code, ""
+def told(answer: Response) -> tuple[int, str]:
     assert answer.headers["Content-Type"] == "application/problem+json"
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
-def body(wrong: set[str]) -> bytes:
-    members: dict[str, object] = {"name": "Ada King"}
-    if "fields" in wrong:
-        members["nickname"] = "Ada"
-    if "claim" in wrong:
-        members["email"] = "TAKEN@example.org"
-    encoded = msgspec.json.encode(members)
-    if "syntax" in wrong:
-        encoded = encoded[:-1]
-    if "size" in wrong:
-        encoded += b" " * 1024 * 1024
-    return encoded
-
-
-def headers(wrong: set[str]) -> dict[str, str]:
-    sent = {"Content-Type": "text/plain" if "type" in wrong else "application/json"}
-    if "key" in wrong:
-        sent["Idempotency-Key"] = "used"
-    if "version" in wrong:
-        sent["If-Match"] = '"99"'
-    return sent
+def expected(route: str, wrong: str) -> tuple[int, str]:
+    if (route, wrong) == ("restore", "gone"):
+        return 410, "user-erased"
+    return CHECKS[wrong]

@@ -52,6 +52,7 @@ async def test_tags_that_are_none_are_malformed(
 ) -> None:
     path = f"/v1/users/{user['id']}"
     assert (await admin.delete(path, headers={"If-Match": tags})).status_code == 400
+    assert (await admin.delete(path, headers={"If-None-Match": tags})).status_code == 400
     assert (await admin.get(path, headers={"If-None-Match": tags})).status_code == 400
 
 
@@ -81,3 +82,31 @@ async def test_who_has_another_version_gets_the_user(
     assert (await admin.get(path, headers={"If-None-Match": '"1"'})).json() == user
     past = await admin.get(path, params={"version": 1}, headers={"If-None-Match": '"1"'})
     assert past.status_code == 304
+
+
+@pytest.mark.parametrize("tags", ['"2"', 'W/"2"', "*", '"1", "2"'])
+async def test_a_command_is_refused_at_a_version_that_it_rules_out(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    path = f"/v1/users/{user['id']}"
+    for answer in (
+        await admin.delete(path, headers={"If-None-Match": tags}),
+        await admin.delete(path, headers={"If-None-Match": tags, "If-Match": '"2"'}),
+    ):
+        assert (answer.status_code, answer.json()["version"]) == (412, 2)
+    assert (await admin.get(path)).json() == user
+
+
+@pytest.mark.parametrize("tags", ['"1"', 'W/"1"', '"x"'])
+async def test_a_command_is_applied_at_a_version_that_it_does_not_rule_out(
+    admin: AsyncClient, user: dict[str, Any], tags: str
+) -> None:
+    headers = {"If-None-Match": tags, "If-Match": '"2"'}
+    answer = await admin.delete(f"/v1/users/{user['id']}", headers=headers)
+    assert answer.status_code == 204
+
+
+async def test_both_conditions_have_to_hold(admin: AsyncClient, user: dict[str, Any]) -> None:
+    headers = {"If-None-Match": '"1"', "If-Match": '"1"'}
+    answer = await admin.delete(f"/v1/users/{user['id']}", headers=headers)
+    assert answer.status_code == 412

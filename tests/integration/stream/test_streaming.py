@@ -166,3 +166,17 @@ async def test_streams_that_end_leave_nothing_behind(
         while len(asyncio.all_tasks()) > len(before):
             await asyncio.sleep(0.01)
     assert directory.tail.ring_at(2**60) is None
+
+
+async def test_people_are_told_something_between_the_events(
+    directory: StreamingDirectory, url: str
+) -> None:
+    async with streaming(url) as stream:
+        await frame(stream)
+        await directory.notices.tell("warning", "users: 1 parked stream", "/v1/projections/users")
+        told = await frame(stream)
+        await directory.register()
+        assert len(await events(stream, 1)) == 1
+    assert told.keys() == {"kind", "id", "severity", "message", "about", "time"}
+    assert (told["kind"], told["severity"]) == ("notification", "warning")
+    assert (told["message"], told["about"]) == ("users: 1 parked stream", "/v1/projections/users")

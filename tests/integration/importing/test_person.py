@@ -1,65 +1,10 @@
-"""One row against a Rollbook: fresh, known, taken, changed, refused; with failures that pass."""
+"""One row against a Rollbook: fresh, known, taken, changed, refused."""
 
-from collections.abc import AsyncIterator, Callable
-from functools import partial
-from typing import Any
-
-import httpx2
-import pytest
-from starlette.responses import HTMLResponse
-
-from interfaces.cli.connection import Connection
 from interfaces.cli.import_person import PersonImport
 from interfaces.cli.importing import Outcome
-from interfaces.cli.ldif_people import Person
-from interfaces.cli.remote import Remote, Stopped
-from tests.integration.fake_rollbook import TOKEN, FakeRollbook, problem
-
-Runs = Callable[..., PersonImport]
-
-FIELDS: dict[str, Any] = {
-    "name": "Zoë",
-    "email": "zoe@example.org",
-    "external_id": "E1",
-    "attributes": {"l": "Malmö", "mobile": ["1", "2"]},
-}
-
-
-def row(line: int = 1, **fields: Any) -> Person:
-    return Person(line=line, **{**FIELDS, **fields})
-
-
-class Waits:
-    """A sleep that takes no time and remembers how long it was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.asked.append(seconds)
-
-
-@pytest.fixture
-def server() -> FakeRollbook:
-    return FakeRollbook()
-
-
-@pytest.fixture
-def waits() -> Waits:
-    return Waits()
-
-
-@pytest.fixture
-async def remote(server: FakeRollbook, waits: Waits) -> AsyncIterator[Remote]:
-    transport = httpx2.ASGITransport(server)
-    async with Connection("http://rollbook.example.org", TOKEN).client(transport) as client:
-        yield Remote(client, waits)
-
-
-@pytest.fixture
-def runs(remote: Remote) -> Runs:
-    """A new run of an import."""
-    return partial(PersonImport, remote, TOKEN)
+from interfaces.cli.remote import Remote
+from tests.integration.fake_rollbook import FakeRollbook
+from tests.integration.importing.rows import FIELDS, Runs, Waits, row
 
 
 async def test_a_person_nobody_knows_is_created(server: FakeRollbook, runs: Runs):
@@ -145,6 +90,12 @@ async def test_an_external_id_the_user_does_not_have_is_added_by_an_update(
     assert await runs(update=True).settle(row()) == Outcome(1, "updated", "external_id")
 
 
+async def test_a_user_is_found_by_an_external_id_with_a_comma(runs: Runs) -> None:
+    await runs().settle(row(external_id="Kovács, Éva"))
+    moved = row(external_id="Kovács, Éva", email="moved@example.org")
+    assert await runs().settle(moved) == Outcome(1, "differs", "email")
+
+
 async def test_an_address_of_a_user_with_another_external_id_is_refused(runs: Runs):
     await runs().settle(row())
     other = row(2, external_id="E2", email="ZOE@example.org")
@@ -182,13 +133,6 @@ async def test_what_the_server_refuses_is_refused_with_field_and_reason(runs: Ru
     assert await runs().settle(row(email="zoe")) == Outcome(
         1, "refused", "email: An email address must have an @-sign"
     )
-
-
-async def test_a_fault_of_the_server_refuses_the_row_only(server: FakeRollbook, runs: Runs):
-    server.failures.append(problem(500, "internal", "The server could not answer."))
-    run = runs()
-    assert await run.settle(row()) == Outcome(1, "refused", "The server could not answer")
-    assert await run.settle(row()) == Outcome(1, "created")
 
 
 async def test_an_update_that_meets_another_change_is_decided_again(
@@ -229,77 +173,3 @@ async def test_reads_ask_for_what_was_written(server: FakeRollbook, runs: Runs):
     await runs().settle(row())
     reads = [headers for method, _, headers in server.requests if method == "GET"]
     assert [headers["rollbook-min-position"] for headers in reads] == ["1"]
-
-
-@pytest.mark.parametrize(
-    ("status", "slug"),
-    [
-        (503, "unavailable"),
-        (503, "outcome-unknown"),
-        (503, "overloaded"),
-        (429, "rate-limited"),
-        (409, "conflict"),
-    ],
-)
-async def test_a_failure_that_passes_is_waited_out_with_the_same_key(
-    server: FakeRollbook, runs: Runs, waits: Waits, status: int, slug: str
-):
-    server.failures += [problem(status, slug, "Later.", retry_after=2) for _ in range(4)]
-    assert await runs().settle(row()) == Outcome(1, "created")
-    assert len({headers["idempotency-key"] for _, _, headers in server.commands}) == 1
-    assert waits.asked == [2, 2, 2, 2]
-
-
-async def test_without_retry_after_the_waits_grow(server: FakeRollbook, runs: Runs, waits: Waits):
-    server.failures += [problem(503, "unavailable", "Later.") for _ in range(4)]
-    await runs().settle(row())
-    assert waits.asked == [0.25, 0.5, 1, 2]
-
-
-async def test_a_failure_that_does_not_pass_stops_the_run(
-    server: FakeRollbook, runs: Runs, waits: Waits
-):
-    server.failures += [problem(503, "unavailable", "Not now.") for _ in range(50)]
-    with pytest.raises(Stopped, match="Not now"):
-        await runs().settle(row())
-    assert 30 < sum(waits.asked) < 60
-
-
-async def test_a_refused_token_stops_the_run_at_once(server: FakeRollbook, runs: Runs):
-    server.failures.append(problem(403, "forbidden", "users:write is missing."))
-    with pytest.raises(Stopped, match="users:write is missing"):
-        await runs().settle(row())
-    assert len(server.requests) == 1
-
-
-async def test_a_cut_connection_is_tried_again_with_the_same_key(waits: Waits):
-    server = FakeRollbook()
-    app = httpx2.ASGITransport(server)
-    keys: list[str] = []
-
-    class Cut(httpx2.AsyncBaseTransport):
-        """Applies the first command, and loses its answer."""
-
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            answer = await app.handle_async_request(request)
-            keys.append(request.headers["Idempotency-Key"])
-            if len(keys) == 1:
-                raise httpx2.ReadError("cut")
-            return answer
-
-    async with Connection("http://rollbook.example.org", TOKEN).client(Cut()) as client:
-        reply = await Remote(client, waits).command(
-            "POST",
-            "/v1/users",
-            b'{"name":"A","email":"a@example.org","external_id":null}',
-            {"Idempotency-Key": "k"},
-        )
-    assert (reply.status, reply.is_replayed) == (201, True)
-    assert keys == ["k", "k"]
-    assert len(server.users) == 1
-
-
-async def test_an_answer_that_is_none_of_a_rollbook_stops_the_run(server: FakeRollbook, runs: Runs):
-    server.failures.append(HTMLResponse("<p>Welcome", 201))
-    with pytest.raises(Stopped, match="none of a Rollbook"):
-        await runs().settle(row())

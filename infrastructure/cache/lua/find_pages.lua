@@ -1,0 +1,6 @@
+-- The slot's mark, and then each page asked for, or nil: all of one moment.
+--
+-- KEYS: the position, the pages. ARGV: the name of each page.
+local found = redis.call('HMGET', KEYS[2], unpack(ARGV))
+table.insert(found, 1, redis.call('GET', KEYS[1]))
+return found

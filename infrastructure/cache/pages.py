@@ -1,0 +1,142 @@
+"""Pages of lists: looked up together, and offered back to the very state they were missed in."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from application.cache_counts import DocumentCounts
+from application.page_cache import Vacancy
+from application.queries import Answer, UserList
+from application.views import Slot
+from infrastructure.cache.breaker import CircuitBreaker
+from infrastructure.cache.client import Client, script
+from infrastructure.cache.gatherer import Gatherer
+from infrastructure.cache.layout import Keys, Mark, SlotKeys, page_value, read_mark, read_page
+
+MOST_PAGES: Final = 1000
+MOST_BYTES: Final = 16 * 1024 * 1024
+# A page of 200 users takes some 80 kB.
+MOST_PAGE_BYTES: Final = 256 * 1024
+# Few, since they are long, and a trip must end within the patience of a reader.
+_MOST_LOOK_UPS: Final = 8
+# Whatever waits is held in memory; the next who misses a page offers it again.
+_MOST_WAITING_OFFERS: Final = 16
+_PURPOSE: Final = b"\x00pages\x00"
+_NAME_BYTES: Final = 16
+
+Mac = Callable[[bytes], bytes]
+
+# The slot's mark and the page beside it; None where the slot has no mark.
+_Found = tuple[Mark, bytes | None] | None
+
+
+class _LookUp(Struct, frozen=True):
+    keys: SlotKeys
+    name: bytes
+
+
+class _Offer(Struct, frozen=True):
+    keys: SlotKeys
+    name: bytes
+    mark: bytes
+    page: Answer[bytes]
+
+
+class PageNames:
+    """What a page is called: a keyed digest, for what is asked for may name a person."""
+
+    def __init__(self, mac: Mac) -> None:
+        self._mac = mac
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def of(self, query: UserList) -> bytes:
+        return self._mac(_PURPOSE + self._encode(query))[:_NAME_BYTES]
+
+
+class RedisPageCache:
+    """See `PageCache`. The pages of a slot are one hash, bounded in number and bytes."""
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        names: PageNames,
+        ttl: int,
+        breaker: CircuitBreaker,
+        counts: DocumentCounts,
+    ) -> None:
+        self._keys = keys
+        self._names = names
+        self._ttl = ttl
+        self._breaker = breaker
+        self._counts = counts
+        self._find = script(client, "find_pages")
+        self._keep = script(client, "keep_page")
+        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MOST_LOOK_UPS)
+        self._offers = Gatherer[_Offer, None](self._store, most=1)
+
+    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | Vacancy | None:
+        """See `PageCache.look_up`."""
+        found = None
+        if not self._breaker.is_open:
+            asked = _LookUp(self._keys.once_in(slot), self._names.of(query))
+            found = await self._look_ups.ask(asked)
+        if found is None:
+            self._counts.away += 1
+            return None
+        mark, value = found
+        page = read_page(value, mark, slot.generation)
+        if page is None:
+            self._counts.misses += 1
+            return Vacancy(slot, query, mark.value)
+        return page
+
+    def offer(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
+        """See `PageCache.offer`."""
+        full = self._offers.waiting >= _MOST_WAITING_OFFERS
+        if self._breaker.is_open or full or len(page.value) > MOST_PAGE_BYTES:
+            self._counts.refused += 1
+            return
+        keys, name = self._keys.once_in(vacancy.slot), self._names.of(vacancy.query)
+        self._offers.ask(_Offer(keys, name, vacancy.mark, page))
+
+    async def idle(self) -> None:
+        """Return once nothing is under way, what was offered included."""
+        await self._look_ups.idle()
+        await self._offers.idle()
+
+    async def _fetch(self, asked: Sequence[_LookUp]) -> Sequence[_Found]:
+        slots = defaultdict[SlotKeys, set[bytes]](set)
+        for each in asked:
+            slots[each.keys].add(each.name)
+        found: dict[_LookUp, _Found] = {}
+        for keys, names in slots.items():
+            found |= await self._fetch_slot(keys, list(names))
+        return [found.get(each) for each in asked]
+
+    async def _fetch_slot(self, keys: SlotKeys, names: Sequence[bytes]) -> dict[_LookUp, _Found]:
+        """The mark and the pages by one script, so that they are of one moment."""
+        work = partial(self._find, [keys.position, keys.pages], names)
+        values = cast("Sequence[bytes | None] | None", await self._breaker.attempt(work))
+        mark = read_mark(values[0]) if values else None
+        if values is None or mark is None:
+            return {}
+        pages = zip(names, values[1:], strict=True)
+        return {_LookUp(keys, name): (mark, value) for name, value in pages}
+
+    async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
+        for offer in offers:
+            value = page_value(offer.mark, offer.page)
+            given = (offer.mark, offer.page.position, offer.name, value, self._ttl)
+            limits = (MOST_PAGES, MOST_BYTES)
+            keys = [offer.keys.position, offer.keys.pages]
+            work = partial(self._keep, keys, (*given, *limits))
+            if await self._breaker.attempt(work):
+                self._counts.kept += 1
+            else:
+                self._counts.refused += 1
+        return [None] * len(offers)

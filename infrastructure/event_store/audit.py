@@ -1,0 +1,208 @@
+"""The log as auditors ask it: each question by the index that leaves least to look at."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, cast
+from uuid import UUID
+
+from psycopg.types.numeric import Int8
+
+from application.audit import StatusBefore
+from application.audit_search import AuditQuery, Looked, Stretch
+from application.keys import KeyRing
+from domain.event import Event, Recorded
+from domain.user.state import Status
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
+
+_SQL: Final = Path(__file__).with_name("sql")
+_LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
+_STATUSES: Final = _SQL.joinpath("statuses.sql").read_text()
+
+# What is looked at in one step where a filter passes events over.
+_LOOK: Final = 2000
+_SUMMARY_COLUMNS: Final = 2
+
+_STRETCH: Final = "e.notification_id < %(below)s AND e.notification_id > %(above)s"
+_BY_POSITION: Final = f"""
+    SELECT e.* FROM stored_events e
+    WHERE {_STRETCH}
+    ORDER BY e.notification_id DESC LIMIT %(look)s"""
+# Where the stretch ends at an event of the stream its version spares the way there.
+_BY_STREAM: Final = f"""
+    SELECT e.* FROM stored_events e
+    WHERE e.originator_id = %(user)s
+      AND e.originator_version < coalesce(
+            (SELECT b.originator_version FROM stored_events b
+             WHERE b.notification_id = %(below)s AND b.originator_id = %(user)s), %(below)s)
+      AND {_STRETCH}
+    ORDER BY e.originator_version DESC LIMIT %(look)s"""
+
+
+def _by(column: str, values: str) -> str:
+    """By an index that has the position behind the column: one walk a value, merged.
+
+    Compared and ordered by both together, which no other index can do: that of the position alone
+    would be walked from end to end for a value that is rare.
+    """
+    return f"""
+    SELECT walked.* FROM unnest(%({values})s::text[]) AS one(value)
+    CROSS JOIN LATERAL (
+        SELECT e.* FROM stored_events e
+        WHERE (e.{column}, e.notification_id) < (one.value, %(below)s)
+          AND (e.{column}, e.notification_id) > (one.value, %(above)s)
+        ORDER BY e.{column} DESC, e.notification_id DESC LIMIT %(look)s
+    ) AS walked
+    ORDER BY walked.notification_id DESC LIMIT %(look)s"""
+
+
+_BY_CORRELATION: Final = _by("correlation_id", "correlation_ids")
+_BY_ACTOR: Final = _by("actor", "actors")
+
+_CONDITIONS: Final = {
+    "actors": "e.actor = ANY (%(actors)s)",
+    "on_behalf_of": "e.on_behalf_of = ANY (%(on_behalf_of)s)",
+    "correlation_ids": "e.correlation_id = ANY (%(correlation_ids)s)",
+    "user": "e.originator_id = %(user)s",
+}
+_LAST_OF_EACH_TYPE: Final = f"""
+SELECT {COLUMNS} FROM (
+    SELECT max(originator_version) AS version FROM stored_events
+    WHERE originator_id = %(user)s AND originator_version <= %(version)s
+    GROUP BY topic) AS last
+JOIN stored_events e ON e.originator_id = %(user)s AND e.originator_version = last.version
+LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
+_OF_TYPE: Final = f"""
+SELECT {COLUMNS} FROM {WITH_KEY}
+WHERE e.originator_id = %(user)s AND e.originator_version < %(below)s AND e.topic = %(topic)s
+ORDER BY e.originator_version DESC LIMIT %(limit)s"""
+_AT: Final = f"""
+SELECT {COLUMNS} FROM {WITH_KEY}
+WHERE e.notification_id = ANY (%(positions)s) ORDER BY e.notification_id DESC"""
+# One walk a user: joined as a whole, the planner might read all events for them.
+_UP_TO: Final = f"""
+SELECT {COLUMNS} FROM unnest(%(users)s::uuid[], %(versions)s::bigint[]) AS asked(stream, version)
+CROSS JOIN LATERAL (
+    SELECT e.* FROM stored_events e
+    WHERE e.originator_id = asked.stream AND e.originator_version <= asked.version
+    OFFSET 0) AS e
+{PROBED_KEY}
+ORDER BY e.originator_id, e.originator_version"""
+_TYPES: Final = "(e.topic = ANY (%(types)s) OR e.kind = ANY (%(kinds)s))"
+
+
+class PostgresAuditLog:
+    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`."""
+
+    def __init__(self, reader: LogReader, keys: KeyRing) -> None:
+        self._reader = reader
+        self._keys = keys
+
+    async def look(self, query: AuditQuery, stretch: Stretch, limit: int) -> Looked:
+        """See `AuditLog.look`."""
+        look = look_of(query, limit)
+        rows = await self._reader.rows(
+            look_sql(query),
+            {
+                "user": query.user,
+                "actors": list(query.actors),
+                "on_behalf_of": list(query.on_behalf_of),
+                "correlation_ids": list(query.correlation_ids),
+                "types": list(query.types),
+                "kinds": list(query.kinds),
+                "above": Int8(stretch.above),
+                "below": Int8(stretch.below),
+                "look": Int8(look),
+                "limit": Int8(limit),
+            },
+        )
+        looked, lowest = rows[0][:_SUMMARY_COLUMNS]
+        found = [row[_SUMMARY_COLUMNS:] for row in rows if row[_SUMMARY_COLUMNS] is not None]
+        events = [recorded(row, self._keys, leniently=True) for row in found]
+        if len(events) == limit:
+            return Looked(events, events[-1].position)
+        return Looked(events, stretch.above if looked < look else cast("int", lowest))
+
+    async def last_before(self, moment: datetime) -> int:
+        """See `AuditLog.last_before`."""
+        rows = await self._reader.rows(_LAST_BEFORE, {"moment": moment})
+        return cast("int", rows[0][0])
+
+    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        """See `AuditLog.statuses`."""
+        rows = await self._reader.rows(
+            _STATUSES,
+            {
+                "streams": [stream for stream, _ in places],
+                "versions": [Int8(version) for _, version in places],
+            },
+        )
+        return [_status(*row) for row in rows]
+
+    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
+        """See `UserEvents.last_of_each_type`."""
+        parameters = {"user": user_id, "version": Int8(version)}
+        rows = await self._reader.rows(_LAST_OF_EACH_TYPE, parameters)
+        return [recorded(row, self._keys) for row in rows]
+
+    async def of_type(
+        self, user_id: UUID, topic: str, below: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        """See `UserEvents.of_type`."""
+        parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
+        rows = await self._reader.rows(_OF_TYPE, parameters)
+        return [recorded(row, self._keys) for row in rows]
+
+    async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
+        """See `EventsAt.events_at`."""
+        rows = await self._reader.rows(_AT, {"positions": list(positions)})
+        return [recorded(row, self._keys, leniently=True) for row in rows]
+
+    async def events_up_to(self, places: Sequence[tuple[UUID, int]]) -> Sequence[Recorded[Event]]:
+        """See `EventsUpTo.events_up_to`."""
+        parameters = {
+            "users": [user for user, _ in places],
+            "versions": [Int8(version) for _, version in places],
+        }
+        rows = await self._reader.rows(_UP_TO, parameters)
+        return [recorded(row, self._keys) for row in rows]
+
+
+def look_of(query: AuditQuery, limit: int) -> int:
+    """How many events one step looks at: where nothing is passed over, as many as are wanted."""
+    narrowed = sum(bool(getattr(query, name)) for name in _CONDITIONS)
+    if not query.types and query.kinds and narrowed <= 1 and not query.on_behalf_of:
+        return limit
+    return max(limit, _LOOK // max(1, len(query.actors), len(query.correlation_ids)))
+
+
+def look_sql(query: AuditQuery) -> str:
+    """The statement for the filters that are given: few differ, whatever the values."""
+    conditions = [_TYPES, *(sql for name, sql in _CONDITIONS.items() if getattr(query, name))]
+    return f"""
+WITH looked AS MATERIALIZED ({_path(query)})
+SELECT whole.looked, whole.lowest, matching.*
+FROM (SELECT count(*) AS looked, min(notification_id) AS lowest FROM looked) AS whole
+LEFT JOIN LATERAL (
+    SELECT {COLUMNS} FROM (
+        SELECT * FROM looked e WHERE {" AND ".join(conditions)}
+        ORDER BY e.notification_id DESC LIMIT %(limit)s
+    ) AS e {PROBED_KEY}
+) AS matching ON true
+ORDER BY matching.notification_id DESC"""
+
+
+def _path(query: AuditQuery) -> str:
+    """What leaves least to look at: one user's events, one request's, one actor's, or all."""
+    if query.user is not None:
+        return _BY_STREAM
+    if query.correlation_ids:
+        return _BY_CORRELATION
+    return _BY_ACTOR if query.actors else _BY_POSITION
+
+
+def _status(last: Any, in_life: Any) -> StatusBefore:
+    alive: Status = "suspended" if in_life == "user.suspended" else "active"
+    gone: dict[str, Status] = {"user.deleted": "deleted", "user.erased": "erased"}
+    return StatusBefore(gone.get(last, alive), alive)

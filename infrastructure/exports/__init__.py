@@ -1,0 +1,1 @@
+"""Exports: what was asked for, and which rows they show."""

@@ -1,0 +1,193 @@
+"""Exports in Postgres: the request until its rows are known, and references to these in pieces."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.context import TENANT
+from application.errors import IdempotencyMismatch, Unavailable
+from application.exports import AskedExport, PendingExport, Piece, SelectedExport
+from application.keys import KeyRing
+from infrastructure.postgres import (
+    CONNECT_SECONDS,
+    Connection,
+    answered_within,
+    conninfo,
+    is_outage,
+)
+
+_SECONDS: Final = 5.0
+_POOL_SIZE: Final = 4
+_IDLE_SECONDS: Final = 60.0
+
+_RECORD: Final = """
+INSERT INTO exports (tenant, id, actor, key, fingerprint, request, position)
+VALUES (%(tenant)s, %(id)s, %(actor)s, %(key)s, %(fingerprint)s, %(request)s, %(position)s)
+ON CONFLICT DO NOTHING RETURNING id, fingerprint"""
+_SAME: Final = """
+SELECT id, fingerprint FROM exports
+WHERE actor = %(actor)s AND key = %(key)s AND tenant = %(tenant)s"""
+_PIECE: Final = """
+SELECT users, numbers FROM export_pieces
+WHERE export = %(id)s AND number = %(number)s AND tenant = %(tenant)s"""
+_BEGIN: Final = """
+UPDATE exports SET attempt = %(attempt)s
+WHERE id = %(id)s AND tenant = %(tenant)s AND attempt <= %(attempt)s
+RETURNING request, position, rows, shown"""
+_CLEAR: Final = "DELETE FROM export_pieces WHERE export = %(id)s AND tenant = %(tenant)s"
+# The lock on the export's row keeps a later run, and whoever gives it up, waiting: what they remove
+# is then all there is.
+_ADD: Final = """
+INSERT INTO export_pieces (tenant, export, number, users, numbers)
+SELECT e.tenant, e.id, %(number)s, %(users)s::uuid[], %(numbers)s::bigint[]
+FROM (SELECT tenant, id FROM exports
+      WHERE id = %(id)s AND tenant = %(tenant)s AND attempt = %(attempt)s AND request IS NOT NULL
+      FOR SHARE) AS e
+ON CONFLICT (export, number, tenant) DO UPDATE
+    SET users = excluded.users, numbers = excluded.numbers
+RETURNING true"""
+_END: Final = """
+UPDATE exports SET request = NULL, rows = %(rows)s, shown = %(shown)s
+WHERE id = %(id)s AND tenant = %(tenant)s AND attempt = %(attempt)s
+  AND (request IS NOT NULL OR rows = %(rows)s)
+RETURNING true"""
+# One whose job was never recorded nobody will ever run.
+_FORGET_STRAYS: Final = """
+DELETE FROM exports e
+WHERE e.request IS NOT NULL AND e.tenant = %(tenant)s AND e.asked_at < now() - interval '1 minute'
+  AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = e.id AND j.tenant = e.tenant)"""
+_PENDING: Final = """
+SELECT EXISTS (
+    SELECT FROM exports
+    WHERE request IS NOT NULL AND position < %(position)s AND tenant = %(tenant)s)"""
+
+
+class PostgresExports:
+    """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`.
+
+    Of a request that came with an idempotency key a MAC is kept, for its filters may be guessed.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], keys: KeyRing) -> None:
+        self._pool = pool
+        self._keys = keys
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, keys: KeyRing) -> AsyncGenerator[Self]:
+        """With connections of their own, made when they are needed."""
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(database_url, "rollbook exports"),
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
+            min_size=0,
+            max_size=_POOL_SIZE,
+            max_idle=_IDLE_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await pool.open()
+        try:
+            yield cls(pool, keys)
+        finally:
+            await pool.close()
+
+    async def record(self, asked: AskedExport) -> UUID:
+        """See `ExportRequests.record`."""
+        key = asked.key
+        fingerprint = None if key is None else self._keys.mac(key.fingerprint)
+        values = {
+            "tenant": TENANT,
+            "id": asked.id,
+            "actor": asked.actor,
+            "key": None if key is None else key.key,
+            "fingerprint": fingerprint,
+            "request": asked.request,
+            "position": asked.position,
+        }
+        async with self._connection() as connection:
+            # Neither, where the earlier one is removed in between.
+            while (found := await _row(connection, _RECORD, values)) is None:
+                if (found := await _row(connection, _SAME, values)) is not None:
+                    break
+        if found[1] != fingerprint:
+            raise IdempotencyMismatch
+        return found[0]
+
+    async def piece(self, export: UUID, number: int) -> Piece | None:
+        """See `ExportPieces.piece`."""
+        async with self._connection() as connection:
+            row = await _row(connection, _PIECE, {**_of(export), "number": number})
+        return None if row is None else Piece(row[1], row[0])
+
+    async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
+        """See `ExportRuns.begin`."""
+        values = {**_of(export), "attempt": attempt}
+        async with self._connection() as connection, connection.transaction():
+            row = await _row(connection, _BEGIN, values)
+            if row is None:
+                return None
+            request, position, rows, shown = row
+            if rows is not None:
+                return SelectedExport(rows, shown)
+            if request is None:
+                return None
+            await connection.execute(_CLEAR, values)
+            return PendingExport(request, position)
+
+    async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
+        """See `ExportRuns.add`."""
+        values = {
+            **_of(export),
+            "attempt": attempt,
+            "number": number,
+            "users": list(piece.users),
+            "numbers": list(piece.numbers),
+        }
+        async with self._connection() as connection:
+            return await _row(connection, _ADD, values) is not None
+
+    async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
+        """See `ExportRuns.end`."""
+        counted = {"rows": selected.rows, "shown": selected.position}
+        async with self._connection() as connection:
+            values = {**_of(export), "attempt": attempt, **counted}
+            return await _row(connection, _END, values) is not None
+
+    async def asked_before(self, position: int) -> bool:
+        """See `PendingExports.asked_before`."""
+        values = {"position": position, "tenant": TENANT}
+        async with self._connection() as connection:
+            await connection.execute(_FORGET_STRAYS, values)
+            row = await _row(connection, _PENDING, values)
+            assert row is not None
+            return row[0]
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        connection = None
+        try:
+            async with (
+                self._pool.connection(timeout=_SECONDS) as connection,
+                answered_within(_SECONDS, connection),
+            ):
+                yield connection
+        except PoolTimeout as error:
+            raise Unavailable from error
+        except (psycopg.Error, OSError) as error:
+            if connection is not None and not is_outage(error, connection):
+                raise
+            raise Unavailable from error
+
+
+def _of(export: UUID) -> dict[str, Any]:
+    return {"id": export, "tenant": TENANT}
+
+
+async def _row(connection: Connection, query: str, values: Mapping[str, Any]) -> TupleRow | None:
+    cursor = await connection.execute(query, values)  # pyright: ignore[reportArgumentType]
+    return await cursor.fetchone()

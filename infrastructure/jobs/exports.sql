@@ -1,0 +1,16 @@
+-- As in list.sql, along the index of one actor's exports.
+SELECT id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
+       created_at, started_at, finished_at
+FROM unnest(%(states)s::text[]) AS wanted (one)
+CROSS JOIN LATERAL (
+    SELECT jobs.*
+    FROM jobs
+    WHERE (jobs.state, jobs.id) < (wanted.one, %(before)s::uuid)
+      AND jobs.state >= wanted.one
+      AND jobs.kind = 'export' AND jobs.actor = %(actor)s
+      AND jobs.tenant = %(tenant)s
+    ORDER BY jobs.state DESC, jobs.id DESC
+    LIMIT %(limit)s
+) AS found
+ORDER BY id DESC
+LIMIT %(limit)s

@@ -1,0 +1,181 @@
+"""A worker's side of the jobs in Postgres, and what it does about workers that died."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Final, Self
+from uuid import UUID
+
+import psycopg
+from structlog import get_logger
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.job_ledger import Asked, Outcome, RunNow, Taken
+from application.jobs import Progress
+from infrastructure.jobs.endings import end_run, revive
+from infrastructure.jobs.queue import Task, TaskQueue
+from infrastructure.jobs.sessions import JobSessions
+from infrastructure.postgres import Connection
+
+BEAT_SECONDS: Final = 3.0
+DEAD_SECONDS: Final = 15.0
+_FORGOTTEN_SECONDS: Final = 600.0
+
+_REPORT: Final = Path(__file__).with_name("report.sql").read_bytes()
+_BEGIN: Final = """
+UPDATE jobs
+SET state = 'running', attempts = attempts + 1, started_at = now(),
+    done = 0, total = NULL, rate = NULL
+WHERE id = %s AND tenant = %s AND task = %s AND state = 'queued'
+RETURNING kind, arguments, actor, attempts, failures"""
+_ASKED: Final = """
+SELECT id, attempts, cancel_requested FROM jobs
+WHERE id = ANY(%s) AND tenant = %s AND state = 'running'"""
+
+log = get_logger(__name__)
+
+
+class PostgresJobLedger:
+    """See `JobLedger`. A worker is dead when it was not heard of for `dead_after` seconds, all of
+    which this one was in touch: after an outage of the database every worker gets its time.
+    """
+
+    def __init__(
+        self,
+        sessions: JobSessions,
+        *,
+        beat: float = BEAT_SECONDS,
+        dead_after: float = DEAD_SECONDS,
+    ) -> None:
+        self._sessions = sessions
+        self._beat = beat
+        self._dead_after = dead_after
+        self._worker: int | None = None
+        self._registering = asyncio.Lock()
+        self._next_beat = float("-inf")
+        self._in_touch_since = monotonic()
+        self._strays = frozenset[Task]()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        sessions: JobSessions,
+        *,
+        beat: float = BEAT_SECONDS,
+        dead_after: float = DEAD_SECONDS,
+    ) -> AsyncGenerator[Self]:
+        """The ledger of a new worker; what it leaves behind is put back by the others at once."""
+        ledger = cls(sessions, beat=beat, dead_after=dead_after)
+        try:
+            yield ledger
+        finally:
+            with suppress(Unavailable):
+                await ledger._unregister()
+
+    async def take(self, kinds: Collection[str]) -> Taken | None:
+        """See `JobLedger.take`."""
+        worker = await self._registered()
+        try:
+            async with self._sessions.transaction() as connection:
+                queue = TaskQueue(connection)
+                task = await queue.take(kinds, worker)
+                if task is None:
+                    return None
+                cursor = await connection.execute(_BEGIN, (task.job, TENANT, task.id))
+                if (row := await cursor.fetchone()) is None:
+                    await queue.drop(task.id)
+                    return None
+        except psycopg.errors.ForeignKeyViolation:
+            # The others took us for dead, and forgot us.
+            self._worker = None
+            return None
+        return Taken(
+            id=task.job,
+            kind=row[0],
+            arguments=row[1],
+            actor=row[2],
+            attempt=row[3],
+            failures=row[4],
+        )
+
+    async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
+        """See `JobLedger.end`."""
+        try:
+            async with self._sessions.transaction() as connection:
+                await end_run(connection, taken.id, taken.attempt, progress, outcome)
+        except psycopg.DataError as error:
+            raise ValueError("The result is no JSON that can be stored.") from error
+
+    async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
+        """See `JobLedger.pulse`."""
+        worker = await self._registered()
+        beats = monotonic() >= self._next_beat
+        asked: Mapping[UUID, Asked] = {}
+        async with self._sessions.transaction() as connection:
+            if beats:
+                await TaskQueue(connection).beat(worker)
+            if runs:
+                asked = await _exchange(connection, runs)
+        if beats:
+            await self._look_after(worker, runs)
+        return asked
+
+    async def _look_after(self, worker: int, runs: Mapping[UUID, RunNow]) -> None:
+        now = monotonic()
+        if now > self._next_beat + self._dead_after / 2:
+            self._in_touch_since = now
+        self._next_beat = now + self._beat
+        watched = now - self._in_touch_since >= self._dead_after
+        async with self._sessions.transaction() as connection:
+            queue = TaskQueue(connection)
+            held = await queue.held_by(worker)
+            stalled = await queue.stalled(self._dead_after) if watched else []
+            if watched:
+                await queue.prune(_FORGOTTEN_SECONDS)
+        # A take whose answer was lost: ours, and we do not know it. A take of this moment is known
+        # the next time.
+        strays = frozenset(task for task in held if task.job not in runs)
+        await self._put_back([*stalled, *(strays & self._strays)])
+        self._strays = strays
+
+    async def _put_back(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            async with self._sessions.transaction() as connection:
+                revived = await revive(connection, task.job, task.id, task.worker)
+            if revived:
+                log.warning("job_revived", job=str(task.job), worker=task.worker)
+
+    async def _registered(self) -> int:
+        async with self._registering:
+            if self._worker is None:
+                async with self._sessions.transaction() as connection:
+                    worker = await TaskQueue(connection).register()
+                self._worker = worker
+            return self._worker
+
+    async def _unregister(self) -> None:
+        if self._worker is not None:
+            async with self._sessions.transaction() as connection:
+                await TaskQueue(connection).unregister(self._worker)
+
+
+async def _exchange(connection: Connection, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
+    now = list(runs.values())
+    values = {
+        "tenant": TENANT,
+        "jobs": list(runs),
+        "attempts": [run.attempt for run in now],
+        "done": [run.progress.done for run in now],
+        "total": [run.progress.total for run in now],
+        "rate": [run.progress.rate for run in now],
+    }
+    await connection.execute(_REPORT, values)
+    rows = await (await connection.execute(_ASKED, (list(runs), TENANT))).fetchall()
+    own = {row[0]: row[2] for row in rows if row[1] == runs[row[0]].attempt}
+    asked: dict[UUID, Asked] = {job: "lost" for job in runs if job not in own}
+    asked.update({job: "cancel" for job, cancelled in own.items() if cancelled})
+    return asked

@@ -1,0 +1,16 @@
+-- Each state by itself, so that a page costs no more than it shows, however rare the state is. It
+-- is named by a range, not by equality: else the planner may walk through all jobs in order of ids.
+SELECT id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
+       created_at, started_at, finished_at
+FROM unnest(%(states)s::text[]) AS wanted (one)
+CROSS JOIN LATERAL (
+    SELECT jobs.*
+    FROM jobs
+    WHERE (jobs.state, jobs.id) < (wanted.one, %(before)s::uuid)
+      AND jobs.state >= wanted.one
+      AND jobs.tenant = %(tenant)s
+    ORDER BY jobs.state DESC, jobs.id DESC
+    LIMIT %(limit)s
+) AS found
+ORDER BY id DESC
+LIMIT %(limit)s

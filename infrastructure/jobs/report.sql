@@ -1,0 +1,11 @@
+-- How far runs are, where they moved: those that still are their jobs' own.
+UPDATE jobs
+SET done = runs.done, total = runs.total, rate = runs.rate
+FROM unnest(
+    %(jobs)s::uuid[], %(attempts)s::int[], %(done)s::bigint[], %(total)s::bigint[], %(rate)s::float8[]
+) AS runs (job, attempt, done, total, rate)
+WHERE jobs.id = runs.job
+  AND jobs.tenant = %(tenant)s
+  AND jobs.attempts = runs.attempt
+  AND jobs.state = 'running'
+  AND (jobs.done, jobs.total) IS DISTINCT FROM (runs.done, runs.total)

@@ -1,0 +1,32 @@
+"""Rows of the table `jobs`, and the jobs they are."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from application.job_runs import progress_of
+from application.jobs import Job
+
+COLUMNS: Final = """id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
+    created_at, started_at, finished_at"""
+
+# The channel is the doorbell's: it rings in every process once the transaction is committed.
+RING: Final = "SELECT pg_notify('rollbook', 'jobs')"
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """The job of a row with these columns."""
+    done, total, rate = row[5:8]
+    return Job(
+        id=row[0],
+        kind=row[1],
+        state=row[2],
+        arguments=row[3],
+        actor=row[4],
+        progress=progress_of(done, total, rate, running=row[2] == "running"),
+        result=row[8],
+        error=row[9],
+        attempts=row[10],
+        created_at=row[11],
+        started_at=row[12],
+        finished_at=row[13],
+    )

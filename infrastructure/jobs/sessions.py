@@ -1,0 +1,87 @@
+"""Transactions of jobs: short, bounded in time, and on the disk before they count as done."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.errors import Unavailable
+from infrastructure.postgres import (
+    CONNECT_SECONDS,
+    Connection,
+    answered_within,
+    conninfo,
+    is_outage,
+)
+
+_POOL_SIZE: Final = 4
+_IDLE_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 2.0
+_SECONDS: Final = 5.0
+# A server that comes back is found within so many seconds.
+_RECONNECT_SECONDS: Final = 2.0
+
+
+class MaybeCommitted(Unavailable):
+    """The database did not answer in time, or not at all, whether it committed."""
+
+
+class JobSessions:
+    """A pool of connections, made when they are needed."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
+        """It opens while the server is away, too."""
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(database_url, "rollbook jobs"),
+            kwargs={"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None},
+            min_size=0,
+            max_size=_POOL_SIZE,
+            max_idle=_IDLE_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            configure=_configure,
+            # One that the server has closed meanwhile is replaced before it is used.
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await pool.open()
+        try:
+            yield cls(pool)
+        finally:
+            await pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """All of the block is committed, or nothing.
+
+        Raises `Unavailable` where surely nothing was, and `MaybeCommitted`.
+        """
+        connection = None
+        committing = False
+        try:
+            async with (
+                self._pool.connection(timeout=_WAIT_SECONDS) as connection,
+                answered_within(_SECONDS, connection),
+            ):
+                yield connection
+                committing = True
+                await connection.commit()
+        except PoolTimeout as error:
+            raise Unavailable from error
+        except (psycopg.Error, OSError) as error:
+            if connection is not None and not is_outage(error, connection):
+                raise
+            raise (MaybeCommitted if committing else Unavailable) from error
+
+
+async def _configure(connection: Connection) -> None:
+    # Whatever the server's default is.
+    await connection.execute("SELECT set_config('synchronous_commit', 'on', false)")
+    await connection.commit()

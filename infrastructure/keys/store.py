@@ -1,0 +1,143 @@
+"""The wrapped keys in Postgres: read in order, replaced only where nobody changed them meanwhile."""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from application.errors import Unavailable
+from application.event_log import StreamKey
+from application.key_rotation import KeyStore, Rewrapped, WrappedKey
+from infrastructure.postgres import Connection, answered_within, connect, is_outage
+
+_SECONDS: Final = 30.0
+_COUNT_SECONDS: Final = 300.0
+
+# A batch is a walk along the primary key, whatever the planner's statistics of a table that a
+# rotation changes from end to end; and what it replaces is on the disk when it says so, also where
+# a database is set to promise less.
+_SETTINGS: Final = """
+SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),
+       set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
+       set_config('enable_sort', 'off', false), set_config('jit', 'off', false),
+       set_config('statement_timeout', '0', false),
+       set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
+                       ELSE current_setting('synchronous_commit') END, false)"""
+
+# The index key is one more key, with the log's id as its subject.
+_COUNTS: Final = """
+SELECT master_id, sum(keys)::bigint
+FROM (SELECT master_id, count(*) AS keys FROM subject_keys GROUP BY master_id
+      UNION ALL SELECT index_master_id, 1 FROM log) AS counted
+GROUP BY master_id"""
+_WRAPPED: Final = """
+SELECT subject, master_id, wrapped
+FROM (SELECT subject, master_id, wrapped FROM subject_keys
+      UNION ALL SELECT id, index_master_id, index_key FROM log) AS keys
+WHERE subject > %s AND master_id = ANY (%s)
+ORDER BY subject LIMIT %s"""
+# Whoever erases a person waits for a row with the log's lock in its hands: rows are held for one
+# statement, and one that is held already is left alone, so that neither ever waits for the other.
+_REPLACE: Final = """
+WITH new AS MATERIALIZED (
+    SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::text[], %s::bytea[])
+        AS new(subject, old, master_id, wrapped)
+), free AS MATERIALIZED (
+    SELECT k.subject, k.tenant, new.master_id, new.wrapped
+    FROM new JOIN subject_keys k ON k.subject = new.subject AND k.wrapped = new.old
+    FOR NO KEY UPDATE OF k SKIP LOCKED
+), data_keys AS (
+    UPDATE subject_keys k SET master_id = free.master_id, wrapped = free.wrapped
+    FROM free WHERE k.subject = free.subject AND k.tenant = free.tenant
+    RETURNING k.subject
+), index_key AS (
+    UPDATE log SET index_master_id = new.master_id, index_key = new.wrapped
+    FROM new WHERE log.id = new.subject AND log.index_key = new.old
+    RETURNING log.id
+)
+SELECT (SELECT count(*) FROM data_keys) + (SELECT count(*) FROM index_key)"""
+
+# From one id to the next by the index: as fast with ten million keys as with ten.
+_MASTERS: Final = """
+WITH RECURSIVE ids(master_id) AS (
+    SELECT min(master_id) FROM subject_keys
+    UNION ALL
+    SELECT (SELECT min(k.master_id) FROM subject_keys k WHERE k.master_id > ids.master_id)
+    FROM ids WHERE ids.master_id IS NOT NULL
+)
+SELECT master_id FROM ids WHERE master_id IS NOT NULL
+UNION SELECT index_master_id FROM log"""
+
+
+async def master_ids(connection: Connection) -> frozenset[str]:
+    """The ids of all master keys that wrap a key of the log."""
+    return frozenset(row[0] for row in await (await connection.execute(_MASTERS)).fetchall())
+
+
+def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager[KeyStore]]:
+    """Opens a store with a connection of its own. Raises `Unavailable`."""
+
+    @asynccontextmanager
+    async def open_store() -> AsyncGenerator[KeyStore]:
+        try:
+            connection = await connect(database_url, "rollbook keys")
+        except (psycopg.Error, OSError) as error:
+            raise Unavailable from error
+        async with connection:
+            store = PostgresKeyStore(connection)
+            await store.prepare()
+            yield store
+
+    return open_store
+
+
+class PostgresKeyStore:
+    """See `KeyStore`; over one connection that is nobody else's."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def prepare(self) -> None:
+        """Set the session up for what it is for."""
+        await self._rows(_SETTINGS, ())
+
+    async def counts(self) -> Mapping[str, int]:
+        """See `KeyStore.counts`."""
+        return dict(await self._rows(_COUNTS, (), seconds=_COUNT_SECONDS))
+
+    async def wrapped(
+        self, by: Collection[str], *, after: UUID, limit: int
+    ) -> Sequence[WrappedKey]:
+        """See `KeyStore.wrapped`."""
+        # A pass with little left to find reads all keys for it.
+        rows = await self._rows(_WRAPPED, (after, list(by), limit), seconds=_COUNT_SECONDS)
+        return [WrappedKey(subject, StreamKey(name, key)) for subject, name, key in rows]
+
+    async def replace(self, keys: Sequence[Rewrapped]) -> int:
+        """See `KeyStore.replace`."""
+        columns = (
+            [key.subject for key in keys],
+            [key.old.wrapped for key in keys],
+            [key.new.master_id for key in keys],
+            [key.new.wrapped for key in keys],
+        )
+        rows = await self._rows(_REPLACE, columns)
+        return rows[0][0]
+
+    async def _rows(
+        self, query: str, parameters: Sequence[Any], *, seconds: float = _SECONDS
+    ) -> list[TupleRow]:
+        connection = self._connection
+        try:
+            async with answered_within(seconds, connection):
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(query, parameters)  # pyright: ignore[reportArgumentType]
+                return await cursor.fetchall()
+        except (psycopg.Error, OSError) as error:
+            if is_outage(error, connection):
+                raise Unavailable from error
+            raise

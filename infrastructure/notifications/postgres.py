@@ -1,0 +1,138 @@
+"""Notifications in Postgres: a small table, and a bell that says there is a new row."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.notifications import Notification, Severity
+from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within, conninfo
+
+_SECONDS: Final = 2.0
+_POOL_SIZE: Final = 2
+_IDLE_SECONDS: Final = 60.0
+_KEPT: Final = 1000
+
+# One at a time, so that numbers rise in the order of commits: whoever has read one has seen all
+# before it.
+_LOCK: Final = "SELECT pg_advisory_xact_lock(1383034987, 7)"
+_TELL: Final = """
+WITH told AS (
+    INSERT INTO notifications (tenant, id, severity, message, about)
+    VALUES (%(tenant)s, %(id)s, %(severity)s, %(message)s, %(about)s)
+    RETURNING number
+), forgotten AS (
+    DELETE FROM notifications
+    WHERE number <= (SELECT number FROM told) - %(kept)s
+       OR told_at < clock_timestamp() - interval '1 day')
+SELECT pg_notify('rollbook', 'notifications') FROM told"""
+_NEWEST: Final = "SELECT coalesce(max(number), 0) FROM notifications WHERE tenant = %s"
+_AFTER: Final = """
+SELECT number, id, severity, message, about, told_at FROM notifications
+WHERE tenant = %s AND number > %s ORDER BY number LIMIT %s"""
+_PARKED: Final = """
+SELECT p.name, p.told_parked, (
+    SELECT count(DISTINCT k.stream) FROM parked k
+    WHERE k.tenant = p.tenant AND k.projection = p.name AND k.generation = p.generation)
+FROM projections p WHERE p.tenant = %s ORDER BY p.name FOR UPDATE"""
+_TOLD: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND name = %s"
+
+
+class PostgresNotifications:
+    """See `Notices`, `NotificationLog` and `ParkedWatch`."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], new_id: Callable[[], UUID]) -> None:
+        self._pool = pool
+        self._new_id = new_id
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, new_id: Callable[[], UUID]) -> AsyncGenerator[Self]:
+        """With connections of their own, made when they are needed."""
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(database_url, "rollbook notifications"),
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
+            min_size=0,
+            max_size=_POOL_SIZE,
+            max_idle=_IDLE_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await pool.open()
+        try:
+            yield cls(pool, new_id)
+        finally:
+            await pool.close()
+
+    async def tell(self, severity: Severity, message: str, about: str) -> None:
+        """See `Notices.tell`."""
+        async with self._connection() as connection, connection.transaction():
+            await self._insert(connection, severity, message, about)
+
+    async def newest(self) -> int:
+        """See `NotificationLog.newest`."""
+        async with self._connection() as connection:
+            row = await (await connection.execute(_NEWEST, (TENANT,))).fetchone()
+            assert row is not None
+            return row[0]
+
+    async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
+        """See `NotificationLog.after`."""
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_AFTER, (TENANT, number, limit))).fetchall()
+        return [(row[0], _notification(row)) for row in rows]
+
+    async def tell_parked(self) -> None:
+        """See `ParkedWatch.tell_parked`. Of several processes that look, one tells."""
+        async with self._connection() as connection, connection.transaction():
+            rows = await (await connection.execute(_PARKED, (TENANT,))).fetchall()
+            for name, told, parked in rows:
+                if told == parked:
+                    continue
+                await connection.execute(_TOLD, (parked, TENANT, name))
+                about = f"/v1/projections/{name}/parked"
+                if parked == 0:
+                    message = f"{name}: nothing is parked any more"
+                    await self._insert(connection, "success", message, about)
+                else:
+                    severity: Severity = "warning" if parked > told else "info"
+                    message = f"{name}: {parked} parked {'stream' if parked == 1 else 'streams'}"
+                    await self._insert(connection, severity, message, about)
+
+    async def _insert(
+        self, connection: Connection, severity: Severity, message: str, about: str
+    ) -> None:
+        await connection.execute(_LOCK)
+        given = {
+            "tenant": TENANT,
+            "id": self._new_id(),
+            "severity": severity,
+            "message": message,
+            "about": about,
+            "kept": _KEPT,
+        }
+        await connection.execute(_TELL, given)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        try:
+            async with (
+                self._pool.connection(timeout=_SECONDS) as connection,
+                answered_within(_SECONDS, connection),
+            ):
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise Unavailable from error
+
+
+def _notification(row: Sequence[Any]) -> Notification:
+    _, notification_id, severity, message, about, time = row
+    return Notification(
+        id=notification_id, severity=severity, message=message, about=about, time=time
+    )

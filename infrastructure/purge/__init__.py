@@ -1,0 +1,1 @@
+"""What leaves the database once its time is over."""

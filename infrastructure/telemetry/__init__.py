@@ -1,0 +1,1 @@
+"""What is measured, kept in memory and written as Prometheus and OpenMetrics have it."""

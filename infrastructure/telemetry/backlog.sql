@@ -1,0 +1,22 @@
+-- Each is counted up to 10,000 only, so that it costs the same however much there is.
+SELECT
+    (
+        SELECT position FROM checkpoints
+        WHERE tenant = %(tenant)s AND projection = 'relay' AND generation = 1 AND partition = 0
+    ),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM relay_rejected WHERE tenant = %(tenant)s LIMIT 10000) AS rejected
+    ),
+    (
+        SELECT jsonb_object_agg(wanted.one, found.jobs)
+        FROM unnest(ARRAY['queued', 'running', 'succeeded', 'failed', 'cancelled']) AS wanted (one)
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS jobs
+            FROM (
+                SELECT FROM jobs
+                WHERE jobs.state = wanted.one AND jobs.tenant = %(tenant)s
+                LIMIT 10000
+            ) AS counted
+        ) AS found
+    )

@@ -1,0 +1,158 @@
+"""The figures of a process, as Prometheus and OpenMetrics write them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from structlog import get_logger
+
+from application.failures import describe
+from application.telemetry import Exposition, Reading, Source
+
+_SECONDS: Final = 2.0
+# From a cached user to a long poll.
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+Check = Callable[[], Awaitable[None]]
+
+log = get_logger(__name__)
+
+
+class PrometheusTelemetry:
+    """See `Telemetry`. `checks` names each server; its check raises where that is away.
+
+    Scrapers who come at once share the look at the sources, and so do those who come while one is
+    under way.
+    """
+
+    def __init__(
+        self,
+        version: str = "",
+        sources: Sequence[Source] = (),
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
+        self._sources = sources
+        self._checks = checks or {}
+        self._taken = _Taken()
+        self._looking: asyncio.Task[list[Reading]] | None = None
+        # Else each counter comes with the time of its birth, twice as many figures.
+        disable_created_metrics()
+        self._registry = CollectorRegistry(auto_describe=False)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self._registry.register(self._taken)
+        self._info = Reading(
+            name="rollbook_info",
+            help="The version that runs.",
+            labels=("version",),
+            values={(version,): 1},
+        )
+        self._requests = Counter(
+            "rollbook_http_requests_total",
+            "Requests answered, by route as it is declared.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._durations = Histogram(
+            "rollbook_http_request_duration_seconds",
+            "Time from a request to the beginning of its answer.",
+            ("method", "route"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """See `Telemetry.answered`."""
+        known = self._known.get((method, route, status))
+        if known is None:
+            known = (
+                self._requests.labels(method, route, str(status)),
+                self._durations.labels(method, route),
+            )
+            self._known[method, route, status] = known
+        requests, durations = known
+        requests.inc()
+        durations.observe(seconds)
+
+    async def exposition(self, accept: str) -> Exposition:
+        """See `Telemetry.exposition`."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(self._looked)
+        # Who hangs up does not end the look of the others.
+        self._taken.readings = await asyncio.shield(self._looking)
+        # The library's own choice fails over headers that are not well formed.
+        if "application/openmetrics-text" in accept.lower():
+            return Exposition(_openmetrics(self._registry), openmetrics.CONTENT_TYPE_LATEST)
+        return Exposition(generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def _look(self) -> list[Reading]:
+        names = list(self._checks)
+        states = asyncio.gather(*(_state(self._checks[name]) for name in names))
+        found = await asyncio.gather(*(_readings(source) for source in self._sources))
+        up = Reading(
+            name="rollbook_up",
+            help="Whether a server that Rollbook needs answers.",
+            labels=("dependency",),
+            values={(name,): state for name, state in zip(names, await states, strict=True)},
+        )
+        return [self._info, up, *(reading for readings in found for reading in readings)]
+
+    def _looked(self, _: asyncio.Task[list[Reading]]) -> None:
+        self._looking = None
+
+
+# It has no annotations.
+_openmetrics = cast("Callable[[CollectorRegistry], bytes]", openmetrics.generate_latest)  # pyright: ignore[reportUnknownMemberType]
+
+
+class _Taken(Collector):
+    """The readings that were taken last."""
+
+    def __init__(self) -> None:
+        self.readings: Sequence[Reading] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Each as its family."""
+        return [_family(reading) for reading in self.readings]
+
+
+def _family(reading: Reading) -> Metric:
+    family = CounterMetricFamily if reading.kind == "counter" else GaugeMetricFamily
+    metric = family(reading.name, reading.help, labels=reading.labels)
+    for values, figure in reading.values.items():
+        metric.add_metric(values, figure)
+    return metric
+
+
+async def _state(check: Check) -> float:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await check()
+    except Exception:
+        # Why it is away is logged by whoever needs it.
+        return 0
+    return 1
+
+
+async def _readings(source: Source) -> Sequence[Reading]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await source()
+    except Exception as error:
+        log.warning("metrics_left_out", error=describe(error))
+        return ()

@@ -1,0 +1,41 @@
+"""`rollbook doctor`: what would stop a start here, and what waits to be done."""
+
+import asyncio
+
+import typer
+
+from application.errors import Unavailable
+from infrastructure.keys import MasterKeys
+from infrastructure.keys.store import key_stores
+from infrastructure.suitability import UnsuitableServer, check_server, has_schema
+from interfaces.settings import Settings, WrongSetting
+
+
+def doctor(settings: Settings) -> None:
+    """Print what was found. Raises `UnsuitableServer` or `WrongSetting`."""
+    masters = MasterKeys.parse(settings.need("master_key"))
+    for line in asyncio.run(_examine(settings.database_url.get_secret_value(), masters)):
+        typer.echo(line)
+
+
+async def _examine(url: str, masters: MasterKeys) -> list[str]:
+    version = await check_server(url)
+    found = [f"settings are complete; Postgres {version} is reached directly"]
+    if not await has_schema(url):
+        return [*found, "the database is empty: run `rollbook migrate`"]
+    try:
+        async with key_stores(url)() as store:
+            counts = await store.counts()
+    except Unavailable:
+        raise UnsuitableServer("cannot reach the database: it does not answer") from None
+    for master_id, keys in counts.items():
+        if master_id not in masters.ids:
+            raise WrongSetting(
+                "ROLLBOOK_MASTER_KEY",
+                f"lacks the key with id {master_id}, which seals data of this database "
+                f"(it wraps {keys} of the keys there)",
+            )
+    older = sum(keys for master_id, keys in counts.items() if master_id != masters.newest)
+    if older:
+        found.append(f"{older} keys are under an older master key: run `rollbook keys rotate`")
+    return found

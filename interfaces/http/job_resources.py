@@ -1,0 +1,73 @@
+"""Jobs as the API shows them."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+from uuid import UUID
+
+from msgspec import Struct
+
+from application import jobs
+from application.jobs import JobState
+from application.timestamps import Timestamp, timestamp
+
+
+class JobProgress(Struct, frozen=True, kw_only=True):
+    """`rate` is in units a second; null where nothing can be said, or not yet."""
+
+    done: int
+    total: int | None
+    rate: float | None
+    eta_seconds: float | None
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """`attempts` counts the runs that began, and `started_at` is when the last one did.
+
+    `error` says why the last run failed, also while the job waits for its next one.
+    """
+
+    id: UUID
+    kind: str
+    state: JobState
+    arguments: dict[str, Any]
+    actor: str
+    progress: JobProgress
+    result: dict[str, Any] | None
+    error: str | None
+    attempts: int
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+
+    @classmethod
+    def of(cls, job: jobs.Job) -> Self:
+        progress = job.progress
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            state=job.state,
+            arguments=job.arguments,
+            actor=job.actor,
+            progress=JobProgress(
+                done=progress.done,
+                total=progress.total,
+                rate=progress.rate,
+                eta_seconds=progress.eta_seconds,
+            ),
+            result=job.result,
+            error=job.error,
+            attempts=job.attempts,
+            created_at=timestamp(job.created_at),
+            started_at=job.started_at and timestamp(job.started_at),
+            finished_at=job.finished_at and timestamp(job.finished_at),
+        )
+
+
+class JobList(Struct, frozen=True, kw_only=True):
+    items: Sequence[Job]
+    next_cursor: str | None
+    position: int
+
+
+class JobResult(Struct, frozen=True):
+    """What came of a job: an object, with members of the job's kind."""

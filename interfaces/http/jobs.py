@@ -1,0 +1,201 @@
+"""Jobs: what was asked for, how far it is, what came of it, and a way to stop it."""
+
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from fastapi import Request, Response
+from msgspec.structs import replace
+from pydantic import TypeAdapter
+
+from application import jobs
+from application.exports import EXPORT
+from application.identity import Principal
+from domain.errors import InvalidValue
+from interfaces.http import openapi
+from interfaces.http.auth import admit
+from interfaces.http.body import JSON, parse_body, read_body
+from interfaces.http.consistency import POSITION
+from interfaces.http.export_files import FORMATS, export_file, with_files
+from interfaces.http.fields import parse_uuid
+from interfaces.http.idempotency import IDEMPOTENCY_KEY, idempotency_key
+from interfaces.http.job_requests import JobListParameters
+from interfaces.http.job_resources import Job, JobList, JobResult
+from interfaces.http.negotiation import compressible, refuse_unacceptable
+from interfaces.http.operations import Operation
+from interfaces.http.queries import QueryCall, query
+from interfaces.http.refusals import Forbidden, NoResult, NotFound
+from interfaces.http.services import Services
+from interfaces.http.validation import NoParameters, RequestModel, fields, parameters
+
+
+class CancelRequest(RequestModel):
+    """Nothing need be said."""
+
+
+async def _admit_to_list(services: Services, request: Request) -> Principal:
+    principal = await admit(request, services.identity, None)
+    if not principal.may("audit:read"):
+        raise Forbidden("admin")
+    return principal
+
+
+async def _admit_to_job(services: Services, request: Request) -> Principal:
+    """Administrators, and whoever asked for the export; to others no job is known."""
+    principal = await admit(request, services.identity, None)
+    if principal.may("admin"):
+        return principal
+    if principal.may("audit:read"):
+        with suppress(NotFound):
+            job = await _asked_for(services, request)
+            if (job.kind, job.actor) == (EXPORT, principal.actor):
+                return principal
+    raise Forbidden("admin")
+
+
+@query(
+    "/v1/jobs",
+    JobListParameters,
+    needs="admin",
+    tag="Jobs",
+    summary="List jobs, the newest first; without `admin` one's own exports",
+    answers=JobList,
+    admission=_admit_to_list,
+)
+async def list_jobs(call: QueryCall[JobListParameters]) -> Response:
+    services = call.services
+    asked = call.parameters.query(services.cursors)
+    if not call.principal.may("admin"):
+        asked = replace(asked, exports_of=call.principal.actor)
+    position = await call.log_position()
+    found = await services.job_list.jobs(asked)
+    page = JobList(
+        items=[Job.of(job) for job in found.items],
+        next_cursor=call.parameters.cursor_to(services.cursors, found.next),
+        position=position,
+    )
+    headers = {POSITION: str(position)}
+    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+
+
+@query(
+    "/v1/jobs/{job_id}",
+    NoParameters,
+    needs="admin",
+    tag="Jobs",
+    summary="See how far a job is",
+    answers=Job,
+    problems=("not-found",),
+    admission=_admit_to_job,
+)
+async def read_job(call: QueryCall[NoParameters]) -> Response:
+    position = await call.log_position()
+    job = await _asked_for(call.services, call.request)
+    return _shown(job, position)
+
+
+@query(
+    "/v1/jobs/{job_id}/result",
+    NoParameters,
+    needs="admin",
+    tag="Jobs",
+    summary="Get what came of a job; of an export the file",
+    answers=JobResult,
+    problems=("not-found",),
+    admission=_admit_to_job,
+    formats=(JSON, *FORMATS),
+)
+async def read_job_result(call: QueryCall[NoParameters]) -> Response:
+    position = await call.log_position()
+    job = await _asked_for(call.services, call.request)
+    if job.result is None:
+        raise NoResult(job.state)
+    if job.kind == EXPORT:
+        return await export_file(call.services, call.request, call.principal, job)
+    refuse_unacceptable(call.request)
+    headers = {POSITION: str(position)}
+    return Response(msgspec.json.encode(job.result), headers=headers, media_type=JSON)
+
+
+async def _cancel(services: Services, request: Request) -> Response:
+    await _admit_to_job(services, request)
+    refuse_unacceptable(request)
+    raw = await read_body(request, (JSON,), required=False)
+    body = parse_body(raw, required=False)
+    parameters(request, _NO_PARAMETERS)
+    fields(_CANCEL, body)
+    # Cancelling again comes to the same, so a key need only be one: there is nothing to keep.
+    idempotency_key(request, raw)
+    job = await services.jobs.cancel(_job_in_path(request))
+    if job is None:
+        raise NotFound
+    return _shown(job, await services.feed.head())
+
+
+async def _asked_for(services: Services, request: Request) -> jobs.Job:
+    job = await services.jobs.job(_job_in_path(request))
+    if job is None:
+        raise NotFound
+    return job
+
+
+def _job_in_path(request: Request) -> UUID:
+    try:
+        return parse_uuid(request.path_params["job_id"])
+    except InvalidValue:
+        raise NotFound from None
+
+
+def _shown(job: jobs.Job, position: int) -> Response:
+    headers = {POSITION: str(position)}
+    return Response(msgspec.json.encode(Job.of(job)), headers=headers, media_type=JSON)
+
+
+_NO_PARAMETERS: Final = TypeAdapter(NoParameters)
+_CANCEL: Final = TypeAdapter(CancelRequest)
+_CANCEL_SUMMARY: Final = "Cancel a job: at once where it waits, soon where it runs"
+_PATH: Final = "/v1/jobs/{job_id}/cancel"
+
+JOBS: Final[tuple[Operation, ...]] = (
+    list_jobs,
+    read_job,
+    replace(read_job_result, document=with_files(read_job_result.document)),
+    Operation(
+        method="POST",
+        path=_PATH,
+        name="cancel_job",
+        tag="Jobs",
+        summary=_CANCEL_SUMMARY,
+        status=200,
+        serve=_cancel,
+        body=_CANCEL,
+        answers=Job,
+        document={
+            **openapi.security("admin"),
+            "parameters": [
+                *openapi.path_parameters(_PATH),
+                *openapi.header_parameters(IDEMPOTENCY_KEY, "X-Request-ID"),
+            ],
+            "requestBody": openapi.request_body(_CANCEL, (JSON,), required=False),
+            "responses": {
+                "200": openapi.answer(_CANCEL_SUMMARY, Job, [POSITION]),
+                **openapi.problem_answers(
+                    (
+                        "malformed-request",
+                        "unauthenticated",
+                        "forbidden",
+                        "not-found",
+                        "not-acceptable",
+                        "too-large",
+                        "unsupported-media-type",
+                        "invalid-request",
+                        "internal",
+                        "unavailable",
+                        "outcome-unknown",
+                    )
+                ),
+            },
+        },
+    ),
+)

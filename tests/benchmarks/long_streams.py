@@ -1,0 +1,90 @@
+"""A user with 100,000 versions against users with 10: commands, and reads of the past.
+
+First the snapshots are made, as the first look at a history without any does. `--versions` makes
+another length.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import cycle
+from time import perf_counter
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from application.users import UserService
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import open_event_store
+from tests.benchmarks.harness import Comparison, Options, compare, run
+from tests.benchmarks.http_load import MakeRequest, load, request
+from tests.benchmarks.processes import TOKEN, rollbook
+from tests.long_streams import patiently, record_histories
+from tests.servers import MASTER_KEYS
+
+VERSIONS: Final = 100_000
+SHORT: Final = 10
+USERS: Final = 5_000
+TARGET: Final = 0.5
+
+
+async def long_streams(url: str, given: Options) -> Sequence[Comparison]:
+    """One connection, so that what is compared is how long an answer takes."""
+    async with open_event_store(url, MasterKeys.parse(MASTER_KEYS)) as store:
+        short = await record_histories(url, store.keys, SHORT, users=USERS)
+        (long,) = await record_histories(url, store.keys, VERSIONS)
+        began = perf_counter()
+        last = await patiently(UserService(store.log, store.snapshots), long)
+        sys.stdout.write(f"a look without any snapshot: {perf_counter() - began:.1f} s\n")
+    chance = random.Random(7)
+    begin, end = last.created_at, last.updated_at
+    users = cycle(short)
+    sides: list[tuple[str, MakeRequest, MakeRequest]] = [
+        (
+            "?version=n",
+            lambda: _read(next(users), f"version={chance.randint(1, SHORT)}"),
+            lambda: _read(long, f"version={chance.randint(1, VERSIONS)}"),
+        ),
+        (
+            "?at=t",
+            lambda: _read(next(users), f"at={_written(end)}"),
+            lambda: _read(long, f"at={_written(begin + chance.random() * (end - begin))}"),
+        ),
+        ("PATCH", lambda: _patch(next(users), chance), lambda: _patch(long, chance)),
+    ]
+    async with rollbook(url, ["api"]) as running:
+        return [
+            await compare(
+                f"{what}, {VERSIONS:,} versions against {SHORT}",
+                partial(_answers, running.port, twin),
+                partial(_answers, running.port, ours),
+                given,
+                target=TARGET,
+            )
+            for what, twin, ours in sides
+        ]
+
+
+async def _answers(port: int, make_request: Callable[[], bytes], seconds: float) -> float:
+    # Even on a busy machine a second sees the two answers that a median needs.
+    return 1 / (await load(port, make_request, connections=1, seconds=max(seconds, 1.0))).p50
+
+
+def _read(user: UUID, asked: str) -> bytes:
+    return request("GET", f"/v1/users/{user}?{asked}", TOKEN)
+
+
+def _patch(user: UUID, chance: random.Random) -> bytes:
+    body = msgspec.json.encode({"name": f"Åsa {chance.random()}"})
+    return request("PATCH", f"/v1/users/{user}", TOKEN, body)
+
+
+def _written(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+if __name__ == "__main__":
+    run(long_streams, str(__doc__))

@@ -1,0 +1,118 @@
+"""A rebuild of the users, from its first read to the switch, against the library's own runner.
+
+The log is sealed, and its users' histories are mixed. Ours is one process that reads, opens, folds,
+stores, indexes, catches up, compares and switches; its memory is what it took at most. The twin is
+the `ProjectionRunner` of the eventsourcing library, one transaction an event, on the same log.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from application.event_log import EventFeed
+from infrastructure.keys import MasterKeys
+from interfaces.collector import spare_collector
+from interfaces.event_store import open_event_store
+from tests.benchmarks import harness, library_runner
+from tests.benchmarks.seeding import seed
+from tests.integration.rebuilding import Rebuilder
+from tests.integration.views import execute
+from tests.servers import MASTER_KEYS
+
+EVENTS: Final = 1_000_000
+RATE: Final = 30_000
+RATIO: Final = 20
+MEGABYTES: Final = 400
+_TWIN_EVENTS: Final = 20_000
+_TWIN_SECONDS: Final = 5.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--check", action="store_true", help="exit with 1 below a target")
+    parser.add_argument("--inside", metavar="URL", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    if given.inside:
+        sys.stdout.write(json.dumps(uvloop.run(_rebuild(given.inside))) + "\n")
+        return
+    with harness.migrated_database() as url:
+        twin = uvloop.run(_prepared(url, given.events))
+        ours = _in_a_process_of_its_own(url)
+    rate = ours["events"] / ours["seconds"]
+    sys.stdout.write(
+        f"rebuild of {ours['events']:,} events: {rate:,.0f}/s in {ours['seconds']:.1f} s"
+        f" (at least {RATE:,}/s is asked), {ours['megabytes']:.0f} MB (at most {MEGABYTES}),"
+        f" {ours['cpu'] / ours['events'] * 1e6:.0f} µs of its process an event;"
+        f" {rate / twin:.0f}x its twin (at least {RATIO}x; {twin:,.0f}/s)\n"
+    )
+    missed = rate < RATE or rate < RATIO * twin or ours["megabytes"] > MEGABYTES
+    if given.check and missed:
+        sys.exit(1)
+
+
+async def _prepared(url: str, events: int) -> float:
+    """Fills the log; how many events the twin does in a second."""
+    async with open_event_store(url, MasterKeys.parse(MASTER_KEYS)) as store:
+        await seed(url, store.keys, events)
+        library_runner.ReadyEvents.by_position = await _first(store.feed)
+    return await asyncio.to_thread(library_runner.events_a_second, url, _TWIN_SECONDS)
+
+
+async def _first(feed: EventFeed) -> dict[int, Any]:
+    """As many events as the twin may come to, opened for it."""
+    events = dict[int, Any]()
+    after = 0
+    while len(events) < _TWIN_EVENTS and (page := await feed.read(after, 1000)).events:
+        events.update((recorded.position, recorded) for recorded in page.events)
+        after = page.reached
+    return dict(islice(events.items(), _TWIN_EVENTS))
+
+
+def _in_a_process_of_its_own(url: str) -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", __spec__.name if __spec__ else "", "--inside", url]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+async def _rebuild(url: str) -> dict[str, Any]:
+    """The second rebuild: the generation that it replaces is full and current."""
+    async with Rebuilder.open(url) as rebuilder:
+        await execute(url, "UPDATE projections SET paused_at = now() WHERE name <> 'users'")
+        await execute(
+            url,
+            "UPDATE checkpoints SET position = (SELECT max(notification_id) FROM stored_events)",
+        )
+        async with rebuilder.projecting():
+            await rebuilder.rebuild()
+            spare_collector()
+            before = resource.getrusage(resource.RUSAGE_SELF)
+            rebuilt = await rebuilder.rebuild()
+            after = resource.getrusage(resource.RUSAGE_SELF)
+    assert rebuilt["compared"]["differing"] == 0
+    return {
+        "events": rebuilt["events"],
+        "seconds": rebuilt["seconds"],
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "megabytes": _most_memory(),
+    }
+
+
+def _most_memory() -> float:
+    """The most this process ever had in memory, in MB; `ru_maxrss` would know of who started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What every cache does for who erases: a slot begins again, and no copy of a person stays."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.cache import ErasingCache, FollowingCache, Step, UserCache
+from application.documents import UserDocument
+from application.views import Slot
+from infrastructure.cache.memory import MemoryCache
+from infrastructure.cache.redis import RedisCache
+from projections.users import USERS
+from tests.projections.histories import YAN, ZOE
+from tests.redis_admin import RedisAdmin
+from tests.redis_server import redis_url
+
+SLOT: Final = Slot[Any](USERS)
+OTHER: Final = Slot[Any](USERS, 2)
+
+
+class Cache(Protocol):
+    """The sides of a cache that meet here."""
+
+    @property
+    def users(self) -> UserCache: ...
+
+    @property
+    def following(self) -> FollowingCache: ...
+
+    @property
+    def erasing(self) -> ErasingCache: ...
+
+    async def idle(self) -> None: ...
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
+    if request.param == "memory":
+        yield MemoryCache()
+        return
+    with redis_url() as url:
+        async with RedisCache.open(url, uuid7(), 1, ttl=60) as cache:
+            yield cache
+
+
+def document(version: int = 1, name: str = "Zoë") -> UserDocument:
+    body = f'{{"name":"{name}"}}'.encode()
+    return UserDocument(version, "active", "2024-05-06T07:08:09.123456Z", body)
+
+
+async def fill(cache: Cache, position: int, *user_ids: UUID, slot: Slot[Any] = SLOT) -> None:
+    await cache.following.begin(slot, position)
+    for user_id in user_ids:
+        cache.users.offer(slot, user_id, document(), position)
+    await cache.idle()
+
+
+async def known(cache: Cache, user_id: UUID = ZOE, slot: Slot[Any] = SLOT) -> bool:
+    return await cache.users.look_up(slot, user_id) is not None
+
+
+async def test_the_position_is_that_of_the_followers(cache: Cache) -> None:
+    assert await cache.erasing.position(SLOT) is None
+    await cache.following.begin(SLOT, 5)
+    assert (await cache.erasing.position(SLOT), await cache.erasing.position(OTHER)) == (5, None)
+
+
+async def test_a_slot_that_begins_again_knows_nothing(cache: Cache) -> None:
+    await fill(cache, 5, ZOE)
+    await fill(cache, 5, ZOE, slot=OTHER)
+    await cache.erasing.begin_again(SLOT, 9)
+    assert await cache.following.position(SLOT) == 9
+    assert (await known(cache), await known(cache, slot=OTHER)) == (False, True)
+
+
+async def test_what_was_read_before_a_slot_began_again_is_not_taken(cache: Cache) -> None:
+    await cache.erasing.begin_again(SLOT, 9)
+    await cache.following.begin(SLOT, 5)
+    cache.users.offer(SLOT, ZOE, document(), 8)
+    await cache.following.advance(
+        SLOT, Step(after=5, reached=8, read_at=8, users={YAN: document()})
+    )
+    await cache.idle()
+    assert (await known(cache), await known(cache, YAN)) == (False, False)
+    assert await cache.following.position(SLOT) == 9
+
+
+async def test_a_person_is_forgotten_in_these_slots_alone_and_nobody_else(cache: Cache) -> None:
+    third = Slot[Any](USERS, 3)
+    for slot in (SLOT, OTHER, third):
+        await fill(cache, 5, ZOE, YAN, slot=slot)
+    await cache.erasing.forget(ZOE, [SLOT, OTHER])
+    found = {
+        (slot.generation, user_id)
+        for slot in (SLOT, OTHER, third)
+        for user_id in (ZOE, YAN)
+        if await known(cache, user_id, slot)
+    }
+    assert found == {(1, YAN), (2, YAN), (3, YAN), (3, ZOE)}
+    assert await cache.following.position(SLOT) == 5
+
+
+async def test_of_one_version_the_later_document_is_kept(cache: Cache) -> None:
+    """A parked user who is erased keeps the version."""
+    await fill(cache, 5, ZOE)
+    erased = UserDocument(1, "erased", "2024-05-06T07:08:10.123456Z", b"")
+    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={ZOE: erased}))
+    answer = await cache.users.look_up(SLOT, ZOE)
+    assert answer is not None
+    assert answer.value == erased
+
+
+@pytest.mark.parametrize("lost", ["restore", "position"])
+async def test_in_redis_a_copy_that_no_longer_counts_is_removed_too(lost: str) -> None:
+    """It lies there in the clear until it expires: from before a restore, or a former incarnation."""
+    with redis_url() as url:
+        log_id = uuid7()
+        async with (
+            RedisCache.open(url, log_id, 1) as before,
+            RedisCache.open(url, log_id, 2) as after,
+        ):
+            cache, old = (after, before) if lost == "restore" else (after, after)
+            await fill(old, 5, ZOE, YAN)
+            await cache.erasing.begin_again(SLOT, 5)
+            assert not await known(cache)
+            with RedisAdmin(url) as admin:
+                copies = f"*.{log_id.hex[-12:]}.*:*-*"
+                assert len(admin.keys(copies)) == 2
+                await cache.erasing.forget(ZOE, [SLOT])
+                assert [key[-36:] for key in admin.keys(copies)] == [str(YAN)]

@@ -1,0 +1,138 @@
+"""What every store of exports keeps: requests, the pieces of the latest run, and nothing of a late one."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from application.context import IdempotencyKey
+from application.errors import IdempotencyMismatch
+from application.exports import AskedExport, PendingExport, Piece, SelectedExport
+from infrastructure.exports.memory import InMemoryExports
+from infrastructure.exports.postgres import PostgresExports
+from infrastructure.keys import MasterKeyRing, MasterKeys
+from tests.servers import MASTER_KEYS
+
+Exports = InMemoryExports | PostgresExports
+USERS: Final = (uuid7(), uuid7())
+FIRST: Final = Piece([3, 1], list(USERS))
+DONE: Final = SelectedExport(2, 41)
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncGenerator[Exports]:
+    yield InMemoryExports()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def opened(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Exports]:
+    if request.param == "memory":
+        return in_memory()
+    keys = MasterKeyRing(MasterKeys.parse(MASTER_KEYS), b"i" * 32)
+    return PostgresExports.open(request.getfixturevalue("database_url"), keys)
+
+
+@pytest.fixture
+async def exports(opened: AbstractAsyncContextManager[Exports]) -> AsyncGenerator[Exports]:
+    async with opened as exports:
+        yield exports
+
+
+def asked(**fields: Any) -> AskedExport:
+    plain = AskedExport(id=uuid7(), actor="token:x", key=None, request="sealed", position=7)
+    return replace(plain, **fields)
+
+
+async def begun(exports: Exports, attempt: int = 1) -> UUID:
+    export = await exports.record(asked())
+    assert await exports.begin(export, attempt) == PendingExport("sealed", 7)
+    return export
+
+
+async def test_pieces_are_read_as_they_were_added(exports: Exports) -> None:
+    export, other = await begun(exports), await begun(exports)
+    assert await exports.add(export, 1, 0, FIRST)
+    assert await exports.add(export, 1, 1, Piece([5, 9]))
+    assert await exports.end(export, 1, DONE)
+    first, second = await exports.piece(export, 0), await exports.piece(export, 1)
+    assert first is not None
+    assert second is not None
+    assert (list(first.numbers), tuple(first.users)) == ([3, 1], USERS)
+    assert (list(second.numbers), list(second.users)) == ([5, 9], [])
+    assert await exports.piece(export, 2) is None
+    assert await exports.piece(other, 0) is None
+    assert await exports.piece(uuid7(), 0) is None
+
+
+async def test_what_was_added_twice_is_there_once(exports: Exports) -> None:
+    export = await begun(exports)
+    for _ in range(2):
+        assert await exports.add(export, 1, 0, FIRST)
+        assert await exports.piece(export, 1) is None
+    for _ in range(2):
+        assert await exports.end(export, 1, DONE)
+
+
+async def test_a_later_run_begins_without_pieces_and_the_earlier_one_is_not_heard(
+    exports: Exports,
+) -> None:
+    export = await begun(exports)
+    assert await exports.add(export, 1, 0, FIRST)
+    assert await exports.begin(export, 2) == PendingExport("sealed", 7)
+    assert await exports.piece(export, 0) is None
+    assert not await exports.add(export, 1, 1, FIRST)
+    assert not await exports.end(export, 1, DONE)
+    assert await exports.begin(export, 1) is None
+    assert await exports.add(export, 2, 0, Piece([8]))
+    assert await exports.end(export, 2, SelectedExport(1, 50))
+    assert not await exports.end(export, 1, DONE)
+
+
+async def test_the_same_run_may_begin_again(exports: Exports) -> None:
+    export = await begun(exports)
+    assert await exports.add(export, 1, 0, FIRST)
+    assert await exports.begin(export, 1) == PendingExport("sealed", 7)
+    assert await exports.piece(export, 0) is None
+
+
+async def test_a_run_after_the_end_finds_what_was_selected(exports: Exports) -> None:
+    export = await begun(exports)
+    assert await exports.add(export, 1, 0, FIRST)
+    assert await exports.end(export, 1, DONE)
+    assert await exports.begin(export, 2) == DONE
+    assert await exports.piece(export, 0) is not None
+    assert not await exports.add(export, 2, 1, FIRST)
+
+
+async def test_nobody_begins_what_nobody_asked_for(exports: Exports) -> None:
+    assert await exports.begin(uuid7(), 1) is None
+    assert not await exports.add(uuid7(), 1, 0, FIRST)
+    assert not await exports.end(uuid7(), 1, DONE)
+
+
+async def test_a_key_of_an_actor_stands_for_one_request(exports: Exports) -> None:
+    key = IdempotencyKey("k", b"one")
+    first = asked(key=key)
+    assert await exports.record(first) == first.id
+    assert await exports.record(asked(key=key)) == first.id
+    with pytest.raises(IdempotencyMismatch):
+        await exports.record(asked(key=replace(key, fingerprint=b"two")))
+    others = asked(key=key, actor="token:y")
+    assert await exports.record(others) == others.id
+    without = asked()
+    assert await exports.record(without) == without.id
+
+
+async def test_requests_are_kept_until_their_rows_are_known(exports: Exports) -> None:
+    assert not await exports.asked_before(100)
+    export = await exports.record(asked(position=7))
+    assert await exports.asked_before(8)
+    assert not await exports.asked_before(7)
+    await exports.begin(export, 1)
+    assert await exports.asked_before(8)
+    await exports.end(export, 1, DONE)
+    assert not await exports.asked_before(8)

@@ -1,0 +1,146 @@
+"""What every store of wrapped keys promises: the one on Postgres and its double in memory."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import psycopg
+import pytest
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.event_log import StreamKey
+from application.key_rotation import KeyStore, Rewrapped, WrappedKey
+from infrastructure.keys.memory import InMemoryKeyStore
+from infrastructure.keys.store import key_stores
+
+OLD, NEW = "0ld00000", "4ew00000"
+FIRST = UUID(int=0)
+INDEX = uuid7()
+"""The id of the log; older than all subjects but those of `FIRST`."""
+
+
+class Kept(Struct):
+    """A store, and what others do to its keys meanwhile."""
+
+    store: KeyStore
+    put: Callable[[WrappedKey], Awaitable[None]]
+    destroy: Callable[[UUID], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("database_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def kept(url: str | None) -> AsyncIterator[Kept]:
+    """With the index key alone in it, under the old master key."""
+    index = wrapped(INDEX)
+    if url is None:
+        store = InMemoryKeyStore({INDEX: index.key})
+
+        async def put(key: WrappedKey) -> None:
+            store.keys[key.subject] = key.key
+
+        async def destroy(subject: UUID) -> None:
+            del store.keys[subject]
+
+        yield Kept(store, put, destroy)
+        return
+
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def insert(key: WrappedKey) -> None:
+            await connection.execute(
+                "INSERT INTO subject_keys VALUES ('main', %s, %s, %s) ON CONFLICT (subject, tenant)"
+                "DO UPDATE SET master_id = excluded.master_id, wrapped = excluded.wrapped",
+                (key.subject, key.key.master_id, key.key.wrapped),
+            )
+
+        async def delete(subject: UUID) -> None:
+            await connection.execute("DELETE FROM subject_keys WHERE subject = %s", (subject,))
+
+        await connection.execute(
+            "INSERT INTO log (id, epoch, system_identifier, timeline, index_master_id, index_key)"
+            "VALUES (%s, 1, 'a server', 1, %s, %s)",
+            (INDEX, index.key.master_id, index.key.wrapped),
+        )
+        async with key_stores(url)() as opened:
+            yield Kept(opened, insert, delete)
+
+
+def wrapped(subject: UUID | None = None, master_id: str = OLD) -> WrappedKey:
+    return WrappedKey(subject or uuid7(), StreamKey(master_id, os.urandom(60)))
+
+
+def rewrapped(key: WrappedKey) -> Rewrapped:
+    return Rewrapped(key.subject, key.key, wrapped(key.subject, NEW).key)
+
+
+async def some(kept: Kept, count: int, master_id: str = OLD) -> list[WrappedKey]:
+    keys = [wrapped(master_id=master_id) for _ in range(count)]
+    for key in reversed(keys):
+        await kept.put(key)
+    return keys
+
+
+async def test_keys_are_counted_by_master_key_the_index_key_with_them(kept: Kept) -> None:
+    await some(kept, 3)
+    await some(kept, 2, NEW)
+    assert await kept.store.counts() == {OLD: 4, NEW: 2}
+
+
+async def test_keys_come_in_pages_in_the_order_of_their_subjects(kept: Kept) -> None:
+    keys = await some(kept, 4)
+    await some(kept, 2, NEW)
+    first = await kept.store.wrapped([OLD], after=FIRST, limit=3)
+    assert [key.subject for key in first] == [INDEX, keys[0].subject, keys[1].subject]
+    assert await kept.store.wrapped([OLD], after=first[-1].subject, limit=3) == keys[2:]
+    assert await kept.store.wrapped([OLD], after=keys[-1].subject, limit=3) == []
+
+
+async def test_only_keys_of_the_master_keys_asked_for_are_given(kept: Kept) -> None:
+    await some(kept, 1, NEW)
+    (third,) = await some(kept, 1, "th1rd000")
+    assert await kept.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [third]
+    assert len(await kept.store.wrapped([OLD, "th1rd000"], after=FIRST, limit=9)) == 2
+    assert await kept.store.wrapped(["another0"], after=FIRST, limit=9) == []
+
+
+async def test_replaced_keys_stand_in_the_place_of_the_old_ones(kept: Kept) -> None:
+    keys = await some(kept, 3)
+    changes = [rewrapped(key) for key in keys[:2]]
+    assert await kept.store.replace(changes) == 2
+    assert await kept.store.counts() == {OLD: 2, NEW: 2}
+    found = await kept.store.wrapped([NEW], after=FIRST, limit=9)
+    assert found == [WrappedKey(change.subject, change.new) for change in changes]
+
+
+async def test_the_index_key_is_replaced_like_any_other(kept: Kept) -> None:
+    (index,) = await kept.store.wrapped([OLD], after=FIRST, limit=9)
+    change = rewrapped(index)
+    assert await kept.store.replace([change]) == 1
+    found = await kept.store.wrapped([NEW], after=FIRST, limit=9)
+    assert found == [WrappedKey(INDEX, change.new)]
+
+
+async def test_a_key_that_changed_meanwhile_is_left_as_it_is(kept: Kept) -> None:
+    index, key, other = await kept.store.wrapped([OLD], after=FIRST, limit=1), *await some(kept, 2)
+    changed = wrapped(key.subject, "th1rd000")
+    await kept.put(changed)
+    stale = rewrapped(WrappedKey(INDEX, wrapped().key))
+    assert await kept.store.replace([rewrapped(key), stale, rewrapped(other)]) == 1
+    assert await kept.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [changed]
+    assert await kept.store.wrapped([OLD], after=FIRST, limit=9) == index
+
+
+async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(kept: Kept) -> None:
+    key, other = await some(kept, 2)
+    await kept.destroy(key.subject)
+    assert await kept.store.replace([rewrapped(key), rewrapped(other)]) == 1
+    assert await kept.store.counts() == {OLD: 1, NEW: 1}
+
+
+async def test_to_replace_nothing_is_nothing(kept: Kept) -> None:
+    assert await kept.store.replace([]) == 0

@@ -1,0 +1,130 @@
+"""What every store of notifications keeps, and what a listener of the board hears."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.doorbell import Doorbell
+from application.notifications import NoticeBoard
+from infrastructure.doorbell.memory import MemoryDoorbell
+from infrastructure.doorbell.postgres import PostgresDoorbell
+from infrastructure.notifications.memory import InMemoryNotifications
+from infrastructure.notifications.postgres import PostgresNotifications
+
+Notifications = InMemoryNotifications | PostgresNotifications
+Store = tuple[Notifications, Doorbell]
+
+
+@asynccontextmanager
+async def in_memory() -> AsyncGenerator[Store]:
+    doorbell = MemoryDoorbell()
+    yield InMemoryNotifications(doorbell, uuid7, lambda: datetime.now(UTC)), doorbell
+
+
+@asynccontextmanager
+async def in_postgres(url: str) -> AsyncGenerator[Store]:
+    async with (
+        PostgresDoorbell.open(url) as doorbell,
+        PostgresNotifications.open(url, uuid7) as notifications,
+    ):
+        yield notifications, doorbell
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def opened(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Store]:
+    if request.param == "memory":
+        return in_memory()
+    return in_postgres(request.getfixturevalue("database_url"))
+
+
+@pytest.fixture
+async def store(opened: AbstractAsyncContextManager[Store]) -> AsyncGenerator[Store]:
+    async with opened as store:
+        yield store
+
+
+async def test_notifications_are_read_in_order_after_a_number(store: Store) -> None:
+    notifications, _ = store
+    assert await notifications.newest() == 0
+    await notifications.tell("info", "one", "/v1/jobs/1")
+    await notifications.tell("warning", "two", "/v1/jobs/1")
+    first, second = await notifications.after(0, 10)
+    assert [(n.severity, n.message) for _, n in (first, second)] == [
+        ("info", "one"),
+        ("warning", "two"),
+    ]
+    assert await notifications.newest() == second[0]
+    assert await notifications.after(first[0], 10) == [second]
+    assert [number for number, _ in await notifications.after(0, 1)] == [first[0]]
+
+
+async def test_whoever_reads_a_number_has_seen_all_before_it(store: Store) -> None:
+    notifications, _ = store
+    seen: list[str] = []
+
+    async def read() -> None:
+        last = 0
+        while len(seen) < 20:
+            for number, notification in await notifications.after(last, 5):
+                last = number
+                seen.append(notification.message)
+            await asyncio.sleep(0.001)
+
+    async def tell(n: int) -> None:
+        await notifications.tell("info", str(n), "x")
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(read(), *(tell(n) for n in range(20)))
+    assert sorted(seen, key=int) == [str(n) for n in range(20)]
+
+
+async def test_a_listener_hears_what_is_told_from_now_on_and_soon(store: Store) -> None:
+    notifications, doorbell = store
+    board = NoticeBoard(notifications, doorbell)
+    await notifications.tell("info", "before", "x")
+    async with board.listen() as one, board.listen() as other:
+        await asyncio.sleep(0.3)
+        await notifications.tell("success", "now", "x")
+        async with asyncio.timeout(1.5):
+            assert [(await inbox.next()).message for inbox in (one, other)] == ["now", "now"]
+
+
+async def test_a_slow_listener_misses_the_oldest() -> None:
+    doorbell = MemoryDoorbell()
+    notifications = InMemoryNotifications(doorbell, uuid7, lambda: datetime.now(UTC))
+    async with NoticeBoard(notifications, doorbell).listen() as inbox:
+        await asyncio.sleep(0)
+        for n in range(150):
+            await notifications.tell("info", str(n), "x")
+        await asyncio.sleep(0.05)
+        assert (await inbox.next()).message == "50"
+
+
+async def test_people_are_told_of_parked_streams_once(database_url: str) -> None:
+    async with (
+        PostgresNotifications.open(database_url, uuid7) as one,
+        PostgresNotifications.open(database_url, uuid7) as other,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
+    ):
+        await connection.execute("INSERT INTO projections VALUES ('main', 'users', 1)")
+        await asyncio.gather(one.tell_parked(), other.tell_parked())
+        assert await one.newest() == 0
+        for stream in (1, 2):
+            await connection.execute(
+                """INSERT INTO parked VALUES ('main', 'users', 1, %s::text::uuid, 1, 1,
+                gen_random_uuid(), 'KeyError')""",
+                (f"018f0000-0000-7000-8000-00000000000{stream}",),
+            )
+        await asyncio.gather(*(each.tell_parked() for each in (one, other) * 3))
+        await connection.execute("DELETE FROM parked")
+        await asyncio.gather(*(each.tell_parked() for each in (one, other) * 3))
+        told = [(n.severity, n.message, n.about) for _, n in await one.after(0, 10)]
+    assert told == [
+        ("warning", "users: 2 parked streams", "/v1/projections/users/parked"),
+        ("success", "users: nothing is parked any more", "/v1/projections/users/parked"),
+    ]

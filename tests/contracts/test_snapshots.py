@@ -1,0 +1,98 @@
+"""What snapshots promise: found where they fit, gone with the key; on Postgres and in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.event_log import EventLog, Span, StreamKey, StreamSnapshot
+from infrastructure.event_store.memory import InMemoryEventLog
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import EventStore, open_event_store
+from tests.drafts import erasure, recorded_stream, snapshot
+from tests.long_streams import all_kept
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.log = InMemoryEventLog(uuid7)
+
+    async def keep(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
+        self.log.offer(snapshots, key)
+
+
+class Postgres:
+    def __init__(self, store: EventStore) -> None:
+        self.log = store.log
+        self._snapshots = store.snapshots
+
+    async def keep(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
+        self._snapshots.offer(snapshots, key)
+        await all_kept(self._snapshots)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("database_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def store(url: str | None, master_keys: str) -> AsyncIterator[Memory | Postgres]:
+    if url is None:
+        yield Memory()
+        return
+    async with open_event_store(url, MasterKeys.parse(master_keys)) as store:
+        yield Postgres(store)
+
+
+async def found(log: EventLog, span: Span, stream_of: StreamSnapshot) -> StreamSnapshot | None:
+    return (await log.load(stream_of.stream, span)).snapshot
+
+
+async def test_the_newest_snapshot_that_will_do_is_found_and_the_events_after_it(
+    store: Memory | Postgres,
+) -> None:
+    events, key = await recorded_stream(store.log, 12)
+    kept = {version: snapshot(events, version, state=b"%d" % version) for version in (4, 8)}
+    await store.keep(list(kept.values()), key)
+    await store.keep([snapshot(events, 10, "another form")], key)
+    before_8 = events[7].recorded_at - timedelta(microseconds=1)
+    for span, version, following in (
+        (Span(form="f"), 8, range(9, 13)),
+        (Span(form="f", version=8), 8, range(0)),
+        (Span(form="f", version=7), 4, range(5, 8)),
+        (Span(form="f", version=3), None, range(1, 4)),
+        (Span(form="f", below=8), 4, range(5, 13)),
+        (Span(form="f", below=4), None, range(1, 13)),
+        (Span(form="f", at=events[7].recorded_at), 8, range(0)),
+        (Span(form="f", at=before_8), 4, range(5, 8)),
+        (Span(form="f", version=6, most=1), 4, range(5, 6)),
+        (Span(form="f", version=3, most=2), None, range(1, 3)),
+        (Span(form="of a later release"), None, range(1, 13)),
+        (Span(), None, range(1, 13)),
+    ):
+        loaded = await store.log.load(events[0].stream, span)
+        assert (span, loaded.snapshot) == (span, kept[version] if version else None)
+        assert [event.version for event in loaded.events] == [*following]
+        assert loaded.key == key
+
+
+async def test_a_snapshot_replaces_that_of_the_same_version(store: Memory | Postgres) -> None:
+    events, key = await recorded_stream(store.log, 3)
+    for state in (b"1", b"2"):
+        made = snapshot(events, 2, state=state)
+        await store.keep([made], key)
+        assert await found(store.log, Span(form="f"), made) == made
+
+
+async def test_a_snapshot_goes_with_the_person_and_none_comes_after_that(
+    store: Memory | Postgres,
+) -> None:
+    events, key = await recorded_stream(store.log, 9)
+    made = snapshot(events, 4)
+    await store.keep([made, snapshot(events, 8)], key)
+    await store.log.append(erasure(made.stream, 9))
+    await store.keep([made], key)
+    for span in (Span(form="f"), Span(form="f", version=5)):
+        assert await found(store.log, span, made) is None

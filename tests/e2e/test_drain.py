@@ -1,0 +1,41 @@
+"""A server that is told to stop first answers what it has been asked."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import httpx2
+
+from tests.backends import append_lock, waiting_for_lock
+from tests.load import client_of
+from tests.running import RunningRollbook
+
+REQUESTS = 20
+
+
+async def test_commands_on_their_way_are_recorded_and_answered_before_the_end(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = {"ROLLBOOK_DATABASE_URL": database_url}
+    with RunningRollbook(tmp_path / "data", **settings) as rollbook:
+        async with client_of(rollbook.url, rollbook.token) as client:
+            async with append_lock(database_url):
+                commands = [asyncio.create_task(register(client, n)) for n in range(REQUESTS)]
+                await waiting_for_lock(database_url)
+                await asyncio.sleep(0.3)
+                ending = asyncio.create_task(asyncio.to_thread(rollbook.stop, signal.SIGTERM))
+                await asyncio.sleep(0.5)
+                assert not any(command.done() for command in commands)
+            answers = await asyncio.gather(*commands)
+            assert await ending == 0
+        assert {answer.status_code for answer in answers} == {201}
+        rollbook.start()
+        async with client_of(rollbook.url, rollbook.token) as client:
+            events = (await client.get("/v1/events", params={"limit": 1000})).json()["items"]
+    assert len(events) == REQUESTS
+    assert {event["subject"] for event in events} == {answer.json()["id"] for answer in answers}
+
+
+async def register(client: httpx2.AsyncClient, number: int) -> httpx2.Response:
+    body = {"name": "Ada", "email": f"user{number}@example.org"}
+    return await client.post("/v1/users", json=body)

@@ -1,0 +1,29 @@
+"""Asked to end in the middle of a load, Rollbook answers what it took before it goes."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from tests.agreement import all_events, disagreements
+from tests.load import Load
+from tests.prepared import prepared
+from tests.running import RunningRollbook
+from tests.servers import scaled
+
+CALLERS = 32
+
+
+async def test_whatever_is_in_the_log_was_answered_before_the_end(tmp_path: Path) -> None:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+        async with Load.on(rollbook.url, rollbook.token, doubts=1.0) as load:
+            for _ in range(scaled(1)):
+                await load.start(CALLERS)
+                await load.goes_on(10)
+                await asyncio.sleep(0.3)
+                assert await asyncio.to_thread(rollbook.stop, signal.SIGTERM) == 0
+                await load.enough()
+                await asyncio.to_thread(rollbook.start)
+            events = await all_events(load.client)
+            answered = {one.command.key for one in load.sent if one.accepted}
+            assert {event["correlationid"] for event in events} == answered
+            assert disagreements(events, load.sent) == []

@@ -1,0 +1,159 @@
+"""An erasure is recorded at once; what cannot follow at once follows by itself, whoever dies."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, Final
+
+import httpx2
+import psycopg
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.backends import frozen
+from tests.prepared import prepared
+from tests.redis_server import PrivateRedis, private_redis
+from tests.remains import Words, in_redis, in_tables
+from tests.running import RunningRollbook
+
+Json = dict[str, Any]
+
+WORDS: Final = Words("Quasarhopper")
+PATIENCE: Final = 40.0
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[PrivateRedis]:
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rollbook(
+    tmp_path_factory: pytest.TempPathFactory, redis: PrivateRedis
+) -> Iterator[RunningRollbook]:
+    data_dir = prepared(tmp_path_factory.mktemp("rollbook") / "data")
+    with RunningRollbook(data_dir, "--split", ROLLBOOK_REDIS_URL=redis.url) as rollbook:
+        yield rollbook
+
+
+@pytest.fixture
+async def client(rollbook: RunningRollbook) -> AsyncGenerator[httpx2.AsyncClient]:
+    headers = {"Authorization": f"Bearer {rollbook.token}"}
+    async with httpx2.AsyncClient(base_url=rollbook.url, headers=headers, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+async def path(client: httpx2.AsyncClient, redis: PrivateRedis) -> str:
+    """Of a user who is in the views and in the cache."""
+    user: Json = {"name": "Zyx Quasarhopper", "email": f"{os.urandom(6).hex()}@example.org"}
+    answer = await client.post("/v1/users", json=user)
+    path = answer.headers["Location"]
+    at_least = {"Rollbook-Min-Position": answer.headers["Rollbook-Position"]}
+    for _ in range(100):
+        await client.get(path, headers=at_least)
+        if await asyncio.to_thread(in_redis, redis.url, WORDS):
+            return path
+        await asyncio.sleep(0.05)
+    raise AssertionError("never in the cache")
+
+
+def in_views(rollbook: RunningRollbook) -> bool:
+    return "users_g1" in in_tables(database(rollbook), WORDS)
+
+
+def database(rollbook: RunningRollbook) -> str:
+    return EmbeddedPostgres(rollbook.data_dir / "postgres").url
+
+
+async def erase(client: httpx2.AsyncClient, path: str, key: str = "erase") -> httpx2.Response:
+    return await client.post(f"{path}/erase", headers={"Idempotency-Key": f"{key}:{path}"})
+
+
+async def succeeded(client: httpx2.AsyncClient, job: str) -> Json:
+    """The result of a job, once it is there."""
+    async with asyncio.timeout(PATIENCE):
+        while (answer := (await client.get(job)).json())["state"] != "succeeded":
+            assert answer["state"] in ("queued", "running"), answer
+            await asyncio.sleep(0.1)
+    return answer["result"]
+
+
+async def test_while_the_projector_stands_still_a_job_waits_and_then_has_the_receipt(
+    rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
+) -> None:
+    with frozen(rollbook.children()["projector"]):
+        answer = await erase(client, path)
+        assert (answer.status_code, answer.json()["kind"]) == (202, "erasure")
+        assert in_views(rollbook)
+    receipt = await succeeded(client, answer.headers["Location"])
+    assert "cache" in receipt["covers"]
+    assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
+    again = await erase(client, path)
+    assert (again.status_code, again.json()) == (200, receipt)
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_killed_before_it_could_answer_it_goes_on_where_it_was_when_asked_again(
+    rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
+) -> None:
+    with frozen(rollbook.children()["projector"]):
+        asked = asyncio.create_task(erase(client, path))
+        await asyncio.to_thread(_recorded, database(rollbook), path[-36:])
+        os.kill(rollbook.children()["api"], signal.SIGKILL)
+        with pytest.raises(httpx2.HTTPError):
+            await asked
+        assert in_views(rollbook)
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await _tried(client, path)) is None or answer.status_code != 200:
+            await asyncio.sleep(0.1)
+    assert answer.headers["Idempotency-Replayed"] == "true"
+    assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
+    history = (await client.get("/v1/events", params={"user": path[-36:]})).json()["items"]
+    assert [event["type"] for event in history] == ["user.registered", "user.erased"]
+    assert answer.json()["position"] == int(history[1]["position"])
+
+
+async def _tried(client: httpx2.AsyncClient, path: str) -> httpx2.Response | None:
+    try:
+        return await erase(client, path)
+    except httpx2.HTTPError:
+        return None
+
+
+def _recorded(database_url: str, user_id: str) -> None:
+    """Return once the erasure is in the log."""
+    statement = b"SELECT FROM stored_events WHERE topic = 'user.erased' AND originator_id = %s"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for _ in range(500):
+            if connection.execute(statement, (user_id,)).rowcount:
+                return
+    raise AssertionError("never recorded")
+
+
+async def test_while_redis_is_away_the_job_waits_and_no_copy_outlives_it(
+    rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
+) -> None:
+    redis.signal(signal.SIGSTOP)
+    try:
+        answer = await erase(client, path)
+        assert answer.status_code == 202, answer.text
+    finally:
+        redis.signal(signal.SIGCONT)
+    assert "cache" in (await succeeded(client, answer.headers["Location"]))["covers"]
+    assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
+
+
+async def test_a_worker_that_dies_over_it_is_no_end_of_it(
+    rollbook: RunningRollbook, client: httpx2.AsyncClient, path: str
+) -> None:
+    with frozen(rollbook.children()["projector"]):
+        answer = await erase(client, path)
+        job = answer.headers["Location"]
+        async with asyncio.timeout(PATIENCE):
+            while (await client.get(job)).json()["attempts"] == 0:
+                await asyncio.sleep(0.05)
+        os.kill(rollbook.children()["worker"], signal.SIGKILL)
+    assert (await succeeded(client, job))["user_id"] == path[-36:]

@@ -1,0 +1,33 @@
+"""A role whose database moved ends, so that whoever keeps it running starts it anew."""
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from tests.running import rollbook_command, rollbook_environment, until
+
+
+def test_a_role_ends_with_an_error_once_the_log_has_a_new_epoch(
+    database_url: str, master_keys: str, tmp_path: Path
+) -> None:
+    environment = rollbook_environment(
+        ROLLBOOK_DATABASE_URL=database_url,
+        ROLLBOOK_MASTER_KEY=master_keys,
+        ROLLBOOK_ADMIN_TOKEN="a-token-of-thirty-two-characters",
+    )
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            rollbook_command("projector"), env=environment, stderr=output, cwd="/"
+        ) as process,
+    ):
+        try:
+            until(lambda: '"ready"' in log.read_text(), 30)
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute("UPDATE log SET epoch = epoch + 1")
+            assert process.wait(30) == 1
+        finally:
+            process.kill()
+    assert "log_moved" in log.read_text()

@@ -1,0 +1,202 @@
+"""Master keys from outside: a wrong one stops the start in one line, a new one is rotated to."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from infrastructure.keys import MasterKeys
+from interfaces.event_store import open_event_store
+from interfaces.roles import ROLES
+from interfaces.settings import NEEDED
+from tests.drafts import registration
+from tests.integration.rotating import NEW, NEW_ID, OLD, OLD_FIRST, OLD_ID
+from tests.integration.views import execute
+from tests.load import client_of
+from tests.running import RunningRollbook, run_rollbook
+
+TOKEN: Final = "a-token-of-thirty-two-characters"
+
+
+@pytest.fixture
+async def settings(database_url: str) -> dict[str, str]:
+    """Of servers for a log with one person, under the old key; the settings have the new one."""
+    async with open_event_store(database_url, MasterKeys.parse(OLD)) as store:
+        await store.log.append(registration())
+    return {
+        "ROLLBOOK_DATABASE_URL": database_url,
+        "ROLLBOOK_MASTER_KEY": NEW,
+        "ROLLBOOK_ADMIN_TOKEN": TOKEN,
+        "ROLLBOOK_AMQP_URL": "amqp://127.0.0.1:1",
+    }
+
+
+def the_wrong_key(master_id: str) -> str:
+    return (
+        f"rollbook: ROLLBOOK_MASTER_KEY: lacks the key with id {master_id}, "
+        "which seals data of this database\n"
+    )
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if "master_key" in NEEDED[role]])
+def test_a_wrong_master_key_stops_every_role_that_has_one_with_one_line(
+    settings: dict[str, str], role: str
+) -> None:
+    refused = run_rollbook(role, *(["--port", "0"] if role == "api" else []), **settings)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == the_wrong_key(OLD_ID)
+
+
+@pytest.mark.parametrize("split", [(), ("--split",)], ids=["", "split"])
+def test_a_wrong_master_key_stops_the_whole_with_one_line(
+    settings: dict[str, str], tmp_path: Path, split: tuple[str, ...]
+) -> None:
+    refused = run_rollbook("up", "--data-dir", str(tmp_path), "--port", "0", *split, **settings)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == the_wrong_key(OLD_ID)
+
+
+def test_a_kept_master_key_that_is_none_stops_the_whole_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "master-key").write_text("c2hvcnQ=")
+    refused = run_rollbook("up", "--data-dir", str(tmp_path), "--port", "0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        f"rollbook: {tmp_path}/master-key: "
+        "must be a comma list of keys of 32 bytes in base64, newest first\n"
+    )
+
+
+async def test_a_key_that_is_missing_for_one_person_alone_stops_the_start(
+    settings: dict[str, str],
+) -> None:
+    url = settings["ROLLBOOK_DATABASE_URL"]
+    settings["ROLLBOOK_MASTER_KEY"] = OLD
+    await execute(url, "UPDATE subject_keys SET master_id = 'f00dcafe'")
+    refused = run_rollbook("worker", **settings)
+    assert (refused.returncode, refused.stderr) == (2, the_wrong_key("f00dcafe"))
+    ill = run_rollbook("doctor", **settings)
+    assert (ill.returncode, ill.stdout) == (2, "")
+    assert ill.stderr == the_wrong_key("f00dcafe").replace(
+        "\n", " (it wraps 1 of the keys there)\n"
+    )
+
+
+async def test_an_index_key_that_does_not_open_stops_the_start_with_one_line(
+    settings: dict[str, str],
+) -> None:
+    url = settings["ROLLBOOK_DATABASE_URL"]
+    settings["ROLLBOOK_MASTER_KEY"] = OLD
+    await execute(url, "UPDATE log SET index_key = index_key || '\\x00'")
+    refused = run_rollbook("worker", **settings)
+    assert refused.returncode == 2
+    assert re.fullmatch("rollbook: ROLLBOOK_MASTER_KEY: .* opens nothing there\n", refused.stderr)
+
+
+def test_the_doctor_says_that_a_rotation_is_due(settings: dict[str, str]) -> None:
+    settings["ROLLBOOK_MASTER_KEY"] = f"{NEW},{OLD}"
+    due = run_rollbook("doctor", **settings)
+    assert due.returncode == 0
+    assert "2 keys are under an older master key: run `rollbook keys rotate`" in due.stdout
+    settings["ROLLBOOK_MASTER_KEY"] = OLD_FIRST
+    assert "rotate" not in run_rollbook("doctor", **settings).stdout
+
+
+def test_the_keys_are_listed_with_what_uses_them(settings: dict[str, str]) -> None:
+    listed = run_rollbook("keys", "list", "--json", **settings)
+    assert listed.returncode == 0
+    assert [json.loads(line) for line in listed.stdout.splitlines()] == [
+        {"id": NEW_ID, "place": 1, "keys": 0, "processes": []},
+        {"id": OLD_ID, "place": None, "keys": 2, "processes": []},
+    ]
+
+
+def test_keys_of_a_database_without_a_schema_are_refused_in_one_line(
+    empty_database_url: str, settings: dict[str, str]
+) -> None:
+    settings["ROLLBOOK_DATABASE_URL"] = empty_database_url
+    for command in (("keys", "list"), ("keys", "rotate"), ("verify", "--schemas")):
+        refused = run_rollbook(*command, **settings)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "rollbook: the database is empty: run `rollbook migrate` first\n"
+
+
+def test_a_key_is_added_to_a_file_only_where_that_file_counts(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    set_ = run_rollbook("keys", "add", "--data-dir", str(tmp_path), **settings)
+    assert (set_.returncode, set_.stderr.count("\n")) == (2, 1)
+    assert "ROLLBOOK_MASTER_KEY: is set" in set_.stderr
+    nothing = run_rollbook("keys", "add", "--data-dir", str(tmp_path))
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_rollbook_there_is_nothing_to_rotate(tmp_path: Path) -> None:
+    for command in (("keys", "rotate"), ("keys", "list"), ("verify", "--schemas")):
+        refused = run_rollbook(*command, "--data-dir", str(tmp_path))
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "start one with `rollbook up`, or set ROLLBOOK_DATABASE_URL" in refused.stderr
+
+
+async def test_a_local_rollbook_goes_over_to_a_new_key_and_leaves_the_old_one(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    here = ("--data-dir", str(data))
+    with RunningRollbook(data) as rollbook:
+        old = rollbook.master_key
+        user = await register(rollbook)
+        assert run_rollbook("keys", "add", *here).returncode == 0
+        new, kept = rollbook.master_key.split(",")
+        assert kept == old
+        too_early = run_rollbook("keys", "rotate", "--json", *here)
+        assert too_early.returncode == 1
+        assert "start it with the new list first" in too_early.stderr
+        assert json.loads(too_early.stdout.splitlines()[-1])["state"] == "failed"
+
+        rollbook.stop()
+        rollbook.start()
+        rotated = run_rollbook("keys", "rotate", *here)
+        assert rotated.returncode == 0
+        assert f"2 keys wrapped anew under {MasterKeys.parse(new).newest}" in rotated.stdout
+        assert f"{MasterKeys.parse(old).newest} may go" in rotated.stdout
+
+        rollbook.stop()
+        (data / "master-key").write_text(new)
+        rollbook.start()
+        assert (await shown(rollbook, user))["name"] == "Åsa Öberg"
+
+
+async def test_a_stored_version_that_this_release_does_not_know_is_found(
+    settings: dict[str, str],
+) -> None:
+    url = settings["ROLLBOOK_DATABASE_URL"]
+    sound = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert json.loads(sound.stdout) == {
+        "topic": "user.registered",
+        "version": 2,
+        "events": 1,
+        "readable": True,
+    }
+    later = "convert_to(replace(convert_from(state, 'UTF8'), '\"v\":2}', '\"v\":3}'), 'UTF8')"
+    await execute(url, f"UPDATE stored_events SET state = {later}")
+    unsound = run_rollbook("verify", "--schemas", ROLLBOOK_DATABASE_URL=url)
+    assert unsound.returncode == 1
+    assert "cannot be read" in unsound.stdout
+    told = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
+    assert (told.returncode, json.loads(told.stdout)["readable"]) == (1, False)
+
+
+async def register(rollbook: RunningRollbook) -> str:
+    body = {"name": "Åsa Öberg", "email": "asa@example.org"}
+    async with client_of(rollbook.url, rollbook.token) as client:
+        answer = await client.post("/v1/users", json=body)
+    return answer.raise_for_status().json()["id"]
+
+
+async def shown(rollbook: RunningRollbook, user: str) -> dict[str, Any]:
+    async with client_of(rollbook.url, rollbook.token) as client:
+        return (await client.get(f"/v1/users/{user}")).raise_for_status().json()

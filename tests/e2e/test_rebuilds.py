@@ -1,0 +1,191 @@
+"""Ten rebuilds over HTTP while people change and clients read: no gap, no error, nothing old."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import pytest
+
+from tests.prepared import prepared
+from tests.running import RunningRollbook, run_rollbook
+from tests.servers import scaled
+from tests.streaming import stream_socket
+
+Json = dict[str, Any]
+
+USERS_THERE: Final = 20
+REBUILDS: Final = scaled(10)
+_SECONDS: Final = 60
+
+
+@pytest.fixture
+def rollbook(tmp_path: Path) -> Any:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+        yield rollbook
+
+
+class Directory:
+    """Some users whose names tell their versions, as their writers and their readers know them."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+        self.versions: dict[str, int] = {}
+        self.reads = 0
+
+    async def fill(self) -> None:
+        for n in range(USERS_THERE):
+            person = {"name": "V1", "email": f"n{n}@example.org"}
+            answer = await self._client.post("/v1/users", json=person)
+            self.versions[answer.raise_for_status().json()["id"]] = 1
+
+    async def write(self, user: str) -> None:
+        version = self.versions[user] + 1
+        change = {"name": f"V{version}"}
+        answer = await self._client.patch(f"/v1/users/{user}", json=change)
+        assert answer.raise_for_status().json()["version"] == version
+        self.versions[user] = version
+        await asyncio.sleep(0.02)
+
+    async def read_one(self, user: str) -> None:
+        """What this token has written is there, in whichever generation."""
+        known = self.versions[user]
+        answer = await self._client.get(f"/v1/users/{user}")
+        self._judge(answer, [answer.json()], {user: known})
+
+    async def read_all(self, _: str) -> None:
+        known = dict(self.versions)
+        answer = await self._client.get("/v1/users", params={"limit": 200})
+        items = answer.json()["items"]
+        assert {item["id"] for item in items} == known.keys()
+        self._judge(answer, items, known)
+
+    async def count(self, _: str) -> None:
+        answer = await self._client.get("/v1/stats")
+        assert answer.status_code == 200, answer.text
+        counted = answer.json()
+        assert (counted["active"], counted["by_role"]) == (USERS_THERE, {"member": USERS_THERE})
+        self.reads += 1
+
+    def _judge(self, answer: httpx2.Response, items: list[Json], known: dict[str, int]) -> None:
+        assert answer.status_code == 200, answer.text
+        for item in items:
+            assert item["name"] == f"V{item['version']}", item
+            assert item["version"] >= known[item["id"]], item
+        self.reads += 1
+
+
+class Reader:
+    """A client that never goes back: it asks for the position it saw last."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+        self._position = 0
+        self._versions: dict[str, int] = {}
+
+    async def read(self, _: str) -> None:
+        headers = {"Rollbook-Min-Position": str(self._position)}
+        answer = await self._client.get("/v1/users", params={"limit": 200}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        position = int(answer.headers["Rollbook-Position"])
+        versions = {item["id"]: item["version"] for item in answer.json()["items"]}
+        assert position >= self._position
+        assert len(versions) == USERS_THERE
+        for user, version in self._versions.items():
+            assert versions[user] >= version
+        self._position, self._versions = position, versions
+
+
+@asynccontextmanager
+async def busy(users: list[str], *works: Callable[[str], Awaitable[None]]) -> AsyncGenerator[None]:
+    """All of these at once, each over and over, one user after the other."""
+
+    async def work(each: Callable[[str], Awaitable[None]]) -> None:
+        while True:
+            for user in users:
+                await each(user)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work(each)) for each in works]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def ordered(client: httpx2.AsyncClient, name: str, what: str) -> Json:
+    """A job for a projection, once it is finished."""
+    answer = await client.post(f"/v1/projections/{name}/{what}")
+    assert answer.status_code == 202, answer.text
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            job = (await client.get(answer.headers["Location"])).raise_for_status().json()
+            if job["state"] not in ("queued", "running"):
+                assert job["state"] == "succeeded", job
+                return job["result"]
+            await asyncio.sleep(0.1)
+
+
+def command(rollbook: RunningRollbook, *arguments: str) -> tuple[int, str, str]:
+    done = run_rollbook("projections", *arguments, "--data-dir", str(rollbook.data_dir))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_shows_how_far_a_rebuild_is_and_what_came_of_it(
+    rollbook: RunningRollbook,
+) -> None:
+    code, shown, bar = command(rollbook, "rebuild", "users")
+    assert code == 0
+    assert "rebuild users" in bar
+    assert "generation: 2" in shown
+    code, lines, _ = command(rollbook, "rebuild", "users", "--json")
+    last = json.loads(lines.splitlines()[-1])
+    assert (code, last["state"], last["result"]["generation"]) == (0, "succeeded", 3)
+    assert command(rollbook, "rollback", "users")[0] == 0
+    _, lines, _ = command(rollbook, "--json")
+    users, headcount = (json.loads(line) for line in lines.splitlines())
+    assert (users["generation"], headcount["generation"]) == (2, 1)
+    assert command(rollbook, "parked", "users", "--json") == (0, "", "")
+    code, _, reason = command(rollbook, "rebuild", "nothing")
+    assert (code, reason) == (1, "rollbook: There is nothing here\n")
+
+
+async def test_who_watches_is_told_of_a_rebuild(rollbook: RunningRollbook) -> None:
+    async with stream_socket(rollbook.url, "", rollbook.token) as stream:
+        assert json.loads(await stream.recv())["kind"] == "ready"
+        process = await asyncio.to_thread(command, rollbook, "rebuild", "headcount")
+        assert process[0] == 0
+        async with asyncio.timeout(10):
+            while (frame := json.loads(await stream.recv()))["kind"] != "notification":
+                pass
+    assert (frame["severity"], frame["about"][:9]) == ("success", "/v1/jobs/")
+    assert frame["message"] == "Rebuild of headcount: generation 2 serves; 0 views differ"
+
+
+async def test_nobody_notices_ten_rebuilds(rollbook: RunningRollbook) -> None:
+    client = httpx2.AsyncClient(
+        base_url=rollbook.url,
+        headers={"Authorization": f"Bearer {rollbook.token}"},
+        timeout=30,
+        trust_env=False,
+    )
+    async with client:
+        directory = Directory(client)
+        await directory.fill()
+        users = list(directory.versions)
+        reader = Reader(client)
+        works = (directory.read_one, directory.read_all, directory.count, reader.read)
+        async with busy(users, directory.write, *works):
+            for n in range(REBUILDS):
+                before = directory.reads
+                result = await ordered(client, "headcount" if n % 5 == 4 else "users", "rebuild")
+                assert result["compared"]["differing"] == 0
+                assert directory.reads > before
+            await ordered(client, "users", "rollback")
+        listed = (await client.get("/v1/projections")).raise_for_status().json()["items"]
+        generations = {item["name"]: item["generation"] for item in listed}
+        assert generations["headcount"] == 1 + REBUILDS // 5
+        verified = await ordered(client, "users", "verify")
+        assert all(not slot["differing"] for slot in verified["slots"])

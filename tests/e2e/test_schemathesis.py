@@ -1,0 +1,65 @@
+"""Schemathesis, which makes requests of the OpenAPI document, finds nothing wrong with the answers."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.prepared import prepared
+from tests.running import ROOT, RunningRollbook
+from tests.servers import scaled
+
+CONFIGURATION: Final = ROOT / "tests/schemathesis/schemathesis.toml"
+LEAST_CASES: Final = 1000
+MOST_SECONDS: Final = 500
+
+
+@pytest.fixture(scope="module")
+def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
+    with RunningRollbook(prepared(tmp_path_factory.mktemp("schemathesis") / "data")) as rollbook:
+        yield rollbook
+
+
+@pytest.mark.alone
+def test_every_answer_is_one_that_the_document_announces(
+    rollbook: RunningRollbook, tmp_path: Path
+) -> None:
+    # Making requests costs more than answering them: so there are two who do.
+    shares = ["examples,coverage", "fuzzing,stateful"]
+    with ThreadPoolExecutor() as both:
+        reports = list(both.map(partial(report_of, rollbook, tmp_path), shares))
+    for found in reports:
+        assert found["operations"]["tested"] == found["operations"]["total"]
+    assert sum(found["test_cases"]["generated"] for found in reports) >= LEAST_CASES
+    assert "request_failed" not in rollbook.output
+
+
+def report_of(rollbook: RunningRollbook, directory: Path, phases: str) -> dict[str, Any]:
+    """Run these phases with all checks; an assertion fails where they find anything."""
+    report = directory / f"{phases}.json"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            *("--config-file", str(CONFIGURATION)),
+            *("run", f"{rollbook.url}/openapi.json"),
+            *("--checks", "all", "--phases", phases),
+            *("--max-examples", str(scaled(10))),
+            *("--report", "json", "--report-json-path", str(report)),
+        ],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ROLLBOOK_TOKEN": rollbook.token},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=scaled(MOST_SECONDS),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+    return json.loads(report.read_text())

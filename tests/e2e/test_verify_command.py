@@ -1,0 +1,60 @@
+"""`rollbook verify` on a running Rollbook: what it shows, how it ends, and what a repair brings back."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.integration.views import execute
+from tests.prepared import prepared
+from tests.running import RunningRollbook, run_rollbook, until
+
+
+@pytest.fixture
+def rollbook(tmp_path: Path) -> Any:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+        yield rollbook
+
+
+def verify(rollbook: RunningRollbook, *options: str) -> tuple[int, str]:
+    done = run_rollbook("verify", *options, "--data-dir", str(rollbook.data_dir))
+    return done.returncode, done.stdout
+
+
+def test_what_differs_is_shown_repaired_and_read_again(rollbook: RunningRollbook) -> None:
+    headers = {"Authorization": f"Bearer {rollbook.token}"}
+    with httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False) as client:
+        users = [
+            client.post("/v1/users", json={"name": f"N{n}", "email": f"n{n}@example.org"}).json()
+            for n in range(3)
+        ]
+        shown = f"/v1/users/{users[0]['id']}"
+        before = client.get(shown).json()
+        assert verify(rollbook)[0] == 0
+        url = EmbeddedPostgres(rollbook.data_dir / "postgres").url
+        for damage in (
+            f"UPDATE users_g1 SET name = 'Wrong', version = 9 WHERE id = '{users[0]['id']}'",
+            f"DELETE FROM headcount_g1 WHERE id = '{users[1]['id']}'",
+            "UPDATE headcount_g1_counters SET value = 8 WHERE counter = 'status:active'",
+        ):
+            asyncio.run(execute(url, damage))
+        code, table = verify(rollbook)
+        assert code == 1
+        assert f"users/1/0 differs: {users[0]['id']}" in table
+        assert "headcount/1/0 miscounts: status:active" in table
+        assert table.endswith("To fold it anew: rollbook verify --repair\n")
+        code, lines = verify(rollbook, "--repair", "--json")
+        slots = [json.loads(line) for line in lines.splitlines()]
+        assert code == 0
+        assert [(slot["projection"], slot["repaired"]) for slot in slots] == [
+            ("users", 1),
+            ("headcount", 1),
+        ]
+        code, table = verify(rollbook)
+        assert (code, table.splitlines()[-1]) == (0, "All views are as the log has them.")
+        until(lambda: client.get(shown).json() == before)
+        until(lambda: client.get("/v1/stats").json()["active"] == 3)

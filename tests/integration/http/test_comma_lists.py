@@ -1,0 +1,57 @@
+"""A filter takes several values; a comma may also be part of one."""
+
+import pytest
+from httpx2 import AsyncClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interfaces.http.comma_lists import list_of_one, split_list
+from tests.directory import registered
+
+texts = st.text(alphabet="a\\,", max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("", [""]),
+        ("a,b", ["a", "b"]),
+        (",", ["", ""]),
+        (r"a\,b", ["a,b"]),
+        (r"a\,,b", ["a,", "b"]),
+        (r"a\\,b", ["a\\", "b"]),
+        (r"a\\\,b", [r"a\,b"]),
+        (r"CORP\ada,CORP\ben", [r"CORP\ada", r"CORP\ben"]),
+        (r"\\host\share", [r"\\host\share"]),
+        ("a\\", ["a\\"]),
+        ("a\nb\\,c", ["a\nb,c"]),
+    ],
+)
+def test_a_backslash_before_a_comma_makes_it_part_of_the_value(
+    written: str, values: list[str]
+) -> None:
+    assert split_list(written) == values
+
+
+@given(texts)
+def test_a_list_of_one_value_is_read_as_that_value(value: str) -> None:
+    assert split_list(list_of_one(value)) == [value]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (r"Kovács\, Éva", ["Kovács, Éva"]),
+        (r"CORP\ada", [r"CORP\ada"]),
+        (r"CORP\ada,Kovács\, Éva", ["Kovács, Éva", r"CORP\ada"]),
+        (r"odd\\\,one", [r"odd\,one"]),
+        ("Kovács, Éva", []),
+    ],
+)
+async def test_an_external_id_is_found_whatever_it_is_made_of(
+    admin: AsyncClient, asked: str, found: list[str]
+) -> None:
+    for number, external_id in enumerate(["Kovács, Éva", r"CORP\ada", r"odd\,one"]):
+        await registered(admin, email=f"user{number}@example.org", external_id=external_id)
+    answer = await admin.get("/v1/users", params={"external_id": asked})
+    assert [user["external_id"] for user in answer.json()["items"]] == found

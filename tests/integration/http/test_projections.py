@@ -1,0 +1,121 @@
+"""Caring for projections over HTTP: who may, what is answered, and what is refused."""
+
+from uuid import UUID
+
+import pytest
+from httpx2 import AsyncClient
+
+from tests.directory import Directory
+
+ORDERS = ("rebuild", "verify", "pause", "resume")
+STREAM = "019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70"
+
+
+async def test_a_rebuild_is_a_job_and_there_is_one_at_a_time(directory: Directory) -> None:
+    async with directory.as_("admin") as admin:
+        first = await admin.post("/v1/projections/users/rebuild")
+        again = await admin.post("/v1/projections/users/rebuild", json={})
+        other = await admin.post("/v1/projections/headcount/rebuild")
+        assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
+        assert first.json()["id"] == again.json()["id"] != other.json()["id"]
+        job = await admin.get(first.headers["Location"])
+    assert job.json()["kind"] == "rebuild"
+    assert job.json()["arguments"] == {"projection": "users"}
+    assert first.headers["Rollbook-Position"] == "0"
+
+
+async def test_a_comparison_is_no_answer_to_who_asks_for_a_repair(directory: Directory) -> None:
+    async with directory.as_("admin") as admin:
+        path = "/v1/projections/users/verify"
+        compared = await admin.post(path)
+        again = await admin.post(path, json={"repair": False})
+        repaired = await admin.post(path, json={"repair": True})
+        again_repaired = await admin.post(path, json={"repair": True})
+        job = (await admin.get(repaired.headers["Location"])).json()
+    assert compared.json()["id"] == again.json()["id"]
+    assert repaired.json()["id"] == again_repaired.json()["id"] != compared.json()["id"]
+    assert (job["kind"], job["arguments"]) == ("verify", {"projection": "users", "repair": True})
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "detail"),
+    [
+        ({"repair": "yes"}, "#/repair", "Must be true or false."),
+        ({"repair": None}, "#/repair", "Must be true or false."),
+        ({"repairs": True}, "#/repairs", "Is not known here."),
+    ],
+)
+async def test_what_a_comparison_does_not_know_is_refused(
+    directory: Directory, body: dict[str, object], pointer: str, detail: str
+) -> None:
+    async with directory.as_("admin") as admin:
+        answer = await admin.post("/v1/projections/users/verify", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"pointer": pointer, "detail": detail}]
+
+
+@pytest.mark.parametrize("what", ORDERS)
+@pytest.mark.parametrize("token", ["writer", "auditor", "reader"])
+async def test_only_administrators_give_orders(directory: Directory, what: str, token: str) -> None:
+    async with directory.as_(token) as client:
+        answer = await client.post(f"/v1/projections/users/{what}")
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
+
+
+@pytest.mark.parametrize("what", [*ORDERS, "rollback", f"parked/{STREAM}/retry"])
+async def test_what_is_no_projection_is_not_found(directory: Directory, what: str) -> None:
+    async with directory.as_("admin") as admin:
+        answer = await admin.post(f"/v1/projections/nothing/{what}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+async def test_without_a_former_generation_there_is_no_way_back(directory: Directory) -> None:
+    async with directory.as_("admin") as admin:
+        answer = await admin.post("/v1/projections/users/rollback")
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "No former generation of it is kept."
+
+
+async def test_a_projection_is_paused_and_resumed(directory: Directory) -> None:
+    async with directory.as_("admin") as admin:
+        paused = await admin.post("/v1/projections/users/pause", json={"reason": "a look"})
+        resumed = await admin.post("/v1/projections/users/resume")
+    assert paused.json() == {"name": "users", "paused": True}
+    assert resumed.json() == {"name": "users", "paused": False}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "#/reason"),
+        ({"reason": ""}, "#/reason"),
+        ({"reason": "x" * 501}, "#/reason"),
+        ({"reason": "a", "version": 0}, "#/version"),
+        ({"reason": "a", "version": "1"}, "#/version"),
+        ({"reason": "a", "more": 1}, "#/more"),
+    ],
+)
+async def test_a_skip_needs_a_reason(
+    directory: Directory, body: dict[str, object], pointer: str
+) -> None:
+    async with directory.as_("admin") as admin:
+        path = f"/v1/projections/users/parked/{STREAM}/skip"
+        answer = await admin.post(path, json=body)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("stream", [STREAM, str(UUID(int=7)), "no-id"])
+async def test_a_stream_that_is_not_parked_is_not_found(directory: Directory, stream: str) -> None:
+    async with directory.as_("admin") as admin:
+        for what in ("retry", "skip"):
+            path = f"/v1/projections/users/parked/{stream}/{what}"
+            answer = await admin.post(path, json={"reason": "a"} if what == "skip" else {})
+            assert answer.status_code == 404, answer.text
+
+
+async def test_the_list_of_parked_streams_takes_its_own_cursors_only(admin: AsyncClient) -> None:
+    path = "/v1/projections/users/parked"
+    assert (await admin.get(path)).json()["items"] == []
+    answer = await admin.get(path, params={"cursor": "x"})
+    assert answer.status_code == 422
