@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import psycopg
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from application.errors import Unavailable
 from infrastructure.event_store.rows import Row
-from infrastructure.postgres import Connection, answered_within, conninfo
+from infrastructure.pool import Pool, open_pool
+from infrastructure.postgres import answered_within
 
 READ_SECONDS: Final = 1.5
 _POOL_SIZE: Final = 8
@@ -20,7 +20,7 @@ _POOL_SIZE: Final = 8
 class LogReader:
     """A read is tried once more on another connection where the first turns out to be dead."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
@@ -32,19 +32,15 @@ class LogReader:
 
         Its sessions' names end with `mark`.
         """
-        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook reader", mark),
-            kwargs={"autocommit": True, "connect_timeout": 2, "prepare_threshold": 0},
-            min_size=1,
-            max_size=size,
-            open=False,
-            reconnect_timeout=5.0,
-        )
-        await pool.open()
-        try:
+        async with open_pool(
+            database_url,
+            "rollbook reader",
+            size=size,
+            prepare_threshold=0,
+            checked=False,
+            mark=mark,
+        ) as pool:
             yield cls(pool)
-        finally:
-            await pool.close()
 
     async def rows(
         self,

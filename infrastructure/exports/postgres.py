@@ -5,25 +5,17 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from application.context import TENANT
-from application.errors import IdempotencyMismatch, Unavailable
+from application.errors import IdempotencyMismatch
 from application.exports import AskedExport, PendingExport, Piece, SelectedExport
 from application.keys import KeyRing
-from infrastructure.postgres import (
-    CONNECT_SECONDS,
-    Connection,
-    answered_within,
-    conninfo,
-    is_outage,
-)
+from infrastructure.pool import Pool, available, open_pool
+from infrastructure.postgres import Connection
 
 _SECONDS: Final = 5.0
 _POOL_SIZE: Final = 4
-_IDLE_SECONDS: Final = 60.0
 
 _RECORD: Final = """
 INSERT INTO exports (tenant, id, actor, key, fingerprint, request, position)
@@ -73,7 +65,7 @@ class PostgresExports:
     Of a request that came with an idempotency key a MAC is kept, for its filters may be guessed.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], keys: KeyRing) -> None:
+    def __init__(self, pool: Pool, keys: KeyRing) -> None:
         self._pool = pool
         self._keys = keys
 
@@ -81,20 +73,8 @@ class PostgresExports:
     @asynccontextmanager
     async def open(cls, database_url: str, keys: KeyRing) -> AsyncGenerator[Self]:
         """With connections of their own, made when they are needed."""
-        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook exports"),
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
-            min_size=0,
-            max_size=_POOL_SIZE,
-            max_idle=_IDLE_SECONDS,
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
-        await pool.open()
-        try:
+        async with open_pool(database_url, "rollbook exports", size=_POOL_SIZE) as pool:
             yield cls(pool, keys)
-        finally:
-            await pool.close()
 
     async def record(self, asked: AskedExport) -> UUID:
         """See `ExportRequests.record`."""
@@ -109,7 +89,7 @@ class PostgresExports:
             "request": asked.request,
             "position": asked.position,
         }
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             # Neither, where the earlier one is removed in between.
             while (found := await _row(connection, _RECORD, values)) is None:
                 if (found := await _row(connection, _SAME, values)) is not None:
@@ -120,14 +100,14 @@ class PostgresExports:
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         """See `ExportPieces.piece`."""
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             row = await _row(connection, _PIECE, {**_of(export), "number": number})
         return None if row is None else Piece(row[1], row[0])
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
         """See `ExportRuns.begin`."""
         values = {**_of(export), "attempt": attempt}
-        async with self._connection() as connection, connection.transaction():
+        async with available(self._pool, _SECONDS) as connection, connection.transaction():
             row = await _row(connection, _BEGIN, values)
             if row is None:
                 return None
@@ -148,40 +128,24 @@ class PostgresExports:
             "users": list(piece.users),
             "numbers": list(piece.numbers),
         }
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             return await _row(connection, _ADD, values) is not None
 
     async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
         """See `ExportRuns.end`."""
         counted = {"rows": selected.rows, "shown": selected.position}
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             values = {**_of(export), "attempt": attempt, **counted}
             return await _row(connection, _END, values) is not None
 
     async def asked_before(self, position: int) -> bool:
         """See `PendingExports.asked_before`."""
         values = {"position": position, "tenant": TENANT}
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             await connection.execute(_FORGET_STRAYS, values)
             row = await _row(connection, _PENDING, values)
             assert row is not None
             return row[0]
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
-        connection = None
-        try:
-            async with (
-                self._pool.connection(timeout=_SECONDS) as connection,
-                answered_within(_SECONDS, connection),
-            ):
-                yield connection
-        except PoolTimeout as error:
-            raise Unavailable from error
-        except (psycopg.Error, OSError) as error:
-            if connection is not None and not is_outage(error, connection):
-                raise
-            raise Unavailable from error
 
 
 def _of(export: UUID) -> dict[str, Any]:

@@ -6,20 +6,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
-import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from application.context import TENANT
-from application.errors import Unavailable
 from application.identity import Principal
 from application.tickets import TICKET_SECONDS, Ticket
-from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within, conninfo
+from infrastructure.pool import Pool, available, open_pool
 
 _TOKEN_BYTES: Final = 32
 _SECONDS: Final = 2.0
 _POOL_SIZE: Final = 2
-_IDLE_SECONDS: Final = 60.0
 
 # What nobody used goes with a later issue, a few at a time, and nobody waits for who does the same.
 _ISSUE: Final = """
@@ -38,28 +34,15 @@ RETURNING actor, permissions, expires_at > now()"""
 class PostgresTickets:
     """Keeps a digest of each ticket, never the ticket; the server's clock judges its age."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
         """Tickets with connections of their own, made when they are needed."""
-        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook tickets"),
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
-            min_size=0,
-            max_size=_POOL_SIZE,
-            max_idle=_IDLE_SECONDS,
-            # One that the server has closed meanwhile is replaced before a ticket is lost to it.
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
-        await pool.open()
-        try:
+        async with open_pool(database_url, "rollbook tickets", size=_POOL_SIZE) as pool:
             yield cls(pool)
-        finally:
-            await pool.close()
 
     async def issue(self, principal: Principal) -> Ticket:
         """See `Tickets.issue`."""
@@ -78,15 +61,9 @@ class PostgresTickets:
         return Principal(actor=row[0], permissions=frozenset(row[1]))
 
     async def _row(self, query: str, values: Sequence[Any]) -> TupleRow | None:
-        try:
-            async with (
-                self._pool.connection(timeout=_SECONDS) as connection,
-                answered_within(_SECONDS, connection),
-            ):
-                cursor = await connection.execute(query, values)  # pyright: ignore[reportArgumentType]
-                return await cursor.fetchone()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-            raise Unavailable from error
+        async with available(self._pool, _SECONDS) as connection:
+            cursor = await connection.execute(query, values)  # pyright: ignore[reportArgumentType]
+            return await cursor.fetchone()
 
 
 def digest(ticket: str) -> bytes:

@@ -5,24 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 import psycopg
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from application.errors import Unavailable
-from infrastructure.postgres import (
-    CONNECT_SECONDS,
-    Connection,
-    answered_within,
-    conninfo,
-    is_outage,
-)
+from infrastructure.pool import Pool, open_pool
+from infrastructure.postgres import Connection, answered_within, is_outage
 
 _POOL_SIZE: Final = 4
-_IDLE_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 2.0
 _SECONDS: Final = 5.0
-# A server that comes back is found within so many seconds.
-_RECONNECT_SECONDS: Final = 2.0
 
 
 class MaybeCommitted(Unavailable):
@@ -32,30 +23,22 @@ class MaybeCommitted(Unavailable):
 class JobSessions:
     """A pool of connections, made when they are needed."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
         """It opens while the server is away, too."""
-        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook jobs"),
-            kwargs={"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None},
-            min_size=0,
-            max_size=_POOL_SIZE,
-            max_idle=_IDLE_SECONDS,
-            reconnect_timeout=_RECONNECT_SECONDS,
+        async with open_pool(
+            database_url,
+            "rollbook jobs",
+            size=_POOL_SIZE,
+            autocommit=False,
+            prepare_threshold=None,
             configure=_configure,
-            # One that the server has closed meanwhile is replaced before it is used.
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
-        await pool.open()
-        try:
+        ) as pool:
             yield cls(pool)
-        finally:
-            await pool.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:

@@ -5,18 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 from uuid import UUID
 
-import psycopg
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-
 from application.context import TENANT
-from application.errors import Unavailable
 from application.notifications import Notification, Severity
-from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within, conninfo
+from infrastructure.pool import Pool, available, open_pool
+from infrastructure.postgres import Connection
 
 _SECONDS: Final = 2.0
 _POOL_SIZE: Final = 2
-_IDLE_SECONDS: Final = 60.0
 _KEPT: Final = 1000
 
 # One at a time, so that numbers rise in the order of commits: whoever has read one has seen all
@@ -47,7 +42,7 @@ _TOLD: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND na
 class PostgresNotifications:
     """See `Notices`, `NotificationLog` and `ParkedWatch`."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], new_id: Callable[[], UUID]) -> None:
+    def __init__(self, pool: Pool, new_id: Callable[[], UUID]) -> None:
         self._pool = pool
         self._new_id = new_id
 
@@ -55,42 +50,30 @@ class PostgresNotifications:
     @asynccontextmanager
     async def open(cls, database_url: str, new_id: Callable[[], UUID]) -> AsyncGenerator[Self]:
         """With connections of their own, made when they are needed."""
-        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-            conninfo(database_url, "rollbook notifications"),
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_SECONDS},
-            min_size=0,
-            max_size=_POOL_SIZE,
-            max_idle=_IDLE_SECONDS,
-            check=AsyncConnectionPool.check_connection,
-            open=False,
-        )
-        await pool.open()
-        try:
+        async with open_pool(database_url, "rollbook notifications", size=_POOL_SIZE) as pool:
             yield cls(pool, new_id)
-        finally:
-            await pool.close()
 
     async def tell(self, severity: Severity, message: str, about: str) -> None:
         """See `Notices.tell`."""
-        async with self._connection() as connection, connection.transaction():
+        async with available(self._pool, _SECONDS) as connection, connection.transaction():
             await self._insert(connection, severity, message, about)
 
     async def newest(self) -> int:
         """See `NotificationLog.newest`."""
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             row = await (await connection.execute(_NEWEST, (TENANT,))).fetchone()
             assert row is not None
             return row[0]
 
     async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
         """See `NotificationLog.after`."""
-        async with self._connection() as connection:
+        async with available(self._pool, _SECONDS) as connection:
             rows = await (await connection.execute(_AFTER, (TENANT, number, limit))).fetchall()
         return [(row[0], _notification(row)) for row in rows]
 
     async def tell_parked(self) -> None:
         """See `ParkedWatch.tell_parked`. Of several processes that look, one tells."""
-        async with self._connection() as connection, connection.transaction():
+        async with available(self._pool, _SECONDS) as connection, connection.transaction():
             rows = await (await connection.execute(_PARKED, (TENANT,))).fetchall()
             for name, told, parked in rows:
                 if told == parked:
@@ -118,17 +101,6 @@ class PostgresNotifications:
             "kept": _KEPT,
         }
         await connection.execute(_TELL, given)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
-        try:
-            async with (
-                self._pool.connection(timeout=_SECONDS) as connection,
-                answered_within(_SECONDS, connection),
-            ):
-                yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-            raise Unavailable from error
 
 
 def _notification(row: Sequence[Any]) -> Notification:

@@ -167,7 +167,10 @@ async def test_lists_never_lie_while_the_server_evicts_and_forgets_all_the_time(
             tasks = [
                 asyncio.create_task(each) for each in (break_it(), *listers(side, people, pages))
             ]
-            await people.live(scaled(2))
+            async with asyncio.timeout(scaled(30)):
+                await people.live(scaled(2))
+                while min(side.cache.counts.pages.hits, side.cache.counts.users.hits) <= 10:
+                    await people.live(0.5)
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,5 +179,3 @@ async def test_lists_never_lie_while_the_server_evicts_and_forgets_all_the_time(
         await side.caught_up()
     assert await lies(side, seen) == []
     assert await lies_of_lists(side, pages) == []
-    assert side.cache.counts.pages.hits > 10
-    assert side.cache.counts.users.hits > 10

@@ -1,21 +1,25 @@
 """The queue's tables are procrastinate's own, and lie where all of Rollbook's tables do."""
 
-from pathlib import Path
-from typing import Final
-
 import psycopg
+import pytest
 from procrastinate.schema import SchemaManager
 
-from infrastructure import migrations
 from infrastructure.migrations import migrate
 from tests.jobs import Bench, echo, kind
 
-SCHEMA: Final = Path(migrations.__file__).parent / "sql" / "0004_procrastinate.sql"
 
-
-def test_the_migration_has_the_schema_of_the_queue_that_is_installed() -> None:
-    """If not: the package was upgraded, and its own migrations belong into one of ours."""
-    assert SCHEMA.read_text().endswith(f"\n\n{SchemaManager.get_schema()}")
+async def test_a_queue_of_another_release_is_refused_and_nothing_is_made(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = SchemaManager.get_schema()
+    monkeypatch.setattr(SchemaManager, "get_schema", lambda: f"{schema}-- one more line\n")
+    with pytest.raises(RuntimeError, match=r"another schema than release 3\.10"):
+        await migrate(empty_database_url)
+    async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
+        cursor = await connection.execute(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        )
+        assert await cursor.fetchone() == (0,)
 
 
 async def test_jobs_are_done_in_whatever_schema_the_address_names(empty_database_url: str) -> None:
