@@ -30,6 +30,7 @@ async def open_pool(
     name: str,
     *,
     size: int,
+    least: int = 0,
     autocommit: bool = True,
     prepare_threshold: int | None = 5,
     checked: bool = True,
@@ -38,7 +39,7 @@ async def open_pool(
 ) -> AsyncGenerator[Pool]:
     """At most `size` connections of sessions called `name`; opens while the server is away, too.
 
-    `checked`: one that the server has closed meanwhile is replaced before it is used, which costs a
+    `least` stay where nobody asks for any, once there were as many. `checked`: one that the server has closed meanwhile is replaced before it is used, which costs a
     round trip each time. `mark` is the end of the sessions' names.
     """
     settings: dict[str, Any] = {
@@ -49,7 +50,7 @@ async def open_pool(
     pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
         conninfo(database_url, name, mark),
         kwargs=settings,
-        min_size=0,
+        min_size=least,
         max_size=size,
         max_idle=_IDLE_SECONDS,
         reconnect_timeout=_RETRY_SECONDS,

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 # An index entry of Postgres must fit a third of a page (2.7 kB): 200 characters always do.
@@ -43,3 +43,24 @@ def search_words(texts: Iterable[str | None]) -> list[str]:
     """The folded words of some texts, each once: runs of letters and digits."""
     found = _WORD.findall(folded(" ".join(filter(None, texts))))
     return list(dict.fromkeys([word[:_WORD_CHARACTERS] for word in found]))
+
+
+def marked_words(texts: Sequence[str | None]) -> list[str]:
+    """The words of `search_words`, each behind one of the `marks`, by which texts begin with it.
+
+    A text begins with a word where its sort key does. So whoever is sought by a word, in the order
+    of a text, lies where that text's keys begin with it, or has it with a mark of `marks` without
+    that text: an index finds either, and no word is kept twice.
+    """
+    keys = [sort_key(text) for text in texts]
+    bits = [(1 << n, key) for n, key in enumerate(keys)]
+    return [
+        f"{sum([bit for bit, key in bits if key.startswith(word)])}{word}"
+        for word in search_words(texts)
+    ]
+
+
+def marks(texts: int, without: int | None = None) -> list[str]:
+    """What `marked_words` of at most three texts puts before words, or before those that the text
+    with the number `without` does not begin with."""
+    return [str(n) for n in range(1 << texts) if without is None or not n & 1 << without]

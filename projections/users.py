@@ -23,7 +23,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from domain.user.state import Status
-from projections.folding import search_words, sort_key
+from projections.folding import marked_words, sort_key
 from projections.projection import Key, Projection, Words
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ USERS: Final = Projection(
         Key("email_key", lambda row: sort_key(row.email)),
         Key("email_comparable", _comparable_email),
     ),
-    words=(Words("words", lambda row: search_words((row.name, row.email))),),
+    words=(Words("words", lambda row: marked_words((row.name, row.email))),),
     indexes=(
         *((*equal, key, "id") for equal in (("status",), ("role", "status")) for key in _SORT_KEYS),
         ("email_comparable",),

@@ -36,6 +36,7 @@ class LogReader:
             database_url,
             "rollbook reader",
             size=size,
+            least=1,  # a process is known by its sessions' names, an idle one, too
             prepare_threshold=0,
             checked=False,
             mark=mark,

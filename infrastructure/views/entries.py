@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Executable, Uuid, and_, bindparam, func, select, true
+from sqlalchemy import ARRAY, ClauseElement, Uuid, and_, bindparam, func, select, true
 
 from application.cache import EntriesAt
 from application.errors import Unavailable
@@ -49,7 +49,7 @@ class PostgresViewEntries:
 
 
 @cache
-def _statement(projection: Projection[Any], generation: int, partition: int) -> Executable:
+def _statement(projection: Projection[Any], generation: int, partition: int) -> ClauseElement:
     """The position, beside it each entry's columns; these are NULL where there is no entry."""
     slot = Slot(projection, generation, partition)
     rows = tables_of(projection, generation).rows

@@ -10,7 +10,7 @@ from typing import Final, Self
 import psycopg
 from psycopg.errors import UndefinedTable
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Executable, text
+from sqlalchemy import ClauseElement, text
 
 from application.context import TENANT
 from application.erasure_coverage import ViewGeneration
@@ -19,7 +19,7 @@ from infrastructure.postgres import answered_within, connect, is_outage
 from infrastructure.views.reader import ViewReader
 from infrastructure.views.tables import table_names
 
-_GENERATIONS: Final[Executable] = text(
+_GENERATIONS: Final[ClauseElement] = text(
     Path(__file__).with_name("sql").joinpath("generations.sql").read_text()
 )
 # A record that makes its commit, and so this session's answer, wait for all that was committed

@@ -1,19 +1,22 @@
-"""Reads of the views through SQLAlchemy: a pool of connections, each read bounded in time."""
+"""Reads of the views: a pool of connections, each read bounded in time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self, cast
+from functools import lru_cache
+from typing import Any, Final, Self
 
 import msgspec
+import psycopg
 from psycopg.errors import UndefinedTable
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.sql import Executable
+from psycopg.types.json import set_json_loads
+from psycopg_pool import PoolTimeout
+from sqlalchemy import ClauseElement
 
 from application.errors import Unavailable
-from infrastructure.postgres import Connection, answered_within, connect
+from infrastructure.pool import Pool, open_pool
+from infrastructure.postgres import Connection, answered_within, is_outage
+from infrastructure.views.statements import Statement
 
 _READ_SECONDS: Final = 1.5
 _RETRY_SECONDS: Final = 0.02
@@ -33,71 +36,69 @@ class TableGone(Exception):
 class ViewReader:
     """A read is tried again while there is time, on another connection where one was lost."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
         """A reader with a pool of its own; nothing is connected before the first read."""
-
-        async def connection() -> Connection:
-            connection = await connect(database_url, "rollbook queries")
-            await connection.execute(SETTINGS)
-            return connection
-
-        engine = create_async_engine(
-            "postgresql+psycopg://",
-            async_creator=connection,
-            # One statement, one round trip: there is no BEGIN, and so nothing to reset.
-            isolation_level="AUTOCOMMIT",
-            pool_reset_on_return=None,
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=_READ_SECONDS,
-            json_deserializer=msgspec.json.decode,
-        )
-        try:
-            yield cls(engine)
-        finally:
-            await engine.dispose()
+        async with open_pool(
+            database_url, "rollbook queries", size=size, checked=False, configure=_configure
+        ) as pool:
+            yield cls(pool)
 
     async def rows(
         self,
-        statement: Executable,
+        statement: ClauseElement,
         parameters: Mapping[str, Any] | None = None,
         *,
         planned_for_values: bool = False,
     ) -> Sequence[Sequence[Any]]:
         """All rows of a query. Raises `Unavailable` and `TableGone`.
 
-        Its plan is kept for other values, unless it is to be `planned_for_values` at hand.
+        Its plan is kept for other values, unless it is to be `planned_for_values` at hand. As SQL
+        it is kept in any case: whoever asks gives the same object each time.
         """
         deadline = asyncio.get_running_loop().time() + _READ_SECONDS
+        made = _as_sql(statement)
+        values = {**made.constants, **(parameters or {})}
         while True:
             try:
-                return await self._try(statement, parameters, deadline, planned_for_values)
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                return await self._try(made.sql, values, deadline, planned_for_values)
+            except Unavailable:
                 if asyncio.get_running_loop().time() >= deadline:
-                    raise Unavailable from error
+                    raise
                 await asyncio.sleep(_RETRY_SECONDS)
-            except ProgrammingError as error:
-                if isinstance(error.orig, UndefinedTable):
-                    raise TableGone(TableGone.__doc__) from error
-                raise
+            except UndefinedTable as error:
+                raise TableGone(TableGone.__doc__) from error
 
     async def _try(
-        self,
-        statement: Executable,
-        parameters: Mapping[str, Any] | None,
-        deadline: float,
-        planned_for_values: bool,
+        self, sql: bytes, values: Mapping[str, Any], deadline: float, planned_for_values: bool
     ) -> Sequence[Sequence[Any]]:
-        async with self._engine.connect() as connection:
-            driver = cast("Connection", (await connection.get_raw_connection()).driver_connection)
-            # The server plans what is not prepared for the values that come with it.
-            driver.prepare_threshold = None if planned_for_values else 0
-            left = max(deadline - asyncio.get_running_loop().time(), 0.01)
-            async with answered_within(left, driver):
-                result = await connection.execute(statement, parameters)
-                return result.all()
+        connection = None
+        left = max(deadline - asyncio.get_running_loop().time(), 0.01)
+        try:
+            async with self._pool.connection(timeout=left) as connection:
+                left = max(deadline - asyncio.get_running_loop().time(), 0.01)
+                async with answered_within(left, connection):
+                    cursor = connection.cursor(binary=True)
+                    # The server plans what is not prepared for the values that come with it.
+                    await cursor.execute(sql, values, prepare=not planned_for_values)
+                    return await cursor.fetchall()
+        except PoolTimeout as error:
+            raise Unavailable from error
+        except (psycopg.Error, OSError) as error:
+            if connection is not None and not is_outage(error, connection):
+                raise
+            raise Unavailable from error
+
+
+@lru_cache(1024)
+def _as_sql(statement: ClauseElement) -> Statement:
+    return Statement.of(statement)
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(msgspec.json.decode, connection)
+    await connection.execute(SETTINGS)

@@ -1,15 +1,14 @@
 """All users that match at one moment, in one snapshot: who they are, in which version."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg import AsyncCursor, IsolationLevel
 from psycopg.errors import UndefinedTable
+from psycopg.rows import TupleRow
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncResult, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from application.doorbell import Doorbell
 from application.errors import Unavailable, ViewBehind
@@ -21,6 +20,7 @@ from infrastructure.postgres import Connection, connect
 from infrastructure.views.catalogue import CHECKPOINTS, PROJECTIONS, serving
 from infrastructure.views.reader import ViewReader
 from infrastructure.views.standing import StandingOf
+from infrastructure.views.statements import Statement
 from infrastructure.views.user_filters import AnySelect
 from infrastructure.views.user_versions import versions_of
 from projections.users import USERS
@@ -51,41 +51,42 @@ class PostgresUserSelection:
             await self._users.at_least(position)
         except ViewBehind as error:
             raise NotThereYet from error
-        engine = create_async_engine(
-            "postgresql+psycopg://", async_creator=self._connection, poolclass=NullPool
-        )
         try:
-            async with engine.connect() as connection:
-                await connection.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
+            async with await connect(self._database_url, "rollbook export") as connection:
+                await connection.execute(_SETTINGS)
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+                await connection.set_read_only(True)
+                await connection.set_autocommit(False)
                 yield await _selected(connection, query)
-        except ProgrammingError as error:
+        except UndefinedTable as error:
             # The generation was dropped just now: the next run finds the one after it.
-            if isinstance(error.orig, UndefinedTable):
-                raise Unavailable from error
-            raise
-        except (DBAPIError, psycopg.OperationalError, OSError) as error:
             raise Unavailable from error
-        finally:
-            await engine.dispose()
-
-    async def _connection(self) -> Connection:
-        connection = await connect(self._database_url, "rollbook export")
-        await connection.execute(_SETTINGS)
-        return connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            raise Unavailable from error
 
 
-async def _selected(connection: AsyncConnection, query: UserList) -> Selection:
-    standing = (await connection.execute(_STANDING)).all()
+async def _selected(connection: Connection, query: UserList) -> Selection:
+    standing = await _rows(connection.cursor(), _STANDING)
     if not standing:
         raise Unavailable
     number, versions, filters = versions_of(query, standing[0][0])
-    total = (await connection.execute(number, filters)).scalar_one()
-    result = await connection.stream(versions, filters, execution_options={"yield_per": PIECE_ROWS})
-    return Selection(min(row[1] for row in standing), total, _pieces(result))
+    total = (await _rows(connection.cursor(), number, filters))[0][0]
+    return Selection(min(row[1] for row in standing), total, _pieces(connection, versions, filters))
 
 
-async def _pieces(result: AsyncResult[*tuple[Any, ...]]) -> AsyncGenerator[Piece]:
-    async for rows in result.partitions():
-        yield Piece([row[1] for row in rows], [row[0] for row in rows])
+async def _pieces(
+    connection: Connection, versions: AnySelect, filters: Mapping[str, Any]
+) -> AsyncGenerator[Piece]:
+    made = Statement.of(versions)
+    async with connection.cursor(name="selection") as cursor:
+        await cursor.execute(made.sql, {**made.constants, **filters})
+        while rows := await cursor.fetchmany(PIECE_ROWS):
+            yield Piece([row[1] for row in rows], [row[0] for row in rows])
+
+
+async def _rows(
+    cursor: AsyncCursor[TupleRow], statement: AnySelect, filters: Mapping[str, Any] | None = None
+) -> list[TupleRow]:
+    made = Statement.of(statement)
+    await cursor.execute(made.sql, {**made.constants, **(filters or {})})
+    return await cursor.fetchall()

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Executable, select
+from sqlalchemy import ClauseElement, select
 
 from application.doorbell import Doorbell, view_bell
 from application.errors import PositionAhead, Unavailable, ViewBehind
@@ -84,7 +84,7 @@ class StandingOf:
 
 
 @cache
-def _standing(projection: str) -> Executable:
+def _standing(projection: str) -> ClauseElement:
     return select(PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position).where(
         serving(projection)
     )

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 
-from sqlalchemy import BigInteger, Executable, bindparam, cast, func, or_, select
+from sqlalchemy import BigInteger, ClauseElement, bindparam, cast, func, or_, select
 
 from application.queries import DayCount, Stats
 from infrastructure.views.tables import tables_of
@@ -16,7 +16,7 @@ _WEEK: Final = 7
 
 
 @lru_cache
-def counters(generation: int) -> Executable:
+def counters(generation: int) -> ClauseElement:
     """Name and sum of each counter; of the days those from `first_day` on."""
     table = tables_of(HEADCOUNT, generation).counters
     assert table is not None

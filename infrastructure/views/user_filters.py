@@ -6,7 +6,7 @@ from sqlalchemy import ARRAY, ColumnElement, Select, Subquery, Table, Text, bind
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from application.queries import SortField
-from projections.folding import search_words
+from projections.folding import marks, search_words
 
 AnySelect = Select[*tuple[Any, ...]]
 Filter = Literal["ids", "external_ids", "emails", "roles", "words"]
@@ -20,6 +20,9 @@ SORT_COLUMNS: Final[dict[SortField, str]] = {
     "created_at": "created_at",
     "updated_at": "updated_at",
 }
+WORD_SORTS: Final[tuple[SortField, ...]] = ("name", "email")
+"""The orders by what is searched, as the words of a row are marked."""
+
 _COLUMNS: Final[dict[Filter | Literal["statuses"], str]] = {
     "statuses": "status",
     "ids": "id",
@@ -41,7 +44,22 @@ def has_words(words: ColumnElement[Any]) -> ColumnElement[bool]:
     return words.bool_op("@@")(cast(bindparam("words", type_=Text()), TSQUERY()))
 
 
-def prefixes(text: str) -> list[str]:
-    """Whatever begins with a word of the text, as tsquery reads it, for each of its words."""
+def asked_words(text: str) -> list[str]:
+    """The folded words of a search, but those with which others of them begin."""
+    words = search_words([text])
+    return [
+        word
+        for word in words
+        if not any(other != word and other.startswith(word) for other in words)
+    ]
+
+
+def prefix(word: str, without: SortField | None = None) -> str:
+    """Whatever begins with a folded word, as tsquery reads it.
+
+    With `without` only where the text of that order does not begin with it.
+    """
     # Folded words are letters and digits.
-    return [f"'{word}':*" for word in search_words([text])]
+    number = None if without is None else WORD_SORTS.index(without)
+    either = " | ".join(f"'{mark}{word}':*" for mark in marks(len(WORD_SORTS), number))
+    return f"({either})"

@@ -10,18 +10,26 @@ from sqlalchemy import Uuid, and_, bindparam, select
 from application.queries import ListCursor, SortField, UserList, UserPage
 from infrastructure.views.catalogue import CHECKPOINTS, PROJECTIONS, serving
 from infrastructure.views.tables import tables_of
-from infrastructure.views.user_filters import LISTED, AnySelect, Filter, prefixes
-from infrastructure.views.user_pages import FIELDS, Shape, page_statement, status_names
+from infrastructure.views.user_filters import (
+    LISTED,
+    WORD_SORTS,
+    AnySelect,
+    Filter,
+    asked_words,
+    prefix,
+)
+from infrastructure.views.user_pages import page_statement
+from infrastructure.views.user_walks import FIELDS, Shape, numbered
 from projections.users import USERS, UserView
 
-# How far a search walks in the list's order: sixty rows for each that is wanted, and what one
-# query may cost where many statuses and roles are asked for.
-_LOOK_A_ROW: Final = 60
-_LOOK_LEAST: Final = 1000
-_LOOK_MOST: Final = 6000
-_LOOK_OF_ALL: Final = 12_000
+# Each status of each role has a walk of its own, merged as they go, unless they are too many.
+_WALKS: Final = 8
+# How many rows a search walks in the list's order at first, and how many more it may.
+_PROBE: Final = 1000
+_LOOK: Final = 16_000
 # Of more words than that the longest are looked up; all of them count.
 _WORDS_LOOKED_UP: Final = 6
+_BEHIND_ALL: Final = "\U0010ffff"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -52,28 +60,34 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
     A row has the fields of the view, then the key it is sorted by.
     """
     wanted = query.limit + 1
-    words = prefixes(query.words or "")
+    words = asked_words(query.words or "")
+    all_roles = _once(query.roles)
     values: dict[Filter, Any] = {
         "ids": _once(query.ids),
         "external_ids": _once(query.external_ids),
         "emails": _once(query.emails),
-        "roles": _once(query.roles),
-        "words": " & ".join(words),
+        "roles": all_roles,
+        "words": " & ".join(map(prefix, words)),
     }
     given: dict[Filter, Any] = {name: value for name, value in values.items() if value}
     statuses = _once(query.statuses or LISTED)
-    each_status = dict(zip(status_names(len(statuses)), statuses, strict=True))
+    roles = all_roles if len(statuses) * len(all_roles) <= _WALKS else []
     parameters: dict[str, Any] = {
         **given,
-        **each_status,
+        **dict(zip(numbered("status", len(statuses)), statuses, strict=True)),
+        **dict(zip(numbered("role", len(roles)), roles, strict=True)),
         "statuses": statuses,
         "limit": wanted,
     }
     if words:
-        walks = max(1, len(statuses) * len(query.roles))
-        look = min(max(_LOOK_LEAST, wanted * _LOOK_A_ROW), _LOOK_MOST, _LOOK_OF_ALL // walks)
-        parameters["look"] = max(wanted, look)
-        parameters["each_word"] = sorted(words, key=len)[-_WORDS_LOOKED_UP:]
+        parameters["probe"] = max(wanted, _PROBE)
+        parameters["look"] = _LOOK
+        parameters["each_word"] = [prefix(w) for w in sorted(words, key=len)[-_WORDS_LOOKED_UP:]]
+    by_word = len(words) == 1 and query.sort in WORD_SORTS and len(roles) == len(all_roles)
+    if by_word:
+        parameters["word"] = words[0]
+        parameters["word_end"] = words[0] + _BEHIND_ALL
+        parameters["each_word"] = [prefix(words[0], without=query.sort)]
     if query.after is not None:
         parameters["key"] = _parsed_key(query.sort, query.after.key)
         parameters["id"] = query.after.id
@@ -82,8 +96,10 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
         sort=query.sort,
         descending=query.descending,
         filters=frozenset(given),
-        walks=len(statuses),
+        statuses=len(statuses),
+        roles=len(roles),
         later=query.after is not None,
+        by_word=by_word,
     )
     return page_statement(shape), parameters
 

@@ -11,9 +11,10 @@ from infrastructure.views.user_filters import (
     SORT_COLUMNS,
     AnySelect,
     Filter,
+    asked_words,
     has_words,
     is_any,
-    prefixes,
+    prefix,
 )
 from projections.users import USERS
 
@@ -33,8 +34,8 @@ def versions_of(query: UserList, generation: int) -> tuple[AnySelect, AnySelect,
         if values := list(getattr(query, name)):
             parameters[name] = values
             conditions.append(is_any(rows, name))
-    if words := prefixes(query.words or ""):
-        parameters["words"] = " & ".join(words)
+    if words := asked_words(query.words or ""):
+        parameters["words"] = " & ".join(map(prefix, words))
         conditions.append(has_words(rows.c.words))
     places = (rows.c[SORT_COLUMNS[query.sort]], rows.c.id)
     order = [place.desc() if query.descending else place for place in places]

@@ -7,16 +7,19 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from application.queries import ListCursor, UserList
 from infrastructure.views.ensure import ensure_views
 from infrastructure.views.reader import SETTINGS
 from infrastructure.views.statements import Statement
-from infrastructure.views.user_queries import page_query
+from infrastructure.views.user_filters import LISTED, SORT_COLUMNS
+from infrastructure.views.user_queries import page_of, page_query
 from projections.registry import PROJECTIONS
 from tests.servers import database
 
-# One word that all have, one of a third of them, and one that two have, of whom one is gone.
+# One word that all have, one of a third of them, one that two have, of whom one is gone, and one
+# that begins the names of a fifth, who therefore come last by name.
 FILL: Final[LiteralString] = """
 INSERT INTO users_g1 (id, version, chain, partition, shown, external_id, name, email, role, status,
     attributes, created_at, updated_at, before_deletion, name_key, email_key, email_comparable, words)
@@ -25,10 +28,11 @@ SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, '', 0,
     CASE WHEN n % 10000 = 7 THEN 'owner' WHEN n > 27000 THEN 'contractor' ELSE 'member' END,
     CASE WHEN n < 3000 THEN 'deleted' WHEN n % 100 = 0 THEN 'suspended' ELSE 'active' END,
     '{}', now() + n * interval '1 s', now() - n * interval '1 s', 'active',
-    md5(n::text), md5('e' || n), n || '@example.org',
-    array_to_tsvector(ARRAY['all', 'w' || n]
-        || CASE WHEN n % 3 = 0 THEN ARRAY['third'] ELSE '{}' END
-        || CASE WHEN n % 15000 = 9 THEN ARRAY['rare'] ELSE '{}' END)
+    CASE WHEN n % 5 = 0 THEN 'zeta ' ELSE '' END || md5(n::text), md5('e' || n), n || '@example.org',
+    array_to_tsvector(ARRAY['0all', '0w' || n]
+        || CASE WHEN n % 3 = 0 THEN ARRAY['0third'] ELSE '{}' END
+        || CASE WHEN n % 5 = 0 THEN ARRAY['1zeta'] ELSE '{}' END
+        || CASE WHEN n % 15000 = 9 THEN ARRAY['0rare'] ELSE '{}' END)
 FROM generate_series(1, 30000) n"""
 AFTER: dict[str, ListCursor] = {
     "name": ListCursor("8", UUID(int=1)),
@@ -43,11 +47,17 @@ LISTS: Sequence[Mapping[str, Any]] = (
     {"roles": ("contractor", "nobody")},
     {"statuses": ("suspended",)},
     {"statuses": ("active", "suspended", "deleted", "erased"), "roles": ("owner", "contractor")},
+    # More statuses and roles than have a walk each.
+    {
+        "statuses": ("active", "suspended", "deleted", "erased"),
+        "roles": ("owner", "contractor", "nobody"),
+    },
 )
-WORDS = ("a", "third", "rare", "rare all", "nobody", "w100 a")
+WORDS = ("a", "third", "zeta", "ze zet", "rare", "rare all", "nobody", "w100 a")
 # A page of fifty and one more, of a walk or a few, each row also looked up for what it shows.
-ROWS_OF_A_LIST = 51 * (1 + 8)
+ROWS_OF_A_LIST = 51 * (1 + 12)
 ROWS_OF_A_SEARCH = 5_000
+PAGES, PAGE = 3, 40
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +137,43 @@ def test_a_search_finds_what_lies_behind_the_stretch_it_walks(
         rows = connection.execute(statement.sql, {**statement.constants, **parameters}).fetchall()
         found = [row[1] for row in rows]
         assert found == ["e-15009"]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", ["name", "email", "created_at"])
+def test_a_search_finds_what_a_plain_look_at_all_rows_finds(
+    connection: psycopg.Connection[Any], sort: Any, descending: bool
+) -> None:
+    for words in WORDS:
+        for filters in (LISTS[0], *LISTS[-2:]):
+            asked = UserList(words=words, sort=sort, descending=descending, limit=PAGE, **filters)
+            assert pages(connection, asked) == plainly(connection, asked), (words, filters)
+
+
+def pages(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
+    """Who is on the first three pages."""
+    found: list[UUID] = []
+    for _ in range(PAGES):
+        query, parameters = page_query(asked, 1)
+        statement = Statement.of(query)
+        rows = connection.execute(statement.sql, {**statement.constants, **parameters}).fetchall()
+        page = page_of(asked, rows)
+        found += [user.id for user in page.items]
+        if page.next is None:
+            break
+        asked = replace(asked, after=page.next)
+    return found
+
+
+def plainly(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
+    """Who should be."""
+    key, way = SORT_COLUMNS[asked.sort], "DESC" if asked.descending else "ASC"
+    prefixes = [f"(^| )[0-3]{word}" for word in (asked.words or "").split()]
+    plain = f"""
+        SELECT id FROM users_g1
+        WHERE status = ANY(%s) AND (%s OR role = ANY(%s))
+          AND array_to_string(tsvector_to_array(words), ' ') ~ ALL(%s)
+        ORDER BY {key} {way}, id {way} LIMIT {PAGES * PAGE}"""
+    roles = list(asked.roles)
+    given = (list(asked.statuses or LISTED), not roles, roles, prefixes)
+    return [row[0] for row in connection.execute(plain.encode(), given).fetchall()]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.folding import folded, search_words, sort_key
+from projections.folding import folded, marked_words, marks, search_words, sort_key
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,28 @@ def test_a_key_fits_into_an_index_and_a_word_into_a_tsvector(text: str) -> None:
 def test_words_are_runs_of_letters_and_digits_each_once() -> None:
     words = search_words(["Anna-Lena O'Neil", None, "anna_l2@x.org"])
     assert words == ["anna", "lena", "o", "neil", "l2", "x", "org"]
+
+
+def test_a_word_is_marked_by_the_texts_that_begin_with_it() -> None:
+    words = marked_words(["Ann Bo", "ann.dag@bo.org"])
+    assert words == ["3ann", "0bo", "0dag", "0org"]
+    assert marked_words(["Bo", "bo@x"]) == ["3bo", "0x"]
+    assert marked_words(["Bo", None]) == ["1bo"]
+    assert marked_words([None, "bo"]) == ["2bo"]
+
+
+NAMES = st.text(alphabet="aAbé .-(", max_size=8)
+
+
+@given(NAMES, NAMES, st.text(alphabet="ab", min_size=1, max_size=3), st.sampled_from([0, 1]))
+def test_who_has_a_word_begins_with_it_or_has_it_marked_as_elsewhere(
+    name: str, email: str, sought: str, text: int
+) -> None:
+    def found(allowed: list[str]) -> bool:
+        marked = marked_words([name, email])
+        return any(word.startswith(mark + sought) for word in marked for mark in allowed)
+
+    has_it = any(word.startswith(sought) for word in search_words([name, email]))
+    assert found(marks(2)) == has_it
+    begins = sort_key([name, email][text]).startswith(sought)
+    assert (begins or found(marks(2, without=text))) == has_it
