@@ -62,9 +62,7 @@ class Shape(Struct, frozen=True):
         """The order of the list by these columns."""
         return [each.desc() if self.descending != backwards else each.asc() for each in columns]
 
-    def behind(
-        self, rows: Table | Subquery, place: ColumnElement[Any] | AnySelect
-    ) -> ColumnElement[bool]:
+    def behind(self, rows: Table | Subquery, place: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a row comes after a place, which is a key and an id."""
         mine = tuple_(self.key(rows), rows.c.id)
         return mine < place if self.descending else mine > place

@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Final, Self, get_args
+from typing import Final, get_args
 
 import msgspec
 import typer
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interfaces.cli.importing import Outcome, Result
+from interfaces.cli.reports import Report
 
 _RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 _QUIET: Final = frozenset[Result]({"created", "unchanged"})
@@ -27,7 +27,7 @@ _COLOURS: Final[dict[Result, str]] = {"updated": "green", "differs": "yellow", "
 _MOST_SHOWN: Final = 1000
 
 
-class ImportReport:
+class ImportReport(Report):
     """Counts the rows by result, and the entries that are no people by what they are."""
 
     def __init__(self) -> None:
@@ -48,17 +48,6 @@ class ImportReport:
 
     def finish(self, stopped: str | None) -> None:
         """Show what it came to; `stopped` says why the run did not come to its end."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
 
 
 class JsonReport(ImportReport):
@@ -85,7 +74,7 @@ class TerminalReport(ImportReport):
         super().__init__()
         self._console = console or Console()
         self._shown = list[Outcome]()
-        self._progress = Progress(
+        self._bar = self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
@@ -96,16 +85,16 @@ class TerminalReport(ImportReport):
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._progress.add_task("Importing", total=size, rows=0)
+        self._task = self._bar.add_task("Importing", total=size, rows=0)
 
     def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for line in lines:
-            self._progress.advance(self._task, len(line))
+            self._bar.advance(self._task, len(line))
             yield line
 
     def row(self, outcome: Outcome) -> None:
         super().row(outcome)
-        self._progress.update(self._task, rows=sum(self.counts.values()))
+        self._bar.update(self._task, rows=sum(self.counts.values()))
         if outcome.result not in _QUIET and len(self._shown) < _MOST_SHOWN:
             self._shown.append(outcome)
 
@@ -125,18 +114,6 @@ class TerminalReport(ImportReport):
 
     def _say(self, text: str) -> None:
         self._console.print(Text(text))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
 
 def _table(outcomes: list[Outcome]) -> Table:

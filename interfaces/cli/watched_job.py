@@ -1,7 +1,6 @@
 """What a command shows of a job while it runs: a progress bar for people, JSON lines for programs."""
 
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import typer
@@ -15,6 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from interfaces.cli.reports import Report
 
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -37,22 +38,11 @@ class Job(Struct, frozen=True):
     error: str | None = None
 
 
-class JsonJobReport:
+class JsonJobReport(Report):
     """A line each time the job has moved, the last with its result."""
 
     def __init__(self) -> None:
         self._last: Job | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to close."""
 
     def show(self, job: Job) -> None:
         if job != self._last:
@@ -60,24 +50,18 @@ class JsonJobReport:
             typer.echo(msgspec.json.encode(job))
 
 
-class SilentJobReport:
+class SilentJobReport(Report):
     """Nothing at all."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing to close."""
 
     def show(self, job: Job) -> None:
         """Nothing to show."""
 
 
-class TerminalJobReport:
+class TerminalJobReport(Report):
     """A bar with what is done, how fast and how long yet, on the standard error."""
 
     def __init__(self, title: str) -> None:
-        self._bar = Progress(
+        self._bar = self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -87,18 +71,6 @@ class TerminalJobReport:
             console=Console(stderr=True),
         )
         self._task = self._bar.add_task(title, total=None, rate="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def show(self, job: Job) -> None:
         """`total` is not known before the job has begun."""

@@ -1,5 +1,6 @@
 """Who sent a request, and whether they may."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Request
@@ -7,10 +8,23 @@ from fastapi import Request
 from application.identity import Identity, Permission, Principal
 from interfaces.http.headers import header
 from interfaces.http.refusals import Forbidden, InvalidToken, Unauthenticated
+from interfaces.http.services import Services
+
+Admission = Callable[[Services, Request], Awaitable[Principal]]
+"""Who sent a request; raises `Unauthenticated`, or `Forbidden` where this sender may not."""
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
 
 _PRINCIPAL: Final = "rollbook.principal"
+
+
+def needing(permission: Permission | None) -> Admission:
+    """Whoever has the permission; without one, whoever is known."""
+
+    async def admission(services: Services, request: Request) -> Principal:
+        return await admit(request, services.identity, permission)
+
+    return admission
 
 
 async def admit(request: Request, identity: Identity, needs: Permission | None) -> Principal:

@@ -7,31 +7,25 @@ from uuid import UUID
 import msgspec
 from fastapi import Request, Response
 from msgspec.structs import replace
-from pydantic import TypeAdapter
 
 from application import jobs
 from application.exports import EXPORT
 from application.identity import Principal
 from domain.errors import InvalidValue
-from interfaces.http import openapi
 from interfaces.http.auth import admit
-from interfaces.http.body import JSON, parse_body, read_body
+from interfaces.http.body import JSON
 from interfaces.http.consistency import POSITION
 from interfaces.http.export_files import FORMATS, export_file, with_files
 from interfaces.http.fields import parse_uuid
-from interfaces.http.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from interfaces.http.job_requests import JobListParameters
 from interfaces.http.job_resources import Job, JobList, JobResult
 from interfaces.http.negotiation import compressible, refuse_unacceptable
 from interfaces.http.operations import Operation
+from interfaces.http.orders import Nothing, Order, order
 from interfaces.http.queries import QueryCall, query
 from interfaces.http.refusals import Forbidden, NoResult, NotFound
 from interfaces.http.services import Services
-from interfaces.http.validation import NoParameters, RequestModel, fields, parameters
-
-
-class CancelRequest(RequestModel):
-    """Nothing need be said."""
+from interfaces.http.validation import NoParameters
 
 
 async def _admit_to_list(services: Services, request: Request) -> Principal:
@@ -118,19 +112,19 @@ async def read_job_result(call: QueryCall[NoParameters]) -> Response:
     return Response(msgspec.json.encode(job.result), headers=headers, media_type=JSON)
 
 
-async def _cancel(services: Services, request: Request) -> Response:
-    await _admit_to_job(services, request)
-    refuse_unacceptable(request)
-    raw = await read_body(request, (JSON,), required=False)
-    body = parse_body(raw, required=False)
-    parameters(request, _NO_PARAMETERS)
-    fields(_CANCEL, body)
-    # Cancelling again comes to the same, so a key need only be one: there is nothing to keep.
-    idempotency_key(request, raw)
-    job = await services.jobs.cancel(_job_in_path(request))
+@order(
+    "/v1/jobs/{job_id}/cancel",
+    Nothing,
+    tag="Jobs",
+    summary="Cancel a job: at once where it waits, soon where it runs",
+    answers=Job,
+    admission=_admit_to_job,
+)
+async def cancel_job(given: Order[Nothing]) -> Response:
+    job = await given.services.jobs.cancel(_job_in_path(given.request))
     if job is None:
         raise NotFound
-    return _shown(job, await services.feed.head())
+    return _shown(job, await given.services.feed.head())
 
 
 async def _asked_for(services: Services, request: Request) -> jobs.Job:
@@ -152,50 +146,9 @@ def _shown(job: jobs.Job, position: int) -> Response:
     return Response(msgspec.json.encode(Job.of(job)), headers=headers, media_type=JSON)
 
 
-_NO_PARAMETERS: Final = TypeAdapter(NoParameters)
-_CANCEL: Final = TypeAdapter(CancelRequest)
-_CANCEL_SUMMARY: Final = "Cancel a job: at once where it waits, soon where it runs"
-_PATH: Final = "/v1/jobs/{job_id}/cancel"
-
 JOBS: Final[tuple[Operation, ...]] = (
     list_jobs,
     read_job,
     replace(read_job_result, document=with_files(read_job_result.document)),
-    Operation(
-        method="POST",
-        path=_PATH,
-        name="cancel_job",
-        tag="Jobs",
-        summary=_CANCEL_SUMMARY,
-        status=200,
-        serve=_cancel,
-        body=_CANCEL,
-        answers=Job,
-        document={
-            **openapi.security("admin"),
-            "parameters": [
-                *openapi.path_parameters(_PATH),
-                *openapi.header_parameters(IDEMPOTENCY_KEY, "X-Request-ID"),
-            ],
-            "requestBody": openapi.request_body(_CANCEL, (JSON,), required=False),
-            "responses": {
-                "200": openapi.answer(_CANCEL_SUMMARY, Job, [POSITION]),
-                **openapi.problem_answers(
-                    (
-                        "malformed-request",
-                        "unauthenticated",
-                        "forbidden",
-                        "not-found",
-                        "not-acceptable",
-                        "too-large",
-                        "unsupported-media-type",
-                        "invalid-request",
-                        "internal",
-                        "unavailable",
-                        "outcome-unknown",
-                    )
-                ),
-            },
-        },
-    ),
+    cancel_job,
 )

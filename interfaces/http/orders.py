@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from application.identity import Principal
 from interfaces.http import openapi
-from interfaces.http.auth import admit
+from interfaces.http.auth import Admission, needing
 from interfaces.http.body import JSON, parse_body, read_body
 from interfaces.http.consistency import POSITION
 from interfaces.http.idempotency import IDEMPOTENCY_KEY, idempotency_key
@@ -22,6 +22,7 @@ from interfaces.http.validation import NoParameters, RequestModel, fields, param
 
 B = TypeVar("B")
 
+_ADMINISTRATORS: Final = needing("admin")
 _NO_PARAMETERS: Final = TypeAdapter(NoParameters)
 _COMMON: Final[tuple[Slug, ...]] = (
     "malformed-request",
@@ -62,16 +63,18 @@ def order(
     status: int = 200,
     problems: Sequence[Slug] = (),
     body_required: bool = False,
+    admission: Admission = _ADMINISTRATORS,
 ) -> Callable[[Callable[[Order[B]], Awaitable[Response]]], Operation]:
     """Declare an order: the function gets it once all checks have passed.
 
-    To give it again comes to the same, so an `Idempotency-Key` need only be one.
+    To give it again comes to the same, so an `Idempotency-Key` need only be one. `admission`
+    says who may.
     """
     adapter = TypeAdapter(body)
 
     def declare(endpoint: Callable[[Order[B]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:
-            principal = await admit(request, services.identity, "admin")
+            principal = await admission(services, request)
             refuse_unacceptable(request)
             raw = await read_body(request, (JSON,), required=body_required)
             value = parse_body(raw, required=body_required)

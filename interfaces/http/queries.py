@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from application.errors import PositionAhead
 from application.identity import Permission, Principal
 from interfaces.http import openapi
-from interfaces.http.auth import admit
+from interfaces.http.auth import Admission, needing
 from interfaces.http.consistency import MIN_POSITION, POSITION, min_position
 from interfaces.http.negotiation import refuse_unacceptable
 from interfaces.http.operations import Operation
@@ -20,9 +20,6 @@ from interfaces.http.services import Services
 from interfaces.http.validation import parameters
 
 P = TypeVar("P")
-
-Admission = Callable[[Services, Request], Awaitable[Principal]]
-"""Who sent a request; raises `Unauthenticated`, or `Forbidden` where this sender may not."""
 
 _COMMON: Final[tuple[Slug, ...]] = (
     "malformed-request",
@@ -76,14 +73,11 @@ def query(
     `cacheable` ones have an entity tag, and are 304 to who has them already. `admission` stands for
     the question whether the sender has the permission; `formats` are other ones than JSON alone.
     """
-    adapter = TypeAdapter(takes)
+    adapter, admitted = TypeAdapter(takes), admission or needing(needs)
 
     def declare(endpoint: Callable[[QueryCall[P]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:
-            if admission is None:
-                principal = await admit(request, services.identity, needs)
-            else:
-                principal = await admission(services, request)
+            principal = await admitted(services, request)
             refuse_unacceptable(request, *formats)
             values = parameters(request, adapter)
             asked = min_position(request)

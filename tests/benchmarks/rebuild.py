@@ -5,24 +5,19 @@ stores, indexes, catches up, compares and switches; its memory is what it took a
 the `ProjectionRunner` of the eventsourcing library, one transaction an event, on the same log.
 """
 
-import argparse
 import asyncio
-import json
 import resource
-import subprocess
 import sys
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import uvloop
 
 from application.event_log import EventFeed
 from infrastructure.keys import MasterKeys
 from interfaces.collector import spare_collector
 from interfaces.event_store import open_event_store
-from tests.benchmarks import harness, library_runner
+from tests.benchmarks import harness, library_runner, own_process
 from tests.benchmarks.seeding import seed
 from tests.integration.rebuilding import Rebuilder
 from tests.integration.views import execute
@@ -37,18 +32,13 @@ _TWIN_SECONDS: Final = 5.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--check", action="store_true", help="exit with 1 below a target")
-    parser.add_argument("--inside", metavar="URL", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    given = own_process.options(__doc__, EVENTS)
     if given.inside:
-        sys.stdout.write(json.dumps(uvloop.run(_rebuild(given.inside))) + "\n")
+        own_process.report(_rebuild, given.inside)
         return
     with harness.migrated_database() as url:
         twin = uvloop.run(_prepared(url, given.events))
-        ours = _in_a_process_of_its_own(url)
+        ours = own_process.measured("rebuild", url)
     rate = ours["events"] / ours["seconds"]
     sys.stdout.write(
         f"rebuild of {ours['events']:,} events: {rate:,.0f}/s in {ours['seconds']:.1f} s"
@@ -79,12 +69,6 @@ async def _first(feed: EventFeed) -> dict[int, Any]:
     return dict(islice(events.items(), _TWIN_EVENTS))
 
 
-def _in_a_process_of_its_own(url: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", __spec__.name if __spec__ else "", "--inside", url]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
-
-
 async def _rebuild(url: str) -> dict[str, Any]:
     """The second rebuild: the generation that it replaces is full and current."""
     async with Rebuilder.open(url) as rebuilder:
@@ -104,14 +88,7 @@ async def _rebuild(url: str) -> dict[str, Any]:
         "events": rebuilt["events"],
         "seconds": rebuilt["seconds"],
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "megabytes": _most_memory(),
     }
-
-
-def _most_memory() -> float:
-    """The most this process ever had in memory, in MB; `ru_maxrss` would know of who started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -4,20 +4,15 @@ The log is sealed, and its users' histories are mixed. One process reads, opens,
 its memory is what it took at most.
 """
 
-import argparse
-import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import uvloop
 
 from infrastructure.keys import MasterKeys
 from interfaces.event_store import open_event_store
-from tests.benchmarks import harness
+from tests.benchmarks import harness, own_process
 from tests.benchmarks.seeding import seed
 from tests.integration.rebuilding import Rebuilder
 from tests.integration.verifying import verified
@@ -30,18 +25,13 @@ MEGABYTES: Final = 300
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--check", action="store_true", help="exit with 1 below a target")
-    parser.add_argument("--inside", metavar="URL", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    given = own_process.options(__doc__, EVENTS)
     if given.inside:
-        sys.stdout.write(json.dumps(uvloop.run(_verify(given.inside))) + "\n")
+        own_process.report(_verify, given.inside)
         return
     with harness.migrated_database() as url:
         uvloop.run(_prepared(url, given.events))
-        ours = _in_a_process_of_its_own(url)
+        ours = own_process.measured("verify", url)
     for name, seconds in ours["seconds"].items():
         sys.stdout.write(
             f"verify {name} over {given.events:,} events: {given.events / seconds:,.0f}/s in"
@@ -66,12 +56,6 @@ async def _prepared(url: str, events: int) -> None:
         await execute(url, "UPDATE generations SET state = 'dropping' WHERE generation = 1")
 
 
-def _in_a_process_of_its_own(url: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", __spec__.name if __spec__ else "", "--inside", url]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
-
-
 async def _verify(url: str) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     async with Rebuilder.open(url) as rebuilder:
@@ -81,13 +65,7 @@ async def _verify(url: str) -> dict[str, Any]:
             seconds[name] = time.monotonic() - began
             assert all(slot.right and slot.log == slot.views for slot in found)
             assert sum(slot.log.events for slot in found) > 0
-    return {"seconds": seconds, "megabytes": _most_memory()}
-
-
-def _most_memory() -> float:
-    """The most this process ever had in memory, in MB; `ru_maxrss` would know of who started it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return {"seconds": seconds}
 
 
 if __name__ == "__main__":

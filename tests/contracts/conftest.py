@@ -3,8 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from uuid_utils.compat import uuid7
 
+from infrastructure.cache.memory import MemoryCache
+from infrastructure.cache.redis import RedisCache
 from tests.jobs import Bench
+from tests.redis_server import redis_url
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -17,3 +21,14 @@ async def bench(jobs_url: str | None) -> AsyncIterator[Bench]:
     """Jobs in memory, and jobs in Postgres."""
     async with Bench.in_postgres(jobs_url) if jobs_url else Bench.in_memory() as bench:
         yield bench
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def cache(request: pytest.FixtureRequest) -> AsyncIterator[MemoryCache | RedisCache]:
+    """A cache in memory, and one in Redis."""
+    if request.param == "memory":
+        yield MemoryCache()
+        return
+    with redis_url() as url:
+        async with RedisCache.open(url, uuid7(), 1, ttl=60) as cache:
+            yield cache

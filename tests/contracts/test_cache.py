@@ -1,13 +1,12 @@
 """What every cache keeps: documents no staler than its position, and of two the newer one."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
-import pytest
 from uuid_utils.compat import uuid7
 
-from application.cache import FollowingCache, Removed, StatsCache, Step, UserCache
+from application.cache import Removed, Step
 from application.documents import UserDocument
 from application.queries import Answer
 from application.views import Slot
@@ -16,35 +15,12 @@ from infrastructure.cache.redis import RedisCache
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
 from tests.projections.histories import YAN, ZOE
-from tests.redis_server import redis_url
 
 SLOT: Final = Slot(USERS)
 DAY: Final = "2024-05-06"
 
 
-class Cache(Protocol):
-    """All sides of a cache."""
-
-    @property
-    def users(self) -> UserCache: ...
-
-    @property
-    def stats(self) -> StatsCache: ...
-
-    @property
-    def following(self) -> FollowingCache: ...
-
-    async def idle(self) -> None: ...
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
-    if request.param == "memory":
-        yield MemoryCache()
-        return
-    with redis_url() as url:
-        async with RedisCache.open(url, uuid7(), 1, ttl=60) as cache:
-            yield cache
+Cache = MemoryCache | RedisCache
 
 
 def document(version: int, name: str = "Zoë") -> UserDocument:

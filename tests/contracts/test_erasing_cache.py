@@ -1,13 +1,12 @@
 """What every cache does for who erases: a slot begins again, and no copy of a person stays."""
 
-from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.cache import ErasingCache, FollowingCache, Step, UserCache
+from application.cache import Step
 from application.documents import UserDocument
 from application.views import Slot
 from infrastructure.cache.memory import MemoryCache
@@ -21,29 +20,7 @@ SLOT: Final = Slot[Any](USERS)
 OTHER: Final = Slot[Any](USERS, 2)
 
 
-class Cache(Protocol):
-    """The sides of a cache that meet here."""
-
-    @property
-    def users(self) -> UserCache: ...
-
-    @property
-    def following(self) -> FollowingCache: ...
-
-    @property
-    def erasing(self) -> ErasingCache: ...
-
-    async def idle(self) -> None: ...
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
-    if request.param == "memory":
-        yield MemoryCache()
-        return
-    with redis_url() as url:
-        async with RedisCache.open(url, uuid7(), 1, ttl=60) as cache:
-            yield cache
+Cache = MemoryCache | RedisCache
 
 
 def document(version: int = 1, name: str = "Zoë") -> UserDocument:

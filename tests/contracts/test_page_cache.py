@@ -1,11 +1,9 @@
 """What every cache keeps of lists: a page counts as long as its slot is as it was."""
 
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
-from uuid_utils.compat import uuid7
 
 from application.cache import Step
 from application.documents import UserDocument
@@ -16,7 +14,6 @@ from infrastructure.cache.memory import MemoryCache
 from infrastructure.cache.redis import RedisCache
 from projections.users import USERS
 from tests.projections.histories import YAN, ZOE
-from tests.redis_server import redis_url
 
 SLOT: Final = Slot[Any](USERS)
 OTHERS: Final = (Slot[Any](USERS, 2), Slot[Any](USERS, 1, 1))
@@ -26,17 +23,9 @@ DOCUMENT: Final = UserDocument(2, "active", "2024-05-06T07:08:09.123456Z", b"{}"
 Cache = MemoryCache | RedisCache
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
-    if request.param == "memory":
-        cache = MemoryCache()
-        await cache.following.begin(SLOT, 5)
-        yield cache
-        return
-    with redis_url() as url:
-        async with RedisCache.open(url, uuid7(), 1, ttl=60) as cache:
-            await cache.following.begin(SLOT, 5)
-            yield cache
+@pytest.fixture(autouse=True)
+async def begun(cache: Cache) -> None:
+    await cache.following.begin(SLOT, 5)
 
 
 async def vacancy(cache: Cache, query: UserList = QUERY, slot: Slot[Any] = SLOT) -> Vacancy:

@@ -95,7 +95,9 @@ async def unreadable(side: Cached, stream: UUID) -> None:
 
 
 async def known_from_now_on(side: Cached, stream: UUID) -> None:
-    """The next release knows the event; what it parked is tried again."""
+    """The next release knows the event; what this one parked is tried again."""
+    for projection in PROJECTIONS:
+        await side.caught_up(projection.name)
     await execute(
         side.url,
         "UPDATE stored_events SET topic = 'user.suspended' WHERE topic = 'user.from_the_future'",
@@ -170,7 +172,7 @@ async def _step(side: Cached, slot: Slot[UserRow], stream: UUID) -> Step:
 async def test_the_statistics_are_replaced_though_no_position_moved(side: Cached) -> None:
     stream = await side.read_side.record(registered("Ada"))
     await unreadable(side, stream)
-    await side.caught_up("headcount")
+    await side.caught_up(HEADCOUNT.name)
     rendered = RenderedDocuments(side.read_side.queries)
     slot, day = Slot(HEADCOUNT), day_of(NOW)
     await side.cache.stats.replace(slot, day, await rendered.stats(NOW))
