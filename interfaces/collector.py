@@ -7,6 +7,11 @@ from typing import Final
 _YOUNG_OBJECTS: Final = 50_000
 
 
+def rest_collector() -> None:
+    """Look for none until `spare_collector`: of what a process loads nearly all stays."""
+    gc.disable()
+
+
 def spare_collector() -> None:
     """Look at what is there for the last time, and at what is to come in larger lots.
 
@@ -17,3 +22,4 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
+    gc.enable()

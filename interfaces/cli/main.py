@@ -17,6 +17,7 @@ from interfaces.cli.failing import failing
 from interfaces.cli.keys_app import keys
 from interfaces.cli.listener import open_listener
 from interfaces.cli.projections_app import projections
+from interfaces.collector import rest_collector
 from interfaces.roles import Role, Roles, parse_roles
 from interfaces.settings import LocalSettings, MigrationSettings, Settings, load, load_for
 
@@ -199,7 +200,8 @@ def _serve(
     leash: socket.socket | None = None,
     migrating: bool = False,
 ) -> int:
-    # After the settings were found to be complete: it takes two seconds to load.
+    rest_collector()
+    # After the settings were found to be complete: it takes a second to load.
     from interfaces.cli.serve import serve as run
 
     return run(settings, roles, listener, leash=leash, migrating=migrating)

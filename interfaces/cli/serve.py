@@ -14,7 +14,6 @@ from application.keys import SealBroken, UnknownMasterKey
 from infrastructure.migrations import migrate
 from infrastructure.suitability import UnsuitableServer, check_server
 from interfaces.bootstrap import open_rollbook
-from interfaces.cli.http_server import http_server
 from interfaces.collector import spare_collector
 from interfaces.logging import configure_logging, log_loop_error
 from interfaces.roles import Roles, in_order
@@ -81,6 +80,9 @@ async def _serve(
             stack.callback(work.cancel)
             ready()
         else:
+            # No other role has a web server in its memory.
+            from interfaces.cli.http_server import http_server
+
             assert listener is not None, "nobody can reach the role `api` without a socket"
             server = http_server(rollbook.application, listener, ready)
             work = await stack.enter_async_context(server)
