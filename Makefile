@@ -10,6 +10,11 @@ WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
 # A test that hangs says where, and ends the run.
 PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart 0 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
+# What fails beside others is run once more by itself, so that a busy machine fails no test.
+define RUN_TESTS
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.again $(1)
+endef
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,17 +26,18 @@ run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS
 	@$(PYTHON_BIN)/rollbook up $(ARGS)
 
 test: .development ## Run the tests, the long ones in their short form (TESTS=tests/domain for some)
-	@$(call PYTEST,600)
+	$(call RUN_TESTS,600)
 
+test-long: export ROLLBOOK_TEST_SCALE = 10
 test-long: .development ## Run the tests, the long ones in full
-	@ROLLBOOK_TEST_SCALE=10 $(call PYTEST,1800)
+	$(call RUN_TESTS,1800)
 
 check: .development ## Format, lint, types, import arrows and tests: what CI asks
 	@$(PYTHON_BIN)/ruff format --check
 	@$(PYTHON_BIN)/ruff check
 	@$(PYTHON_BIN)/pyright
 	@$(PYTHON_BIN)/lint-imports
-	@$(call PYTEST,600)
+	$(call RUN_TESTS,600)
 
 format: .development ## Format the code and sort its imports
 	@$(PYTHON_BIN)/ruff check --select I --fix --quiet

@@ -189,7 +189,7 @@ async def test_answers_that_are_lost_lose_no_job_and_make_none_twice(database_ur
             with suppress(OutcomeUnknown):
                 await bench.submit("work", {"n": n})
         listed = (await plain.jobs.jobs(JobQuery())).items
-        done = [await plain.until(job, patience=20) for job in reversed(listed)]
+        done = [await plain.until(job, patience=90) for job in reversed(listed)]
     assert [job.result for job in done] == [{"n": n} for n in range(12)]
     assert {job.state for job in done} == {"succeeded"}
     assert sorted(runs) == list(range(12))
