@@ -9,11 +9,10 @@ ARGS ?=
 WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
 # A test that hangs says where, and ends the run.
 PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	--max-worker-restart 0 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
+	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 # What fails beside others is run once more by itself, so that a busy machine fails no test.
 define RUN_TESTS
-	@rm -f .pytest_cache/v/cache/lastfailed
-	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.again $(1)
+	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.again $$? $(1)
 endef
 
 help: ## Show this list
@@ -26,7 +25,7 @@ run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS
 	@$(PYTHON_BIN)/rollbook up $(ARGS)
 
 test: .development ## Run the tests, the long ones in their short form (TESTS=tests/domain for some)
-	$(call RUN_TESTS,600)
+	$(call RUN_TESTS,180)
 
 test-long: export ROLLBOOK_TEST_SCALE = 10
 test-long: .development ## Run the tests, the long ones in full
@@ -37,7 +36,7 @@ check: .development ## Format, lint, types, import arrows and tests: what CI ask
 	@$(PYTHON_BIN)/ruff check
 	@$(PYTHON_BIN)/pyright
 	@$(PYTHON_BIN)/lint-imports
-	$(call RUN_TESTS,600)
+	$(call RUN_TESTS,180)
 
 format: .development ## Format the code and sort its imports
 	@$(PYTHON_BIN)/ruff check --select I --fix --quiet

@@ -52,12 +52,14 @@ def marked_words(texts: Sequence[str | None]) -> list[str]:
     of a text, lies where that text's keys begin with it, or has it with a mark of `marks` without
     that text: an index finds either, and no word is kept twice.
     """
-    keys = [sort_key(text) for text in texts]
-    bits = [(1 << n, key) for n, key in enumerate(keys)]
-    return [
-        f"{sum([bit for bit, key in bits if key.startswith(word)])}{word}"
-        for word in search_words(texts)
-    ]
+    marked = dict.fromkeys(search_words(texts), 0)
+    bit = 1
+    for text in texts:
+        key = sort_key(text)
+        for word in [word for word in marked if key.startswith(word)]:
+            marked[word] |= bit
+        bit <<= 1
+    return [f"{mark}{word}" for word, mark in marked.items()]
 
 
 def marks(texts: int, without: int | None = None) -> list[str]:

@@ -1,24 +1,53 @@
 """Runs what failed beside other tests once more, by itself.
 
 Many tests wait for something for a bounded time, on a machine that others of them keep busy. What
-fails twice has failed, and so has a run in which many did.
+fails twice has failed, and so has a run in which many did, or that came to no end.
 """
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
-LAST_FAILED: Final = Path(".pytest_cache/v/cache/lastfailed")
+import pytest
+
 MOST: Final = 5
 
 
-def main(timeout: str) -> int:
-    """The exit code of the whole run. `timeout`: seconds for one test."""
-    failed = list(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
-    if not 0 < len(failed) <= MOST:
-        return 1
+class Failures:
+    """A plug-in that leaves the names of what failed, a worker that hung or died with it included."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = failures_in(directory)
+        self._failed: dict[str, None] = {}
+
+    def pytest_sessionstart(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._failed[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        self._file.parent.mkdir(exist_ok=True)
+        self._file.write_text("\n".join(self._failed))
+
+
+def failures_in(directory: Path) -> Path:
+    """Where the names are left, one a line."""
+    return directory / ".pytest_cache" / "failed"
+
+
+def main(code: str, timeout: str) -> int:
+    """The exit code of all, after a first run that ended with `code`.
+
+    `timeout`: seconds for one test.
+    """
+    file = failures_in(Path.cwd())
+    failed = file.read_text().splitlines() if file.exists() else []
+    # With another code not all tests were run.
+    if int(code) != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed) <= MOST:
+        return int(code)
     sys.stdout.write(f"\nOnce more, by themselves, what failed beside others: {len(failed)}\n")
     sys.stdout.flush()
     limits = (f"faulthandler_timeout={timeout}", "faulthandler_exit_on_timeout=true")

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
+from tests.again import Failures
 from tests.rabbit import RabbitNode, rabbit_node
 from tests.redis_server import PrivateRedis
 from tests.redis_server import private_redis as private_redis_server
@@ -19,6 +20,8 @@ from tests.workers import Place, Workers, shared_directory
 def pytest_configure(config: pytest.Config) -> None:
     if shared := shared_directory(config):
         config.pluginmanager.register(Workers(shared))
+    elif not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Failures(config.rootpath))
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
