@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from infrastructure.embedded.errors import NoAccount
+from infrastructure.embedded.ownership import change_owner, owner_of
 
 NOBODY: Final = 65534
 
@@ -18,6 +19,8 @@ USER_NAMESPACE: Final = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-gr
 
 # The kernel interrupts the server when the thread that started it ends, whatever ended it.
 DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "INT", "--")
+
+WITHOUT_POWERS: Final = ("setpriv", "--ambient-caps=-all", "--inh-caps=-all", "--")
 
 
 class Account(Struct, frozen=True):
@@ -29,24 +32,34 @@ class Account(Struct, frozen=True):
 
     def own(self, path: Path) -> None:
         """Make `path` with all in it this account's, where it is not yet."""
-        status = path.stat()
-        if (status.st_uid, status.st_gid) == (self.uid, self.gid):
-            return
-        for folder, _, files in os.walk(path):
-            for name in files:
-                os.chown(Path(folder, name), self.uid, self.gid, follow_symlinks=False)
-            os.chown(folder, self.uid, self.gid, follow_symlinks=False)
+        change_owner(path, self.uid, self.gid)
+
+    def can_write(self, directory: Path) -> bool:
+        """Whether a process of this account can make files there."""
+        return succeeds(*self.prefix, "sh", "-c", 'test -w "$1"', "sh", str(directory))
+
+    def can_run(self, program: Path) -> bool:
+        """Whether it could also without any power of root's: initdb asks the kernel just that."""
+        return succeeds(*self.prefix, *WITHOUT_POWERS, str(program), "--version")
 
 
-def account_for(directory: Path, program: Path) -> Account:
-    """The first identity that can run `program` and write to `directory`, found by trying.
+def account_for(directory: Path) -> Account:
+    """The first identity that can write to `directory`, found by trying.
 
+    As root: the owner of the folder that it lies in, where that is an ordinary user.
     Raises `NoAccount`.
     """
     if os.geteuid() != 0:
         return bound_to_us()
+    owner = owner_of(directory.parent)
+    if owner[0] != 0:
+        account = Account(switched_to(*owner), *owner)
+        account.own(directory)
+        if account.can_write(directory):
+            return account
+        raise NoAccount(directory)
     for account in accounts_beside_root():
-        if works(account, directory, program):
+        if account.can_write(directory):
             return account
     raise NoAccount(directory)
 
@@ -65,22 +78,28 @@ def accounts_beside_root() -> Iterator[Account]:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        # It keeps one of root's powers, to pass folders on the way that only root may enter
-        # (a clone in /root): opening them to everyone, or a copy of the programs, is not needed.
-        drop = (
-            f"--reuid={entry.pw_uid}",
-            f"--regid={entry.pw_gid}",
-            "--clear-groups",
-            "--inh-caps=-all,+dac_override",
-            "--ambient-caps=-all,+dac_override",
-        )
-        yield Account(("setpriv", *drop, *DIE_WITH_PARENT[1:]), entry.pw_uid, entry.pw_gid)
+        # It keeps one of root's powers, to pass folders on the way to its data that only root may
+        # enter (a clone in /root): opening them to everyone is not needed.
+        power = switched_to(entry.pw_uid, entry.pw_gid, "+dac_override")
+        yield Account(power, entry.pw_uid, entry.pw_gid)
 
 
-def works(account: Account, directory: Path, program: Path) -> bool:
-    """Whether a process of that account can write to the directory and run the program."""
-    trial = 'test -w "$1" && exec "$2" --version'
-    command = [*account.prefix, "sh", "-c", trial, "sh", str(directory), str(program)]
+def switched_to(user: int, group: int, *powers: str) -> tuple[str, ...]:
+    """What runs a command as that user and group, with these of root's powers and no others."""
+    capabilities = ",".join(("-all", *powers))
+    return (
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={group}",
+        "--clear-groups",
+        f"--inh-caps={capabilities}",
+        f"--ambient-caps={capabilities}",
+        *DIE_WITH_PARENT[1:],
+    )
+
+
+def succeeds(*command: str) -> bool:
+    """Whether the command can be run, and ends with 0 within ten seconds."""
     try:
         return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.SubprocessError):

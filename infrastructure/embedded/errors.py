@@ -47,12 +47,26 @@ class NoAccount(EmbeddedServerError):
         )
 
 
+class NoPlaceForPrograms(EmbeddedServerError):
+    """Another account must run the programs, but it can reach neither them nor a copy."""
+
+    def __init__(self, programs: Path, places: str) -> None:
+        self.programs = programs
+        super().__init__(
+            f"no account beside root can run the programs in {programs}, nor a copy in {places}: "
+            "start Rollbook as an ordinary user, or set ROLLBOOK_DATABASE_URL"
+        )
+
+
 class NotPrivate(EmbeddedServerError):
     """A directory that must be ours alone belongs to someone else."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        super().__init__(f"{directory} belongs to another user of this machine")
+        super().__init__(
+            f"{directory} belongs to another user of this machine: start Rollbook as that user "
+            "or as root, or name another --data-dir"
+        )
 
 
 class StartFailed(EmbeddedServerError):

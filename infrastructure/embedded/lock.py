@@ -4,7 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from infrastructure.embedded.errors import InUse
+from infrastructure.embedded.errors import InUse, NotPrivate
+from infrastructure.embedded.ownership import open_beside
 
 
 class DirectoryLock:
@@ -15,10 +16,16 @@ class DirectoryLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the directory. Raises `InUse` where another process has it; twice is once."""
+        """Take the directory; twice is once.
+
+        Raises `InUse` where another process has it, `NotPrivate` where it is another user's.
+        """
         if self._descriptor is not None:
             return
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = open_beside(self._directory / "lock", os.O_RDWR)
+        except PermissionError:
+            raise NotPrivate(self._directory) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

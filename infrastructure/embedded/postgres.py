@@ -20,6 +20,7 @@ from infrastructure.embedded.cluster import (
 from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.orphan import end_orphan
 from infrastructure.embedded.process import POLL_SECONDS, put_aside, spawn
+from infrastructure.embedded.programs import runnable_by
 from infrastructure.embedded.server import EmbeddedServer
 from infrastructure.embedded.socket_path import make_private, remove_if_empty, socket_directory
 
@@ -50,8 +51,9 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _prepare(self) -> list[str]:
         end_orphan(self._data, self._socket / f"{SOCKET}.lock")
-        binaries = find_binaries(self._given_binaries, self._data)
-        account = account_for(self._home, binaries.postgres)
+        found = find_binaries(self._given_binaries, self._data)
+        account = account_for(self._home)
+        binaries = runnable_by(account, found)
         if not self._data.exists():
             initialise(self._data, binaries, account)
         make_private(self._socket)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from infrastructure.embedded.ownership import open_beside
+
 POLL_SECONDS: Final = 0.02
 _LOG_BYTES: Final = 10 * 1024 * 1024
 
@@ -19,7 +21,7 @@ def spawn(
 
     In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on.
     """
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    output = open_beside(log, os.O_WRONLY | os.O_APPEND)
     try:
         return subprocess.Popen(
             command,

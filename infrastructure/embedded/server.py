@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from infrastructure.embedded.lock import DirectoryLock
+from infrastructure.embedded.ownership import make_folder
 from infrastructure.embedded.process import end, ended
 
 
@@ -45,7 +46,7 @@ class EmbeddedServer(ABC):
 
         Raises an `EmbeddedServerError`, whose message is one line for people.
         """
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._home)
         self._lock.acquire()
         try:
             command = await asyncio.to_thread(self._prepare)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-from infrastructure.embedded.account import Account, account_for, bound_to_us
+from infrastructure.embedded.account import Account, account_for, bound_to_us, succeeds
 from infrastructure.embedded.errors import NoAccount, NoServerFound, StartFailed
 from infrastructure.embedded.process import POLL_SECONDS, put_aside, spawn
 from infrastructure.embedded.server import EmbeddedServer
@@ -109,10 +109,13 @@ def _runs(program: Path) -> bool:
 
 def _account(directory: Path, program: Path) -> Account:
     try:
-        return account_for(directory, program)
+        account = account_for(directory)
     except NoAccount:
-        # Unlike Postgres it does not mind being root's.
+        account = None
+    # Unlike Postgres it does not mind being root's, and where its program lies it is found.
+    if account is None or not succeeds(*account.prefix, str(program), "--version"):
         return bound_to_us()
+    return account
 
 
 def listens(path: Path) -> bool:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import is_alive
+from infrastructure.embedded.ownership import make_folder, open_beside
 from interfaces.cli.errors import CommandFailed
 from interfaces.settings import MASTER_KEY_BYTES, master_key_list
 
@@ -37,6 +38,14 @@ class MasterKeyUnreadable(CommandFailed):
         super().__init__(f"{key}: {reason}")
 
 
+class CannotBeMade(CommandFailed):
+    """The data directory is not there, and cannot be made."""
+
+    def __init__(self, directory: Path, reason: str) -> None:
+        self.directory = directory
+        super().__init__(f"{directory} cannot be made ({reason}): name another --data-dir")
+
+
 class Instance(BaseModel, frozen=True):
     """A running local Rollbook."""
 
@@ -57,8 +66,14 @@ class DataDirectory:
         self._lock = DirectoryLock(path)
 
     def hold(self) -> None:
-        """Make it, and keep every other process off it. Raises `InUse`."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make it, and keep every other process off it.
+
+        Raises `InUse`, `NotPrivate` or `CannotBeMade`.
+        """
+        try:
+            make_folder(self.path.absolute())
+        except OSError as error:
+            raise CannotBeMade(self.path, error.strerror or "unknown") from None
         self._lock.acquire()
 
     def release(self) -> None:
@@ -153,7 +168,7 @@ def write(path: Path, text: str) -> None:
     """Replace the file as a whole; it is on disk when this returns."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = open_beside(draft, os.O_WRONLY | os.O_EXCL)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")
         file.flush()

@@ -38,7 +38,7 @@ def pooler(empty_database_url: str, tmp_path: Path) -> Iterator[Pooler]:
             f"[pgbouncer]\nunix_socket_dir = {tmp_path}\nlisten_port = 6543\nlisten_addr =\n"
             f"auth_type = any\npool_mode = {mode}\nlogfile = {tmp_path}/log\n"
         )
-        prefix = account_for(tmp_path, Path(program)).prefix
+        prefix = account_for(tmp_path).prefix
         processes.append(subprocess.Popen([*prefix, program, "--quiet", str(settings)]))
         until((tmp_path / ".s.PGSQL.6543").exists)
         return f"postgresql:///{name_of(empty_database_url)}?host={tmp_path}&port=6543&user=any"

@@ -1,0 +1,47 @@
+"""Who owns what root makes in a user's folder: that user, so that the user can go on without root."""
+
+import os
+import stat
+from pathlib import Path
+
+
+def owner_of(folder: Path) -> tuple[int, int]:
+    """The user id and the group id that own a folder."""
+    status = folder.stat()
+    return status.st_uid, status.st_gid
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder and those above it, open to their owner only: the owner of where they lie."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(folder, *owner_of(folder.parent), follow_symlinks=False)
+
+
+def open_beside(path: Path, flags: int) -> int:
+    """Open a file that only its folder's owner may read, and make it where it is missing.
+
+    Returns the descriptor. A symbolic link is refused: root must not follow one of a user's.
+    """
+    flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    if os.geteuid() == 0:
+        status = os.fstat(descriptor)
+        # Another name of the file may lie in a folder that is not this owner's.
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+            os.fchown(descriptor, *owner_of(path.parent))
+    return descriptor
+
+
+def change_owner(folder: Path, user: int, group: int) -> None:
+    """Give the folder with all in it to an account, where it is not that account's yet."""
+    if owner_of(folder) == (user, group):
+        return
+    # By descriptors: a user who owns the folder could put a link in the place of a part of a path.
+    for _, _, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in files:
+            os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
+        os.fchown(descriptor, user, group)

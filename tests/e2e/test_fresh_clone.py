@@ -1,0 +1,105 @@
+"""The first minutes of a newcomer: `make run` in a clone, as in a container that runs as root."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from interfaces.cli.data_directory import DataDirectory
+from tests.running import ROOT, children_of, until
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A directory that only its owner may enter, as root's home and those of mktemp are."""
+    directory = Path(tempfile.mkdtemp(prefix="rollbook-clone-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def clone(closed: Path) -> Path:
+    """What git knows of this tree, as a clone of it would hold it."""
+    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    clone = closed / "rollbook"
+    for name in files.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, clone / name)
+    return clone
+
+
+@pytest.fixture
+def programs(closed: Path) -> Path:
+    """All programs of this machine but `unshare`: no user namespace can be had."""
+    folder = closed / "bin"
+    folder.mkdir()
+    pinned = ROOT / ".tools" / "bin" / "uv"
+    found = [pinned] if pinned.exists() else []
+    for place in os.environ["PATH"].split(os.pathsep):
+        found += Path(place).iterdir() if Path(place).is_dir() else ()
+    for program in found:
+        if program.name != "unshare" and not (folder / program.name).is_symlink():
+            (folder / program.name).symlink_to(program)
+    return folder
+
+
+@contextmanager
+def make_run(clone: Path, programs: Path) -> Generator[httpx2.Client]:
+    """A caller of a Rollbook that `make run` has started, until it is asked to end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")}
+    with (clone.parent / "out").open("wb") as output:
+        make = subprocess.Popen(
+            ["make", "run", "ARGS=--port 0"],
+            cwd=clone,
+            env=kept | {"PATH": str(programs)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    directory = DataDirectory(clone / ".rollbook")
+
+    def is_up() -> bool:
+        assert make.poll() is None, (clone.parent / "out").read_text()
+        return directory.instance() is not None
+
+    try:
+        until(is_up, patience=120)
+        running = directory.instance()
+        assert running is not None
+        headers = {"Authorization": f"Bearer {directory.admin_token()}"}
+        with httpx2.Client(base_url=running.url, headers=headers) as client:
+            yield client
+        os.kill(running.pid, signal.SIGTERM)
+        assert make.wait(timeout=30) == 0
+    finally:
+        make.kill()
+
+
+def owner_of_postgres(clone: Path) -> int:
+    """The account that Postgres runs under."""
+    running = DataDirectory(clone / ".rollbook").instance()
+    assert running is not None
+    for process in map(Path("/proc").joinpath, map(str, children_of(running.pid))):
+        if b"postgres" in (process / "cmdline").read_bytes().split(b"\0")[0]:
+            return process.stat().st_uid
+    raise AssertionError("no Postgres runs")
+
+
+def test_make_run_works_from_a_clone_where_only_root_may_enter(clone: Path, programs: Path) -> None:
+    email = "ada@example.com"
+    with make_run(clone, programs) as client:
+        answer = client.post("/v1/users", json={"email": email, "name": "Ada"})
+        assert answer.status_code == 201
+        assert owner_of_postgres(clone) != 0
+    with make_run(clone, programs) as client:
+        assert client.get(answer.headers["Location"]).json()["email"] == email
