@@ -12,7 +12,7 @@ PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loads
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 # What fails beside others is run once more by itself, so that a busy machine fails no test.
 define RUN_TESTS
-	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.again $$? $(1)
+	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.support.run.again $$? $(1)
 endef
 
 help: ## Show this list

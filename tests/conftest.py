@@ -9,12 +9,12 @@ import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
-from tests.again import Failures
-from tests.rabbit import RabbitNode, rabbit_node
-from tests.redis_server import PrivateRedis
-from tests.redis_server import private_redis as private_redis_server
-from tests.servers import MASTER_KEYS, database, name_of, postgres_server
-from tests.workers import Place, Workers, shared_directory
+from tests.support.run.again import Failures
+from tests.support.run.workers import Place, Workers, shared_directory
+from tests.support.servers.postgres import MASTER_KEYS, database, name_of, postgres_server
+from tests.support.servers.rabbit import RabbitNode, rabbit_node
+from tests.support.servers.redis import PrivateRedis
+from tests.support.servers.redis import private_redis as private_redis_server
 
 
 def pytest_configure(config: pytest.Config) -> None:

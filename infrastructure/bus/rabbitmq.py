@@ -12,9 +12,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
 from structlog import get_logger
 
-from application.bus import Message
 from application.context import TENANT
 from application.errors import Unavailable
+from application.messaging.bus import Message
 from infrastructure.bus.topology import EXCHANGE, declare_topology
 
 CONTENT_TYPE: Final = "application/cloudevents+json"

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from application.cache import CacheAway
+from application.cache.ports import CacheAway
 
 _CONNECTIONS: Final = 8
 _LUA: Final = Path(__file__).with_name("lua")

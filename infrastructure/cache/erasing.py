@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Any, Final
 from uuid import UUID
 
-from application.views import Slot
+from application.projector.view_store import Slot
 from infrastructure.cache.client import Client, answered_within
-from infrastructure.cache.keeper import POSITION_SECONDS
-from infrastructure.cache.layout import Keys, new_mark, read_mark
+from infrastructure.cache.keys import Keys, new_mark, read_mark
+from infrastructure.cache.put import POSITION_SECONDS
 
 _PATIENCE_SECONDS: Final = 1.0
 

@@ -8,14 +8,13 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
-from application.cache_counts import DocumentCounts
-from application.page_cache import Vacancy
-from application.queries import Answer, UserList
-from application.views import Slot
+from application.cache.ports import DocumentCounts, Vacancy
+from application.projector.view_store import Slot
+from application.queries.directory import Answer, UserList
+from infrastructure.cache.batch import Gatherer
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, script
-from infrastructure.cache.gatherer import Gatherer
-from infrastructure.cache.layout import Keys, Mark, SlotKeys, page_value, read_mark, read_page
+from infrastructure.cache.keys import Keys, Mark, SlotKeys, page_value, read_mark, read_page
 
 MOST_PAGES: Final = 1000
 MOST_BYTES: Final = 16 * 1024 * 1024

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from application.cache_counts import DocumentCounts
-from application.queries import Answer
-from application.views import Slot
+from application.cache.ports import DocumentCounts
+from application.projector.view_store import Slot
+from application.queries.directory import Answer
+from infrastructure.cache.batch import Gatherer
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, script
-from infrastructure.cache.gatherer import Gatherer
-from infrastructure.cache.layout import Keys, read_stats, stats_value
+from infrastructure.cache.keys import Keys, read_stats, stats_value
 
 _MOST_LOOK_UPS: Final = 128
 # One is enough: who comes while it is under way brings the same, or will be asked again.

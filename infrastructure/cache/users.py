@@ -8,15 +8,15 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache_counts import DocumentCounts
-from application.documents import UserDocument
-from application.queries import Answer
-from application.views import Slot
+from application.cache.ports import DocumentCounts
+from application.projector.view_store import Slot
+from application.queries.directory import Answer
+from application.queries.documents import UserDocument
+from infrastructure.cache.batch import Gatherer
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client
-from infrastructure.cache.gatherer import Gatherer
-from infrastructure.cache.keeper import Keeper, Kept
-from infrastructure.cache.layout import Keys, Mark, SlotKeys, read_mark, read_user
+from infrastructure.cache.keys import Keys, Mark, SlotKeys, read_mark, read_user
+from infrastructure.cache.put import Keeper, Kept
 
 _MOST_LOOK_UPS: Final = 128
 _MOST_OFFERS: Final = 64

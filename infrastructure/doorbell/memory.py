@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from application.cancellation import heed_cancellation
 from application.doorbell import Bell
+from application.retry import heed_cancellation
 
 
 class MemoryDoorbell:

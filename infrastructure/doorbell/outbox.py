@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
-from application.back_off import BackOff
+from application.retry import BackOff
 
 _MOST_BELLS: Final = 64
 

@@ -8,8 +8,8 @@ from typing import Final, NoReturn, Self
 import psycopg
 from structlog import get_logger
 
-from application.back_off import BackOff
 from application.doorbell import Bell
+from application.retry import BackOff
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.outbox import Outbox
 from infrastructure.postgres import Connection, answered_within, connect, hang_up

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from structlog import get_logger
 
-from application.back_off import BackOff
+from application.retry import BackOff
 
 # Instead of a message: anything may have been missed.
 RESTORED: Final = ""

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from psycopg.types.numeric import Int8
 
-from application.audit import StatusBefore
-from application.audit_search import AuditQuery, Looked, Stretch
-from application.keys import KeyRing
+from application.audit.items import StatusBefore
+from application.audit.search import AuditQuery, Looked, Stretch
+from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
 from domain.user.state import Status
+from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from application.cache import ChangedStreams
+from application.cache.ports import ChangedStreams
 from infrastructure.event_store.reader import LogReader
 
 _CHANGED: Final = """

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
-from application.event_log import FeedPage
-from application.keys import KeyRing
+from application.keys.ports import KeyRing
+from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
+from infrastructure.event_store.event_rows import COLUMNS, WITH_KEY, recorded
 from infrastructure.event_store.identity import LogBreak, refuse_gap
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import COLUMNS, WITH_KEY, recorded
 
 _PAGE: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}

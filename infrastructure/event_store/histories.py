@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from typing import Final, cast
 
-from application.histories import Place
-from application.keys import KeyRing
+from application.keys.ports import KeyRing
+from application.log.by_stream import Place
 from domain.event import Event, Recorded
+from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, recorded
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import COLUMNS, PROBED_KEY, recorded
 
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"

@@ -9,9 +9,9 @@ from msgspec import Struct
 from structlog import get_logger
 
 from application.errors import PositionGone, Unavailable
-from application.event_log import StreamKey
+from application.log.event_log import StreamKey
+from infrastructure.event_store.event_rows import Row
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import Row
 from infrastructure.postgres import Connection
 
 # Positions are never reused: after a restore the log goes on at the next multiple of this.

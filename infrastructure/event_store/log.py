@@ -7,16 +7,16 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from application.context import TENANT, IdempotencyKey
-from application.event_log import WHOLE, Appended, Draft, LoadedStream, Span, StoredReceipt
 from application.failures import already_recorded
-from application.keys import KeyRing
+from application.keys.ports import KeyRing
+from application.log.event_log import WHOLE, Appended, Draft, LoadedStream, Span, StoredReceipt
 from domain.event import Event, Recorded
-from infrastructure.event_store.items import Item, Verdict, make_item
-from infrastructure.event_store.loading import NEAREST, RECEIPT_COLUMNS, SPAN, parameters
-from infrastructure.event_store.mapper import has_personal, to_state
+from infrastructure.event_store.append_items import Item, Verdict, make_item
+from infrastructure.event_store.event_rows import key_of, recorded
+from infrastructure.event_store.load_statements import NEAREST, RECEIPT_COLUMNS, SPAN, parameters
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import key_of, recorded
 from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
+from infrastructure.event_store.serializer import has_personal, to_state
 from infrastructure.event_store.writer import GroupCommitWriter
 
 _HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s AND tenant = %s"

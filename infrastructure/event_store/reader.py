@@ -9,7 +9,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from application.errors import Unavailable
-from infrastructure.event_store.rows import Row
+from infrastructure.event_store.event_rows import Row
 from infrastructure.pool import Pool, open_pool
 from infrastructure.postgres import answered_within
 

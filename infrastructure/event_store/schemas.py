@@ -6,7 +6,7 @@ from typing import Final
 import psycopg
 
 from application.errors import Unavailable
-from application.stored_schemas import StoredSchema
+from application.log.schemas import StoredSchema
 from infrastructure.postgres import connect, is_outage
 
 # The planner cannot know that there are a few groups only: a sort of the log is what it would do,

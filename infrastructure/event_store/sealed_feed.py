@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from application.event_log import FeedPage
+from application.log.event_log import FeedPage
+from infrastructure.event_store.event_rows import SEALED_COLUMNS, WITH_KEY, sealed
 from infrastructure.event_store.identity import LogBreak, refuse_gap
 from infrastructure.event_store.reader import LogReader
-from infrastructure.event_store.rows import SEALED_COLUMNS, WITH_KEY, sealed
 
 _PAGE: Final = f"""
 SELECT {SEALED_COLUMNS} FROM {WITH_KEY}

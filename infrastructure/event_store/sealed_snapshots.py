@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from application.event_log import StreamSnapshot
-from application.keys import Cipher, KeyRing, SealBroken
-from infrastructure.event_store.rows import Row, key_of
+from application.keys.ports import Cipher, KeyRing, SealBroken
+from application.log.event_log import StreamSnapshot
+from infrastructure.event_store.event_rows import Row, key_of
 
 # An event's seal is bound to 32 bytes, two ids: neither opens in the place of the other.
 _PURPOSE: Final = b"\x00snapshot\x00"

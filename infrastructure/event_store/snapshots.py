@@ -11,8 +11,8 @@ import psycopg
 from structlog import get_logger
 
 from application.context import TENANT
-from application.event_log import StreamKey, StreamSnapshot
-from application.keys import KeyRing
+from application.keys.ports import KeyRing
+from application.log.event_log import StreamKey, StreamSnapshot
 from infrastructure.event_store.sealed_snapshots import sealed
 from infrastructure.postgres import Connection, answered_within, connect, hang_up
 

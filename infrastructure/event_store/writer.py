@@ -9,8 +9,8 @@ import psycopg
 from structlog import get_logger
 
 from application.errors import OutcomeUnknown, Overloaded, Unavailable
-from infrastructure.event_store.items import Item, Verdict
-from infrastructure.event_store.session import ConnectionLost, NotConnected, WriterSession
+from infrastructure.event_store.append_items import Item, Verdict
+from infrastructure.event_store.writer_session import ConnectionLost, NotConnected, WriterSession
 from infrastructure.postgres import is_notify_queue_full
 
 BATCH_ITEMS: Final = 256

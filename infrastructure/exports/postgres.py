@@ -9,8 +9,8 @@ from psycopg.rows import TupleRow
 
 from application.context import TENANT
 from application.errors import IdempotencyMismatch
-from application.exports import AskedExport, PendingExport, Piece, SelectedExport
-from application.keys import KeyRing
+from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
+from application.keys.ports import KeyRing
 from infrastructure.pool import Pool, available, open_pool
 from infrastructure.postgres import Connection
 

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from application.context import TENANT
 from application.identity import Principal
-from application.tickets import TICKET_SECONDS, Ticket
+from application.live.tickets import TICKET_SECONDS, Ticket
 from infrastructure.pool import Pool, available, open_pool
 
 _TOKEN_BYTES: Final = 32

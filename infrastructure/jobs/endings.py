@@ -8,8 +8,8 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from application.context import TENANT
-from application.job_ledger import Again, Cancelled, Failed, Outcome, Succeeded
-from application.jobs import Progress
+from application.jobs.ledger import Again, Cancelled, Failed, Outcome, Succeeded
+from application.jobs.model import Progress
 from infrastructure.jobs.queue import TaskQueue
 from infrastructure.jobs.rows import RING
 from infrastructure.postgres import Connection

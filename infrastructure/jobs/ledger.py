@@ -13,8 +13,8 @@ from structlog import get_logger
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.job_ledger import Asked, Outcome, RunNow, Taken
-from application.jobs import Progress
+from application.jobs.ledger import Asked, Outcome, RunNow, Taken
+from application.jobs.model import Progress
 from infrastructure.jobs.endings import end_run, revive
 from infrastructure.jobs.queue import Task, TaskQueue
 from infrastructure.jobs.sessions import JobSessions

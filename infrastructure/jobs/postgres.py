@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from application.context import TENANT
 from application.errors import OutcomeUnknown, Unavailable
-from application.jobs import JOB_STATES, Job, JobPage, JobQuery
+from application.jobs.model import JOB_STATES, Job, JobPage, JobQuery
 from infrastructure.jobs.queue import TaskQueue
 from infrastructure.jobs.rows import COLUMNS, RING, job_of
 from infrastructure.jobs.sessions import JobSessions, MaybeCommitted

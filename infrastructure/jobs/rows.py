@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from application.job_runs import progress_of
-from application.jobs import Job
+from application.jobs.model import Job
+from application.jobs.runs import progress_of
 
 COLUMNS: Final = """id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
     created_at, started_at, finished_at"""

@@ -9,9 +9,9 @@ from procrastinate import Blueprint
 from procrastinate.periodic import PeriodicDeferrer
 from structlog import get_logger
 
-from application.back_off import BackOff
 from application.errors import Unavailable
-from application.jobs import JobKind
+from application.jobs.model import JobKind
+from application.retry import BackOff
 from infrastructure.jobs.postgres import PostgresJobs
 
 # Starting has the machine to itself, and who runs for a moment only begins nothing.

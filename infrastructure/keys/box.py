@@ -7,7 +7,7 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from application.keys import SealBroken
+from application.keys.ports import SealBroken
 
 _NONCE_BYTES = 12
 

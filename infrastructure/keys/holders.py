@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from application.errors import Unavailable
-from application.key_rotation import KeyHolder
+from application.keys.rotation import KeyHolder
 from infrastructure.postgres import answered_within, connect
 
 _SECONDS: Final = 5.0

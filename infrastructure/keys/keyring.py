@@ -10,8 +10,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from application.event_log import StreamKey
-from application.keys import SealBroken
+from application.keys.ports import SealBroken
+from application.log.event_log import StreamKey
 from infrastructure.keys.master import KEY_BYTES, NONCE_BYTES, MasterKeys
 
 _CACHED_CIPHERS: Final = 16_384

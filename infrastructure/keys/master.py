@@ -10,8 +10,8 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from application.event_log import StreamKey
-from application.keys import SealBroken, UnknownMasterKey
+from application.keys.ports import SealBroken, UnknownMasterKey
+from application.log.event_log import StreamKey
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

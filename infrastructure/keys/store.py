@@ -9,8 +9,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from application.errors import Unavailable
-from application.event_log import StreamKey
-from application.key_rotation import KeyStore, Rewrapped, WrappedKey
+from application.keys.rotation import KeyStore, Rewrapped, WrappedKey
+from application.log.event_log import StreamKey
 from infrastructure.postgres import Connection, answered_within, connect, is_outage
 
 _SECONDS: Final = 30.0

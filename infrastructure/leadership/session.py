@@ -11,7 +11,7 @@ from typing import Final, Self
 import psycopg
 
 from application.errors import Unavailable
-from application.follower import NotLeading
+from application.log.follower import NotLeading
 from infrastructure.postgres import Connection, answered_within, connect, is_broken, is_outage
 
 _FROZEN_MILLISECONDS: Final = 1500

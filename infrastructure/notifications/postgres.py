@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from application.context import TENANT
-from application.notifications import Notification, Severity
+from application.live.notifications import Notification, Severity
 from infrastructure.pool import Pool, available, open_pool
 from infrastructure.postgres import Connection
 

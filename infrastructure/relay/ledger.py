@@ -10,8 +10,8 @@ import psycopg
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.follower import NotLeading
-from application.relay import Progress, SetAside
+from application.log.follower import NotLeading
+from application.messaging.relay import Progress, SetAside
 from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import answered_within, is_outage
 

@@ -7,7 +7,7 @@ import psycopg
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.readings import Backlog
+from application.metrics.readings import Backlog
 from infrastructure.postgres import answered_within, connect, is_outage
 
 _BACKLOG: Final = Path(__file__).with_name("backlog.sql").read_bytes()

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from structlog import get_logger
 
 from application.failures import describe
-from application.telemetry import Exposition, Reading, Source
+from application.metrics.telemetry import Exposition, Reading, Source
 
 _SECONDS: Final = 2.0
 # From a cached user to a long poll.

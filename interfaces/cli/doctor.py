@@ -7,7 +7,7 @@ import typer
 from application.errors import Unavailable
 from infrastructure.keys import MasterKeys
 from infrastructure.keys.store import key_stores
-from infrastructure.suitability import UnsuitableServer, check_server, has_schema
+from infrastructure.server_checks import UnsuitableServer, check_server, has_schema
 from interfaces.settings import Settings, WrongSetting
 
 

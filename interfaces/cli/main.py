@@ -12,12 +12,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from interfaces.cli.export_app import export
-from interfaces.cli.failing import failing
-from interfaces.cli.keys_app import keys
-from interfaces.cli.listener import open_listener
-from interfaces.cli.projections_app import projections
-from interfaces.collector import rest_collector
+from interfaces.cli.errors import failing
+from interfaces.cli.export.app import export
+from interfaces.cli.keys.app import keys
+from interfaces.cli.projections.app import projections
+from interfaces.cli.server.listener import open_listener
+from interfaces.garbage_collection import rest_collector
 from interfaces.roles import Role, Roles, parse_roles
 from interfaces.settings import LocalSettings, MigrationSettings, Settings, load, load_for
 
@@ -48,7 +48,7 @@ def up(
     split: Annotated[bool, typer.Option("--split", help="Run one process a role.")] = False,
 ) -> None:
     """Run a whole Rollbook here: all roles, and the servers that no ROLLBOOK_…_URL names."""
-    from interfaces.cli.up import up as run
+    from interfaces.cli.server.up import up as run
 
     with failing():
         run(load(LocalSettings), host=host, port=port, data_dir=data_dir, split=split)
@@ -105,7 +105,7 @@ def migrate() -> None:
     """Bring the database to the newest schema; several may run it at once."""
     from infrastructure.migrations import MigrationBusy
     from infrastructure.migrations import migrate as run
-    from infrastructure.suitability import UnsuitableServer, check_server
+    from infrastructure.server_checks import UnsuitableServer, check_server
 
     with failing(MigrationBusy, UnsuitableServer):
         url = load(MigrationSettings).database_url.get_secret_value()
@@ -116,7 +116,7 @@ def migrate() -> None:
 @app.command()
 def doctor() -> None:
     """Say whether the settings are complete and the database can hold a Rollbook."""
-    from infrastructure.suitability import UnsuitableServer
+    from infrastructure.server_checks import UnsuitableServer
     from interfaces.cli.doctor import doctor as run
 
     with failing(UnsuitableServer):
@@ -135,7 +135,7 @@ def import_(
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
     """Register each person of an LDIF file at ROLLBOOK_URL, else here; again changes nothing."""
-    from interfaces.cli.import_ import import_file as run
+    from interfaces.cli.ldif_import.run import import_file as run
 
     with failing():
         raise typer.Exit(run(file, data_dir, update=update, json=json))
@@ -152,8 +152,8 @@ def tail(
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
     """Print events of ROLLBOOK_URL, else of here, as they are recorded, until Ctrl-C."""
-    from interfaces.cli.tail import Asked
-    from interfaces.cli.tail import tail as run
+    from interfaces.cli.client.tail import Asked
+    from interfaces.cli.client.tail import tail as run
 
     with failing():
         run(data_dir, Asked(after, types, user), json=json)
@@ -175,9 +175,9 @@ def verify(
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
     """Compare all views of ROLLBOOK_URL, else of here, with the log; exit code 1 where any differs."""
-    from infrastructure.suitability import UnsuitableServer
-    from interfaces.cli.verify import verify_schemas
-    from interfaces.cli.verify_views import verify_views
+    from infrastructure.server_checks import UnsuitableServer
+    from interfaces.cli.verify.schemas import verify_schemas
+    from interfaces.cli.verify.views import verify_views
 
     if schemas and repair:
         raise typer.BadParameter("--schemas has nothing to repair")
@@ -202,7 +202,7 @@ def _serve(
 ) -> int:
     rest_collector()
     # After the settings were found to be complete: it takes a second to load.
-    from interfaces.cli.serve import serve as run
+    from interfaces.cli.server.serve import serve as run
 
     return run(settings, roles, listener, leash=leash, migrating=migrating)
 

@@ -10,24 +10,24 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import DomainError
-from interfaces.http.audit import AUDIT
-from interfaces.http.docs import add_pages
-from interfaces.http.erasures import ERASURES
-from interfaces.http.errors import answer_error, problem
-from interfaces.http.events import EVENTS
-from interfaces.http.exports import EXPORTS
-from interfaces.http.health import HEALTH
-from interfaces.http.jobs import JOBS
-from interfaces.http.metrics import METRICS
-from interfaces.http.middleware import CommonRules
-from interfaces.http.openapi import document
-from interfaces.http.operations import Operation, mount
-from interfaces.http.overview import OVERVIEW
-from interfaces.http.projections import PROJECTIONS
-from interfaces.http.refusals import Refusal
-from interfaces.http.services import Services
-from interfaces.http.tickets import TICKETS
-from interfaces.http.users import USERS
+from interfaces.http.endpoint.errors import answer_error, problem
+from interfaces.http.endpoint.middleware import CommonRules
+from interfaces.http.endpoint.openapi import document
+from interfaces.http.endpoint.operation import Operation, mount
+from interfaces.http.endpoint.services import Services
+from interfaces.http.protocol.refusals import Refusal
+from interfaces.http.routes.audit import AUDIT
+from interfaces.http.routes.docs import add_pages
+from interfaces.http.routes.erasures import ERASURES
+from interfaces.http.routes.events import EVENTS
+from interfaces.http.routes.exports import EXPORTS
+from interfaces.http.routes.health import HEALTH
+from interfaces.http.routes.jobs import JOBS
+from interfaces.http.routes.metrics import METRICS
+from interfaces.http.routes.overview import OVERVIEW
+from interfaces.http.routes.projections import PROJECTIONS
+from interfaces.http.routes.tickets import TICKETS
+from interfaces.http.routes.users import USERS
 
 _DENIAL: Final = "websocket.http.response"
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from application import notifications
-from application.notifications import Severity
+from application.live import notifications
+from application.live.notifications import Severity
 from application.timestamps import Timestamp, timestamp
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -7,9 +7,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
-from application.event_search import EventFilter
 from application.identity import Identity, Principal
-from application.tickets import Tickets
+from application.live.tickets import Tickets
+from application.log.search import EventFilter
 from interfaces.stream.closing import CloseCode, Closed
 
 _MOST_BYTES: Final = 16 * 1024

@@ -11,9 +11,9 @@ from structlog import get_logger
 from application.errors import PositionAhead, PositionGone, Unavailable
 from application.failures import describe
 from application.identity import Identity, Principal
-from application.notifications import Inbox, NoticeBoard
-from application.tail import Cursor, Tail
-from application.tickets import Tickets
+from application.live.notifications import Inbox, NoticeBoard
+from application.live.tail import Cursor, Tail
+from application.live.tickets import Tickets
 from interfaces.stream import frames
 from interfaces.stream.closing import CloseCode, Closed
 from interfaces.stream.limits import MessageBudget, OpenStreams

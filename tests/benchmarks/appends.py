@@ -15,15 +15,15 @@ import psycopg
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from application.event_log import Draft, EventLog
+from application.log.event_log import Draft, EventLog
 from domain.user.events import PreviousRole, UserRoleChanged
-from infrastructure.event_store.mapper import to_state
+from infrastructure.event_store.serializer import to_state
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
+from interfaces.composition.event_store import open_event_store
 from tests.benchmarks import harness
 from tests.benchmarks.full_tables import fill
-from tests.drafts import context, registration
-from tests.servers import MASTER_KEYS
+from tests.support.log.drafts import context, registration
+from tests.support.servers.postgres import MASTER_KEYS
 
 CALLERS: Final = 256
 ROWS: Final = 1_000_000

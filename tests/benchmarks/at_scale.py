@@ -19,8 +19,8 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from infrastructure.keys import MasterKeys
-from infrastructure.views.tables import tables_of
-from interfaces.event_store import open_event_store
+from infrastructure.views.sql.tables import tables_of
+from interfaces.composition.event_store import open_event_store
 from projections.registry import PROJECTIONS
 from tests.benchmarks import harness
 from tests.benchmarks.http_load import MakeRequest, load, request
@@ -28,9 +28,9 @@ from tests.benchmarks.open_loop import Client, Times
 from tests.benchmarks.processes import TOKEN, rollbook
 from tests.benchmarks.scale_questions import questions, sampled
 from tests.benchmarks.seeding import seed
-from tests.integration.rebuilding import Rebuilder
-from tests.integration.views import execute
-from tests.servers import MASTER_KEYS
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.views.directory import execute
+from tests.support.views.rebuilding import Rebuilder
 
 USERS: Final = 1_000_000
 EVENTS: Final = 5_000_000

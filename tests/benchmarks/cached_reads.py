@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from tests.benchmarks.harness import Comparison, Options, compare, run
 from tests.benchmarks.http_load import load, request
 from tests.benchmarks.processes import TOKEN, rollbook, twin
-from tests.redis_admin import RedisAdmin
+from tests.support.servers.redis_admin import RedisAdmin
 
 CONNECTIONS: Final = 32
 TARGET: Final = 0.6

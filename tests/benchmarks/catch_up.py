@@ -15,9 +15,9 @@ from typing import Any, Final
 import structlog
 from uuid_utils.compat import uuid7
 
-from application.event_log import Draft
-from application.project import run_projectors
-from application.views import Slot
+from application.log.event_log import Draft
+from application.projector.projector import run_projectors
+from application.projector.view_store import Slot
 from domain.event import Event
 from domain.user.events import (
     PreviousName,
@@ -31,8 +31,8 @@ from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from projections.users import USERS
 from tests.benchmarks import harness, library_runner
-from tests.drafts import context
-from tests.integration.views import ReadSide, execute
+from tests.support.log.drafts import context
+from tests.support.views.directory import ReadSide, execute
 
 EVENTS: Final = 20_000
 TARGET: Final = 10.0

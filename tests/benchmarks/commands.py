@@ -16,7 +16,7 @@ import msgspec
 from tests.benchmarks.harness import Comparison, Options, in_turn, run
 from tests.benchmarks.http_load import Load, load, request
 from tests.benchmarks.processes import TOKEN, rollbook, twin
-from tests.rabbit import rabbit_node
+from tests.support.servers.rabbit import rabbit_node
 
 CONNECTIONS: Final = 64
 PLAIN_TARGET: Final = 1.2

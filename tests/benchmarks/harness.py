@@ -17,7 +17,7 @@ import uvloop
 from msgspec import Struct
 
 from infrastructure.migrations import migrate
-from tests.servers import database, postgres_server
+from tests.support.servers.postgres import database, postgres_server
 
 R = TypeVar("R")
 

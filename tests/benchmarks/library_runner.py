@@ -18,7 +18,7 @@ from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.types.json import Jsonb
 
-from application.event_log import EventFeed
+from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
 from domain.user.events import (
     UserAttributesChanged,
@@ -31,7 +31,7 @@ from domain.user.events import (
     UserRoleChanged,
     UserSuspended,
 )
-from tests.integration.test_library_recorder import connection_settings
+from tests.integration.event_store.test_library_recorder import connection_settings
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS library_users (
@@ -108,7 +108,7 @@ def events_a_second(url: str, seconds: float) -> float:
     """Follow the log from its start for that long, or to its end. `ready` comes first."""
     environment = {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "APPLICATION_RECORDER_TOPIC": "infrastructure.event_store.recorder:AppendRecorder",
+        "APPLICATION_RECORDER_TOPIC": "infrastructure.event_store.library_recorder:AppendRecorder",
         "MAPPER_TOPIC": f"{ReadyEvents.__module__}:{ReadyEvents.__name__}",
         "CREATE_TABLE": "no",
         **{f"POSTGRES_{name.upper()}": value for name, value in connection_settings(url).items()},

@@ -16,14 +16,14 @@ from uuid import UUID
 
 import msgspec
 
-from application.users import UserService
+from application.users.service import UserService
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
+from interfaces.composition.event_store import open_event_store
 from tests.benchmarks.harness import Comparison, Options, compare, run
 from tests.benchmarks.http_load import MakeRequest, load, request
 from tests.benchmarks.processes import TOKEN, rollbook
-from tests.long_streams import patiently, record_histories
-from tests.servers import MASTER_KEYS
+from tests.support.log.long_streams import patiently, record_histories
+from tests.support.servers.postgres import MASTER_KEYS
 
 VERSIONS: Final = 100_000
 SHORT: Final = 10

@@ -12,8 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from infrastructure.embedded.valkey import EmbeddedValkey
-from tests.running import ROOT, rollbook_command, rollbook_environment, until
-from tests.servers import MASTER_KEYS
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.servers.rollbook import ROOT, rollbook_command, rollbook_environment, until
 
 TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
 

@@ -23,7 +23,7 @@ from tests.benchmarks import harness
 from tests.benchmarks.http_load import UnexpectedAnswer, request
 from tests.benchmarks.open_loop import Client, Times
 from tests.benchmarks.processes import TOKEN, rollbook
-from tests.running import RunningRollbook
+from tests.support.servers.rollbook import RunningRollbook
 
 RATE: Final = 100
 P50_SECONDS: Final = 0.01

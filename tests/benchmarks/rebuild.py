@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import uvloop
 
-from application.event_log import EventFeed
+from application.log.event_log import EventFeed
 from infrastructure.keys import MasterKeys
-from interfaces.collector import spare_collector
-from interfaces.event_store import open_event_store
+from interfaces.composition.event_store import open_event_store
+from interfaces.garbage_collection import spare_collector
 from tests.benchmarks import harness, library_runner, own_process
 from tests.benchmarks.seeding import seed
-from tests.integration.rebuilding import Rebuilder
-from tests.integration.views import execute
-from tests.servers import MASTER_KEYS
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.views.directory import execute
+from tests.support.views.rebuilding import Rebuilder
 
 EVENTS: Final = 1_000_000
 RATE: Final = 30_000

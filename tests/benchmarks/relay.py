@@ -17,17 +17,17 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractQueue
 
-from application.bus import Message, Publisher
-from application.follower import PAGE_EVENTS
-from application.relay import message_of, run_relay
-from application.sealed import Sealed
+from application.log.follower import PAGE_EVENTS
+from application.log.sealed import Sealed
+from application.messaging.bus import Message, Publisher
+from application.messaging.relay import message_of, run_relay
 from infrastructure.bus.rabbitmq import CONTENT_TYPE, RabbitMQBus
 from infrastructure.event_store.sealed_feed import PostgresSealedFeed
 from infrastructure.relay.ledger import PostgresRelayLedger
 from tests.benchmarks import harness
-from tests.integration.relaying import EXCHANGE, QUORUM, RelaySide
-from tests.integration.views import execute
-from tests.rabbit import rabbit_node
+from tests.support.jobs.relaying import EXCHANGE, QUORUM, RelaySide
+from tests.support.servers.rabbit import rabbit_node
+from tests.support.views.directory import execute
 
 TARGET: Final = 0.8
 _EVENTS_A_SECOND: Final = 15_000

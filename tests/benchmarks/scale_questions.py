@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import psycopg
 from msgspec import Struct
 
-from infrastructure.views.tables import table_names
+from infrastructure.views.sql.tables import table_names
 from tests.benchmarks.http_load import request
 from tests.benchmarks.open_loop import Client
 from tests.benchmarks.population import RARE_WORD

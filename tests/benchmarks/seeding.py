@@ -11,7 +11,7 @@ import psycopg
 from msgspec import Struct
 
 from application.context import TENANT
-from application.keys import Cipher, KeyRing
+from application.keys.ports import Cipher, KeyRing
 from domain.email import comparable_address
 from domain.event import Event
 from domain.user.events import (
@@ -29,7 +29,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from domain.user.state import Status
-from infrastructure.event_store.mapper import to_state
+from infrastructure.event_store.serializer import to_state
 from tests.benchmarks.population import Population
 
 EVENTS_A_USER: Final = 3

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.running import RunningRollbook, rollbook_environment
+from tests.support.servers.rollbook import RunningRollbook, rollbook_environment
 
 MOST_SECONDS: Final = 4.0
 _ENDS: Final[dict[str, Callable[[RunningRollbook], object]]] = {
@@ -68,7 +68,7 @@ def _register(rollbook: RunningRollbook, count: int) -> None:
 
 def _seconds_to_import() -> float:
     began = time.monotonic()
-    command = [sys.executable, "-P", "-c", "import interfaces.cli.serve"]
+    command = [sys.executable, "-P", "-c", "import interfaces.cli.server.serve"]
     subprocess.run(command, env=rollbook_environment(), cwd="/", check=True)
     return time.monotonic() - began
 

@@ -25,9 +25,9 @@ import httpx2
 import uvloop
 from msgspec import Struct
 
-from tests.running import RunningRollbook, rollbook_environment
-from tests.servers import database, postgres_server
-from tests.streaming import streaming
+from tests.support.http.streaming import streaming
+from tests.support.servers.postgres import database, postgres_server
+from tests.support.servers.rollbook import RunningRollbook, rollbook_environment
 
 MOST_MILLISECONDS: Final = 15.0
 

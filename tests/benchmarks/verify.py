@@ -11,13 +11,13 @@ from typing import Any, Final
 import uvloop
 
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
+from interfaces.composition.event_store import open_event_store
 from tests.benchmarks import harness, own_process
 from tests.benchmarks.seeding import seed
-from tests.integration.rebuilding import Rebuilder
-from tests.integration.verifying import verified
-from tests.integration.views import execute
-from tests.servers import MASTER_KEYS
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.views.directory import execute
+from tests.support.views.rebuilding import Rebuilder
+from tests.support.views.verifying import verified
 
 EVENTS: Final = 1_000_000
 RATE: Final = 10_000

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from uuid_utils.compat import uuid7
 
-from infrastructure.cache.memory import MemoryCache
-from infrastructure.cache.redis import RedisCache
-from tests.jobs import Bench
-from tests.redis_server import redis_url
+from infrastructure.cache.redis_cache import RedisCache
+from tests.support.doubles.cache import MemoryCache
+from tests.support.jobs.jobs import Bench
+from tests.support.servers.redis import redis_url
 
 
 @pytest.fixture(params=["memory", "postgres"])

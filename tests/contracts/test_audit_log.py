@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from application.audit_search import Audit, AuditLog, AuditPage, AuditQuery, Stretch
-from application.blame import UserEvents
+from application.audit.blame import UserEvents
+from application.audit.search import Audit, AuditLog, AuditPage, AuditQuery, Stretch
 from application.context import Context
-from application.event_log import Draft, EventFeed, EventLog
+from application.log.event_log import Draft, EventFeed, EventLog
 from domain.event import Event, Recorded
 from domain.user.events import (
     PreviousName,
@@ -26,11 +26,11 @@ from domain.user.events import (
     UserSuspended,
 )
 from infrastructure.event_store.audit import look_of, look_sql
-from infrastructure.event_store.memory import InMemoryEventLog
-from infrastructure.event_store.memory_audit import InMemoryAuditLog, matches
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
-from tests.drafts import change, registration
+from interfaces.composition.event_store import open_event_store
+from tests.support.doubles.audit_log import InMemoryAuditLog, matches
+from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.log.drafts import change, registration
 
 RENAMED = UserRenamed(name="Bo", previous=PreviousName(name="Åsa Öberg"))
 USERS = AuditQuery(kinds=("user",))

@@ -11,10 +11,10 @@ from aio_pika.abc import AbstractQueue
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from application.bus import Bus, Message
-from infrastructure.bus.memory import MemoryBus
+from application.messaging.bus import Bus, Message
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.bus.topology import declare_topology
+from tests.support.doubles.bus import MemoryBus
 
 BODY: Final = b'{"specversion":"1.0"}'
 

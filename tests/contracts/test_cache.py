@@ -6,15 +6,15 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from application.cache import Removed, Step
-from application.documents import UserDocument
-from application.queries import Answer
-from application.views import Slot
-from infrastructure.cache.memory import MemoryCache
-from infrastructure.cache.redis import RedisCache
+from application.cache.ports import Removed, Step
+from application.projector.view_store import Slot
+from application.queries.directory import Answer
+from application.queries.documents import UserDocument
+from infrastructure.cache.redis_cache import RedisCache
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
-from tests.projections.histories import YAN, ZOE
+from tests.support.doubles.cache import MemoryCache
+from tests.support.views.histories import YAN, ZOE
 
 SLOT: Final = Slot(USERS)
 DAY: Final = "2024-05-06"

@@ -11,7 +11,7 @@ from application.doorbell import Doorbell
 from infrastructure.doorbell.broadcast import BroadcastDoorbell
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.postgres import PostgresDoorbell
-from tests.redis_server import redis_url
+from tests.support.servers.redis import redis_url
 
 Open = Callable[[], AbstractAsyncContextManager[Doorbell]]
 

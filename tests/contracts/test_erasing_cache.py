@@ -6,15 +6,15 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.cache import Step
-from application.documents import UserDocument
-from application.views import Slot
-from infrastructure.cache.memory import MemoryCache
-from infrastructure.cache.redis import RedisCache
+from application.cache.ports import Step
+from application.projector.view_store import Slot
+from application.queries.documents import UserDocument
+from infrastructure.cache.redis_cache import RedisCache
 from projections.users import USERS
-from tests.projections.histories import YAN, ZOE
-from tests.redis_admin import RedisAdmin
-from tests.redis_server import redis_url
+from tests.support.doubles.cache import MemoryCache
+from tests.support.servers.redis import redis_url
+from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.histories import YAN, ZOE
 
 SLOT: Final = Slot[Any](USERS)
 OTHER: Final = Slot[Any](USERS, 2)

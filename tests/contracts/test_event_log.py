@@ -10,12 +10,12 @@ from uuid_utils.compat import uuid7
 
 from application.context import IdempotencyKey
 from application.errors import ClaimTaken, KeySeen, VersionConflict
-from application.event_log import Draft, EventFeed, EventLog, Span
+from application.log.event_log import Draft, EventFeed, EventLog, Span
 from domain.user.events import PreviousName, UserRenamed
-from infrastructure.event_store.memory import InMemoryEventLog
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
-from tests.drafts import change, context, erasure, registration
+from interfaces.composition.event_store import open_event_store
+from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.log.drafts import change, context, erasure, registration
 
 
 class LogAndFeed(EventLog, EventFeed, Protocol): ...

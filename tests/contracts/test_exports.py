@@ -11,11 +11,11 @@ from uuid_utils.compat import uuid7
 
 from application.context import IdempotencyKey
 from application.errors import IdempotencyMismatch
-from application.exports import AskedExport, PendingExport, Piece, SelectedExport
-from infrastructure.exports.memory import InMemoryExports
+from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import MasterKeyRing, MasterKeys
-from tests.servers import MASTER_KEYS
+from tests.support.doubles.exports import InMemoryExports
+from tests.support.servers.postgres import MASTER_KEYS
 
 Exports = InMemoryExports | PostgresExports
 USERS: Final = (uuid7(), uuid7())

@@ -10,11 +10,11 @@ from msgspec.structs import asdict
 from domain.catalogue import EVENT_TYPES
 from domain.event import ERASED
 from domain.user.state import fold
-from infrastructure.event_store.mapper import to_event, to_sealed
+from infrastructure.event_store.serializer import to_event, to_sealed
 from infrastructure.keys import PersonCipher
 from projections.registry import PROJECTIONS
 from tests.contracts.test_stored_forms import EVENT_ID, GOLDEN, STREAM, ring
-from tests.projections.histories import history
+from tests.support.views.histories import history
 
 Pair = tuple[str, int]
 

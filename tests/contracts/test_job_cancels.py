@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from application.jobs import JobRun
-from tests.jobs import Bench, echo, endless, kind, silent
+from application.jobs.model import JobRun
+from tests.support.jobs.jobs import Bench, echo, endless, kind, silent
 
 
 async def test_a_queued_job_is_cancelled_at_once_and_never_runs(bench: Bench) -> None:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.errors import Unavailable
-from application.jobs import Job, JobFailed, JobQuery, JobRun, Progress
-from tests.jobs import Bench, echo, endless, kind
+from application.jobs.model import Job, JobFailed, JobQuery, JobRun, Progress
+from tests.support.jobs.jobs import Bench, echo, endless, kind
 
 
 async def test_a_job_waits_until_a_worker_does_it(bench: Bench) -> None:

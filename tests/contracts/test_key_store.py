@@ -9,10 +9,10 @@ import pytest
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from application.event_log import StreamKey
-from application.key_rotation import KeyStore, Rewrapped, WrappedKey
-from infrastructure.keys.memory import InMemoryKeyStore
+from application.keys.rotation import KeyStore, Rewrapped, WrappedKey
+from application.log.event_log import StreamKey
 from infrastructure.keys.store import key_stores
+from tests.support.doubles.keys import InMemoryKeyStore
 
 OLD, NEW = "0ld00000", "4ew00000"
 FIRST = UUID(int=0)

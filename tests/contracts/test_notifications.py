@@ -10,11 +10,11 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.doorbell import Doorbell
-from application.notifications import NoticeBoard
+from application.live.notifications import NoticeBoard
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.postgres import PostgresDoorbell
-from infrastructure.notifications.memory import InMemoryNotifications
 from infrastructure.notifications.postgres import PostgresNotifications
+from tests.support.doubles.notifications import InMemoryNotifications
 
 Notifications = InMemoryNotifications | PostgresNotifications
 Store = tuple[Notifications, Doorbell]

@@ -5,15 +5,14 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from application.cache import Step
-from application.documents import UserDocument
-from application.page_cache import Vacancy
-from application.queries import Answer, ListCursor, UserList
-from application.views import Slot
-from infrastructure.cache.memory import MemoryCache
-from infrastructure.cache.redis import RedisCache
+from application.cache.ports import Step, Vacancy
+from application.projector.view_store import Slot
+from application.queries.directory import Answer, ListCursor, UserList
+from application.queries.documents import UserDocument
+from infrastructure.cache.redis_cache import RedisCache
 from projections.users import USERS
-from tests.projections.histories import YAN, ZOE
+from tests.support.doubles.cache import MemoryCache
+from tests.support.views.histories import YAN, ZOE
 
 SLOT: Final = Slot[Any](USERS)
 OTHERS: Final = (Slot[Any](USERS, 2), Slot[Any](USERS, 1, 1))

@@ -9,10 +9,10 @@ import pytest
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from application.follower import NotLeading
-from application.relay import RelayLedger, SetAside
+from application.log.follower import NotLeading
+from application.messaging.relay import RelayLedger, SetAside
 from infrastructure.relay.ledger import PostgresRelayLedger
-from infrastructure.relay.memory import MemoryRelayLedger
+from tests.support.doubles.relay_ledger import MemoryRelayLedger
 
 
 class LedgerUnderTest(Struct, frozen=True):

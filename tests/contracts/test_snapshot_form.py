@@ -11,11 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from application.user_snapshots import FORM, snapshot_of, state_of
-from application.user_states import UserAt
+from application.users.snapshots import FORM, snapshot_of, state_of
+from application.users.states import UserAt
 from domain.user.events import UserEvent
 from domain.user.state import User, fold
-from infrastructure.event_store.mapper import to_event
+from infrastructure.event_store.serializer import to_event
 from infrastructure.keys import MasterKeyRing
 from tests.contracts.test_stored_forms import EVENT_ID, GOLDEN, STREAM, ring
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.event_log import EventLog, Span, StreamKey, StreamSnapshot
-from infrastructure.event_store.memory import InMemoryEventLog
+from application.log.event_log import EventLog, Span, StreamKey, StreamSnapshot
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import EventStore, open_event_store
-from tests.drafts import erasure, recorded_stream, snapshot
-from tests.long_streams import all_kept
+from interfaces.composition.event_store import EventStore, open_event_store
+from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.log.drafts import erasure, recorded_stream, snapshot
+from tests.support.log.long_streams import all_kept
 
 
 class Memory:

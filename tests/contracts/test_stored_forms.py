@@ -14,8 +14,8 @@ from uuid import UUID
 
 import pytest
 
-from application.event_log import StreamKey
-from application.keys import SealBroken
+from application.keys.ports import SealBroken
+from application.log.event_log import StreamKey
 from domain.catalogue import EVENT_TYPES
 from domain.event import ERASED, Event
 from domain.user.events import (
@@ -35,7 +35,7 @@ from domain.user.events import (
     UserRoleChanged,
     UserSuspended,
 )
-from infrastructure.event_store.mapper import (
+from infrastructure.event_store.serializer import (
     MalformedState,
     UnknownSchemaVersion,
     UnknownTopic,

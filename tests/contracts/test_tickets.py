@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
-from application.tickets import TICKET_SECONDS, Tickets
-from infrastructure.identity.memory import InMemoryTickets
+from application.live.tickets import TICKET_SECONDS, Tickets
 from infrastructure.identity.tickets import PostgresTickets
+from tests.support.doubles.tickets import InMemoryTickets
 
 READER = Principal(actor="token:reader", permissions=PRESETS["reader"])
 

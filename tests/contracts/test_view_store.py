@@ -11,9 +11,8 @@ import psycopg
 import pytest
 from msgspec import Struct
 
-from application.follower import NotLeading
-from application.kept_views import OpenKeptViews
-from application.views import (
+from application.log.follower import NotLeading
+from application.projector.view_store import (
     Changes,
     Entry,
     ParkedEvent,
@@ -23,13 +22,14 @@ from application.views import (
     ViewWriter,
     partition_of,
 )
+from application.verification.stored_views import OpenKeptViews
 from domain.event import Event, Recorded
-from infrastructure.views.ensure import ensure_views
-from infrastructure.views.memory import MemoryViewStore
-from infrastructure.views.store import PostgresViewStore
+from infrastructure.views.projector.ensure import ensure_views
+from infrastructure.views.projector.store import PostgresViewStore
 from projections.projection import Key, Projection, Words
-from tests.projections.histories import YAN, ZOE
-from tests.verifying import snapshot, views_in
+from tests.support.doubles.view_store import MemoryViewStore
+from tests.support.views.histories import YAN, ZOE
+from tests.support.views.refolded import snapshot, views_in
 
 
 class Sample(Struct, frozen=True, kw_only=True):

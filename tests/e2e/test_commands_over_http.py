@@ -11,10 +11,10 @@ import httpx2
 import pytest
 from httpx2 import AsyncClient
 
-from tests.load import client_of
-from tests.prepared import prepared
-from tests.running import RunningRollbook
-from tests.servers import scaled
+from tests.support.http.load import client_of
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook
 
 # Eight ways to write the address of one mailbox: case, width and the two forms of a domain.
 SPELLINGS: Final = (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx2
 
-from tests.backends import append_lock, waiting_for_lock
-from tests.load import client_of
-from tests.running import RunningRollbook
+from tests.support.http.load import client_of
+from tests.support.servers.postgres_backends import append_lock, waiting_for_lock
+from tests.support.servers.rollbook import RunningRollbook
 
 REQUESTS = 20
 

@@ -4,11 +4,11 @@ import asyncio
 import signal
 from pathlib import Path
 
-from tests.agreement import all_events, disagreements
-from tests.load import Load
-from tests.prepared import prepared
-from tests.running import RunningRollbook
-from tests.servers import scaled
+from tests.support.http.agreement import all_events, disagreements
+from tests.support.http.load import Load
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook
 
 CALLERS = 32
 

@@ -14,13 +14,13 @@ from aio_pika.abc import AbstractQueue
 from msgspec import Struct
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.agreement import head
-from tests.invariants import stale_views
-from tests.prepared import prepared
-from tests.redis_server import PrivateRedis, private_redis
-from tests.remains import Found, Words, in_files, in_messages, in_redis, in_tables
-from tests.running import RunningRollbook
-from tests.stream_reader import StreamReader
+from tests.support.http.agreement import head
+from tests.support.http.stream_reader import StreamReader
+from tests.support.jobs.remains import Found, Words, in_files, in_messages, in_redis, in_tables
+from tests.support.log.invariants import stale_views
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.redis import PrivateRedis, private_redis
+from tests.support.servers.rollbook import RunningRollbook
 
 NAME: Final = "Zyxwina Quasarhopper-Łę"
 EMAIL: Final = "z.quasarhopper@example.org"

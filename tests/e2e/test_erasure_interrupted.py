@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.backends import frozen
-from tests.prepared import prepared
-from tests.redis_server import PrivateRedis, private_redis
-from tests.remains import Words, in_redis, in_tables
-from tests.running import RunningRollbook
+from tests.support.jobs.remains import Words, in_redis, in_tables
+from tests.support.servers.postgres_backends import frozen
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.redis import PrivateRedis, private_redis
+from tests.support.servers.rollbook import RunningRollbook
 
 Json = dict[str, Any]
 

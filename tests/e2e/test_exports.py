@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.prepared import prepared
-from tests.running import RunningRollbook, run_rollbook, until
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 NAMES = ["=cmd|'/C calc'!A0", "Ada, Countess", 'Zoë "Z" Öz']
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.running import rollbook_command, rollbook_environment, until
+from tests.support.servers.rollbook import rollbook_command, rollbook_environment, until
 
 
 def test_a_role_ends_with_an_error_once_the_log_has_a_new_epoch(

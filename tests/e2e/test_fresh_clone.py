@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from interfaces.cli.data_directory import DataDirectory
-from tests.running import ROOT, children_of, until
+from interfaces.cli.target.data_directory import DataDirectory
+from tests.support.servers.rollbook import ROOT, children_of, until
 
 
 @pytest.fixture

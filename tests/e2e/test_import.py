@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from domain.values import EmailAddress, PersonName
-from interfaces.cli.ldif_people import Person, read_people
-from tests.prepared import prepared
-from tests.running import RunningRollbook, run_rollbook, until
+from interfaces.cli.ldif_import.people import Person, read_people
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 DIRECTORY: Final = Path(__file__).parent / "data" / "directory.ldif"
 NOT_PEOPLE: Final = {

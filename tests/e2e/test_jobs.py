@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.jobs import Job
+from application.jobs.model import Job
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.jobs.postgres import PostgresJobs
 from infrastructure.jobs.sessions import JobSessions
-from tests.prepared import prepared
-from tests.running import RunningRollbook, until
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook, until
 
 
 @pytest.fixture(scope="module")

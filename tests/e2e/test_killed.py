@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold
-from tests.load import Load, unanswered
-from tests.prepared import prepared
-from tests.running import RunningRollbook
-from tests.servers import scaled
+from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold
+from tests.support.http.load import Load, unanswered
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook
 
 SECONDS_OF_LOAD = 1.0
 

@@ -8,14 +8,14 @@ from typing import Any, Final
 import pytest
 
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
+from interfaces.composition.event_store import open_event_store
 from interfaces.roles import ROLES
 from interfaces.settings import NEEDED
-from tests.drafts import registration
-from tests.integration.rotating import NEW, NEW_ID, OLD, OLD_FIRST, OLD_ID
-from tests.integration.views import execute
-from tests.load import client_of
-from tests.running import RunningRollbook, run_rollbook
+from tests.support.http.load import client_of
+from tests.support.jobs.rotating import NEW, NEW_ID, OLD, OLD_FIRST, OLD_ID
+from tests.support.log.drafts import registration
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook
+from tests.support.views.directory import execute
 
 TOKEN: Final = "a-token-of-thirty-two-characters"
 

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
-from tests.load import Load, unanswered
-from tests.running import RunningRollbook, children_of
-from tests.servers import missing, postgres_on
+from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
+from tests.support.http.load import Load, unanswered
+from tests.support.servers.postgres import missing, postgres_on
+from tests.support.servers.rollbook import RunningRollbook, children_of
 
 ANSWER_SECONDS: Final = 5.0
 RECOVERY_SECONDS: Final = 5.0

@@ -14,14 +14,14 @@ import pytest
 from httpx2 import AsyncClient
 from msgspec import Struct
 
-from application.views import Slot
-from infrastructure.views.session import lock_of
+from application.projector.view_store import Slot
+from infrastructure.views.sql.slot_lock import lock_of
 from projections.users import USERS
-from tests.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
-from tests.background import at_work
-from tests.load import Load, client_of
-from tests.running import RunningRollbook
-from tests.servers import database, scaled
+from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
+from tests.support.http.load import Load, client_of
+from tests.support.run.background import at_work
+from tests.support.servers.postgres import database, scaled
+from tests.support.servers.rollbook import RunningRollbook
 
 TOKEN: Final = "a-token-of-thirty-two-characters"
 TAKEOVER_SECONDS: Final = 3.0

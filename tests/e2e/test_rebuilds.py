@@ -10,10 +10,10 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from tests.prepared import prepared
-from tests.running import RunningRollbook, run_rollbook
-from tests.servers import scaled
-from tests.streaming import stream_socket
+from tests.support.http.streaming import stream_socket
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook
 
 Json = dict[str, Any]
 

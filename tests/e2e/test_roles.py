@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from infrastructure.keys import MasterKeys
-from interfaces.event_store import open_event_store
-from tests.running import rollbook_command, rollbook_environment, run_rollbook, until
+from interfaces.composition.event_store import open_event_store
+from tests.support.servers.rollbook import (
+    rollbook_command,
+    rollbook_environment,
+    run_rollbook,
+    until,
+)
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -11,12 +11,12 @@ from typing import Final
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.agreement import assert_views_are_a_fresh_fold
-from tests.e2e.witnesses import Witnesses
-from tests.prepared import prepared
-from tests.rabbit import RabbitNode
-from tests.running import RunningRollbook, until
-from tests.servers import scaled
+from tests.support.http.agreement import assert_views_are_a_fresh_fold
+from tests.support.http.witnesses import Witnesses
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rabbit import RabbitNode
+from tests.support.servers.rollbook import RunningRollbook, until
 
 COMMANDS: Final = 200
 # Shorter than what costs a leader its lead.

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from tests.prepared import prepared
-from tests.running import ROOT, RunningRollbook
-from tests.servers import scaled
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import ROOT, RunningRollbook
 
-CONFIGURATION: Final = ROOT / "tests/schemathesis/schemathesis.toml"
+CONFIGURATION: Final = ROOT / "tests/support/schemathesis/schemathesis.toml"
 LEAST_CASES: Final = 1000
 MOST_SECONDS: Final = 500
 

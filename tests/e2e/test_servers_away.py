@@ -12,13 +12,13 @@ import httpx2
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.agreement import assert_views_are_a_fresh_fold, head
-from tests.e2e.witnesses import Witnesses
-from tests.prepared import prepared
-from tests.rabbit import RabbitNode
-from tests.redis_server import PrivateRedis, private_redis
-from tests.running import RunningRollbook, until
-from tests.servers import scaled
+from tests.support.http.agreement import assert_views_are_a_fresh_fold, head
+from tests.support.http.witnesses import Witnesses
+from tests.support.servers.postgres import scaled
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rabbit import RabbitNode
+from tests.support.servers.redis import PrivateRedis, private_redis
+from tests.support.servers.rollbook import RunningRollbook, until
 
 REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
 RABBIT_AWAY_SECONDS: Final = min(scaled(6), 30)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.prepared import prepared
-from tests.running import RunningRollbook
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook
 
 START_SECONDS = 4.0
 # The machine may be busy with something else for a moment: the best of so many starts counts.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import RunningRollbook, run_rollbook, until
-from tests.servers import missing
+from tests.support.servers.postgres import missing
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.integration.views import execute
-from tests.prepared import prepared
-from tests.running import RunningRollbook, run_rollbook, until
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
+from tests.support.views.directory import execute
 
 
 @pytest.fixture

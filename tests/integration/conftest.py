@@ -11,7 +11,7 @@ from infrastructure.embedded.binaries import Binaries, find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.migrations import migrate
-from tests.servers import missing, postgres_on
+from tests.support.servers.postgres import missing, postgres_on
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from projections.headcount import Headcount, contribution, evolve
-from tests.projections.histories import history, recorded, registered
+from tests.support.views.histories import history, recorded, registered
 
 DAY = "registered:2024-05-06"
 

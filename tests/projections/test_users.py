@@ -23,7 +23,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from projections.users import USERS, UserRow, evolve
-from tests.projections.histories import START, ZOE, history, recorded, registered
+from tests.support.views.histories import START, ZOE, history, recorded, registered
 
 
 def row_after(*events: Event) -> UserRow:

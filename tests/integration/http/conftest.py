@@ -6,9 +6,9 @@ from typing import Final
 import pytest
 from httpx2 import AsyncClient
 
-from tests.cached_directory import cached
-from tests.directory import Directory
-from tests.redis_server import redis_url
+from tests.support.http.directory import Directory
+from tests.support.servers.redis import redis_url
+from tests.support.views.cached_directory import cached
 
 # What reads users, lists or the statistics: these tests run with a cache and without.
 _ALSO_CACHED: Final = (

@@ -4,8 +4,8 @@ from typing import Any
 
 from httpx2 import AsyncClient
 
-from tests.directory import Directory, registered
 from tests.integration.http.test_users import NOBODY, path_of, slug
+from tests.support.http.directory import Directory, registered
 
 SEEN = {
     "name": {"from": None, "to": "Ada Lovelace"},

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from httpx2 import AsyncClient
 
-from tests.directory import ADA
+from tests.support.http.directory import ADA
 
 JSON = {"Content-Type": "application/json"}
 

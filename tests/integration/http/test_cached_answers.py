@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.cached_directory import cached
-from tests.directory import Directory, registered
-from tests.redis_admin import RedisAdmin
+from tests.support.http.directory import Directory, registered
+from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.cached_directory import cached
 
 Both = tuple[AsyncClient, AsyncClient]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.directory import registered
+from tests.support.http.directory import registered
 
 FREED = ["changed", "deleted", "erased"]
 

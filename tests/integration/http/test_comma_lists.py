@@ -5,8 +5,8 @@ from httpx2 import AsyncClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interfaces.http.comma_lists import list_of_one, split_list
-from tests.directory import registered
+from interfaces.http.protocol.fields import list_of_one, split_list
+from tests.support.http.directory import registered
 
 texts = st.text(alphabet="a\\,", max_size=8)
 

@@ -3,8 +3,8 @@
 import pytest
 from httpx2 import AsyncClient
 
-from interfaces.http.consistency import RecentCommands
-from tests.directory import Directory, registered
+from interfaces.http.protocol.consistency import RecentCommands
+from tests.support.http.directory import Directory, registered
 
 QUERIES = ["/v1/users", "/v1/stats"]
 

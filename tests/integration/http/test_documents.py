@@ -8,7 +8,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from interfaces.http.app import OPERATIONS
-from tests.directory import ADA, Directory
+from tests.support.http.directory import ADA, Directory
 
 CONTRACT = {
     ("POST", "/v1/users"),

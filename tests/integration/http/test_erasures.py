@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.directory import Directory, registered
+from tests.support.http.directory import Directory, registered
 
 COVERED: Final = ["data-key", "events", "snapshots", "messages", "claims"]
 VIEWS: Final = ["views:users/1", "views:headcount/1"]

@@ -8,8 +8,8 @@ from httpx2 import AsyncClient
 
 from application.doorbell import LOG
 from application.errors import PositionGone
-from application.event_log import FeedPage
-from tests.directory import LOG_ID, Directory, registered
+from application.log.event_log import FeedPage
+from tests.support.http.directory import LOG_ID, Directory, registered
 
 
 async def page(client: AsyncClient, **parameters: str | int) -> dict[str, Any]:

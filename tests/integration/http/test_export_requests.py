@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from application.exports import ExportOrder
-from application.queries import UserList
-from tests.directory import Directory, registered
-from tests.integration.http.exporting import (
+from application.exports.requests import ExportOrder
+from application.queries.directory import UserList
+from tests.support.http.directory import Directory, registered
+from tests.support.http.export_files import (
     AUDIT,
     USERS,
     Json,
@@ -18,7 +18,7 @@ from tests.integration.http.exporting import (
     pointers,
     told,
 )
-from tests.jobs import echo, kind
+from tests.support.jobs.jobs import echo, kind
 
 
 async def test_nothing_personal_of_the_filters_is_shown(

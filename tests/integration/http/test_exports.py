@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from httpx2 import AsyncClient
 
-from application.export_text import restored
-from tests.directory import Directory, registered
-from tests.integration.http.exporting import AUDIT, USERS, Json, asked, cells, file_of, lines, told
+from application.exports.formats import restored
+from tests.support.http.directory import Directory, registered
+from tests.support.http.export_files import AUDIT, USERS, Json, asked, cells, file_of, lines, told
 
 
 async def test_an_export_is_a_job_whose_result_is_the_file(

@@ -13,9 +13,9 @@ import pytest
 from httpx2 import AsyncClient, Response
 
 from infrastructure.event_store import writer
-from tests.backends import append_lock, waiting_for_lock
-from tests.in_process import in_process
-from tests.postgres_proxy import Cut, PostgresProxy
+from tests.support.http.in_process import in_process
+from tests.support.servers.postgres_backends import append_lock, waiting_for_lock
+from tests.support.servers.postgres_proxy import Cut, PostgresProxy
 
 NUMBERS: Final = count()
 Json = dict[str, Any]

@@ -3,7 +3,7 @@
 import pytest
 from httpx2 import AsyncClient
 
-from tests.directory import ADA, Directory, registered
+from tests.support.http.directory import ADA, Directory, registered
 
 EVERYWHERE = ["/v1/me", "/v1/nothing", "/nothing", "/docs", "/problems/internal", "/health/live"]
 

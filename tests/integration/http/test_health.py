@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from httpx2 import AsyncClient
 
-from tests.directory import Directory
+from tests.support.http.directory import Directory
 
 
 async def fine() -> None: ...

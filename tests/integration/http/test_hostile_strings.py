@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 from httpx2 import AsyncClient, Response
 
-from interfaces.http.comma_lists import list_of_one
-from tests.hostile.strings import hostile_strings
-from tests.in_process import in_process
+from interfaces.http.protocol.fields import list_of_one
+from tests.support.hostile.strings import hostile_strings
+from tests.support.http.in_process import in_process
 
 AT_ONCE: Final = 32
 NUMBERS: Final = count()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from httpx2 import AsyncClient, Response
 
-from tests.directory import ADA, Directory, registered
+from tests.support.http.directory import ADA, Directory, registered
 
 
 async def register(client: AsyncClient, key: str, **fields: str) -> Response:

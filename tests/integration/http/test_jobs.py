@@ -6,9 +6,9 @@ from typing import Any, Final
 import pytest
 from httpx2 import AsyncClient, Response
 
-from application.jobs import Job, JobFailed, JobKind, JobRun
-from tests.directory import Directory, registered
-from tests.jobs import echo, kind
+from application.jobs.model import Job, JobFailed, JobKind, JobRun
+from tests.support.http.directory import Directory, registered
+from tests.support.jobs.jobs import echo, kind
 
 NOBODYS: Final = "018f0000-0000-7000-8000-00000000ffff"
 

@@ -3,7 +3,7 @@
 import pytest
 from httpx2 import AsyncClient
 
-from tests.directory import Directory, registered
+from tests.support.http.directory import Directory, registered
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from structlog.testing import capture_logs
 
 from application.errors import Unavailable
-from application.telemetry import Reading
+from application.metrics.telemetry import Reading
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.http.app import create_app
-from tests.directory import Directory, registered
+from tests.support.http.directory import Directory, registered
 
 ELSEWHERE: Final = ("192.0.2.7", 4711)
 

@@ -8,7 +8,7 @@ import pytest
 from httpx2 import AsyncClient, Response
 from msgspec import Struct
 
-from tests.directory import Directory
+from tests.support.http.directory import Directory
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
-from interfaces.http.refusals import MalformedRequest
-from tests.directory import registered
+from interfaces.http.protocol.refusals import MalformedRequest
+from tests.support.http.directory import registered
 
 BROKEN = ["", "3", '"3', "'3'", 'w/"3"', '"3" "4"', '*, "3"', '"a b"', '"3",x', ","]
 

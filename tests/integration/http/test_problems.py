@@ -15,9 +15,9 @@ from application.errors import (
     Unavailable,
     VersionConflict,
 )
-from application.users import UserService
-from interfaces.http.problems import PROBLEMS, Slug
-from tests.directory import ADA, Directory
+from application.users.service import UserService
+from interfaces.http.protocol.problems import PROBLEMS, Slug
+from tests.support.http.directory import ADA, Directory
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from httpx2 import AsyncClient
 
-from tests.directory import Directory
+from tests.support.http.directory import Directory
 
 ORDERS = ("rebuild", "verify", "pause", "resume")
 STREAM = "019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70"

@@ -7,7 +7,7 @@ from httpx2 import AsyncClient
 
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
-from tests.directory import Directory
+from tests.support.http.directory import Directory
 
 TICKETS = "/v1/stream/tickets"
 

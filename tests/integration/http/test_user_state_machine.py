@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 )
 
 from tests.domain.test_user_state_machine import Model, attributes, canonical, merge_patch
-from tests.in_process import in_process
-from tests.servers import scaled
+from tests.support.http.in_process import in_process
+from tests.support.servers.postgres import scaled
 
 NUMBERS: Final = count()
 

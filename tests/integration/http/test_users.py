@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from application.context import Context
 from domain.user.commands import EraseUser
-from tests.directory import ADA, Directory, registered
+from tests.support.http.directory import ADA, Directory, registered
 
 NOBODY = "/v1/users/018f0000-0000-7000-8000-00000000ffff"
 

@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 from msgspec import Struct
 
-from interfaces.cli import http_protocol
-from tests.directory import ADA, Directory
-from tests.streaming import served
+from interfaces.cli.server import http_protocol
+from tests.support.http.directory import ADA, Directory
+from tests.support.http.streaming import served
 
 WEBSOCKET: Final = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.streaming import StreamingDirectory, served
+from tests.support.http.streaming import StreamingDirectory, served
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import missing
-from tests.streaming import StreamingDirectory, served
+from tests.support.http.streaming import StreamingDirectory, served
+from tests.support.servers.postgres import missing
 
 PAGE = Path(__file__).parents[3] / "docs" / "streams.md"
 _RUN_SCRIPT = """

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from application.errors import PositionGone, Unavailable
-from application.event_log import FeedPage
 from application.identity import PRESETS, Principal
-from tests.directory import LOG_ID
-from tests.streaming import (
+from application.log.event_log import FeedPage
+from tests.support.http.directory import LOG_ID
+from tests.support.http.streaming import (
     StreamingDirectory,
     closed,
     events,

@@ -11,16 +11,16 @@ from httpx2 import AsyncClient
 from pydantic import SecretStr
 
 from application.context import Context
-from application.users import UserService
+from application.users.service import UserService
 from domain.user.commands import EraseUser
 from infrastructure.keys import MasterKeys
-from interfaces.bootstrap import open_rollbook
-from interfaces.event_store import open_event_store
+from interfaces.composition.bootstrap import open_rollbook
+from interfaces.composition.event_store import open_event_store
 from interfaces.settings import Settings
-from tests.directory import ADA
-from tests.redis_server import private_redis
-from tests.servers import MASTER_KEYS
-from tests.streaming import closed, events, frame, served, streaming
+from tests.support.http.directory import ADA
+from tests.support.http.streaming import closed, events, frame, served, streaming
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.servers.redis import private_redis
 
 TOKEN = "a-token-of-more-than-32-characters"
 

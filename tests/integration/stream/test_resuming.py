@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.servers import scaled
-from tests.streaming import StreamingDirectory, frame, served, streaming
+from tests.support.http.streaming import StreamingDirectory, frame, served, streaming
+from tests.support.servers.postgres import scaled
 
 EVENTS = scaled(400)
 

@@ -5,7 +5,7 @@ import json
 import socket
 from urllib.parse import urlsplit
 
-from tests.streaming import (
+from tests.support.http.streaming import (
     StreamingDirectory,
     closed,
     events,

@@ -1,0 +1,163 @@
+"""Who is answerable for each field of a user as it is now: the event that set it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.errors import UserGone
+from application.timestamps import Timestamp, timestamp
+from application.users.commands import UserCommands
+from application.users.states import UserAt
+from domain.event import Erased, Event, Recorded
+from domain.user.events import (
+    UserAttributesChanged,
+    UserEmailChanged,
+    UserExternalIdChanged,
+    UserRegistered,
+    UserReinstated,
+    UserRenamed,
+    UserRestored,
+    UserRoleChanged,
+    UserSuspended,
+)
+
+_PAGE: Final = 500
+# Besides its registration: what sets a field.
+_SETTERS: Final[Mapping[str, frozenset[str]]] = {
+    "name": frozenset({UserRenamed.topic}),
+    "email": frozenset({UserEmailChanged.topic}),
+    "role": frozenset({UserRoleChanged.topic}),
+    "external_id": frozenset({UserExternalIdChanged.topic}),
+    "status": frozenset({UserSuspended.topic, UserReinstated.topic, UserRestored.topic}),
+}
+_PERSONAL: Final = frozenset({"name", "email", "external_id"})
+
+
+class Blame(Struct, frozen=True, kw_only=True):
+    """A field's value now, and the event that set it; the value is null where it may not be seen."""
+
+    value: Any
+    since: Timestamp
+    actor: str
+    on_behalf_of: str | None
+    event_id: UUID
+    type: str
+    version: int
+    position: int
+    correlation_id: str
+
+
+class UserBlame(Struct, frozen=True, kw_only=True):
+    """Every field of a user; `attributes` has one entry a key, and is null where it may not be seen."""
+
+    id: UUID
+    version: int
+    name: Blame
+    email: Blame
+    role: Blame
+    external_id: Blame
+    status: Blame
+    attributes: dict[str, Blame] | None
+    personal: Literal["open", "sealed"]
+
+
+class UserEvents(Protocol):
+    """One user's events, from the newest back."""
+
+    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
+        """The newest event of each type up to a version. Raises `Unavailable`."""
+        ...
+
+    async def of_type(
+        self, user_id: UUID, topic: str, below: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        """The newest events of one type below a version, newest first. Raises `Unavailable`."""
+        ...
+
+
+async def blame(
+    commands: UserCommands, events: UserEvents, user_id: UUID, *, opened: bool
+) -> UserBlame:
+    """Who set each field of the user that there is now.
+
+    Raises `UserNotFound`, `UserGone` for one that is deleted or erased, and `Unavailable`.
+    """
+    state = await commands.user_at(user_id)
+    if state.user.status in ("deleted", "erased"):
+        raise UserGone(state.user.status, state.version, state.updated_at)
+    last = {
+        each.event.topic: each for each in await events.last_of_each_type(user_id, state.version)
+    }
+    if UserRegistered.topic not in last or last[UserRegistered.topic].is_erased:
+        # Erased since the state was read.
+        raise UserGone("erased", state.version, state.updated_at)
+    fields = {
+        name: _blame(
+            _latest(last, topics), _value(state, name), shown=opened or name not in _PERSONAL
+        )
+        for name, topics in _SETTERS.items()
+    }
+    attributes = None
+    if opened:
+        setters = await _attribute_setters(events, state, last[UserRegistered.topic])
+        values = _attributes(state)
+        attributes = {key: _blame(setters[key], values[key], shown=True) for key in values}
+    return UserBlame(
+        id=user_id,
+        version=state.version,
+        **fields,
+        attributes=attributes,
+        personal="open" if opened else "sealed",
+    )
+
+
+async def _attribute_setters(
+    events: UserEvents, state: UserAt, registered: Recorded[Event]
+) -> Mapping[str, Recorded[Event]]:
+    """The event that set each attribute that is there now: the newest that did."""
+    wanted = set(_attributes(state))
+    found: dict[str, Recorded[Event]] = {}
+    below = state.version + 1
+    while wanted and below > registered.version:
+        page = await events.of_type(state.user_id, UserAttributesChanged.topic, below, _PAGE)
+        for recorded in page:
+            assert isinstance(recorded.event, UserAttributesChanged), "asked for by its type"
+            if isinstance(recorded.event.set, Erased):
+                raise UserGone("erased", state.version, state.updated_at)
+            for key in wanted & recorded.event.set.keys():
+                found[key] = recorded
+                wanted.remove(key)
+        below = page[-1].version if len(page) == _PAGE else registered.version
+    return {**dict.fromkeys(wanted, registered), **found}
+
+
+def _latest(last: Mapping[str, Recorded[Event]], topics: frozenset[str]) -> Recorded[Event]:
+    setters = [last[topic] for topic in (*topics, UserRegistered.topic) if topic in last]
+    return max(setters, key=lambda recorded: recorded.version)
+
+
+def _value(state: UserAt, name: str) -> Any:
+    value = getattr(state.user, name)
+    if isinstance(value, Erased):
+        raise UserGone("erased", state.version, state.updated_at)
+    return value
+
+
+def _attributes(state: UserAt) -> dict[str, Any]:
+    return _value(state, "attributes")
+
+
+def _blame(recorded: Recorded[Event], value: Any, *, shown: bool) -> Blame:
+    return Blame(
+        value=value if shown else None,
+        since=timestamp(recorded.recorded_at),
+        actor=recorded.actor,
+        on_behalf_of=recorded.on_behalf_of,
+        event_id=recorded.event_id,
+        type=recorded.event.topic,
+        version=recorded.version,
+        position=recorded.position,
+        correlation_id=recorded.correlation_id,
+    )

@@ -1,0 +1,142 @@
+"""The audit of the log: who changed what, when, from what to what."""
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never, cast
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from application.log.envelope import Personal, personal_of
+from application.log.event_log import Unreadable
+from application.timestamps import Timestamp, timestamp
+from domain.event import ERASED, Event, Recorded
+from domain.user.events import (
+    UserAttributesChanged,
+    UserDeleted,
+    UserEmailChanged,
+    UserErased,
+    UserEvent,
+    UserExternalIdChanged,
+    UserRegistered,
+    UserReinstated,
+    UserRenamed,
+    UserRestored,
+    UserRoleChanged,
+    UserSuspended,
+)
+from domain.user.state import Status
+
+# Which of the fields that an audit item shows are a person's own.
+_PERSONAL_FIELDS: Final = frozenset({"name", "email", "external_id", "attributes"})
+
+
+class Change(Struct, frozen=True):
+    """A field before and after; both null where the reader may not, or nobody can, see them.
+
+    Of `attributes` only the keys that changed: one that is absent was not there.
+    """
+
+    before: Any = field(name="from")
+    after: Any = field(name="to")
+
+
+class StatusBefore(Struct, frozen=True):
+    """A user's status before an event, and what it was (or is again) while not deleted."""
+
+    status: Status
+    in_life: Status
+
+
+class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event as an auditor reads it; `personal` says why values are null, as in an envelope.
+
+    `unreadable` says why an event's changes cannot be told at all.
+    """
+
+    position: int
+    event_id: UUID
+    type: str
+    subject: UUID
+    version: int
+    time: Timestamp
+    actor: str
+    on_behalf_of: str | None
+    correlation_id: str
+    causation_id: UUID | None
+    changes: dict[str, Change]
+    reason: str | None
+    personal: Personal
+    unreadable: str | UnsetType = UNSET
+
+
+def audit_item(
+    recorded: Recorded[Event], before: StatusBefore | None, *, opened: bool
+) -> AuditItem:
+    """The item of an event; `before` is needed where `needs_status` says so."""
+    event = recorded.event
+    personal = personal_of(recorded, opened=opened)
+    changes: dict[str, Change] = {}
+    reason = None
+    if not isinstance(event, Unreadable):
+        known = cast("UserEvent", event)
+        changes = _hidden(_changes(known, before), hide=personal != "open")
+        reason = _reason(known, hide=personal != "open")
+    return AuditItem(
+        position=recorded.position,
+        event_id=recorded.event_id,
+        type=event.type if isinstance(event, Unreadable) else event.topic,
+        subject=recorded.stream,
+        version=recorded.version,
+        time=timestamp(recorded.recorded_at),
+        actor=recorded.actor,
+        on_behalf_of=recorded.on_behalf_of,
+        correlation_id=recorded.correlation_id,
+        causation_id=recorded.causation_id,
+        changes=changes,
+        reason=reason,
+        personal=personal,
+        unreadable=event.reason if isinstance(event, Unreadable) else UNSET,
+    )
+
+
+def needs_status(event: Event) -> bool:
+    """Whether the event alone does not tell what the status was before it."""
+    return isinstance(event, UserDeleted | UserRestored | UserErased)
+
+
+def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Change]:
+    match event:
+        case UserRegistered():
+            fields = ("name", "email", "role", "external_id", "attributes")
+            made = {name: Change(None, getattr(event, name)) for name in fields}
+            return {**made, "status": Change(None, "active")}
+        case UserRenamed() | UserEmailChanged() | UserExternalIdChanged() | UserRoleChanged():
+            (name,) = (each for each in event.__struct_fields__ if each != "previous")
+            return {name: Change(getattr(event.previous, name, ERASED), getattr(event, name))}
+        case UserAttributesChanged():
+            return {"attributes": Change(event.previous, event.set)}
+        case UserSuspended():
+            return {"status": Change("active", "suspended")}
+        case UserReinstated():
+            return {"status": Change("suspended", "active")}
+        case UserDeleted():
+            return {"status": Change(before and before.status, "deleted")}
+        case UserRestored():
+            return {"status": Change("deleted", before and before.in_life)}
+        case UserErased():
+            return {"status": Change(before and before.status, "erased")}
+        case _:
+            assert_never(event)
+
+
+def _hidden(changes: Mapping[str, Change], *, hide: bool) -> dict[str, Change]:
+    return {
+        name: Change(None, None) if hide and name in _PERSONAL_FIELDS else change
+        for name, change in changes.items()
+    }
+
+
+def _reason(event: UserEvent, *, hide: bool) -> str | None:
+    if hide and "reason" in event.personal:
+        return None
+    return cast("str | None", getattr(event, "reason", None))

@@ -1,0 +1,1 @@
+"""Erasing a person: the command, what must be clean, and the receipt."""

@@ -1,0 +1,171 @@
+"""Erasing a person: the command, the wait until nothing is left, and the receipt that says so."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from application.context import Context
+from application.erasure.coverage import Coverage
+from application.errors import Unavailable
+from application.failures import already_recorded
+from application.jobs.model import Job, JobKind, JobRun, Jobs
+from application.timestamps import Timestamp, timestamp
+from application.users.commands import IfMatch, UserCommands
+from application.users.states import ErasedAt
+from domain.user.commands import EraseReason, EraseUser
+
+ERASURE: Final = "erasure"
+
+# How long a request is held for the followers, which take a tenth of a second when all is well.
+PATIENCE_SECONDS: Final = 2.0
+# A worker has few places: a run that waited in vain comes again later, and costs the job no try.
+_RUN_SECONDS: Final = 1.0
+# To sample a table anew takes Postgres a second or two, whatever its size.
+_SETTLE_SECONDS: Final = 60.0
+# The daily clean-up removes the rows that were replaced, and the log of the database goes round.
+_REMAINS: Final = timedelta(days=30)
+
+Remainder = Literal["freed-pages", "write-ahead-log"]
+
+
+class Remains(Struct, frozen=True, kw_only=True):
+    """Where bytes may lie that no query reaches, and until when."""
+
+    until: Timestamp
+    where: tuple[Remainder, ...] = ("freed-pages", "write-ahead-log")
+
+
+class ErasureReceipt(Struct, frozen=True, kw_only=True):
+    """What was erased when: `position` is that of the event `user.erased`.
+
+    `covers` names what is clean of the person.
+    """
+
+    user_id: str
+    position: int
+    erased_at: Timestamp
+    covers: tuple[str, ...]
+    remains: Remains
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """How an erasure stands: it is recorded for good, and the answer is the receipt once all is
+    clean. Until then it is the job that waits for that.
+    """
+
+    position: int
+    answer: ErasureReceipt | Job
+    replayed: bool
+
+
+class NotCleanYet(Unavailable):
+    """The person is erased in the log; some copies were not reached yet."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        self.missing = missing
+        super().__init__(missing)
+
+    def __str__(self) -> str:
+        return f"Not reached yet: {', '.join(self.missing)}."
+
+
+class Erasures(Protocol):
+    async def erase(
+        self,
+        user_id: UUID,
+        reason: EraseReason,
+        context: Context,
+        *,
+        if_match: IfMatch | None = None,
+    ) -> Erasure:
+        """Erase a person, or say how the erasure of who is erased already stands.
+
+        Raises what `UserCommands.execute` raises. Where not all is clean within 2 s a job goes on.
+        """
+        ...
+
+
+class ErasureService:
+    """See `Erasures`. The command is recorded first: whatever fails then, asking again goes on."""
+
+    def __init__(
+        self,
+        commands: UserCommands,
+        coverage: Coverage,
+        jobs: Jobs,
+        *,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._commands = commands
+        self._coverage = coverage
+        self._jobs = jobs
+        self._patience = patience
+
+    async def erase(
+        self,
+        user_id: UUID,
+        reason: EraseReason,
+        context: Context,
+        *,
+        if_match: IfMatch | None = None,
+    ) -> Erasure:
+        """See `Erasures.erase`."""
+        outcome = await self._commands.execute(
+            user_id, EraseUser(reason), context, if_match=if_match
+        )
+        erased = outcome.user
+        assert isinstance(erased, ErasedAt), "who was erased is so for good"
+        covered = await self._coverage.reached(user_id, erased.position, self._patience)
+        answer = (
+            await self._go_on(erased, context.actor)
+            if covered.missing
+            else _receipt(user_id, erased.position, erased.updated_at, covered.covers)
+        )
+        return Erasure(position=erased.position, answer=answer, replayed=outcome.replayed)
+
+    async def _go_on(self, erased: ErasedAt, actor: str) -> Job:
+        """The job that waits for the rest; one is enough, whoever asks."""
+        arguments = {
+            "user_id": str(erased.user_id),
+            "position": erased.position,
+            "erased_at": erased.updated_at.isoformat(),
+        }
+        with already_recorded():
+            return await self._jobs.submit(
+                ERASURE, arguments, actor=actor, once=str(erased.user_id)
+            )
+
+
+def erasure_jobs(coverage: Coverage, run_seconds: float = _RUN_SECONDS) -> JobKind:
+    """The jobs that wait until a person is nowhere; the result of one is the receipt.
+
+    Each run waits so long, then makes room for others.
+    """
+
+    async def run(job: JobRun) -> dict[str, Any]:
+        user_id, position = UUID(job.arguments["user_id"]), int(job.arguments["position"])
+        covered = await coverage.reached(
+            user_id, position, run_seconds, settling=_SETTLE_SECONDS, report=job.report
+        )
+        if covered.missing:
+            raise NotCleanYet(covered.missing)
+        erased_at = datetime.fromisoformat(job.arguments["erased_at"])
+        receipt = _receipt(user_id, position, erased_at, covered.covers)
+        return msgspec.json.decode(msgspec.json.encode(receipt))
+
+    return JobKind(name=ERASURE, run=run)
+
+
+def _receipt(
+    user_id: UUID, position: int, erased_at: datetime, covers: tuple[str, ...]
+) -> ErasureReceipt:
+    return ErasureReceipt(
+        user_id=str(user_id),
+        position=position,
+        erased_at=timestamp(erased_at),
+        covers=covers,
+        remains=Remains(until=timestamp(erased_at + _REMAINS)),
+    )

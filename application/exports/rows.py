@@ -1,0 +1,109 @@
+"""The rows of an export, made from what they refer to when they are downloaded, a piece at a time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final, Protocol, get_args
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.audit.items import AuditItem
+from application.audit.search import Audit
+from application.errors import Unavailable, ViewBehind
+from application.exports.past_users import PastUsers
+from application.exports.requests import ExportPieces, Piece, What
+from application.queries.directory import DirectoryQueries, UserList
+from application.queries.resources import User
+from domain.event import Event, Recorded
+from domain.user.state import Status
+
+# Headers are sent by then: a server that is away for a moment must not spoil a long download.
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.25
+_STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+
+Row = User | AuditItem
+
+
+class EventsAt(Protocol):
+    async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
+        """The events at these positions, newest first. Raises `Unavailable`."""
+        ...
+
+
+class ExportGone(Exception):
+    """The export is no longer kept."""
+
+
+class ExportRows(Struct, frozen=True):
+    """Reads users and events anew, as they were: who was erased since is not in the rows.
+
+    A user is left out; an audit item stays, with its personal values null.
+    """
+
+    pieces: ExportPieces
+    queries: DirectoryQueries
+    past: PastUsers
+    events: EventsAt
+    audit: Audit
+
+    async def batches(
+        self, export: UUID, what: What, rows: int, *, opened: bool
+    ) -> AsyncGenerator[Sequence[Row]]:
+        """All rows in order, a piece at a time; `rows` is their number when they were selected.
+
+        Raises `ExportGone`, and `Unavailable`: at the first piece at once, later only after 10 s.
+        """
+        number = seen = 0
+        while not number or seen < rows:
+            piece, batch = await self._patiently(export, number, what, opened)
+            yield batch
+            seen += len(piece.numbers)
+            number += 1
+
+    async def _patiently(
+        self, export: UUID, number: int, what: What, opened: bool
+    ) -> tuple[Piece, Sequence[Row]]:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + (_PATIENCE_SECONDS if number else 0.0)
+        while True:
+            try:
+                return await self._batch(export, number, what, opened)
+            except (Unavailable, ViewBehind):
+                if loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _batch(
+        self, export: UUID, number: int, what: What, opened: bool
+    ) -> tuple[Piece, Sequence[Row]]:
+        piece = await self.pieces.piece(export, number)
+        if piece is None:
+            raise ExportGone
+        if not piece.numbers:
+            return piece, ()
+        if what == "users":
+            return piece, await self._users(piece)
+        events = await self.events.events_at(piece.numbers)
+        if len(events) != len(piece.numbers):
+            raise ExportGone
+        return piece, await self.audit.items(events, opened=opened)
+
+    async def _users(self, piece: Piece) -> Sequence[User]:
+        """Most are as they were; the others are folded anew from their events."""
+        listed = UserList(ids=tuple(piece.users), statuses=_STATUSES, limit=len(piece.users))
+        present = {view.id: view for view in (await self.queries.users(listed)).value.items}
+        changed = [
+            place
+            for place in zip(piece.users, piece.numbers, strict=True)
+            if (view := present.get(place[0])) is None or view.version != place[1]
+        ]
+        past = await self.past.at(changed)
+        users: list[User] = []
+        left = {user_id for user_id, _ in changed}
+        for user_id in piece.users:
+            if user_id not in left:
+                users.append(User.of_view(present[user_id]))
+            elif user_id in past:
+                users.append(User.of_state(past[user_id]))
+        return users

@@ -1,0 +1,1 @@
+"""Data keys and master keys: the ports and the rotation."""

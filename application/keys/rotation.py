@@ -1,0 +1,209 @@
+"""The job `key-rotation`: wraps all keys anew under one master key while the service goes on.
+
+Nothing of a run is kept between its batches, so a run that was cut short is simply begun again.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from structlog import get_logger
+
+from application.jobs.model import JobFailed, JobKind, JobRun
+from application.keys.ports import MasterKeyList, SealBroken, UnknownMasterKey
+from application.log.event_log import StreamKey
+
+KEY_ROTATION: Final = "key-rotation"
+BATCH_KEYS: Final = 500
+# How long a run waits, once all is wrapped anew, for processes that began with another newest key.
+PATIENCE_SECONDS: Final = 180.0
+_PAUSE_SECONDS: Final = 2.0
+_BEFORE_ALL: Final = UUID(int=0)
+
+log = get_logger(__name__)
+
+
+class WrappedKey(Struct, frozen=True):
+    """The key of a person, or of the index, whose subject is then the log's id."""
+
+    subject: UUID
+    key: StreamKey
+
+
+class Rewrapped(Struct, frozen=True):
+    subject: UUID
+    old: StreamKey
+    new: StreamKey
+
+
+class KeyHolder(Struct, frozen=True, kw_only=True):
+    """A process that runs now, and the master key under which it wraps new keys.
+
+    `address` is where the database sees it, absent where it is the database's own machine.
+    """
+
+    master_id: str
+    process: int
+    address: str | None = None
+
+
+class KeyStore(Protocol):
+    """All wrapped keys of a log, the index key among them. Each raises `Unavailable`."""
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many keys each master key wraps, by its id."""
+        ...
+
+    async def wrapped(
+        self, by: Collection[str], *, after: UUID, limit: int
+    ) -> Sequence[WrappedKey]:
+        """Up to `limit` keys that these master keys wrap, by subject, above `after`."""
+        ...
+
+    async def replace(self, keys: Sequence[Rewrapped]) -> int:
+        """Put the new in the old one's place, wherever the old one still stands; how many did.
+
+        A key that was destroyed stays so, and one that is being destroyed is passed over: nobody
+        is waited for.
+        """
+        ...
+
+
+class KeyHolders(Protocol):
+    async def holders(self) -> Sequence[KeyHolder]:
+        """Every process that runs on this log. Raises `Unavailable`."""
+        ...
+
+
+class Rotation(Struct, kw_only=True):
+    """How far a rotation came: a job's result. It is `complete` once no key and no process uses
+    another master key than `to`; only then may the others be taken out of the list.
+    """
+
+    to: str
+    rewrapped: int = 0
+    remaining: int = 0
+    still_used_by: Sequence[KeyHolder] = ()
+
+    @property
+    def complete(self) -> bool:
+        return not self.remaining and not self.still_used_by
+
+    def result(self) -> dict[str, Any]:
+        return {**msgspec.to_builtins(self), "complete": self.complete}
+
+
+def key_rotation(
+    open_store: Callable[[], AbstractAsyncContextManager[KeyStore]],
+    holders: KeyHolders,
+    masters: MasterKeyList,
+    *,
+    patience: float = PATIENCE_SECONDS,
+    pause: float = _PAUSE_SECONDS,
+) -> JobKind:
+    """The kind of job. Its argument `to` is the master key's id, by default the newest one's."""
+
+    async def run(run: JobRun) -> dict[str, Any]:
+        to = run.arguments.get("to", masters.ids[0])
+        if to not in masters.ids:
+            raise JobFailed(
+                f"the worker's ROLLBOOK_MASTER_KEY does not list the key {to}: "
+                "start it with the new list first"
+            )
+        async with open_store() as store:
+            work = _Work(store, masters, Rotation(to=to), run)
+            return await _rotate(work, holders, patience, pause)
+
+    return JobKind(name=KEY_ROTATION, run=run)
+
+
+async def _rotate(
+    work: "_Work", holders: KeyHolders, patience: float, pause: float
+) -> dict[str, Any]:
+    rotation = work.rotation
+    await work.look()
+    await work.rewrap()
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        # Processes first: a key that one of them adds after this look is seen in the keys.
+        rotation.still_used_by = [
+            holder for holder in await holders.holders() if holder.master_id != rotation.to
+        ]
+        await work.look()
+        if rotation.complete or asyncio.get_running_loop().time() > deadline:
+            break
+        if not rotation.still_used_by and rotation.remaining == work.broken:
+            raise JobFailed(
+                f"{_keys(work.broken)} cannot be opened with the master key that stands there; "
+                f"all others are under {rotation.to}"
+            )
+        await asyncio.sleep(pause)
+        if rotation.remaining > work.broken:
+            await work.rewrap()
+    log.info("keys_rotated", to=rotation.to, complete=rotation.complete, keys=rotation.rewrapped)
+    return rotation.result()
+
+
+class _Work:
+    """Passes over the keys. `broken` ones do not open; they are as they were and in nobody's way."""
+
+    def __init__(
+        self, store: KeyStore, masters: MasterKeyList, rotation: Rotation, run: JobRun
+    ) -> None:
+        self.rotation = rotation
+        self.broken = 0
+        self._store = store
+        self._masters = masters
+        self._run = run
+        self._others: Sequence[str] = ()
+
+    async def look(self) -> None:
+        """Count what is left. Raises `JobFailed` where no key of the list opens it."""
+        counts = await self._store.counts()
+        others = {name: count for name, count in counts.items() if name != self.rotation.to}
+        unlisted = others.keys() - set(self._masters.ids)
+        if unlisted:
+            raise JobFailed(
+                "; ".join(
+                    f"the worker's ROLLBOOK_MASTER_KEY does not list the key {name}, "
+                    f"which {_keys(others[name])} cannot be opened without"
+                    for name in sorted(unlisted)
+                )
+            )
+        self._others = sorted(others)
+        self.rotation.remaining = sum(others.values())
+        await self._report()
+
+    async def rewrap(self) -> None:
+        """One pass: a key that comes under an old master key meanwhile may be left for the next."""
+        if not self._others:
+            return
+        self.broken = 0
+        after = _BEFORE_ALL
+        while batch := await self._store.wrapped(self._others, after=after, limit=BATCH_KEYS):
+            replaced = await self._store.replace(list(self._rewrapped(batch)))
+            self.rotation.rewrapped += replaced
+            self.rotation.remaining -= replaced
+            await self._report()
+            after = batch[-1].subject
+
+    def _rewrapped(self, batch: Iterable[WrappedKey]) -> Iterable[Rewrapped]:
+        for wrapped in batch:
+            try:
+                new = self._masters.rewrap(wrapped.key, wrapped.subject, self.rotation.to)
+            except (SealBroken, UnknownMasterKey):
+                self.broken += 1
+            else:
+                yield Rewrapped(wrapped.subject, wrapped.key, new)
+
+    async def _report(self) -> None:
+        done = self.rotation.rewrapped
+        await self._run.report(done, done + max(self.rotation.remaining, 0))
+
+
+def _keys(count: int) -> str:
+    return "1 key" if count == 1 else f"{count} keys"

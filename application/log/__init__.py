@@ -1,0 +1,1 @@
+"""The event log: reading, following and searching it, and the envelope of an event."""

@@ -1,0 +1,100 @@
+"""The one loop that reads the log, handles a page and moves a checkpoint; it never gives up."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Final, NoReturn, Protocol
+
+from structlog import get_logger
+
+from application.doorbell import LOG, Bell, Doorbell
+from application.log.event_log import FeedPage
+from application.retry import BackOff, heed_cancellation
+
+PAGE_EVENTS: Final = 500
+# What a missed wake-up costs at most.
+POLL_SECONDS: Final = 1.0
+
+log = get_logger(__name__)
+
+
+class NotLeading(Exception):
+    """Another process moves this checkpoint now; what is in memory counts no more."""
+
+
+class PageSource(Protocol):
+    """The part of `EventFeed` that a follower needs."""
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """See `EventFeed.read`."""
+        ...
+
+
+class Follower(Protocol):
+    """What is done with the log, by the one process that leads."""
+
+    @property
+    def position(self) -> int:
+        """The checkpoint. Raises `NotLeading` once the lead is known to be lost."""
+        ...
+
+    async def handle(self, page: FeedPage) -> None:
+        """Do what a page asks for and move the checkpoint to `page.reached`: both or neither.
+
+        Raises `NotLeading`, or `Unavailable` where the page is to be tried again.
+        """
+        ...
+
+
+async def follow(
+    name: str,
+    lead: Callable[[], AbstractAsyncContextManager[Follower]],
+    feed: PageSource,
+    doorbell: Doorbell,
+) -> NoReturn:
+    """Follow the log for ever; cancel it to stop, also in the middle of a page.
+
+    `lead` waits until this process leads. A server that is away is waited for; any other failure
+    is tried again just so and stays visible as lag: it never ends the process.
+    """
+    back_off = BackOff(name)
+    while True:
+        try:
+            async with (
+                lead() as follower,
+                # Heard from before the first read: what is recorded in between rings.
+                doorbell.listen(LOG) as bell,
+                aclosing(_pages(feed, bell, follower.position)) as pages,
+            ):
+                async for page in pages:
+                    heed_cancellation()
+                    if page.reached > follower.position:
+                        await follower.handle(page)
+                    back_off.reset()
+        except NotLeading:
+            log.info("follower_lost_lead", follower=name)
+        except Exception as error:
+            heed_cancellation()
+            await back_off.wait(error)
+
+
+async def _pages(feed: PageSource, bell: Bell, after: int) -> AsyncGenerator[FeedPage]:
+    """The log from a position on, an empty page at its head; then waits for the bell.
+
+    The next page is read while the last one is handled.
+    """
+    ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+    try:
+        while True:
+            page = await ahead
+            if page.reached == after:
+                yield page
+                await bell.wait(POLL_SECONDS)
+                ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+            else:
+                after = page.reached
+                ahead = asyncio.create_task(feed.read(after, PAGE_EVENTS))
+                yield page
+    finally:
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)

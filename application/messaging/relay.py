@@ -1,0 +1,155 @@
+"""The relay: passes the log on to the message bus, sealed, in order and at least once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Final, NoReturn, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from structlog import get_logger
+
+from application.doorbell import Doorbell
+from application.log.event_log import FeedPage, Unreadable
+from application.log.follower import PageSource, follow
+from application.log.sealed import Sealed, sealed_envelope
+from application.messaging.bus import Bus, Message, Publisher
+from domain.event import Event, Recorded
+
+# A refused message is tried again after each of these; then it is set aside.
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+REFUSED: Final = f"refused by the broker {1 + len(_PAUSES)} times"
+
+_encode: Final = msgspec.json.Encoder().encode
+
+log = get_logger(__name__)
+
+
+class SetAside(Struct, frozen=True, kw_only=True):
+    """An event that was not passed on, and why; `error` names no value of it."""
+
+    position: int
+    event_id: UUID
+    type: str
+    stream: UUID
+    error: str
+
+
+class Progress(Protocol):
+    """How far the log has been passed on, in the hand of the relay that leads."""
+
+    @property
+    def position(self) -> int:
+        """The checkpoint as this relay left it. Raises `NotLeading` once the lead is lost."""
+        ...
+
+    async def advance(self, reached: int, set_aside: Sequence[SetAside]) -> None:
+        """Move the checkpoint and note what was set aside: both or neither.
+
+        Raises `NotLeading` where it was moved by anybody else, and `Unavailable`.
+        """
+        ...
+
+
+class RelayLedger(Protocol):
+    """Where the relay's checkpoint is kept, and what was set aside."""
+
+    def lead(self) -> AbstractAsyncContextManager[Progress]:
+        """Wait until no other relay leads, and lead until the context ends. Raises `Unavailable`."""
+        ...
+
+
+async def run_relay(
+    bus: Bus, ledger: RelayLedger, feed: PageSource, doorbell: Doorbell, log_id: UUID
+) -> NoReturn:
+    """Pass on what a sealed feed gives, wherever this process leads; cancel it to stop."""
+    await follow("relay", partial(Relay.leading, bus, ledger, log_id), feed, doorbell)
+
+
+class Relay:
+    """The follower that publishes each page and then moves its checkpoint.
+
+    A page that was published before its checkpoint moved is published again after a crash.
+    """
+
+    def __init__(self, publisher: Publisher, progress: Progress, log_id: UUID) -> None:
+        self._publisher = publisher
+        self._progress = progress
+        self._log_id = log_id
+
+    @classmethod
+    @asynccontextmanager
+    async def leading(cls, bus: Bus, ledger: RelayLedger, log_id: UUID) -> AsyncGenerator["Relay"]:
+        # Connected first: a process that cannot reach the bus leaves the lead to one that can.
+        async with bus.connect() as publisher, ledger.lead() as progress:
+            log.info("relay_leads", position=progress.position)
+            yield cls(publisher, progress, log_id)
+
+    @property
+    def position(self) -> int:
+        """See `Follower.position`; raises `Unavailable` where the bus is known to be away."""
+        self._publisher.check()
+        return self._progress.position
+
+    async def handle(self, page: FeedPage) -> None:
+        """See `Follower.handle`."""
+        messages: list[Message] = []
+        set_aside: list[SetAside] = []
+        for recorded in page.events:
+            match recorded.event:
+                case Sealed() as event:
+                    messages.append(message_of(recorded, event, self._log_id))
+                case Unreadable() as event:
+                    set_aside.append(_unreadable(recorded, event))
+                case event:
+                    raise TypeError(f"{event.topic} came out of a feed that is not sealed")
+        refused = await self._publish(messages)
+        set_aside += [_refused(message) for message in refused]
+        await self._progress.advance(page.reached, set_aside)
+        if set_aside:
+            positions = [each.position for each in set_aside]
+            log.warning("events_not_relayed", count=len(set_aside), first=min(positions))
+
+    async def _publish(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Those that are refused however often; they hold up the page, but stop nothing."""
+        refused = await self._publisher.publish(messages)
+        for pause in _PAUSES:
+            if not refused:
+                break
+            await asyncio.sleep(pause)
+            refused = await self._publisher.publish(refused)
+        return refused
+
+
+def message_of(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> Message:
+    """The message that tells of an event."""
+    return Message(
+        event_id=recorded.event_id,
+        type=event.type,
+        stream=recorded.stream,
+        position=recorded.position,
+        version=recorded.version,
+        body=_encode(sealed_envelope(recorded, event, log_id)),
+    )
+
+
+def _refused(message: Message) -> SetAside:
+    return SetAside(
+        position=message.position,
+        event_id=message.event_id,
+        type=message.type,
+        stream=message.stream,
+        error=REFUSED,
+    )
+
+
+def _unreadable(recorded: Recorded[Event], event: Unreadable) -> SetAside:
+    return SetAside(
+        position=recorded.position,
+        event_id=recorded.event_id,
+        type=event.type,
+        stream=recorded.stream,
+        error=event.reason,
+    )

@@ -1,0 +1,132 @@
+"""What there is to read of a process and its servers, as figures for those who watch over them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, get_args
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from application.cache.ports import CacheCounts
+from application.jobs.model import JobState
+from application.metrics.telemetry import Reading
+from application.queries.directory import Answer, ProjectionStatus
+
+_STATES: Final = ("live", "catching-up", "parked", "stopped", "paused")
+
+
+class WriterCounts(Protocol):
+    """The writer of the log: what waits, and what it has sent."""
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def batches(self) -> int: ...
+
+    @property
+    def commands(self) -> int: ...
+
+
+class Backlog(Struct, frozen=True, kw_only=True):
+    """What the relay and the workers have before them; `relay` is None before its first start."""
+
+    relay: int | None
+    rejected: int
+    jobs: Mapping[JobState, int]
+
+
+def cache_readings(counts: CacheCounts) -> Sequence[Reading]:
+    """Look-ups and offers, by kind of document and what became of them."""
+    look_ups: dict[tuple[str, ...], float] = {}
+    offers: dict[tuple[str, ...], float] = {}
+    for kind, counted in asdict(counts).items():
+        for outcome, label in (("hits", "hit"), ("misses", "miss"), ("behind",) * 2, ("away",) * 2):
+            look_ups[kind, label] = getattr(counted, outcome)
+        for outcome in ("kept", "refused"):
+            offers[kind, outcome] = getattr(counted, outcome)
+    return [
+        Reading(
+            name="rollbook_cache_lookups_total",
+            help="Documents looked up in the cache, by kind and what came of it.",
+            kind="counter",
+            labels=("kind", "outcome"),
+            values=look_ups,
+        ),
+        Reading(
+            name="rollbook_cache_offers_total",
+            help="Documents offered to the cache after a miss, by kind and what became of them.",
+            kind="counter",
+            labels=("kind", "outcome"),
+            values=offers,
+        ),
+    ]
+
+
+def writer_readings(writer: WriterCounts) -> Sequence[Reading]:
+    """The queue of commands of this process."""
+    return [
+        _one("rollbook_writer_queue", "Commands that are queued or being written.", writer.waiting),
+        _one("rollbook_writer_batches_total", "Batches answered by the log.", writer.batches),
+        _one("rollbook_writer_commands_total", "Commands in these batches.", writer.commands),
+    ]
+
+
+def projection_readings(answer: Answer[Sequence[ProjectionStatus]]) -> Sequence[Reading]:
+    """How each projection is doing, and the head of the log that they follow."""
+    statuses = answer.value
+    texts = {
+        "generation": "The generation that serves.",
+        "position": "The position of the log that the view shows.",
+        "lag": "Positions between the view and the head of the log.",
+        "lag_seconds": "Age of the oldest event that the view does not show, in seconds.",
+        "parked": "Streams that stand still for the projection.",
+    }
+    readings = [
+        Reading(
+            name=f"rollbook_projection_{field}",
+            help=text,
+            labels=("projection",),
+            values={(each.name,): getattr(each, field) for each in statuses},
+        )
+        for field, text in texts.items()
+    ]
+    states = {
+        (each.name, state): float(each.state == state) for each in statuses for state in _STATES
+    }
+    head = max((each.head for each in statuses), default=0)
+    return [
+        *readings,
+        Reading(
+            name="rollbook_projection_state",
+            help="1 for the state a projection is in.",
+            labels=("projection", "state"),
+            values=states,
+        ),
+        _one("rollbook_log_head", "The highest position in the log.", head),
+    ]
+
+
+def backlog_readings(backlog: Backlog) -> Sequence[Reading]:
+    """The relay and the jobs."""
+    readings = [
+        _one(
+            "rollbook_relay_rejected",
+            "Events that the broker refused and that were set aside; counted up to 10,000.",
+            backlog.rejected,
+        ),
+        Reading(
+            name="rollbook_jobs",
+            help="Jobs by state; counted up to 10,000.",
+            labels=("state",),
+            values={(state,): backlog.jobs.get(state, 0) for state in get_args(JobState)},
+        ),
+    ]
+    if backlog.relay is not None:
+        text = "The position up to which events were passed on to the broker."
+        readings.append(_one("rollbook_relay_position", text, backlog.relay))
+    return readings
+
+
+def _one(name: str, text: str, value: float) -> Reading:
+    kind = "counter" if name.endswith("_total") else "gauge"
+    return Reading(name=name, help=text, kind=kind, values={(): value})

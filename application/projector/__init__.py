@@ -1,0 +1,1 @@
+"""Making and managing read models: the projector, rebuilds, generations and parked streams."""

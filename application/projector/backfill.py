@@ -1,0 +1,199 @@
+"""Fills a new generation: the log is read stream by stream, and each history folded whole."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.log.by_stream import BEGINNING, Histories, Place
+from application.projector.generations import Batch, Build, Filling
+from application.projector.projector import QUEUED, counted, fold_events, parked_event
+from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable, partition_of
+from domain.event import Event, Recorded
+from projections.projection import V
+
+# A page is read, then folded, while everything else waits: some 10 ms each.
+_PAGE_EVENTS: Final = 1000
+# What is stored at once, and done again where the process ends.
+_LOT_STREAMS: Final = 4000
+
+Report = Callable[[int, int | None], Awaitable[None]]
+"""Takes how many events are done, and of how many; what it raises ends the work."""
+
+
+async def fill(build: Build[V], histories: Histories, report: Report) -> None:
+    """Store the views of all streams as they are at the position that the build fills up to.
+
+    It goes on where the build stands. Events that projectors would park are parked.
+    Raises `BuildLost`, `Unavailable` and what `report` raises.
+    """
+    filling = build.filling
+    total = await histories.count(filling.up_to)
+    folding = _Folding(filling)
+    # The log is read, the histories folded and the views stored at once, each a step ahead.
+    reading = asyncio.create_task(_page(filling, histories, BEGINNING, filling.after))
+    storing: asyncio.Task[None] | None = None
+    try:
+        while events := await reading:
+            after = Place(events[-1].stream, events[-1].version)
+            reading = asyncio.create_task(_page(filling, histories, after))
+            folding.take(events)
+            if folding.is_full:
+                if storing is not None:
+                    await storing
+                storing = asyncio.create_task(_store(build, histories, folding.give()))
+            await report(folding.events, total)
+        if storing is not None:
+            await storing
+        await _store(build, histories, folding.give_rest())
+    finally:
+        await _ended(reading, storing)
+    await report(total, total)
+
+
+class _Lot(Struct, Generic[V], frozen=True, kw_only=True):
+    """Some whole streams, of which `after` is the last; `events` counts from the beginning."""
+
+    entries: dict[UUID, Entry[V]]
+    parked: dict[UUID, list[ParkedEvent]]
+    after: UUID | None
+    events: int
+
+    @property
+    def streams(self) -> list[UUID]:
+        """In order; sorting them takes some time."""
+        return sorted(self.entries.keys() | self.parked.keys())
+
+    def only(self, streams: Sequence[UUID]) -> "_Lot[V]":
+        """The part of it with these streams."""
+        return _Lot(
+            entries={stream: self.entries[stream] for stream in streams if stream in self.entries},
+            parked={stream: self.parked[stream] for stream in streams if stream in self.parked},
+            after=streams[-1],
+            events=self.events,
+        )
+
+
+class _Folding(Generic[V]):
+    """Folds pages; the last stream of one may go on in the next, and is not given away before."""
+
+    def __init__(self, filling: Filling[V]) -> None:
+        self._projection = filling.slots[0].projection
+        self._skipped = filling.skipped
+        self._entries: dict[UUID, Entry[V]] = {}
+        self._parked: dict[UUID, list[ParkedEvent]] = {}
+        self._last: UUID | None = None
+        # The stream before the last, and how many events of the last were read.
+        self._whole = filling.after
+        self._open_events = 0
+        self.events = filling.events
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._entries) + len(self._parked) > _LOT_STREAMS
+
+    def take(self, events: Sequence[Recorded[Event]]) -> None:
+        changed, left_out = fold_events(
+            self._projection, self._entries, self._parked.keys(), events, self._skipped
+        )
+        self._entries.update(changed)
+        for parked in left_out:
+            self._parked.setdefault(parked.stream, []).append(parked)
+        self.events += len(events)
+        last = events[-1].stream
+        end = next((n for n, each in enumerate(reversed(events)) if each.stream != last), None)
+        if end is not None:
+            self._whole, self._open_events = events[-1 - end].stream, end
+        elif last != self._last:
+            self._whole, self._open_events = self._last or self._whole, len(events)
+        else:
+            self._open_events += len(events)
+        self._last = last
+
+    def give(self) -> _Lot[V]:
+        """All but the last stream."""
+        events = self.events - self._open_events
+        lot = _Lot(entries=self._entries, parked=self._parked, after=self._whole, events=events)
+        last = self._last
+        self._entries, self._parked = {}, {}
+        if last is not None and last in lot.entries:
+            self._entries[last] = lot.entries.pop(last)
+        if last is not None and last in lot.parked:
+            self._parked[last] = lot.parked.pop(last)
+        return lot
+
+    def give_rest(self) -> _Lot[V]:
+        """All, at the end."""
+        return _Lot(
+            entries=self._entries, parked=self._parked, after=self._last, events=self.events
+        )
+
+
+async def _page(
+    filling: Filling[Any], histories: Histories, after: Place, stream: UUID | None = None
+) -> Sequence[Recorded[Event]]:
+    """The page after a place, or after all of a stream."""
+    kinds = filling.slots[0].projection.kinds
+    place = after if stream is None else Place(stream)
+    return await histories.read(kinds, place, filling.up_to, _PAGE_EVENTS)
+
+
+async def _store(build: Build[V], histories: Histories, lot: _Lot[V]) -> None:
+    """Store a lot; one that cannot be stored is halved down to the stream, which is parked."""
+    if not lot.entries and not lot.parked:
+        return
+    try:
+        await build.store(_batch(build.filling, lot))
+    except Unstorable as error:
+        streams = lot.streams
+        if len(streams) > 1:
+            middle = len(streams) // 2
+            await _store(build, histories, lot.only(streams[:middle]))
+            await _store(build, histories, lot.only(streams[middle:]))
+        elif lot.entries:
+            refused = await _refused(build.filling, histories, streams[0], error.reason)
+            parked = _Lot[V](entries={}, parked=refused, after=lot.after, events=lot.events)
+            await build.store(_batch(build.filling, parked))
+        else:
+            raise
+
+
+def _batch(filling: Filling[V], lot: _Lot[V]) -> Batch[V]:
+    assert lot.after is not None, "a lot has streams, and so a last one"
+    slots = filling.slots
+    entries: list[dict[UUID, Entry[V]]] = [{} for _ in slots]
+    parked: list[list[ParkedEvent]] = [[] for _ in slots]
+    for stream, entry in lot.entries.items():
+        entries[partition_of(stream, len(slots))][stream] = entry
+    for stream, events in lot.parked.items():
+        parked[partition_of(stream, len(slots))].extend(events)
+    changes = {
+        slot: Changes[V](entries=mine, counters=counted(slot.projection, {}, mine), parked=left_out)
+        for slot, mine, left_out in zip(slots, entries, parked, strict=True)
+    }
+    return Batch(changes=changes, after=lot.after, events=lot.events)
+
+
+async def _refused(
+    filling: Filling[Any], histories: Histories, stream: UUID, reason: str
+) -> dict[UUID, list[ParkedEvent]]:
+    """All events of a stream, parked: how far it can be stored is found out event by event."""
+    parked: list[ParkedEvent] = []
+    place = Place(stream, 0)
+    while True:
+        page = await _page(filling, histories, place)
+        mine = [recorded for recorded in page if recorded.stream == stream]
+        reasons = [QUEUED if parked else reason, *(QUEUED for _ in mine[1:])]
+        parked += map(parked_event, mine, reasons)
+        if not mine or len(mine) < len(page):
+            return {stream: parked}
+        place = Place(stream, mine[-1].version)
+
+
+async def _ended(*tasks: asyncio.Task[Any] | None) -> None:
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)

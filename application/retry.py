@@ -1,0 +1,50 @@
+"""How often a task that fails tries again, and how often it says so."""
+
+import asyncio
+import random
+from typing import Final
+
+from structlog import get_logger
+
+from application.failures import describe
+
+
+def heed_cancellation() -> None:
+    """Raise a cancellation of this task that was lost, or the process would never end.
+
+    `asyncio.wait_for` before Python 3.12, which clients of servers use, loses one that comes just
+    when what it waits for is there. So whatever waits in a loop asks before it waits again.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+_FIRST_SECONDS: Final = 0.1
+_LONGEST_SECONDS: Final = 2.0
+
+log = get_logger(__name__)
+
+
+class BackOff:
+    """Waits longer each time, and says once that something fails and once that it works again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failing: str | None = None
+        self._seconds = _FIRST_SECONDS
+
+    async def wait(self, error: Exception) -> None:
+        heed_cancellation()
+        if self._failing != type(error).__name__:
+            self._failing = type(error).__name__
+            log.warning("follower_waits", follower=self._name, error=describe(error))
+        # Jitter, so that processes which lost one server do not come back as one.
+        await asyncio.sleep(self._seconds * random.uniform(0.5, 1))  # noqa: S311
+        self._seconds = min(self._seconds * 2, _LONGEST_SECONDS)
+
+    def reset(self) -> None:
+        if self._failing is not None:
+            log.info("follower_goes_on", follower=self._name)
+            self._failing = None
+        self._seconds = _FIRST_SECONDS

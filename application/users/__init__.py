@@ -1,0 +1,1 @@
+"""Commands on users: deciding, recording, replaying, and users as they were."""

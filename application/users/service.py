@@ -1,0 +1,201 @@
+"""The commands of a user, from the request to the recorded events."""
+
+import asyncio
+import random
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from application.context import Context
+from application.errors import (
+    ApplicationError,
+    ClaimTaken,
+    Contended,
+    IdempotencyMismatch,
+    KeySeen,
+    Overloaded,
+    VersionConflict,
+)
+from application.failures import already_recorded
+from application.log.event_log import Appended, Draft, EventLog, Snapshots, Span, StoredReceipt
+from application.users.commands import IfMatch, Outcome
+from application.users.history import SNAPSHOT_EVERY, LoadedUser, UserHistory
+from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
+from application.users.stream_locks import StreamLocks
+from domain.errors import InvalidValue, UserAlreadyExists, UserIsDeleted, UserIsErased, UserNotFound
+from domain.user.claims import claims_of
+from domain.user.commands import EraseUser, RegisterUser, UserCommand
+from domain.user.decide import decide
+from domain.user.events import UserEvent
+from domain.user.state import evolve
+
+KIND: Final = "user"
+# A caller has its answer within 5 s, and an append may take 3.2 s: none is begun later than this.
+_BEGIN_SECONDS: Final = 1.6
+_JITTER_SECONDS: Final = (0.002, 0.03)
+
+
+class UserService:
+    """The command side over a log: load, decide, append, and again where another was faster."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        snapshots: Snapshots | None = None,
+        *,
+        snapshot_every: int = SNAPSHOT_EVERY,
+    ) -> None:
+        self._log = log
+        self._history = UserHistory(log, snapshots, every=snapshot_every)
+        self._locks = StreamLocks()
+
+    async def execute(
+        self,
+        user_id: UUID,
+        command: UserCommand,
+        context: Context,
+        *,
+        if_match: IfMatch | None = None,
+        status: int = 200,
+    ) -> Outcome:
+        """See `UserCommands.execute`."""
+        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        try:
+            if isinstance(command, RegisterUser):
+                return await self._register(user_id, command, context, status)
+            async with self._locks.turn(user_id):
+                return await self._change(user_id, command, context, if_match, status, begin_by)
+        except KeySeen:
+            # Another request with this key was recorded while this one was on its way.
+            with already_recorded():
+                loaded = await self._log.load(
+                    user_id,
+                    Span(most=0),
+                    actor=context.actor,
+                    idempotency=context.idempotency,
+                )
+            if loaded.receipt is None:
+                raise
+            return await self._replay(loaded.receipt)
+
+    async def user_at(
+        self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
+    ) -> UserAt:
+        """See `UserCommands.user_at`."""
+        state = await self._state(user_id, version, at)
+        if isinstance(state, ErasedAt):
+            raise gone(state, erased=True)
+        return state
+
+    async def _state(
+        self, user_id: UUID, version: int | None = None, at: datetime | None = None
+    ) -> UserState:
+        state = (await self._history.load(user_id, version=version, at=at)).state
+        if state is None or (
+            isinstance(state, UserAt) and version is not None and state.version != version
+        ):
+            raise UserNotFound
+        return state
+
+    async def _register(
+        self, user_id: UUID, command: RegisterUser, context: Context, status: int
+    ) -> Outcome:
+        """A new stream needs no look before the append: the append itself finds it there."""
+        try:
+            return await self._record(user_id, LoadedUser(state=None), command, context, status)
+        except VersionConflict:
+            raise UserAlreadyExists from None
+
+    async def _change(
+        self,
+        user_id: UUID,
+        command: UserCommand,
+        context: Context,
+        if_match: IfMatch | None,
+        status: int,
+        begin_by: float,
+    ) -> Outcome:
+        loop = asyncio.get_running_loop()
+        too_late: ApplicationError = Overloaded()
+        while True:
+            loaded = await self._history.load(user_id, context)
+            if loaded.receipt is not None:
+                return await self._replay(loaded.receipt)
+            if loop.time() >= begin_by:
+                raise too_late
+            try:
+                return await self._record(user_id, loaded, command, context, status, if_match)
+            except VersionConflict:
+                too_late = Contended()
+                await asyncio.sleep(random.uniform(*_JITTER_SECONDS))  # noqa: S311
+
+    async def _record(
+        self,
+        user_id: UUID,
+        loaded: LoadedUser,
+        command: UserCommand,
+        context: Context,
+        status: int,
+        if_match: IfMatch | None = None,
+    ) -> Outcome:
+        state = loaded.state
+        events = _decide(state, command, if_match)
+        if state is not None and not events and context.idempotency is None:
+            return Outcome(user=state, position=state.position, status=status)
+        before = after = user_of(state)
+        for event in events:
+            after = evolve(after, event)
+        held, holds = claims_of(before), claims_of(after)
+        draft = Draft(
+            kind=KIND,
+            stream=user_id,
+            after_version=state.version if state is not None else 0,
+            events=events,
+            context=context,
+            key=loaded.key,
+            take=tuple(claim for claim in holds.items() if claim not in held.items()),
+            release=tuple(claim for claim in held.items() if claim not in holds.items()),
+            destroy_key=isinstance(command, EraseUser) and bool(events),
+            status=status,
+        )
+        appended = await self._append(draft)
+        recorded = self._history.follow(state, appended.events, loaded.key)
+        assert recorded is not None, "nothing is decided about nobody"
+        return Outcome(user=recorded, position=appended.position, status=status)
+
+    async def _append(self, draft: Draft) -> Appended:
+        try:
+            return await self._log.append(draft)
+        except ClaimTaken as taken:
+            holder = await self._log.holder_of(taken.scope, dict(draft.take)[taken.scope])
+            raise ClaimTaken(taken.scope, holder) from None
+
+    async def _replay(self, receipt: StoredReceipt) -> Outcome:
+        if not receipt.matches:
+            raise IdempotencyMismatch
+        with already_recorded():
+            user = await self._state(receipt.stream, version=receipt.version)
+        if isinstance(user, ErasedAt) and user.version != receipt.version:
+            raise gone(user, erased=True)
+        return Outcome(user=user, position=receipt.position, status=receipt.status, replayed=True)
+
+
+def _decide(
+    state: UserState | None, command: UserCommand, if_match: IfMatch | None
+) -> tuple[UserEvent, ...]:
+    """What the command causes; a wrong version is told before a wrong value."""
+    try:
+        decided = decide(user_of(state), command)
+    except (UserIsDeleted, UserIsErased) as refusal:
+        assert state is not None, "nobody is neither deleted nor erased"
+        raise gone(state, erased=isinstance(refusal, UserIsErased)) from None
+    except InvalidValue:
+        _check(if_match, state)
+        raise
+    _check(if_match, state)
+    return decided
+
+
+def _check(if_match: IfMatch | None, state: UserState | None) -> None:
+    if if_match is not None:
+        if_match.check(state.version if state is not None else 0)

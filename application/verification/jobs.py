@@ -1,0 +1,97 @@
+"""Comparing a projection with the log as a job, and repairing what differs."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from structlog import get_logger
+
+from application.jobs.model import JobFailed, JobKind, JobRun
+from application.log.by_stream import Histories
+from application.projector.backfill import Report
+from application.projector.view_store import Slot
+from application.verification.repair import OpenRepairs
+from application.verification.report import Verified
+from application.verification.stored_views import FilledGenerations, OpenKeptViews
+from application.verification.verify import verify
+from projections.projection import Projection
+
+VERIFY: Final = "verify"
+
+log = get_logger(__name__)
+
+
+class Verifying(Struct, frozen=True, kw_only=True):
+    """The ports of a verification."""
+
+    generations: FilledGenerations
+    views: OpenKeptViews
+    repairs: OpenRepairs
+    histories: Histories
+
+
+def verify_jobs(projections: Iterable[Projection[Any]], ports: Verifying) -> JobKind:
+    """Arguments: `projection`, and `repair` where what differs is to be folded anew.
+
+    Result: `slots`, a `Verified` for each partition of each generation, as JSON has it, and `right`,
+    whether all of them are.
+    """
+    known = {projection.name: projection for projection in projections}
+
+    async def run(job: JobRun) -> dict[str, Any]:
+        projection = known.get(job.arguments["projection"])
+        if projection is None:
+            raise JobFailed("this release does not know the projection")
+        repairing = bool(job.arguments.get("repair"))
+        found: list[Verified] = []
+        progress = _Progress(job)
+        for slots in await ports.generations.filled(projection):
+            found += await verify_generation(slots, ports, progress.report, repairing=repairing)
+            progress.next()
+        return {
+            "projection": projection.name,
+            "right": all(each.right for each in found),
+            "slots": msgspec.to_builtins(found),
+        }
+
+    return JobKind(name=VERIFY, run=run)
+
+
+async def verify_generation(
+    slots: Sequence[Slot[Any]], ports: Verifying, report: Report, *, repairing: bool
+) -> list[Verified]:
+    """What `verify` finds of a generation, and does about it. Raises what `verify` does."""
+    async with AsyncExitStack() as stack:
+        repairs = None
+        if repairing:
+            # Before the views are looked at: what is found differing nobody else repairs then.
+            repairs = await stack.enter_async_context(ports.repairs(slots))
+        views = await stack.enter_async_context(ports.views(slots))
+        found = await verify(views, ports.histories, report, repairs)
+    for each in found:
+        if each.differing or each.counters:
+            log.warning(
+                "views_differ",
+                slot=str(slots[each.partition]),
+                differing=each.differing,
+                counters=len(each.counters),
+                repaired=each.repaired,
+            )
+    return found
+
+
+class _Progress:
+    """The events of one generation after the other, of which only this one's number is known."""
+
+    def __init__(self, job: JobRun) -> None:
+        self._job = job
+        self._before = self._total = 0
+
+    async def report(self, done: int, total: int | None) -> None:
+        self._total = total or 0
+        await self._job.report(self._before + done, self._before + self._total)
+
+    def next(self) -> None:
+        self._before += self._total

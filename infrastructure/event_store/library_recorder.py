@@ -1,0 +1,107 @@
+"""The eventsourcing library's recorder on the same append function: its own `save` works here too.
+
+Configure an application of the library with `PERSISTENCE_MODULE=eventsourcing.postgres`,
+`APPLICATION_RECORDER_TOPIC=infrastructure.event_store.library_recorder:AppendRecorder`, `CREATE_TABLE=no`.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.utils import retry
+from uuid_utils.compat import uuid7
+
+from application.context import TENANT
+from application.errors import VersionConflict
+from infrastructure.event_store.append_items import (
+    APPEND,
+    CHANNEL,
+    Item,
+    Verdict,
+    batch_payload,
+    make_item,
+    verdicts,
+)
+
+# Its transaction has the append function's lock until the commit, which takes another round trip:
+# a client that freezes in between must not hold up every writer.
+_SETTING: Final = "SET LOCAL idle_in_transaction_session_timeout = 2000"
+_ACTOR: Final = "system:eventsourcing"
+_KIND: Final = "library"
+
+
+class AppendRecorder(PostgresApplicationRecorder):
+    """Appends through `append_v1`: its lock, its version check and its times hold for all writers.
+
+    A save of several aggregates is one transaction. Its event ids are made once, so that a retry
+    after a lost reply finds what it recorded instead of a conflict with itself.
+    """
+
+    def __init__(
+        self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events"
+    ) -> None:
+        super().__init__(datastore, events_table_name=events_table_name)
+        # What the library's subscriptions listen on; the append function rings it itself.
+        self.channel_name = CHANNEL
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Positions, in the order of the events. Raises the library's `IntegrityError`."""
+        if not stored_events:
+            return []
+        streams: dict[UUID, list[StoredEvent]] = {}
+        for event in stored_events:
+            streams.setdefault(UUID(str(event.originator_id)), []).append(event)
+        items = [_item(stream, events) for stream, events in streams.items()]
+        last_positions = self._append(items)
+        positions = {
+            (stream, event.originator_version): last - len(events) + 1 + index
+            for (stream, events), last in zip(streams.items(), last_positions, strict=True)
+            for index, event in enumerate(events)
+        }
+        return [
+            positions[UUID(str(event.originator_id)), event.originator_version]
+            for event in stored_events
+        ]
+
+    # A session that was ended because it stood still is an InternalError.
+    @retry((InterfaceError, InternalError, OperationalError), max_attempts=10, wait=0.2)
+    def _append(self, items: Sequence[Item]) -> list[int]:
+        last_positions: list[int] = []
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(_SETTING)
+            cursor.execute(f"{APPEND} AS answer", (TENANT, batch_payload(items)), prepare=True)
+            row = cursor.fetchone()
+            assert row is not None
+            for outcome in verdicts(row["answer"], items):
+                match outcome:
+                    case Verdict():
+                        last_positions.append(outcome.position)
+                    case VersionConflict():
+                        raise IntegrityError("the stream is at another version")
+                    case _:
+                        raise outcome
+        return last_positions
+
+
+def _item(stream: UUID, events: Sequence[StoredEvent]) -> Item:
+    if any(two.originator_version != one.originator_version + 1 for one, two in pairwise(events)):
+        raise IntegrityError("the versions of a stream have no holes and no doubles")
+    return make_item(
+        kind=_KIND,
+        stream=stream,
+        first=events[0].originator_version,
+        events=[(uuid7(), event.topic, event.state) for event in events],
+        actor=_ACTOR,
+        correlation_id=str(uuid7()),
+    )

@@ -1,0 +1,1 @@
+"""Builds of a read model: making, comparing, switching and dropping them."""

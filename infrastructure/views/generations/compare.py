@@ -1,0 +1,115 @@
+"""Compares two generations row by row in the server: version, chain and every column of the views."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+from psycopg import IsolationLevel, sql
+from sqlalchemy import Table
+
+from application.context import TENANT
+from application.projector.generations import BuildLost, Comparison
+from infrastructure.postgres import Connection
+from infrastructure.views.sql.tables import tables_of
+from projections.projection import Projection
+
+# Under load the two are rarely at one position, and never for long.
+_PATIENCE_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
+_MOST_STREAMS: Final = 100
+# Both tables are read whole: sorted or hashed in memory where they fit.
+_SETTINGS: Final = "SELECT set_config('work_mem', '64MB', true)"
+
+_POSITIONS: Final = """
+SELECT min(position), max(position), count(DISTINCT generation) FROM checkpoints
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = ANY(%(generations)s)"""
+# What changed between the two positions one of them shows and the other does not.
+_ROWS: Final = """
+WITH moving AS MATERIALIZED (
+    SELECT DISTINCT originator_id AS id FROM stored_events
+    WHERE notification_id > %(low)s AND notification_id <= %(high)s
+), compared AS (
+    SELECT id, a.shown AS before, b.shown AS after,
+           ({a}) IS DISTINCT FROM ({b}) AND id NOT IN (SELECT id FROM moving) AS differs
+    FROM {old} AS a FULL JOIN {new} AS b USING (id)
+)
+SELECT count(*) FILTER (WHERE before), count(*) FILTER (WHERE after),
+       count(*) FILTER (WHERE differs),
+       (array_agg(id ORDER BY id) FILTER (WHERE differs))[1:%(most)s],
+       (SELECT count(*) FROM moving)
+FROM compared"""
+_COUNTERS: Final = """
+SELECT counter
+FROM (SELECT counter, sum(value) AS value FROM {old} GROUP BY counter) AS a
+FULL JOIN (SELECT counter, sum(value) AS value FROM {new} GROUP BY counter) AS b USING (counter)
+WHERE coalesce(a.value, 0) <> coalesce(b.value, 0)
+ORDER BY counter LIMIT %(most)s"""
+
+
+async def compare(
+    connection: Connection, projection: Projection[Any], old: int, new: int
+) -> Comparison:
+    """Both generations in one snapshot, if possible at one position. Raises `BuildLost`."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    try:
+        while True:
+            patient = asyncio.get_running_loop().time() < deadline
+            async with connection.transaction():
+                found = await _try(connection, projection, old, new, only_at_one=patient)
+            if found is not None:
+                return found
+            await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        await connection.set_isolation_level(None)
+
+
+async def _try(
+    connection: Connection, projection: Projection[Any], old: int, new: int, *, only_at_one: bool
+) -> Comparison | None:
+    given: dict[str, Any] = {
+        "tenant": TENANT,
+        "name": projection.name,
+        "generations": [old, new],
+        "most": _MOST_STREAMS,
+    }
+    row = await _one(connection, sql.SQL(_POSITIONS), given)
+    low, high, generations = row
+    if generations != 2:
+        raise BuildLost(BuildLost.__doc__)
+    if low != high and only_at_one:
+        return None
+    await connection.execute(_SETTINGS)
+    before, after = tables_of(projection, old), tables_of(projection, new)
+    statement = _formatted(_ROWS, before.rows, after.rows)
+    shown = await _one(connection, statement, given | {"low": low, "high": high})
+    counters = None
+    if before.counters is not None and after.counters is not None and low == high:
+        statement = _formatted(_COUNTERS, before.counters, after.counters)
+        cursor = await connection.execute(statement, given)
+        counters = [name for (name,) in await cursor.fetchall()]
+    return Comparison(
+        before=shown[0],
+        after=shown[1],
+        differing=shown[2],
+        streams=shown[3] or (),
+        moving=shown[4],
+        counters=counters,
+    )
+
+
+def _formatted(text: str, old: Table, new: Table) -> sql.Composed:
+    """The statement for two tables; `partition` is how rows lie, not what they show."""
+    names = [column.name for column in new.columns if column.name != "partition"]
+    return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
+        a=sql.SQL(", ").join(sql.Identifier("a", name) for name in names),
+        b=sql.SQL(", ").join(sql.Identifier("b", name) for name in names),
+        old=sql.Identifier(old.name),
+        new=sql.Identifier(new.name),
+    )
+
+
+async def _one(connection: Connection, statement: Any, given: Mapping[str, Any]) -> Any:
+    row = await (await connection.execute(statement, given)).fetchone()
+    assert row is not None
+    return row

@@ -1,0 +1,97 @@
+"""Drops generations that serve nobody: the projectors let go first, then the tables go."""
+
+import asyncio
+from typing import Any, Final
+
+from psycopg.errors import LockNotAvailable
+
+from application.context import TENANT
+from infrastructure.postgres import Connection, connect
+from infrastructure.views.sql.slot_lock import locks_of
+from infrastructure.views.sql.tables import table_names
+
+APPLICATION: Final = "rollbook housekeeping"
+# Those who lead look once a second whether they still shall.
+_LET_GO_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.05
+# Whoever waits for a table's lock has all others wait behind it.
+_LOCK_TIMEOUT: Final = "200ms"
+_TRIES: Final = 50
+
+_DROPPING: Final = """
+WITH marked AS (
+    UPDATE generations SET state = 'dropping', touched_at = clock_timestamp()
+    WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+      AND state <> 'dropped'
+      AND NOT EXISTS (SELECT FROM projections p WHERE p.tenant = %(tenant)s
+                      AND p.name = %(name)s AND p.generation = %(generation)s)
+    RETURNING partitions)
+SELECT partitions, pg_notify('rollbook', 'generations') FROM marked"""
+_SERVING: Final = """
+SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
+_LED: Final = """
+SELECT EXISTS (SELECT FROM pg_locks
+               WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND (classid::bigint << 32 | objid::bigint) = ANY(%(keys)s))"""
+# As long as its tables are there, an erasure waits for its checkpoints.
+_FORGET: Final = (
+    """
+DELETE FROM checkpoints
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
+    """
+DELETE FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
+    """
+DELETE FROM mended
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
+    """
+UPDATE generations SET state = 'dropped', touched_at = clock_timestamp()
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
+)
+
+
+async def drop(database_url: str, projection: str, generation: int) -> bool:
+    """Drop a generation that does not serve; whether it is gone. Raises psycopg's errors.
+
+    False where somebody kept its tables all the time: try again later.
+    """
+    async with await connect(database_url, APPLICATION) as connection:
+        given = {"tenant": TENANT, "name": projection, "generation": generation}
+        async with connection.transaction():
+            # Nobody makes it serve in the meantime.
+            await connection.execute(_SERVING, given)
+            row = await (await connection.execute(_DROPPING, given)).fetchone()
+        if row is None:
+            return True
+        await _let_go(connection, projection, generation, row[0])
+        for _ in range(_TRIES):
+            try:
+                await _drop(connection, given)
+            except LockNotAvailable:
+                await asyncio.sleep(_POLL_SECONDS)
+            else:
+                return True
+    return False
+
+
+async def _let_go(
+    connection: Connection, projection: str, generation: int, partitions: int
+) -> None:
+    """Wait for its leaders to end; one that stays is no danger, for its checkpoint goes."""
+    keys = locks_of(projection, generation, partitions)
+    deadline = asyncio.get_running_loop().time() + _LET_GO_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        row = await (await connection.execute(_LED, {"keys": keys})).fetchone()
+        if row is not None and not row[0]:
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _drop(connection: Connection, given: dict[str, Any]) -> None:
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        for name in table_names(given["name"], given["generation"]):
+            await connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
+        for statement in _FORGET:
+            await connection.execute(statement, given)

@@ -1,0 +1,146 @@
+"""One generation takes another's place: compared, then switched by one row that queries read."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Generic
+
+import msgspec
+import psycopg
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.projector.generations import BuildLost, Comparison, StreamsParked
+from infrastructure.postgres import Connection, connect
+from infrastructure.views.generations.build import APPLICATION
+from infrastructure.views.generations.compare import compare
+from infrastructure.views.sql.errors import judging
+from projections.projection import Projection, V
+
+# While the one that serves stands still, its readers' commands wait to be seen.
+_STILL_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.01
+
+_POSITIONS: Final = """
+SELECT coalesce((SELECT max(position) FROM checkpoints
+                 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s), 0),
+       (SELECT min(position) FROM checkpoints
+        WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s)"""
+_BEGIN: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
+       set_config('lock_timeout', '2s', true)"""
+_SERVING: Final = """
+SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
+_HOLD: Final = """
+SELECT position FROM checkpoints
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(held)s
+ORDER BY partition FOR UPDATE"""
+_PARKED: Final = """
+SELECT count(DISTINCT stream) FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s"""
+_SERVE: Final = """
+UPDATE generations
+SET served_at = clock_timestamp(), retired_at = NULL, drop_after = NULL,
+    result = coalesce(%(result)s::jsonb, result), touched_at = clock_timestamp()
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s
+  AND state = 'following'"""
+_RETIRE: Final = """
+UPDATE generations
+SET retired_at = clock_timestamp(), drop_after = clock_timestamp() + interval '24 hours'
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s"""
+# Whoever waits for the view looks again: it may be there already.
+_SWITCH: Final = """
+UPDATE projections SET generation = %(new)s WHERE tenant = %(tenant)s AND name = %(name)s"""
+_RING: Final = """
+SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(name)s)"""
+
+
+class PostgresSuccession(Generic[V]):
+    """See `Succession`."""
+
+    def __init__(
+        self, connection: Connection, projection: Projection[V], old: int, new: int
+    ) -> None:
+        self._connection = connection
+        self._projection = projection
+        self._old = old
+        self._new = new
+        self._given: dict[str, Any] = {
+            "tenant": TENANT,
+            "name": projection.name,
+            "old": old,
+            "new": new,
+        }
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, database_url: str, projection: Projection[V], new: int
+    ) -> AsyncGenerator["PostgresSuccession[V]"]:
+        """Of the generation that serves now. Raises `Unavailable`."""
+        try:
+            connection = await connect(database_url, APPLICATION)
+        except (psycopg.Error, OSError) as error:
+            raise Unavailable from error
+        async with connection:
+            given = {"tenant": TENANT, "name": projection.name}
+            with judging(connection):
+                row = await _one(connection, _SERVING, given)
+            yield cls(connection, projection, row[0], new)
+
+    @property
+    def replaced(self) -> int:
+        """See `Succession.replaced`."""
+        return self._old
+
+    async def gap(self) -> int:
+        """See `Succession.gap`."""
+        with judging(self._connection):
+            old, new = await _one(self._connection, _POSITIONS, self._given)
+        if new is None:
+            raise BuildLost(BuildLost.__doc__)
+        return old - new
+
+    async def compare(self) -> Comparison:
+        """See `Succession.compare`."""
+        with judging(self._connection):
+            return await compare(self._connection, self._projection, self._old, self._new)
+
+    async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
+        """See `Succession.switch`."""
+        if self._old == self._new:
+            raise BuildLost(BuildLost.__doc__)
+        connection = self._connection
+        given = {**self._given, "result": None}
+        if result is not None:
+            given["result"] = msgspec.json.encode(result).decode()
+        with judging(connection):
+            async with connection.transaction():
+                await connection.execute(_BEGIN)
+                if (await _one(connection, _SERVING, given))[0] != given["old"]:
+                    raise BuildLost(BuildLost.__doc__)
+                # The one that serves stands still, so that the other one can come up to it.
+                await connection.execute(_HOLD, given | {"held": given["old"]})
+                await self._come_up()
+                # From here on nobody parks anything in the new one.
+                await connection.execute(_HOLD, given | {"held": given["new"]})
+                (parked,) = await _one(connection, _PARKED, given)
+                if parked and not with_parked:
+                    raise StreamsParked(parked)
+                if (await connection.execute(_SERVE, given)).rowcount != 1:
+                    raise BuildLost(BuildLost.__doc__)
+                for statement in (_RETIRE, _SWITCH, _RING):
+                    await connection.execute(statement, given)
+
+    async def _come_up(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
+        while await self.gap() > 0:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _one(connection: Connection, statement: str, given: Mapping[str, Any]) -> Any:
+    row = await (await connection.execute(statement.encode(), given)).fetchone()
+    assert row is not None
+    return row

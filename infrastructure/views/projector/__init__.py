@@ -1,0 +1,1 @@
+"""Where projectors write: views with their checkpoint, and how partitions are shared."""

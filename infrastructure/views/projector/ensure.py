@@ -1,0 +1,108 @@
+"""Makes what the projectors need at a start: tables, checkpoints and which generation serves."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import and_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.projector.view_store import Slot, slots_of
+from infrastructure.postgres import Connection, connect
+from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS
+from infrastructure.views.sql.ddl import create, execute
+from infrastructure.views.sql.statements import Statement
+from infrastructure.views.sql.tables import tables_of
+from projections.projection import Projection
+
+_LOCK: Final = (1383034987, 3)
+_POLL_SECONDS: Final = 0.05
+_FIRST_GENERATION: Final = 1
+_ENTER: Final = """
+INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
+VALUES (%s, %s, %s, %s, 'following', now()) ON CONFLICT DO NOTHING"""
+_PARTITIONS: Final = """
+SELECT partitions FROM generations WHERE (tenant, projection, generation) = (%s, %s, %s)"""
+
+
+class EnsureBusy(Exception):
+    """Another process is making the tables of the views and did not finish in time."""
+
+
+async def ensure_views(
+    database_url: str, projections: Iterable[Projection[Any]], *, patience: float = 60.0
+) -> list[Slot[Any]]:
+    """The slots that serve, with all their tables there; several processes may call it at once.
+
+    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after `patience`
+    seconds.
+    """
+    try:
+        async with await connect(database_url, "rollbook ensure") as connection:
+            await _lock(connection, patience)
+            async with connection.transaction():
+                return [
+                    slot
+                    for projection in projections
+                    for slot in await _ensure(connection, projection)
+                ]
+    except (psycopg.OperationalError, OSError) as error:
+        raise Unavailable from error
+
+
+async def _lock(connection: Connection, patience: float) -> None:
+    """Polled outside a transaction: a waiter inside one would hold up CREATE INDEX CONCURRENTLY."""
+    deadline = time.monotonic() + patience
+    while True:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)
+        row = await cursor.fetchone()
+        if row is not None and row[0]:
+            return
+        if time.monotonic() > deadline:
+            raise EnsureBusy(EnsureBusy.__doc__)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _ensure(connection: Connection, projection: Projection[Any]) -> list[Slot[Any]]:
+    generation = await _serving_generation(connection, projection)
+    for table in tables_of(projection, generation).all:
+        await create(connection, table)
+    partitions = await _partitions(connection, projection, generation)
+    slots = slots_of(projection, generation, partitions)
+    for slot in slots:
+        await execute(connection, _checkpoint(slot))
+    return slots
+
+
+async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:
+    first = {"tenant": TENANT, "name": projection.name, "generation": _FIRST_GENERATION}
+    await execute(connection, insert(PROJECTIONS).values(first).on_conflict_do_nothing())
+    mine = and_(PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.name == projection.name)
+    statement = Statement.of(select(PROJECTIONS.c.generation).where(mine))
+    row = await (await connection.execute(statement.sql, statement.constants)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def _partitions(connection: Connection, projection: Projection[Any], generation: int) -> int:
+    """How many partitions the generation was made with; it is entered where nobody has."""
+    await connection.execute(_ENTER, (TENANT, projection.name, generation, projection.partitions))
+    cursor = await connection.execute(_PARTITIONS, (TENANT, projection.name, generation))
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _checkpoint(slot: Slot[Any]) -> Any:
+    values = {
+        "tenant": TENANT,
+        "projection": slot.projection.name,
+        "generation": slot.generation,
+        "partition": slot.partition,
+        "position": 0,
+    }
+    return insert(CHECKPOINTS).values(values).on_conflict_do_nothing()

@@ -1,0 +1,77 @@
+"""Which slots are to be followed: those of every generation that is filled, unless paused."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final, Self
+
+from sqlalchemy import text
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.projector.view_store import Slot, slots_of
+from infrastructure.views.sql.reader import ViewReader
+from projections.projection import Projection, V
+
+_SERVING: Final = text("SELECT generation FROM projections WHERE tenant = :tenant AND name = :name")
+_FORMER: Final = text("""
+SELECT g.generation
+FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
+WHERE g.tenant = :tenant AND g.projection = :name AND g.state = 'following'
+  AND g.retired_at IS NOT NULL AND g.generation <> p.generation
+ORDER BY g.retired_at DESC LIMIT 1""")
+
+
+class PostgresFormerGenerations:
+    """See `FormerGenerations`."""
+
+    def __init__(self, reader: ViewReader) -> None:
+        self._reader = reader
+
+    async def serving(self, projection: str) -> int:
+        """See `FormerGenerations.serving`."""
+        rows = await self._reader.rows(_SERVING, {"tenant": TENANT, "name": projection})
+        if not rows:
+            raise Unavailable
+        return rows[0][0]
+
+    async def former(self, projection: str) -> int | None:
+        """See `FormerGenerations.former`."""
+        rows = await self._reader.rows(_FORMER, {"tenant": TENANT, "name": projection})
+        return rows[0][0] if rows else None
+
+
+_FOLLOWED: Final = text("""
+SELECT g.projection, g.generation, g.partitions
+FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
+WHERE g.tenant = :tenant AND g.state = 'following' AND p.paused_at IS NULL""")
+
+_FILLED: Final = text("""
+SELECT generation, partitions FROM generations
+WHERE tenant = :tenant AND projection = :name AND state = 'following'
+ORDER BY generation""")
+
+
+class PostgresFollowedSlots:
+    """See `FollowedSlots` and `FilledGenerations`; of the projections that this release knows."""
+
+    def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
+        self._reader = reader
+        self._projections = {projection.name: projection for projection in projections}
+
+    def only(self, *projections: Projection[Any]) -> Self:
+        """The same, of these projections."""
+        return type(self)(self._reader, projections)
+
+    async def followed(self) -> Collection[Slot[Any]]:
+        """See `FollowedSlots.followed`."""
+        rows = await self._reader.rows(_FOLLOWED, {"tenant": TENANT})
+        return [
+            slot
+            for name, generation, partitions in rows
+            if name in self._projections
+            for slot in slots_of(self._projections[name], generation, partitions)
+        ]
+
+    async def filled(self, projection: Projection[V]) -> Sequence[Sequence[Slot[V]]]:
+        """See `FilledGenerations.filled`."""
+        rows = await self._reader.rows(_FILLED, {"tenant": TENANT, "name": projection.name})
+        return [slots_of(projection, generation, partitions) for generation, partitions in rows]

@@ -1,0 +1,127 @@
+"""Writes one slot's views page by page, each page with its checkpoint in one transaction."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Generic
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg import AsyncCursor
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from application.log.follower import NotLeading
+from application.projector.view_store import Changes, Entry, PageOfViews, Skipped, Slot
+from infrastructure.leadership import LeadingSession
+from infrastructure.postgres import Connection, answered_within, is_broken
+from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.statements import SlotStatements, Statement, statements_of
+from projections.projection import V
+
+_PAGE_SECONDS: Final = 30.0
+
+
+class PostgresViewWriter(Generic[V]):
+    """See `ViewWriter`. A page is two round trips: one before it is folded, one after."""
+
+    def __init__(self, session: LeadingSession, slot: Slot[V], position: int) -> None:
+        self._session = session
+        self._statements = statements_of(slot)
+        self._form = RowForm(slot)
+        self._position = position
+
+    @property
+    def position(self) -> int:
+        """See `ViewWriter.position`."""
+        self._session.check()
+        return self._position
+
+    @asynccontextmanager
+    async def page(self, reached: int, streams: Collection[UUID]) -> AsyncGenerator[PageOfViews[V]]:
+        """See `ViewWriter.page`."""
+        connection = self._session.connection
+        async with self._session.turn, answered_within(_PAGE_SECONDS, connection):
+            try:
+                with judging(connection):
+                    page = await self._begin(reached, list(streams))
+                yield page
+                if page.is_committed:
+                    self._position = reached
+            finally:
+                await _roll_back(connection)
+
+    async def _begin(self, reached: int, streams: list[UUID]) -> "_Page[V]":
+        connection, statements = self._session.connection, self._statements
+        fence = {"reached": reached, "position": self._position}
+        async with connection.pipeline():
+            await connection.execute("BEGIN")
+            # First of all: from here on nobody else moves this checkpoint or reads what is parked.
+            moved = await _run(connection, statements.fence, fence)
+            parked = await _run(connection, statements.parked, {"streams": streams})
+            skipped = await _run(connection, statements.skipped, {"streams": streams})
+            entries = await _run(connection, statements.entries, {"streams": streams})
+        if moved.rowcount != 1:
+            raise NotLeading(NotLeading.__doc__)
+        return _Page(
+            connection,
+            statements,
+            self._form,
+            self._form.entries(await entries.fetchall()),
+            {row[0] for row in await parked.fetchall()},
+            {(row[0], row[1]) for row in await skipped.fetchall()},
+        )
+
+
+class _Page(Generic[V]):
+    def __init__(
+        self,
+        connection: Connection,
+        statements: SlotStatements,
+        form: RowForm[V],
+        entries: Mapping[UUID, Entry[V]],
+        parked: AbstractSet[UUID],
+        skipped: Skipped,
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._form = form
+        self.entries = entries
+        self.parked = parked
+        self.skipped = skipped
+        self.is_committed = False
+
+    async def commit(self, changes: Changes[V]) -> None:
+        """See `PageOfViews.commit`."""
+        statements = self._statements
+        work: list[tuple[Statement, str]] = []
+        if changes.entries:
+            work.append((statements.store, self._form.to_json(changes.entries)))
+        if changes.counters and statements.count is not None:
+            rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
+            work.append((statements.count, msgspec.json.encode(rows).decode()))
+        if changes.parked:
+            work.append((statements.park, msgspec.json.encode(changes.parked).decode()))
+        with judging(self._connection):
+            async with self._connection.pipeline():
+                for statement, rows in work:
+                    await _run(self._connection, statement, {"rows": rows})
+                await self._connection.execute("COMMIT")
+        self.is_committed = True
+
+
+async def _run(
+    connection: Connection, statement: Statement, parameters: Mapping[str, Any]
+) -> AsyncCursor[TupleRow]:
+    return await connection.execute(
+        statement.sql, {**statement.constants, **parameters}, binary=True
+    )
+
+
+async def _roll_back(connection: Connection) -> None:
+    """Ends what was not committed; with a lost connection the server does so by itself."""
+    if not is_broken(connection) and connection.info.transaction_status != TransactionStatus.IDLE:
+        with suppress(psycopg.Error):
+            await connection.rollback()

@@ -1,0 +1,1 @@
+"""Where queries read: users, lists, statistics and the progress of projections."""

@@ -1,0 +1,116 @@
+"""The queries of the directory, answered from the views in Postgres."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID
+
+from application.doorbell import Doorbell
+from application.log.event_log import EventFeed
+from application.projector.view_store import Standing, partition_of
+from application.queries.directory import Answer, ProjectionStatus, Stats, UserList, UserPage
+from infrastructure.views.queries.progress import StandingOf
+from infrastructure.views.queries.statistics import counters, first_day, statistics
+from infrastructure.views.queries.status import status_of, surroundings
+from infrastructure.views.queries.users import one_user, page_of, page_query, user_of
+from infrastructure.views.sql.reader import TableGone, ViewReader
+from projections.headcount import HEADCOUNT
+from projections.registry import PROJECTIONS
+from projections.users import USERS, UserView
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PostgresDirectory:
+    """See `DirectoryQueries`. The position of an answer is read with its data or before it."""
+
+    def __init__(
+        self,
+        reader: ViewReader,
+        feed: EventFeed,
+        doorbell: Doorbell,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._reader = reader
+        self._feed = feed
+        self._now = now
+        self._standings = {
+            projection.name: StandingOf(projection, reader, feed, doorbell)
+            for projection in PROJECTIONS
+        }
+        self._users = self._standings[USERS.name]
+        self._headcount = self._standings[HEADCOUNT.name]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, database_url: str, feed: EventFeed, doorbell: Doorbell
+    ) -> AsyncGenerator[Self]:
+        """The directory with a pool of connections of its own."""
+        async with ViewReader.open(database_url) as reader:
+            yield cls(reader, feed, doorbell)
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
+        """See `DirectoryQueries`."""
+        answer = await self._user(user_id)
+        while answer.position < at_least:
+            await self._users.at_least(at_least, user_id)
+            answer = await self._user(user_id)
+        return answer
+
+    async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
+        """See `DirectoryQueries`."""
+        standing = await self._users.at_least(at_least)
+        statement, parameters = page_query(query, standing.generation)
+        try:
+            rows = await self._reader.rows(statement, parameters, planned_for_values=True)
+        except TableGone:
+            await self._users.another_than(standing.generation)
+            return await self.users(query, at_least=at_least)
+        return Answer(page_of(query, rows), standing.position, standing.generation)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
+        """See `DirectoryQueries`."""
+        standing = await self._headcount.at_least(at_least)
+        parameters = {"first_day": first_day(now)}
+        try:
+            rows = await self._reader.rows(counters(standing.generation), parameters)
+        except TableGone:
+            await self._headcount.another_than(standing.generation)
+            return await self.stats(now, at_least=at_least)
+        stats = statistics({row[0]: row[1] for row in rows}, now)
+        return Answer(stats, standing.position, standing.generation)
+
+    async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
+        """See `DirectoryQueries`."""
+        standings = [(each, await self._standings[each.name].now()) for each in PROJECTIONS]
+        around = await surroundings(self._reader, self._feed)
+        statuses = [
+            await status_of(projection, standing, around, self._feed, self._now())
+            for projection, standing in standings
+        ]
+        return Answer(statuses, min(standing.position for _, standing in standings))
+
+    async def standing(self, projection: str) -> Standing:
+        """See `Standings`."""
+        return await self._standings[projection].now()
+
+    async def _user(self, user_id: UUID) -> Answer[UserView | None]:
+        """One round trip, unless another generation serves than was last seen."""
+        standing = await self._users.last_seen()
+        while True:
+            partition = partition_of(user_id, len(standing.positions))
+            parameters = {"id": user_id, "partition": partition}
+            try:
+                rows = await self._reader.rows(one_user(standing.generation), parameters)
+            except TableGone:
+                rows = ()
+            if rows and rows[0][0] == standing.generation:
+                _, position, *fields = rows[0]
+                # The id comes with the other fields, or there is no such user.
+                found = user_of(fields) if fields[0] is not None else None
+                return Answer(found, position, standing.generation)
+            standing = await self._users.another_than(standing.generation)

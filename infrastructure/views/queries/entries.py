@@ -1,0 +1,62 @@
+"""Some entries of a slot with its position, for whoever copies the views."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final, Self
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ClauseElement, Uuid, and_, bindparam, func, select, true
+
+from application.cache.ports import EntriesAt
+from application.errors import Unavailable
+from application.projector.view_store import Slot
+from infrastructure.views.sql.catalogue import CHECKPOINTS, checkpoint_of
+from infrastructure.views.sql.reader import TableGone, ViewReader
+from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.statements import columns_of
+from infrastructure.views.sql.tables import tables_of
+from projections.projection import Projection, V
+
+# A follower reads one page after the other.
+_POOL_SIZE: Final = 2
+
+
+class PostgresViewEntries:
+    """See `ViewEntries`. One statement, so one moment: a page commits rows and position at once."""
+
+    def __init__(self, reader: ViewReader) -> None:
+        self._reader = reader
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
+        """With a pool of connections of its own."""
+        async with ViewReader.open(database_url, _POOL_SIZE) as reader:
+            yield cls(reader)
+
+    async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
+        """See `ViewEntries.entries`."""
+        statement = _statement(slot.projection, slot.generation, slot.partition)
+        try:
+            rows = await self._reader.rows(statement, {"streams": list(streams)})
+        except TableGone as error:
+            raise Unavailable from error
+        if not rows:
+            raise Unavailable
+        entries = RowForm(slot).entries([row[1:] for row in rows if row[1] is not None])
+        return EntriesAt(rows[0][0], entries)
+
+
+@cache
+def _statement(projection: Projection[Any], generation: int, partition: int) -> ClauseElement:
+    """The position, beside it each entry's columns; these are NULL where there is no entry."""
+    slot = Slot(projection, generation, partition)
+    rows = tables_of(projection, generation).rows
+    asked = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
+    return (
+        select(CHECKPOINTS.c.position, *columns_of(slot))
+        .select_from(CHECKPOINTS)
+        .outerjoin(rows, and_(true(), asked))
+        .where(checkpoint_of(slot))
+    )

@@ -1,0 +1,92 @@
+"""All users that match at one moment, in one snapshot: who they are, in which version."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncCursor, IsolationLevel
+from psycopg.errors import UndefinedTable
+from psycopg.rows import TupleRow
+from sqlalchemy import select
+
+from application.doorbell import Doorbell
+from application.errors import Unavailable, ViewBehind
+from application.exports.job import NotThereYet, Selection
+from application.exports.requests import PIECE_ROWS, Piece
+from application.log.event_log import EventFeed
+from application.queries.directory import UserList
+from infrastructure.postgres import Connection, connect
+from infrastructure.views.queries.progress import StandingOf
+from infrastructure.views.queries.user_filters import AnySelect
+from infrastructure.views.queries.user_versions import versions_of
+from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS, serving
+from infrastructure.views.sql.reader import ViewReader
+from infrastructure.views.sql.statements import Statement
+from projections.users import USERS
+
+# The first rows may wait for a sort of the whole table. A worker that stands still must not keep the
+# server from vacuuming for long.
+_SETTINGS: Final = """
+SELECT set_config('timezone', 'UTC', false), set_config('statement_timeout', '10min', false),
+       set_config('idle_in_transaction_session_timeout', '1min', false)"""
+_STANDING: Final[AnySelect] = select(PROJECTIONS.c.generation, CHECKPOINTS.c.position).where(
+    serving(USERS.name)
+)
+
+
+class PostgresUserSelection:
+    """See `UserSelection`. A cursor of the server's holds the snapshot while its rows are read."""
+
+    def __init__(
+        self, database_url: str, reader: ViewReader, feed: EventFeed, doorbell: Doorbell
+    ) -> None:
+        self._database_url = database_url
+        self._users = StandingOf(USERS, reader, feed, doorbell)
+
+    @asynccontextmanager
+    async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
+        """See `UserSelection.select`."""
+        try:
+            await self._users.at_least(position)
+        except ViewBehind as error:
+            raise NotThereYet from error
+        try:
+            async with await connect(self._database_url, "rollbook export") as connection:
+                await connection.execute(_SETTINGS)
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+                await connection.set_read_only(True)
+                await connection.set_autocommit(False)
+                yield await _selected(connection, query)
+        except UndefinedTable as error:
+            # The generation was dropped just now: the next run finds the one after it.
+            raise Unavailable from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            raise Unavailable from error
+
+
+async def _selected(connection: Connection, query: UserList) -> Selection:
+    standing = await _rows(connection.cursor(), _STANDING)
+    if not standing:
+        raise Unavailable
+    number, versions, filters = versions_of(query, standing[0][0])
+    total = (await _rows(connection.cursor(), number, filters))[0][0]
+    return Selection(min(row[1] for row in standing), total, _pieces(connection, versions, filters))
+
+
+async def _pieces(
+    connection: Connection, versions: AnySelect, filters: Mapping[str, Any]
+) -> AsyncGenerator[Piece]:
+    made = Statement.of(versions)
+    async with connection.cursor(name="selection") as cursor:
+        await cursor.execute(made.sql, {**made.constants, **filters})
+        while rows := await cursor.fetchmany(PIECE_ROWS):
+            yield Piece([row[1] for row in rows], [row[0] for row in rows])
+
+
+async def _rows(
+    cursor: AsyncCursor[TupleRow], statement: AnySelect, filters: Mapping[str, Any] | None = None
+) -> list[TupleRow]:
+    made = Statement.of(statement)
+    await cursor.execute(made.sql, {**made.constants, **(filters or {})})
+    return await cursor.fetchall()

@@ -1,0 +1,107 @@
+"""How each projection is doing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import func, select, text
+
+from application.context import TENANT
+from application.log.event_log import EventFeed
+from application.projector.view_store import Slot, Standing
+from application.queries.directory import ProjectionStatus
+from infrastructure.views.sql.catalogue import PARKED, PROJECTIONS
+from infrastructure.views.sql.reader import ViewReader
+from infrastructure.views.sql.slot_lock import lock_of
+from projections.projection import Projection
+
+# Less than this is the ordinary way of an event from the log to a view.
+_BEHIND_SECONDS: Final = 2.0
+
+# The lock is the lead itself: unlike a heartbeat in a table it costs no write, and it cannot
+# outlive the session that holds it.
+_HELD_LOCKS: Final = text(
+    Path(__file__).with_name("held_locks.sql").read_text().replace(":", "\\:")
+)
+_PARKED_STREAMS: Final = (
+    select(PARKED.c.projection, PARKED.c.generation, func.count(PARKED.c.stream.distinct()))
+    .where(PARKED.c.tenant == TENANT)
+    .group_by(PARKED.c.projection, PARKED.c.generation)
+)
+_PAUSED: Final = select(PROJECTIONS.c.name).where(
+    PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.paused_at.is_not(None)
+)
+
+
+class Surroundings(Struct, frozen=True):
+    """What the statuses of all projections are told from."""
+
+    parked: dict[tuple[str, int], int]
+    held_locks: frozenset[int]
+    paused: frozenset[str]
+    head: int
+
+
+async def surroundings(reader: ViewReader, feed: EventFeed) -> Surroundings:
+    """As they are now. Raises `Unavailable`."""
+    parked = await reader.rows(_PARKED_STREAMS)
+    held = await reader.rows(_HELD_LOCKS)
+    paused = await reader.rows(_PAUSED)
+    return Surroundings(
+        {(name, generation): streams for name, generation, streams in parked},
+        frozenset(row[0] for row in held),
+        frozenset(row[0] for row in paused),
+        await feed.head(),
+    )
+
+
+async def status_of(
+    projection: Projection[Any],
+    standing: Standing,
+    around: Surroundings,
+    feed: EventFeed,
+    now: datetime,
+) -> ProjectionStatus:
+    """One projection's status; `standing` was read before `around`. Raises `Unavailable`.
+
+    Its state is `paused` where somebody wants it so, else `stopped` where nobody leads one of its
+    slots, else `catching-up` where the oldest event it has not seen is older than 2 s, else
+    `parked` where streams are parked, else `live`.
+    """
+    lag_seconds = await _age_of_next(standing.position, around.head, feed, now)
+    parked = around.parked.get((projection.name, standing.generation), 0)
+    slots = (Slot(projection, standing.generation, each) for each in standing.positions)
+    if projection.name in around.paused:
+        state = "paused"
+    elif not _all_led(slots, around.held_locks):
+        state = "stopped"
+    elif lag_seconds > _BEHIND_SECONDS:
+        state = "catching-up"
+    else:
+        state = "parked" if parked else "live"
+    return ProjectionStatus(
+        name=projection.name,
+        generation=standing.generation,
+        position=standing.position,
+        head=around.head,
+        lag=around.head - standing.position,
+        lag_seconds=lag_seconds,
+        parked=parked,
+        state=state,
+    )
+
+
+def _all_led(slots: Iterable[Slot[Any]], held_locks: frozenset[int]) -> bool:
+    return all(lock_of(slot) in held_locks for slot in slots)
+
+
+async def _age_of_next(position: int, head: int, feed: EventFeed, now: datetime) -> float:
+    """How many seconds ago the first event after a position was recorded; 0 at the head."""
+    if position >= head:
+        return 0.0
+    page = await feed.read(position, 1)
+    if not page.events:
+        return 0.0
+    return max(0.0, (now - page.events[0].recorded_at).total_seconds())

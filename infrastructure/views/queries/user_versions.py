@@ -1,0 +1,44 @@
+"""The statements for all users that match, however many: their number, and who they are in order."""
+
+from typing import Any, Final
+
+from sqlalchemy import func, select
+
+from application.queries.directory import UserList
+from infrastructure.views.queries.user_filters import (
+    LISTED,
+    SORT_COLUMNS,
+    AnySelect,
+    Filter,
+    asked_words,
+    has_words,
+    is_any,
+    prefix,
+)
+from infrastructure.views.sql.tables import tables_of
+from projections.users import USERS
+
+_PLAIN: Final[tuple[Filter, ...]] = ("ids", "external_ids", "emails", "roles")
+
+
+def versions_of(query: UserList, generation: int) -> tuple[AnySelect, AnySelect, dict[str, Any]]:
+    """How many users match, then the id and version of each in order, without the page's bounds.
+
+    Both statements have the same parameters.
+    """
+    rows = tables_of(USERS, generation).rows
+    parameters: dict[str, Any] = {"statuses": list(query.statuses or LISTED)}
+    # A stream without a view has no status, so that none of them is among them.
+    conditions = [is_any(rows, "statuses")]
+    for name in _PLAIN:
+        if values := list(getattr(query, name)):
+            parameters[name] = values
+            conditions.append(is_any(rows, name))
+    if words := asked_words(query.words or ""):
+        parameters["words"] = " & ".join(map(prefix, words))
+        conditions.append(has_words(rows.c.words))
+    places = (rows.c[SORT_COLUMNS[query.sort]], rows.c.id)
+    order = [place.desc() if query.descending else place for place in places]
+    number: AnySelect = select(func.count()).select_from(rows).where(*conditions)
+    versions: AnySelect = select(rows.c.id, rows.c.version).where(*conditions).order_by(*order)
+    return number, versions, parameters

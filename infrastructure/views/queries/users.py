@@ -1,0 +1,127 @@
+"""Users as SQL: one of them with its standing, and what a page of them is asked and answered with."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Uuid, and_, bindparam, select
+
+from application.queries.directory import ListCursor, SortField, UserList, UserPage
+from infrastructure.views.queries.user_filters import (
+    LISTED,
+    WORD_SORTS,
+    AnySelect,
+    Filter,
+    asked_words,
+    prefix,
+)
+from infrastructure.views.queries.user_pages import page_statement
+from infrastructure.views.queries.user_walks import FIELDS, Shape, numbered
+from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS, serving
+from infrastructure.views.sql.tables import tables_of
+from projections.users import USERS, UserView
+
+# Each status of each role has a walk of its own, merged as they go, unless they are too many.
+_WALKS: Final = 8
+# How many rows a search walks in the list's order at first, and how many more it may.
+_PROBE: Final = 1000
+_LOOK: Final = 16_000
+# Of more words than that the longest are looked up; all of them count.
+_WORDS_LOOKED_UP: Final = 6
+_BEHIND_ALL: Final = "\U0010ffff"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def user_of(row: Sequence[Any]) -> UserView:
+    """The user whose fields a row holds, in the order of the view."""
+    return UserView(**dict(zip(FIELDS, row, strict=True)))
+
+
+@lru_cache
+def one_user(generation: int) -> AnySelect:
+    """The serving generation, the position of `partition` in it and the fields of user `id`.
+
+    All of one moment, in one round trip; the fields are NULL where there is no such user.
+    """
+    rows = tables_of(USERS, generation).rows
+    return (
+        select(PROJECTIONS.c.generation, CHECKPOINTS.c.position, *(rows.c[name] for name in FIELDS))
+        .join_from(PROJECTIONS, CHECKPOINTS, serving(USERS.name))
+        .outerjoin(rows, and_(rows.c.id == bindparam("id", type_=Uuid()), rows.c.shown))
+        .where(CHECKPOINTS.c.partition == bindparam("partition"))
+    )
+
+
+def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, Any]]:
+    """The statement for a page and one row more, and its parameters.
+
+    A row has the fields of the view, then the key it is sorted by.
+    """
+    wanted = query.limit + 1
+    words = asked_words(query.words or "")
+    all_roles = _once(query.roles)
+    values: dict[Filter, Any] = {
+        "ids": _once(query.ids),
+        "external_ids": _once(query.external_ids),
+        "emails": _once(query.emails),
+        "roles": all_roles,
+        "words": " & ".join(map(prefix, words)),
+    }
+    given: dict[Filter, Any] = {name: value for name, value in values.items() if value}
+    statuses = _once(query.statuses or LISTED)
+    roles = all_roles if len(statuses) * len(all_roles) <= _WALKS else []
+    parameters: dict[str, Any] = {
+        **given,
+        **dict(zip(numbered("status", len(statuses)), statuses, strict=True)),
+        **dict(zip(numbered("role", len(roles)), roles, strict=True)),
+        "statuses": statuses,
+        "limit": wanted,
+    }
+    if words:
+        parameters["probe"] = max(wanted, _PROBE)
+        parameters["look"] = _LOOK
+        parameters["each_word"] = [prefix(w) for w in sorted(words, key=len)[-_WORDS_LOOKED_UP:]]
+    by_word = len(words) == 1 and query.sort in WORD_SORTS and len(roles) == len(all_roles)
+    if by_word:
+        parameters["word"] = words[0]
+        parameters["word_end"] = words[0] + _BEHIND_ALL
+        parameters["each_word"] = [prefix(words[0], without=query.sort)]
+    if query.after is not None:
+        parameters["key"] = _parsed_key(query.sort, query.after.key)
+        parameters["id"] = query.after.id
+    shape = Shape(
+        generation=generation,
+        sort=query.sort,
+        descending=query.descending,
+        filters=frozenset(given),
+        statuses=len(statuses),
+        roles=len(roles),
+        later=query.after is not None,
+        by_word=by_word,
+    )
+    return page_statement(shape), parameters
+
+
+def page_of(query: UserList, rows: Sequence[Sequence[Any]]) -> UserPage:
+    """The page that the rows of `page_query` make."""
+    items = [user_of(row[:-1]) for row in rows[: query.limit]]
+    if len(rows) <= query.limit:
+        return UserPage(items, None)
+    key = rows[query.limit - 1][-1]
+    return UserPage(items, ListCursor(_written_key(key), items[-1].id))
+
+
+def _once(values: Sequence[Any]) -> list[Any]:
+    """Each value once: every one of them is a walk of its own."""
+    return list(dict.fromkeys(values))
+
+
+def _written_key(key: str | datetime) -> str:
+    return key if isinstance(key, str) else str((key - _EPOCH) // _MICROSECOND)
+
+
+def _parsed_key(sort: SortField, key: str) -> str | datetime:
+    """A key as `_written_key` wrote it: cursors come back sealed, for the same order."""
+    return key if sort in ("name", "email") else _EPOCH + int(key) * _MICROSECOND

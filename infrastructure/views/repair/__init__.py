@@ -1,0 +1,1 @@
+"""Single streams of a view: parked events, repairs and erasures."""

@@ -1,0 +1,189 @@
+"""One stream in Postgres, held with the checkpoint's row, so that no page moves meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
+from application.context import TENANT
+from application.errors import Unavailable
+from application.projector.parked import Decision
+from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot
+from infrastructure.postgres import Connection
+from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.statements import Statement, statements_of
+from projections.projection import V
+
+_HOLD: Final = """
+SELECT position FROM checkpoints
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND partition = %(partition)s
+FOR UPDATE"""
+_PARKED: Final = """
+SELECT stream, version, position, event_id, error FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND stream = %(stream)s
+ORDER BY version"""
+_DONE: Final = """
+DELETE FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND stream = %(stream)s AND version <= %(version)s"""
+_BLAMED: Final = """
+UPDATE parked SET error = %(error)s
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND stream = %(stream)s AND version = %(version)s AND error <> %(error)s"""
+_MENDED: Final = """
+INSERT INTO mended (tenant, projection, generation, partition, stream)
+VALUES (%(tenant)s, %(name)s, %(generation)s, %(partition)s, %(stream)s)"""
+_SKIP: Final = """
+INSERT INTO skipped (tenant, projection, stream, version, position, event_id, error, reason, actor)
+VALUES (%(tenant)s, %(name)s, %(stream)s, %(version)s, %(position)s, %(event_id)s, %(error)s,
+        %(reason)s, %(actor)s)
+ON CONFLICT DO NOTHING"""
+_RING: Final = """
+SELECT pg_notify('rollbook', 'view:' || %(name)s), pg_notify('rollbook', 'parked')"""
+
+
+async def held_stream(connection: Connection, slot: Slot[V], stream: UUID) -> "Held[V]":
+    """Begin a transaction that holds a stream; who ends it without a commit changes nothing.
+
+    Raises `Unavailable` where the generation was dropped, and psycopg's errors.
+    """
+    given = {**checkpoint_names(slot), "stream": stream}
+    await connection.execute("BEGIN")
+    held = Held(connection, slot, given, await hold_checkpoint(connection, slot))
+    await held.read()
+    return held
+
+
+async def hold_checkpoint(connection: Connection, slot: Slot[Any]) -> int:
+    """Keep the slot's checkpoint until the transaction ends; where it stands."""
+    row = await (await connection.execute(_HOLD, checkpoint_names(slot))).fetchone()
+    if row is None:
+        # The generation was dropped.
+        raise Unavailable
+    return row[0]
+
+
+def checkpoint_names(slot: Slot[Any]) -> dict[str, Any]:
+    """What names a slot's checkpoint in statements."""
+    return {
+        "tenant": TENANT,
+        "name": slot.projection.name,
+        "generation": slot.generation,
+        "partition": slot.partition,
+    }
+
+
+class Held(Generic[V]):
+    """See `HeldStream`."""
+
+    def __init__(
+        self, connection: Connection, slot: Slot[V], given: Mapping[str, Any], position: int
+    ) -> None:
+        self._connection = connection
+        self._slot = slot
+        self._given = given
+        self._form = RowForm(slot)
+        self.position = position
+        self.entry: Entry[V] | None = None
+        self.parked: Sequence[ParkedEvent] = ()
+        self.skipped: Skipped = frozenset()
+
+    async def read(self) -> None:
+        """The rest of what is held: only now nobody else changes it."""
+        statements, streams = statements_of(self._slot), {"streams": [self._given["stream"]]}
+        rows = await (await self._connection.execute(_PARKED, self._given)).fetchall()
+        self.parked = [
+            ParkedEvent(
+                stream=row[0], version=row[1], position=row[2], event_id=row[3], error=row[4]
+            )
+            for row in rows
+        ]
+        skipped = await (await self._run(statements.skipped, streams)).fetchall()
+        self.skipped = frozenset((row[0], row[1]) for row in skipped)
+        entries = self._form.entries(
+            await (await self._run(statements.entries, streams)).fetchall()
+        )
+        self.entry = entries.get(self._given["stream"])
+
+    async def commit(self, changes: Changes[V]) -> None:
+        """See `HeldStream.commit`."""
+        statements, stream = statements_of(self._slot), self._given["stream"]
+        entry = changes.entries.get(stream, self.entry)
+        with judging(self._connection):
+            if changes.entries:
+                await self._run(statements.store, {"rows": self._form.to_json(changes.entries)})
+                await have_copied(self._connection, self._slot, stream)
+            await count(self._connection, self._slot, changes.counters)
+            version = 0 if entry is None else entry.version
+            await self._connection.execute(_DONE, {**self._given, "version": version})
+            for parked in changes.parked:
+                blamed = {**self._given, "version": parked.version, "error": parked.error}
+                await self._connection.execute(_BLAMED, blamed)
+            await ring(self._connection, self._slot)
+            await self._connection.execute("COMMIT")
+
+    async def replace(self, entry: Entry[V] | None, counters: Mapping[str, int]) -> None:
+        """See `HeldStream.replace`."""
+        statements, stream = statements_of(self._slot), self._given["stream"]
+        with judging(self._connection):
+            if entry is None:
+                await self._run(statements.remove, {"streams": [stream]})
+            else:
+                await self._run(statements.store, {"rows": self._form.to_json({stream: entry})})
+            await count(self._connection, self._slot, counters)
+            await have_copied(self._connection, self._slot, stream)
+            await ring(self._connection, self._slot)
+            await self._connection.execute("COMMIT")
+
+    async def skip(self, decision: Decision) -> None:
+        """See `HeldStream.skip`."""
+        event = decision.event
+        given = {
+            **self._given,
+            "version": event.version,
+            "position": event.position,
+            "event_id": event.event_id,
+            "error": event.error,
+            "reason": decision.reason,
+            "actor": decision.actor,
+        }
+        with judging(self._connection):
+            await self._connection.execute(_SKIP, given)
+            await self._connection.execute("COMMIT")
+
+    async def _run(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> AsyncCursor[TupleRow]:
+        return await _run(self._connection, statement, parameters)
+
+
+async def count(connection: Connection, slot: Slot[Any], counters: Mapping[str, int]) -> None:
+    """Add to the slot's counters."""
+    statement = statements_of(slot).count
+    if counters and statement is not None:
+        rows = [{"counter": name, "value": n} for name, n in counters.items()]
+        await _run(connection, statement, {"rows": msgspec.json.encode(rows).decode()})
+
+
+async def have_copied(connection: Connection, slot: Slot[Any], stream: UUID) -> None:
+    """Have copies of a stream's view replaced, and those of the counters."""
+    await connection.execute(_MENDED, {**checkpoint_names(slot), "stream": stream})
+
+
+async def ring(connection: Connection, slot: Slot[Any]) -> None:
+    """Once the transaction commits, tell whoever waits for the views."""
+    await connection.execute(_RING, checkpoint_names(slot))
+
+
+async def _run(
+    connection: Connection, statement: Statement, parameters: Mapping[str, Any]
+) -> AsyncCursor[TupleRow]:
+    return await connection.execute(
+        statement.sql, {**statement.constants, **parameters}, binary=True
+    )

@@ -1,0 +1,180 @@
+"""All of a generation in Postgres at one moment: pages by id, in one transaction that only reads."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Final, Generic, Self
+from uuid import UUID
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.errors import UndefinedTable
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
+
+from application.errors import Unavailable
+from application.projector.view_store import Entry, Slot, partition_of
+from application.verification.stored_views import KeptStream
+from infrastructure.postgres import Connection, answered_within, connect, is_outage
+from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
+from infrastructure.views.sql.rows import BOOKKEEPING, RowForm
+from infrastructure.views.sql.statements import Statement, columns_of, statements_of
+from infrastructure.views.sql.tables import tables_of
+from projections.projection import V
+
+APPLICATION: Final = "rollbook verify"
+_PAGE_SECONDS: Final = 30.0
+# A long stream is folded between two pages; but a frozen process must not keep old rows for ever.
+_SETTINGS: Final = Statement(
+    b"SELECT set_config('idle_in_transaction_session_timeout', '5min', false)", {}
+)
+
+
+class PostgresKeptViews(Generic[V]):
+    """See `KeptViews`. As a dump does, it keeps the server from vacuuming while it is open."""
+
+    def __init__(self, connection: Connection, slots: Sequence[Slot[V]]) -> None:
+        self._connection = connection
+        self.slots = slots
+        self.positions: Sequence[int] = ()
+        self._form = RowForm(slots[0])
+        self._tables = tables_of(slots[0].projection, slots[0].generation)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, slots: Sequence[Slot[V]]) -> AsyncGenerator[Self]:
+        """See `OpenKeptViews`."""
+        try:
+            connection = await connect(database_url, APPLICATION)
+        except (psycopg.Error, OSError) as error:
+            raise Unavailable from error
+        async with connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            await connection.set_read_only(True)
+            views = cls(connection, slots)
+            async with connection.transaction():
+                await views.begin()
+                yield views
+
+    async def begin(self) -> None:
+        """Fix the moment: from now on nobody drops the tables, either."""
+        await self._rows(_SETTINGS, {})
+        for table in self._tables.all:
+            await self._rows(Statement.of(select(*table.columns).limit(0)), {})
+        found = [await self._rows(statements_of(slot).position, {}) for slot in self.slots]
+        if not all(found):
+            raise Unavailable
+        self.positions = [rows[0][0] for rows in found]
+
+    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[V]]:
+        """See `KeptViews.page`."""
+        statements = _pages(self.slots[0], after is None)
+        given: dict[str, Any] = {"most": limit} | ({} if after is None else {"after": after})
+        sources = [await self._rows(statement, given) for statement in statements]
+        # Where a source has more, nobody knows what comes after its last.
+        ends = [source[-1][0] for source in sources if len(source) == limit]
+        through = min(ends, default=None)
+        rows, parked, skipped = (
+            {row[0]: row for row in source if through is None or row[0] <= through}
+            for source in sources
+        )
+        return [
+            self._stream(stream, rows.get(stream), parked.get(stream), skipped.get(stream))
+            for stream in sorted(rows.keys() | parked.keys() | skipped.keys())
+        ]
+
+    async def counters(self) -> Sequence[Mapping[str, int]]:
+        """See `KeptViews.counters`."""
+        counters: list[dict[str, int]] = [{} for _ in self.slots]
+        if (table := self._tables.counters) is not None:
+            c = table.c
+            query = select(c.partition, c.counter, c.value).where(c.value != 0)
+            for partition, counter, value in await self._rows(Statement.of(query), {}):
+                # Readers add up all that there are, whosever they say to be.
+                mine = counters[partition if 0 <= partition < len(counters) else 0]
+                mine[counter] = mine.get(counter, 0) + value
+        return counters
+
+    def _stream(
+        self,
+        stream: UUID,
+        row: Sequence[Any] | None,
+        parked: Sequence[Any] | None,
+        skipped: Sequence[Any] | None,
+    ) -> KeptStream[V]:
+        entry, fits = None, True
+        if row is not None:
+            of_entry = len(BOOKKEEPING) + len(self.slots[0].projection.view.__struct_fields__)
+            entry = self._form.entries([row[:of_entry]])[stream]
+            fits = self._fits(stream, entry, row[of_entry:])
+        return KeptStream(
+            stream=stream,
+            entry=entry,
+            parked=None if parked is None else parked[1],
+            skipped=frozenset() if skipped is None else frozenset(skipped[1]),
+            fits=fits,
+        )
+
+    def _fits(self, stream: UUID, entry: Entry[V], beside: Sequence[Any]) -> bool:
+        """Whether partition, keys and words are those of the view."""
+        projection, (partition, *made) = self.slots[0].projection, beside
+        if partition != partition_of(stream, len(self.slots)):
+            return False
+        if entry.view is None:
+            return not any(value is not None for value in made)
+        keys, words = made[: len(projection.keys)], made[len(projection.keys) :]
+        try:
+            return all(
+                value == key.of(entry.view)
+                for key, value in zip(projection.keys, keys, strict=True)
+            ) and all(
+                set(value) == set(each.of(entry.view))
+                for each, value in zip(projection.words, words, strict=True)
+            )
+        except Exception:
+            # Of a view that was tampered with nothing need follow.
+            return False
+
+    async def _rows(self, statement: Statement, given: Mapping[str, Any]) -> list[Any]:
+        try:
+            async with answered_within(_PAGE_SECONDS, self._connection):
+                cursor = await self._connection.execute(
+                    statement.sql, {**statement.constants, **given}, binary=True
+                )
+                return list(await cursor.fetchall())
+        except UndefinedTable as error:
+            # It was dropped a moment ago.
+            raise Unavailable from error
+        except (psycopg.Error, OSError) as error:
+            if is_outage(error, self._connection):
+                raise Unavailable from error
+            raise
+
+
+@cache
+def _pages(slot: Slot[Any], first: bool) -> Sequence[Statement]:
+    """The next rows, parked streams and skipped events by stream; of the first page, or a later."""
+    projection, c = slot.projection, tables_of(slot.projection, slot.generation).rows.c
+    made: list[ColumnElement[Any]] = [c[key.name] for key in projection.keys]
+    made += [func.tsvector_to_array(c[words.name]) for words in projection.words]
+    parked, skipped = PARKED.c.stream, SKIPPED.c.stream
+    sources: list[tuple[Select[*tuple[Any, ...]], ColumnElement[UUID]]] = [
+        (select(*columns_of(slot), c.partition, *made), c.id),
+        (
+            select(parked, func.min(PARKED.c.version)).where(parked_of(slot)).group_by(parked),
+            parked,
+        ),
+        (
+            select(skipped, func.array_agg(SKIPPED.c.version))
+            .where(skipped_of(projection.name))
+            .group_by(skipped),
+            skipped,
+        ),
+    ]
+    return [
+        Statement.of(
+            (query if first else query.where(stream > bindparam("after")))
+            .order_by(stream)
+            .limit(bindparam("most"))
+        )
+        for query, stream in sources
+    ]

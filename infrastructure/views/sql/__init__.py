@@ -1,0 +1,1 @@
+"""What all work on views shares: tables, statements, rows and errors."""

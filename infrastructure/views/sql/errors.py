@@ -1,0 +1,43 @@
+"""What an error of the server means for a page: its own fault, an outage, or neither."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from application.errors import Unavailable
+from application.projector.view_store import Unstorable
+from infrastructure.postgres import Connection, is_outage
+
+# Classes of SQLSTATE (appendix A of the PostgreSQL manual): cardinality, data, integrity, limits.
+_THE_PAGE: Final = frozenset({"21", "22", "23", "54"})
+
+
+@contextmanager
+def judging(connection: Connection) -> Generator[None]:
+    """Errors of the server in the block as the port names them.
+
+    A missing table or right stays what it is, neither the page's fault nor an outage: it would
+    have every event parked.
+    """
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        if is_outage(error, connection):
+            raise Unavailable from error
+        if isinstance(error, psycopg.Error) and _is_the_page_s(error):
+            raise Unstorable(_reason(error)) from error
+        raise
+
+
+def _is_the_page_s(error: psycopg.Error) -> bool:
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.DataError)
+    return error.sqlstate[:2] in _THE_PAGE
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Names of things only: the server's message may hold values."""
+    place = error.diag.constraint_name or error.diag.column_name
+    return type(error).__name__ + (f" ({place})" if place else "")

@@ -1,0 +1,1 @@
+"""What commands share that call a running Rollbook over HTTP."""

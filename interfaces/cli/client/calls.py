@@ -1,0 +1,75 @@
+"""Calls to a running Rollbook, as commands make them: lists, orders, and jobs that are watched."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol, Self
+
+import msgspec
+from msgspec import Struct
+
+from interfaces.cli.client.client import Remote, Reply, Stopped
+from interfaces.cli.client.watch_job import FINISHED, Job
+from interfaces.cli.errors import CommandFailed
+
+_LOOK_SECONDS: Final = 0.3
+_SLOW_LOOK_SECONDS: Final = 1.0
+
+Json = dict[str, Any]
+
+
+class Refused(CommandFailed):
+    """The server does not do it; the message says why."""
+
+
+class JobReport(Protocol):
+    """What is shown of a job while the context is open."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
+
+    def show(self, job: Job) -> None: ...
+
+
+class _Page(Struct, frozen=True):
+    items: list[Json]
+    next_cursor: str | None = None
+
+
+async def items_of(remote: Remote, path: str) -> list[Json]:
+    """All pages of a list. Raises `Refused`."""
+    items: list[Json] = []
+    parameters: dict[str, str] = {}
+    while True:
+        page = (await _answered(remote.get(path, parameters))).read(_Page)
+        items += page.items
+        if page.next_cursor is None:
+            return items
+        parameters = {"cursor": page.next_cursor}
+
+
+async def ordered(remote: Remote, path: str, body: Json) -> Reply:
+    """The answer to an order. Raises `Refused`."""
+    headers = {"Content-Type": "application/json"}
+    return await _answered(remote.command("POST", path, msgspec.json.encode(body), headers))
+
+
+async def watched(remote: Remote, job: Job, report: JobReport) -> Job:
+    """The job once it is finished; it goes on without us, too. Raises `Refused`."""
+    with report:
+        while job.state not in FINISHED:
+            report.show(job)
+            await asyncio.sleep(_LOOK_SECONDS if job.state == "running" else _SLOW_LOOK_SECONDS)
+            job = (await _answered(remote.get(f"/v1/jobs/{job.id}"))).read(Job)
+        report.show(job)
+    return job
+
+
+async def _answered(request: Awaitable[Reply]) -> Reply:
+    try:
+        reply = await request
+    except Stopped as reason:
+        raise Refused(str(reason)) from None
+    if reply.status >= 400:
+        raise Refused(reply.reason)
+    return reply

@@ -1,0 +1,93 @@
+"""What a command shows of a job while it runs: a progress bar for people, JSON lines for programs."""
+
+from typing import Any, Final, Self
+
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Report:
+    """Shown from when it is entered until it is left; a bar, if it has one, is gone then."""
+
+    bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class JobProgress(Struct, frozen=True):
+    done: int = 0
+    total: int | None = None
+    rate: float | None = None
+    eta_seconds: float | None = None
+
+
+class Job(Struct, frozen=True):
+    """What a command needs of a job; what it does not know it ignores."""
+
+    id: str
+    kind: str
+    state: str
+    progress: JobProgress = JobProgress()
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class JsonJobReport(Report):
+    """A line each time the job has moved, the last with its result."""
+
+    def __init__(self) -> None:
+        self._last: Job | None = None
+
+    def show(self, job: Job) -> None:
+        if job != self._last:
+            self._last = job
+            typer.echo(msgspec.json.encode(job))
+
+
+class SilentJobReport(Report):
+    """Nothing at all."""
+
+    def show(self, job: Job) -> None:
+        """Nothing to show."""
+
+
+class TerminalJobReport(Report):
+    """A bar with what is done, how fast and how long yet, on the standard error."""
+
+    def __init__(self, title: str) -> None:
+        self._bar = self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(title, total=None, rate="")
+
+    def show(self, job: Job) -> None:
+        """`total` is not known before the job has begun."""
+        progress = job.progress
+        rate = "" if progress.rate is None else f"{progress.rate:,.0f}/s"
+        self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate)

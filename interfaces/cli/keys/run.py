@@ -1,0 +1,181 @@
+"""`rollbook keys`: which master keys wrap how many keys, a new one, and the rotation to it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from uuid_utils.compat import uuid7
+
+from application.errors import Unavailable
+from application.jobs.model import Job
+from application.keys.rotation import KEY_ROTATION, KeyHolder
+from infrastructure.jobs.postgres import PostgresJobs
+from infrastructure.jobs.sessions import JobSessions
+from infrastructure.keys import MasterKeys
+from infrastructure.keys.holders import PostgresKeyHolders
+from infrastructure.keys.store import key_stores
+from infrastructure.server_checks import check_schema
+from interfaces.cli.client.follow_job import JobReport, follow
+from interfaces.cli.client.watch_job import JsonJobReport, TerminalJobReport
+from interfaces.cli.errors import CommandFailed
+from interfaces.cli.target.data_directory import DataDirectory
+from interfaces.cli.target.database import find_database, find_master_keys
+from interfaces.settings import LocalSettings, WrongSetting, load
+
+ACTOR: Final = "system:cli"
+
+
+class KeysUnavailable(CommandFailed):
+    """The database cannot be asked for its keys."""
+
+
+class KeyRow(Struct, frozen=True, kw_only=True):
+    """A master key: its place in the list from 1 (None: not listed), and what uses it."""
+
+    id: str
+    place: int | None
+    keys: int
+    processes: Sequence[KeyHolder]
+
+
+def add_key(data_directory: Path) -> None:
+    """Put a new master key before those that the data directory keeps.
+
+    Raises `WrongSetting` where the file is not what counts, or `MasterKeyUnreadable`.
+    """
+    if load(LocalSettings).master_key is not None:
+        raise WrongSetting(
+            "ROLLBOOK_MASTER_KEY", "is set, and counts instead of the file: put a new key there"
+        )
+    directory = DataDirectory(data_directory)
+    keys = directory.add_master_key()
+    if keys is None:
+        raise CommandFailed(f"{data_directory} keeps no master key yet: `rollbook up` makes one")
+    typer.echo(
+        f"A new master key with id {MasterKeys.parse(keys).newest} is the first in "
+        f"{directory.master_key_file}.\n"
+        "Back the file up, start `rollbook up` anew, then run `rollbook keys rotate`."
+    )
+
+
+def list_keys(data_directory: Path, *, json: bool) -> None:
+    """Print a line a master key.
+
+    Raises `KeysUnavailable`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
+    """
+    url, masters = find_database(data_directory), find_master_keys(data_directory)
+    rows = asyncio.run(_rows(url, masters))
+    if json:
+        for row in rows:
+            typer.echo(msgspec.json.encode(row))
+        return
+    table = Table("Id", "In the list", "Wraps", "Newest key of")
+    for row in rows:
+        table.add_row(
+            row.id,
+            "no" if row.place is None else "newest" if row.place == 1 else f"place {row.place}",
+            _keys(row.keys),
+            "\n".join(map(_named, row.processes)) or "no process",
+        )
+    Console().print(table)
+
+
+def rotate_keys(data_directory: Path, *, json: bool) -> int:
+    """Wrap all keys anew under the newest master key, and follow it: the exit code.
+
+    0 where nothing uses another master key any more, else 1. Raises `KeysUnavailable`,
+    `NobodyWorks`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
+    """
+    url, masters = find_database(data_directory), find_master_keys(data_directory)
+    asyncio.run(check_schema(url))
+    report = JsonJobReport() if json else TerminalJobReport("Rotating keys")
+    try:
+        with report:
+            job = asyncio.run(_rotate(url, masters.newest, report))
+    except KeyboardInterrupt:
+        raise CommandFailed("the rotation goes on; the same command follows it again") from None
+    if job.state != "succeeded" or job.result is None:
+        raise CommandFailed(job.error or f"the rotation was {job.state}")
+    result = msgspec.convert(job.result, _Result)
+    if not json:
+        _say(result, masters.ids[1:])
+    return 0 if result.complete else 1
+
+
+class _Result(Struct, frozen=True, kw_only=True):
+    to: str
+    complete: bool
+    rewrapped: int
+    remaining: int
+    still_used_by: Sequence[KeyHolder]
+
+
+async def _rows(url: str, masters: MasterKeys) -> list[KeyRow]:
+    await check_schema(url)
+    try:
+        holders = await PostgresKeyHolders(url).holders()
+        async with key_stores(url)() as store:
+            counts = await store.counts()
+    except Unavailable:
+        raise KeysUnavailable("the database does not answer") from None
+    return key_rows(masters.ids, counts, holders)
+
+
+def key_rows(
+    listed: Sequence[str], counts: Mapping[str, int], holders: Sequence[KeyHolder]
+) -> list[KeyRow]:
+    """The listed master keys in their order, then those that are missing from the list."""
+    used = counts.keys() | {holder.master_id for holder in holders}
+    places: dict[str, int | None] = {name: place for place, name in enumerate(listed, 1)}
+    return [
+        KeyRow(
+            id=name,
+            place=place,
+            keys=counts.get(name, 0),
+            processes=[holder for holder in holders if holder.master_id == name],
+        )
+        for name, place in (places | dict.fromkeys(sorted(used - places.keys()))).items()
+    ]
+
+
+async def _rotate(url: str, to: str, report: JobReport) -> Job:
+    try:
+        async with JobSessions.open(url) as sessions:
+            jobs = PostgresJobs(sessions, uuid7)
+            job = await jobs.submit(KEY_ROTATION, {"to": to}, actor=ACTOR, once=KEY_ROTATION)
+            if job.arguments.get("to") != to:
+                raise CommandFailed(
+                    f"a rotation to another key, {job.arguments.get('to')}, is not finished "
+                    f"(job {job.id}): wait for it, or cancel it"
+                )
+            return await follow(jobs, job, report)
+    except Unavailable:
+        raise KeysUnavailable("the database does not answer") from None
+
+
+def _say(result: _Result, older: Sequence[str]) -> None:
+    typer.echo(f"{_keys(result.rewrapped)} wrapped anew under {result.to}.")
+    if result.complete:
+        typer.echo("Nothing uses another master key now.")
+        if older:
+            typer.echo(f"Of the list, {', '.join(older)} may go; keep it with older backups.")
+        return
+    if result.remaining:
+        typer.echo(f"{_keys(result.remaining)} came under older master keys meanwhile.")
+    for holder in result.still_used_by:
+        typer.echo(f"{_named(holder)} still wraps new keys under {holder.master_id}.")
+    typer.echo("Start these processes with the new list, then run this again.")
+
+
+def _named(holder: KeyHolder) -> str:
+    return f"process {holder.process}" + (f" at {holder.address}" if holder.address else "")
+
+
+def _keys(count: int) -> str:
+    return "1 key" if count == 1 else f"{count:,} keys"

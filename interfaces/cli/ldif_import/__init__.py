@@ -1,0 +1,1 @@
+"""`rollbook import`: people of an LDIF file."""

@@ -1,0 +1,132 @@
+"""What an import shows: a progress bar and a table for people, JSON lines for programs."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, get_args
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from interfaces.cli.client.watch_job import Report
+from interfaces.cli.ldif_import.order import Outcome, Result
+
+_RESULTS: Final[tuple[Result, ...]] = get_args(Result)
+_QUIET: Final = frozenset[Result]({"created", "unchanged"})
+_COLOURS: Final[dict[Result, str]] = {"updated": "green", "differs": "yellow", "refused": "red"}
+_MOST_SHOWN: Final = 1000
+
+
+class ImportReport(Report):
+    """Counts the rows by result, and the entries that are no people by what they are."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Result, int] = dict.fromkeys(_RESULTS, 0)
+        self.others = Counter[str]()
+        self.last_line = 0
+
+    def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines, watched."""
+        yield from lines
+
+    def row(self, outcome: Outcome) -> None:
+        self.counts[outcome.result] += 1
+        self.last_line = outcome.line
+
+    def passed_over(self, what: str) -> None:
+        self.others[what] += 1
+
+    def finish(self, stopped: str | None) -> None:
+        """Show what it came to; `stopped` says why the run did not come to its end."""
+
+
+class JsonReport(ImportReport):
+    """`{"line", "outcome", "reason"}` a row, then one `{"summary": {…}}`."""
+
+    def row(self, outcome: Outcome) -> None:
+        super().row(outcome)
+        _print_json({"line": outcome.line, "outcome": outcome.result, "reason": outcome.reason})
+
+    def finish(self, stopped: str | None) -> None:
+        summary = {
+            **self.counts,
+            "not_people": dict(self.others),
+            "last_line": self.last_line,
+            "stopped": stopped,
+        }
+        _print_json({"summary": summary})
+
+
+class TerminalReport(ImportReport):
+    """The bar counts bytes: how many rows there are is known at the end only."""
+
+    def __init__(self, size: int, console: Console | None = None) -> None:
+        super().__init__()
+        self._console = console or Console()
+        self._shown = list[Outcome]()
+        self._bar = self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rows]} rows"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("Importing", total=size, rows=0)
+
+    def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            self._bar.advance(self._task, len(line))
+            yield line
+
+    def row(self, outcome: Outcome) -> None:
+        super().row(outcome)
+        self._bar.update(self._task, rows=sum(self.counts.values()))
+        if outcome.result not in _QUIET and len(self._shown) < _MOST_SHOWN:
+            self._shown.append(outcome)
+
+    def finish(self, stopped: str | None) -> None:
+        if self._shown:
+            self._console.print(_table(self._shown))
+        noteworthy = sum(n for result, n in self.counts.items() if result not in _QUIET)
+        if noteworthy > len(self._shown):
+            self._say(f"… and {noteworthy - len(self._shown)} more; --json shows every row.")
+        self._say(", ".join(f"{count} {result}" for result, count in self.counts.items()) + ".")
+        if self.others:
+            counts = ", ".join(f"{what} {count}" for what, count in self.others.items())
+            self._say(f"Not people: {counts}.")
+        if stopped is not None:
+            self._say(f"Stopped after line {self.last_line}: {stopped}.")
+            self._say("The same command again goes on from there; nothing is done twice.")
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(text))
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table("Line", "Outcome", "Why")
+    for outcome in outcomes:
+        colour = _COLOURS.get(outcome.result, "")
+        table.add_row(
+            Text(str(outcome.line), justify="right"),
+            Text(outcome.result, style=colour),
+            Text(outcome.reason or ""),
+        )
+    return table
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.encode(value))

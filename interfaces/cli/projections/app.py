@@ -1,0 +1,127 @@
+"""The commands under `rollbook projections`, each a few lines around its own module."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interfaces.cli.errors import failing
+
+projections = typer.Typer(
+    help="How the projections are; rebuild, mend or stop one.", invoke_without_command=True
+)
+
+Name = Annotated[str, typer.Argument(help="The projection, such as users.")]
+Stream = Annotated[str, typer.Argument(help="The parked stream, by id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the end of the job.")]
+DataDir = Annotated[
+    Path, typer.Option(help="Where the local instance lies.", file_okay=False, show_default=True)
+]
+
+_HERE = Path(".rollbook")
+
+
+@projections.callback()
+def list_all(context: typer.Context, json: Json = False, data_dir: DataDir = _HERE) -> None:
+    """List the projections and how far they are."""
+    from interfaces.cli.projections.run import list_projections
+
+    if context.invoked_subcommand is None:
+        with failing():
+            list_projections(data_dir, json=json)
+
+
+@projections.command()
+def rebuild(
+    name: Name, json: Json = False, detach: Detach = False, data_dir: DataDir = _HERE
+) -> None:
+    """Build a projection anew beside itself, compare, and let it take its place."""
+    _run_job(data_dir, name, "rebuild", {}, json=json, detach=detach)
+
+
+@projections.command()
+def rollback(
+    name: Name, json: Json = False, detach: Detach = False, data_dir: DataDir = _HERE
+) -> None:
+    """Let the generation serve again that served before."""
+    _run_job(data_dir, name, "rollback", {}, json=json, detach=detach)
+
+
+@projections.command()
+def verify(
+    name: Name,
+    repair: Annotated[bool, typer.Option("--repair", help="Fold anew what differs.")] = False,
+    json: Json = False,
+    detach: Detach = False,
+    data_dir: DataDir = _HERE,
+) -> None:
+    """Compare a projection with a fresh fold of the log; exit code 1 where it differs."""
+    body = {"repair": True} if repair else {}
+    _run_job(data_dir, name, "verify", body, json=json, detach=detach)
+
+
+@projections.command()
+def parked(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
+    """List the streams that stand still for a projection, and why."""
+    from interfaces.cli.projections.run import list_parked
+
+    with failing():
+        list_parked(data_dir, name, json=json)
+
+
+@projections.command()
+def retry(name: Name, stream: Stream, json: Json = False, data_dir: DataDir = _HERE) -> None:
+    """Try a parked stream again, from the event it stands at."""
+    _order(data_dir, name, f"parked/{stream}/retry", {}, json=json)
+
+
+@projections.command()
+def skip(
+    name: Name,
+    stream: Stream,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    version: Annotated[
+        int | None, typer.Option(help="Which event is meant: no other one is left out.", min=1)
+    ] = None,
+    json: Json = False,
+    data_dir: DataDir = _HERE,
+) -> None:
+    """Leave the event out for good that a parked stream stands at, and go on after it."""
+    body: dict[str, Any] = {"reason": reason}
+    if version is not None:
+        body["version"] = version
+    _order(data_dir, name, f"parked/{stream}/skip", body, json=json)
+
+
+@projections.command()
+def pause(
+    name: Name,
+    reason: Annotated[str | None, typer.Option(help="Why, for those who wonder.")] = None,
+    json: Json = False,
+    data_dir: DataDir = _HERE,
+) -> None:
+    """Have a projection stand still."""
+    _order(data_dir, name, "pause", {} if reason is None else {"reason": reason}, json=json)
+
+
+@projections.command()
+def resume(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
+    """Have a projection go on."""
+    _order(data_dir, name, "resume", {}, json=json)
+
+
+def _run_job(
+    data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool, detach: bool
+) -> None:
+    from interfaces.cli.projections.run import run_job
+
+    with failing():
+        raise typer.Exit(run_job(data_dir, name, what, body, json=json, detach=detach))
+
+
+def _order(data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool) -> None:
+    from interfaces.cli.projections.run import order
+
+    with failing():
+        order(data_dir, name, what, body, json=json)

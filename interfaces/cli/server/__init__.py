@@ -1,0 +1,1 @@
+"""Processes that serve: `rollbook up`, its supervisor, and each role."""

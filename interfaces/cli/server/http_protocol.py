@@ -1,0 +1,235 @@
+"""HTTP/1.1 on a connection: requests of bounded size in bounded time, and refusals as problems."""
+
+import asyncio
+from importlib.metadata import version
+from typing import Any, Final
+
+import httptools
+from uuid_utils.compat import uuid7
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+from interfaces.http.endpoint.errors import problem
+from interfaces.http.endpoint.middleware import common_headers
+
+HEAD_BYTES: Final = 64 * 1024
+MOST_HEADERS: Final = 200
+# For the whole head of a request, and for the next piece of its body.
+PATIENCE_SECONDS: Final = 30.0
+
+_VERSION: Final = version("rollbook")
+_NO_HTTP: Final = "This is no HTTP/1.1 request."
+_TOO_LONG: Final = f"The head has more than {HEAD_BYTES // 1024} KiB or {MOST_HEADERS} headers."
+_NO_HOST: Final = "A request needs one Host header."
+_TOO_LATE: Final = f"Nothing came for {PATIENCE_SECONDS:.0f} seconds."
+
+
+class _BrokenHead(Exception):
+    """The head breaks a rule that the parser does not know."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """uvicorn's, so that nobody who has not even shown a token can hold up the process.
+
+    uvicorn joins the pieces of a header however many come (100 MB of one kept the process from
+    all else for 40 s) and waits for ever for the rest of a request. It loses the body of a request
+    that offers an upgrade (as curl and Java offer HTTP/2). And it refuses what is no HTTP in words
+    of its own, in the place of the answer that an earlier request on the connection waits for.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._in_head = False
+        self._in_request = False
+        self._began = False
+        self._head_bytes = 0
+        self._earlier: RequestResponseCycle | None = None
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_piece = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(PATIENCE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
+        self._unset_keepalive_if_required()
+        self._began = False
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            reason = error.__context__
+            self._refuse(str(reason) if isinstance(reason, _BrokenHead) else _NO_HTTP)
+            return
+        if self._in_head:
+            # Where in a piece a head began is not known, so the first one does not count.
+            self._head_bytes = 0 if self._began else self._head_bytes + len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(_TOO_LONG)
+                return
+        if not self._in_request:
+            self._wait_no_more()
+        elif self._timer is None:
+            self._wait(PATIENCE_SECONDS)
+        if not self._in_head:
+            self._last_piece = self.loop.time()
+
+    def on_message_begin(self) -> None:
+        self._began = self._in_head = self._in_request = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if len(self.headers) > MOST_HEADERS:
+            raise _BrokenHead(_TOO_LONG)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise _BrokenHead(_NO_HOST)
+        earlier = self.cycle
+        super().on_headers_complete()
+        self._earlier = earlier
+        self._in_head = False
+
+    def on_message_complete(self) -> None:
+        if self._is_cut_short():
+            return
+        self._in_request = False
+        super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        asked = self.scope["method"] == "GET" and b"sec-websocket-key" in dict(self.headers)
+        return asked and super()._should_upgrade()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer to upgrade is taken up for a WebSocket, else passed over."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._should_upgrade():
+                    self._closed = True
+                    self._wait_no_more()
+                    self.handle_websocket_upgrade()
+                    return
+                data = data[upgrade.args[0] :]
+                self._parse_anew()
+            else:
+                return
+
+    def _is_cut_short(self) -> bool:
+        """Whether the parser takes an offer to upgrade for the end of a request with a body."""
+        return self.parser.should_upgrade() and not self._should_upgrade() and self._has_body()
+
+    def _has_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
+            for name, value in self.headers
+        )
+
+    def _parse_anew(self) -> None:
+        """Go on behind the head with a parser that has not seen the offer."""
+        callbacks = _Muted(self)
+        self.parser = httptools.HttpRequestParser(callbacks)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if self._in_request:
+            framing = [
+                name + b": " + value + b"\r\n"
+                for name, value in self.headers
+                if name in (b"content-length", b"transfer-encoding")
+            ]
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        callbacks.muted = False
+
+    def _refuse(self, detail: str) -> None:
+        """Answer that this is no request, unless the answer would be taken for another's."""
+        self._closed = True
+        self._wait_no_more()
+        earlier = self.cycle if self._in_head or not self._in_request else self._earlier
+        if earlier is not None and not earlier.response_complete:
+            if earlier is not self.cycle and self.pipeline:
+                self.pipeline.popleft()
+            earlier.keep_alive = False
+            return
+        if self.cycle is earlier or not self.cycle.response_started:
+            self.send_400_response(detail)
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        answer = problem("malformed-request", msg)
+        headers = [
+            *self.server_state.default_headers,
+            *answer.raw_headers,
+            (b"x-request-id", str(uuid7()).encode()),
+            *common_headers(_VERSION).items(),
+            (b"connection", b"close"),
+        ]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        head = b"".join([STATUS_LINE[400], *lines, b"\r\n"])
+        self.transport.write(head + bytes(answer.body))
+        self.transport.close()
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._look)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """See whether the rest of a request is still coming."""
+        self._timer = None
+        if not self._in_request:
+            self.transport.close()
+            return
+        left = 0.0
+        if not self._in_head:
+            # Where we do not read, it is not the client who is slow.
+            reading = not self.flow.read_paused
+            left = self._last_piece + PATIENCE_SECONDS - self.loop.time() if reading else 1.0
+        if left > 0:
+            self._wait(left)
+        else:
+            self._refuse(_TOO_LATE)
+
+
+class _Muted:
+    """A parser's callbacks, passed on to the protocol once it is not muted any more."""
+
+    def __init__(self, protocol: BoundedHttpProtocol) -> None:
+        self.muted = True
+        self._protocol = protocol
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self.muted:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self.muted:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.muted:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self.muted:
+            self._protocol.on_headers_complete()

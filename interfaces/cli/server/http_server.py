@@ -1,0 +1,63 @@
+"""Serves the HTTP application on a socket, and leaves it to others to say when to end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from interfaces.cli.server.http_protocol import BoundedHttpProtocol
+
+DRAIN_SECONDS: Final = 10
+MOST_MESSAGE_BYTES: Final = 64 * 1024
+
+
+@asynccontextmanager
+async def http_server(
+    application: FastAPI, listener: socket.socket, ready: Callable[[], None]
+) -> AsyncGenerator[asyncio.Task[None]]:
+    """A server, as the task that serves; the context ends when its last request was answered."""
+    server = ApplicationServer(
+        uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=BoundedHttpProtocol,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            # Clients of a stream say little; and beside a secret that an attacker can make us
+            # repeat, the length of a compressed message would tell about it.
+            ws_max_size=MOST_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+        ),
+        ready,
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield serving
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class ApplicationServer(uvicorn.Server):
+    """Says when it has started, and leaves signals to us.
+
+    uvicorn raises each signal again when it is done, which would end the process before the
+    application's own connections and queues are drained.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()

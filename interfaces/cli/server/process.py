@@ -1,0 +1,111 @@
+"""A process of the application as its supervisor sees it: all roles, or some."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from infrastructure.embedded.process import end, ended
+from interfaces.cli.server.supervisor import ServerFailed
+from interfaces.roles import Roles, in_order
+
+WRONG_SETTING: Final = 2  # the exit code of a command that has named one
+START_SECONDS: Final = 300.0  # migrations and a long catch-up belong to the start
+DRAIN_SECONDS: Final = 30.0
+
+# A supervisor that is killed leaves no one to restart the process or to keep its database.
+DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class ApplicationEnded(ServerFailed):
+    """The process ended while it started."""
+
+    def __init__(self, name: str, code: int) -> None:
+        self.code = code
+        self.names_setting = code == WRONG_SETTING
+        super().__init__(f"the {name} did not start (exit code {code}): see the lines above")
+
+
+class ApplicationProcess:
+    """`rollbook serve` as a child, that serves a socket of ours where it has the role `api`.
+
+    Its standard input is its leash: it writes one byte there when it is ready, and ends when we
+    are gone. What it must know, secrets too, is in its environment, for argv is for all to read.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket | None,
+        environment: Mapping[str, str],
+        roles: Roles,
+    ) -> None:
+        self._listener = listener
+        self._environment = environment
+        self._roles = roles
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    async def start(self) -> None:
+        """Start it; return when it does its work. Raises `ApplicationEnded`."""
+        self._drop_leash()
+        self._leash, its_end = socket.socketpair()
+        self._leash.setblocking(False)
+        with its_end:
+            self._process = spawn(self._roles, self._listener, its_end, self._environment)
+        ready = b""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                ready = await asyncio.get_running_loop().sock_recv(self._leash, 1)
+        except (TimeoutError, ConnectionError):
+            await self.stop()
+        if not ready:
+            raise ApplicationEnded(name_of(self._roles), await self.wait())
+
+    async def wait(self) -> int:
+        return await ended(self._process) if self._process else 0
+
+    async def stop(self) -> None:
+        """Let it drain, then end it."""
+        if self._process is not None:
+            await end(self._process, signal.SIGTERM, signal.SIGKILL, patience=DRAIN_SECONDS)
+        self._drop_leash()
+
+    def _drop_leash(self) -> None:
+        if self._leash is not None:
+            self._leash.close()
+            self._leash = None
+
+
+def name_of(roles: Roles) -> str:
+    """What to call a process with these roles."""
+    return "application" if len(roles) > 1 else "".join(roles)
+
+
+def spawn(
+    roles: Roles,
+    listener: socket.socket | None,
+    leash: socket.socket,
+    environment: Mapping[str, str],
+) -> subprocess.Popen[bytes]:
+    """In a session of its own: a Ctrl-C in the terminal reaches the supervisor, which drains."""
+    bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
+    program = (sys.executable, "-P", "-m", "interfaces.cli.main", "serve")
+    options = [f"--roles={','.join(in_order(roles))}"]
+    if listener is not None:
+        options.append(f"--socket={listener.fileno()}")
+    return subprocess.Popen(
+        [*bound, *program, *options],
+        stdin=leash.fileno(),
+        pass_fds=[] if listener is None else [listener.fileno()],
+        env={**os.environ, **environment, "PYTHONSAFEPATH": "1"},
+        start_new_session=True,
+    )

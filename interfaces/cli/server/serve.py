@@ -1,0 +1,128 @@
+"""A process of Rollbook: it runs its roles until it is told to stop."""
+
+import asyncio
+import signal
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final, NoReturn
+
+import structlog
+import uvloop
+
+from application.keys.ports import SealBroken, UnknownMasterKey
+from infrastructure.migrations import migrate
+from infrastructure.server_checks import UnsuitableServer, check_server
+from interfaces.composition.bootstrap import open_rollbook
+from interfaces.garbage_collection import spare_collector
+from interfaces.logging import configure_logging, log_loop_error
+from interfaces.roles import Roles, in_order
+from interfaces.settings import Settings, WrongSetting
+
+HEARTBEAT_SECONDS: Final = 60.0
+
+log = structlog.get_logger()
+
+
+def serve(
+    settings: Settings,
+    roles: Roles,
+    listener: socket.socket | None = None,
+    *,
+    leash: socket.socket | None = None,
+    migrating: bool = False,
+) -> int:
+    """Run until told to stop, by a signal or by the end of the leash; return the exit code.
+
+    The role `api` needs a listener. Raises `WrongSetting` where the master keys are not the log's.
+    """
+    configure_logging(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, roles, listener, leash, migrating))
+    except UnsuitableServer as error:
+        log.critical("application failed", reason=str(error))
+        return 1
+    except (UnknownMasterKey, SealBroken) as error:
+        raise WrongSetting("ROLLBOOK_MASTER_KEY", wrong_master_key(error)) from None
+    except Exception:
+        log.critical("application failed", exc_info=True)
+        return 1
+    log.info("stopped", roles=in_order(roles))
+    return 0
+
+
+def wrong_master_key(error: UnknownMasterKey | SealBroken) -> str:
+    """What is wrong with the list of master keys that this database was opened with."""
+    if isinstance(error, UnknownMasterKey):
+        return f"lacks the key with id {error.master_id}, which seals data of this database"
+    return "has the key with the id that this database asks for, but it opens nothing there"
+
+
+async def _serve(
+    settings: Settings,
+    roles: Roles,
+    listener: socket.socket | None,
+    leash: socket.socket | None,
+    migrating: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_error)
+    stop = _stop_of(loop, leash)
+    url = settings.database_url.get_secret_value()
+    await check_server(url)
+    if migrating:
+        await migrate(url)
+    ready = partial(_tell, roles, listener, leash)
+    async with open_rollbook(settings, roles) as rollbook, AsyncExitStack() as stack:
+        if rollbook.application is None:
+            work = asyncio.create_task(_beat(roles))
+            stack.callback(work.cancel)
+            ready()
+        else:
+            # No other role has a web server in its memory.
+            from interfaces.cli.server.http_server import http_server
+
+            assert listener is not None, "nobody can reach the role `api` without a socket"
+            server = http_server(rollbook.application, listener, ready)
+            work = await stack.enter_async_context(server)
+        told = asyncio.create_task(stop.wait())
+        stack.callback(told.cancel)
+        try:
+            await asyncio.wait([work, told], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            log.info("draining", roles=in_order(roles))
+            rollbook.stopping.set()
+
+
+def _stop_of(loop: asyncio.AbstractEventLoop, leash: socket.socket | None) -> asyncio.Event:
+    """Set by a signal, or by the end of the supervisor's end of the leash, whatever ended it."""
+    stop = asyncio.Event()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(asked, stop.set)
+    if leash is not None:
+
+        def let_go() -> None:
+            # Nothing is ever said to us there, so the one thing to read is that nobody is there.
+            loop.remove_reader(leash)
+            stop.set()
+
+        loop.add_reader(leash, let_go)
+    return stop
+
+
+def _tell(roles: Roles, listener: socket.socket | None, leash: socket.socket | None) -> None:
+    where = {}
+    if listener is not None:
+        where = dict(zip(("address", "port"), listener.getsockname()[:2], strict=True))
+    spare_collector()
+    log.info("ready", roles=in_order(roles), **where)
+    if leash is not None:
+        leash.send(b"1")
+
+
+async def _beat(roles: Roles) -> NoReturn:
+    """Say now and then that the process lives: nobody can ask one without HTTP."""
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        log.info("alive", roles=in_order(roles))

@@ -1,0 +1,79 @@
+"""`rollbook up`: a whole Rollbook on this machine, from one directory."""
+
+import asyncio
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from interfaces.cli.server.listener import open_listener, web_address
+from interfaces.cli.server.local_servers import LocalServers, reveal
+from interfaces.cli.server.process import ApplicationProcess, name_of
+from interfaces.cli.server.supervisor import Server, supervise
+from interfaces.cli.target.data_directory import DataDirectory
+from interfaces.logging import configure_logging
+from interfaces.roles import EVERY_ROLE, Roles, in_order
+from interfaces.settings import LocalSettings
+
+
+def up(
+    settings: LocalSettings, *, host: str, port: int, data_dir: Path, split: bool = False
+) -> None:
+    """Run until SIGTERM, SIGINT or SIGHUP; `split` gives each role a process of its own.
+
+    Raises `CommandFailed` or `EmbeddedServerError`, whose messages are one line for people.
+    """
+    configure_logging(settings.log_level)
+    directory = DataDirectory(data_dir)
+    directory.hold()
+    with open_listener(host, port) as listener:
+        address = web_address(host, listener)
+        local = LocalServers(settings, directory)
+        environment = local.urls | {
+            "ROLLBOOK_MASTER_KEY": reveal(settings.master_key or directory.master_key()),
+            "ROLLBOOK_ADMIN_TOKEN": reveal(settings.admin_token or directory.admin_token()),
+        }
+        servers = dict(local.embedded)
+        for roles in processes(settings, split=split):
+            its_listener = listener if "api" in roles else None
+            servers[name_of(roles)] = ApplicationProcess(its_listener, environment, roles)
+
+        def ready() -> None:
+            directory.announce(address)
+            kept = None if settings.admin_token else directory.admin_token_file
+            print(greeting(address, kept), flush=True)
+
+        try:
+            asyncio.run(_until_signalled(servers, ready))
+        finally:
+            directory.retract()
+            directory.release()
+
+
+async def _until_signalled(servers: dict[str, Server], ready: Callable[[], None]) -> None:
+    stop = asyncio.Event()
+    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(asked, stop.set)
+    await supervise(servers, stop, ready=ready)
+
+
+def processes(settings: LocalSettings, *, split: bool) -> list[Roles]:
+    """The roles of each process, in the order in which they start."""
+    roles = EVERY_ROLE if settings.amqp_url else EVERY_ROLE - {"relay"}
+    return [frozenset({role}) for role in in_order(roles)] if split else [roles]
+
+
+def greeting(address: str, token_file: Path | None) -> str:
+    """What a person reads once it runs."""
+    if token_file:
+        sign_in = f"export ROLLBOOK_TOKEN=$(cat {shlex.quote(str(token_file))})"
+    else:
+        sign_in = "export ROLLBOOK_TOKEN=...  # the ROLLBOOK_ADMIN_TOKEN that you set"
+    return f"""
+Rollbook runs at {address}
+
+  Read      {address}/docs
+  Sign in   {sign_in}
+  Try       curl -H "Authorization: Bearer $ROLLBOOK_TOKEN" {address}/v1/me
+  Stop      Ctrl-C
+"""

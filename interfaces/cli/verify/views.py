@@ -1,0 +1,142 @@
+"""`rollbook verify`: whether each view saw every event of the log, and a repair of what did not."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+import typer
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from interfaces.cli.client.calls import Refused, items_of, ordered, watched
+from interfaces.cli.client.client import Remote
+from interfaces.cli.client.watch_job import Job, SilentJobReport, TerminalJobReport
+from interfaces.cli.errors import CommandFailed
+from interfaces.cli.target.connection import find_rollbook
+
+_MOST_NAMED: Final = 10
+# All of them fit into the 80 columns that there are where no terminal says how wide it is.
+_COLUMNS: Final = ("Projection", "Position", "Events", "Seen", "Checksum", "Parked", "Differ")
+
+
+class Counted(Struct, frozen=True):
+    events: int
+    checksum: str
+
+
+class Left(Struct, frozen=True):
+    stream: str
+    reason: str
+
+
+class VerifiedSlot(Struct, frozen=True):
+    """What the server found of a partition of a generation; what it says besides is ignored."""
+
+    generation: int
+    partition: int
+    position: int
+    log: Counted
+    views: Counted
+    parked: int
+    differing: int
+    streams: Sequence[str]
+    counters: Sequence[str]
+    repaired: int
+    left: Sequence[Left]
+    right: bool
+
+
+class _Result(Struct, frozen=True):
+    slots: Sequence[VerifiedSlot]
+
+
+Found = Sequence[tuple[str, VerifiedSlot]]
+
+
+def verify_views(data_directory: Path, *, repair: bool, json: bool) -> int:
+    """Compare all projections with the log: the exit code, 1 where any still differs.
+
+    Raises `Refused`, `NoRollbook` or `WrongSetting`.
+    """
+    try:
+        found = asyncio.run(_found(data_directory, repair=repair, json=json))
+    except KeyboardInterrupt:
+        raise CommandFailed("the jobs go on; the same command follows them again") from None
+    if json:
+        for projection, slot in found:
+            line = {"projection": projection, **msgspec.to_builtins(slot)}
+            typer.echo(msgspec.json.encode(line))
+    else:
+        _show(found, repaired=repair)
+    return 0 if all(slot.right for _, slot in found) else 1
+
+
+async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
+    """What is found of each projection, one after the other: a job for each."""
+    found: list[tuple[str, VerifiedSlot]] = []
+    async with find_rollbook(data_directory).client() as client:
+        remote = Remote(client)
+        for item in await items_of(remote, "/v1/projections"):
+            name: str = item["name"]
+            path = f"/v1/projections/{quote(name, safe='')}/verify"
+            body: dict[str, Any] = {"repair": True} if repair else {}
+            job = (await ordered(remote, path, body)).read(Job)
+            report = SilentJobReport() if json else TerminalJobReport(f"verify {name}")
+            job = await watched(remote, job, report)
+            if job.state != "succeeded" or job.result is None:
+                raise Refused(f"{name} was not verified: {job.error or job.state}")
+            found += [(name, slot) for slot in msgspec.convert(job.result, _Result).slots]
+    return found
+
+
+def _show(found: Found, *, repaired: bool) -> None:
+    table = Table(*_COLUMNS, *(["Repaired"] if repaired else []), box=None, pad_edge=False)
+    for projection, slot in found:
+        same = slot.log.checksum == slot.views.checksum
+        table.add_row(
+            Text(_name(projection, slot), no_wrap=True),
+            _number(slot.position),
+            _number(slot.log.events),
+            _number(slot.views.events),
+            Text("equal" if same else "differs", style="" if same else "red"),
+            _number(slot.parked),
+            _number(slot.differing, wrong=slot.differing > slot.repaired),
+            *([_number(slot.repaired)] if repaired else []),
+        )
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    for projection, slot in found:
+        _name_some(console, f"{_name(projection, slot)} differs:", slot.streams, slot.differing)
+        _name_some(console, f"{_name(projection, slot)} miscounts:", slot.counters, 0)
+        left = [f"{each.stream} ({each.reason})" for each in slot.left]
+        _name_some(console, "not repaired:", left, len(left))
+    console.print(_conclusion(found, repaired=repaired))
+
+
+def _name_some(console: Console, what: str, names: Sequence[str], total: int) -> None:
+    for name in names[:_MOST_NAMED]:
+        console.print(Text(f"{what} {name}"))
+    more = max(total, len(names)) - _MOST_NAMED
+    if more > 0:
+        console.print(f"{what} {more:,} more")
+
+
+def _conclusion(found: Found, *, repaired: bool) -> str:
+    if all(not slot.differing and not slot.counters for _, slot in found):
+        return "All views are as the log has them."
+    if all(slot.right for _, slot in found):
+        return "What differed is repaired."
+    return "Some was not repaired." if repaired else "To fold it anew: rollbook verify --repair"
+
+
+def _name(projection: str, slot: VerifiedSlot) -> str:
+    return f"{projection}/{slot.generation}/{slot.partition}"
+
+
+def _number(number: int, *, wrong: bool = False) -> Text:
+    return Text(f"{number:,}", justify="right", style="red" if wrong else "")

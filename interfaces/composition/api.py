@@ -1,0 +1,94 @@
+"""The role that answers HTTP requests and streams events."""
+
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import FastAPI
+from uuid_utils.compat import uuid7
+
+from application.audit.search import Audit
+from application.cache.documents import CachedDocuments
+from application.erasure.service import ErasureService
+from application.live.notifications import NoticeBoard
+from application.live.tail import Tail
+from application.queries.documents import Documents, RenderedDocuments
+from application.users.service import UserService
+from infrastructure.identity.admin_token import AdminTokenIdentity
+from infrastructure.identity.tickets import PostgresTickets
+from infrastructure.keys import TokenBox
+from infrastructure.views.projector.ensure import ensure_views
+from interfaces.composition.event_store import EventStore
+from interfaces.composition.exports import export_rows, export_service
+from interfaces.composition.metrics import telemetry_of
+from interfaces.composition.projector import open_projection_care
+from interfaces.composition.shared import Parts
+from interfaces.http.app import create_app
+from interfaces.http.endpoint.services import Services
+from interfaces.stream.websocket import EventStream
+from projections.registry import PROJECTIONS
+
+_CURSOR_KEY: Final = b"\x00cursors\x00"
+
+
+async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
+    """The application, whose routes may be asked from now on."""
+    store, settings = parts.store, parts.settings
+    await ensure_views(parts.database_url, PROJECTIONS)
+    documents: Documents = RenderedDocuments(parts.directory)
+    if parts.cache is not None:
+        documents = await stack.enter_async_context(
+            CachedDocuments.open(parts.cache, documents, parts.directory, parts.doorbell)
+        )
+    tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
+    identity = AdminTokenIdentity(settings.need("admin_token"))
+    tickets = await stack.enter_async_context(PostgresTickets.open(parts.database_url))
+    commands = UserService(store.log, store.snapshots)
+    readiness = {"postgres": lambda: _answers(store)}
+    application = create_app(
+        Services(
+            commands=commands,
+            erasures=ErasureService(commands, parts.coverage, parts.jobs),
+            queries=parts.directory,
+            audit=Audit(store.audit, store.log),
+            user_events=store.audit,
+            documents=documents,
+            feed=store.feed,
+            tail=tail,
+            doorbell=parts.doorbell,
+            identity=identity,
+            tickets=tickets,
+            jobs=parts.jobs,
+            job_list=parts.jobs,
+            exports=export_service(store, parts.jobs, parts.exports),
+            export_rows=export_rows(store, parts.directory, commands, parts.exports),
+            projections=await open_projection_care(stack, parts.database_url, parts.store),
+            cursors=TokenBox(store.keys.mac(_CURSOR_KEY), "cursor"),
+            now=_now,
+            new_id=uuid7,
+            log_id=store.identity.id,
+            version=version("rollbook"),
+            readiness=readiness,
+            telemetry=telemetry_of(
+                version("rollbook"),
+                parts.database_url,
+                store,
+                parts.directory,
+                parts.cache,
+                readiness,
+            ),
+            stopping=parts.stopping,
+        )
+    )
+    board = NoticeBoard(parts.notifications, parts.doorbell)
+    EventStream(tail, identity, tickets, board).add_to(application)
+    return application
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _answers(store: EventStore) -> None:
+    await store.reader.rows("SELECT 1")

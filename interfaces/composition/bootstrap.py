@@ -1,0 +1,100 @@
+"""The composition root: opens what a process needs in order, and drains it in reverse.
+
+A role's own modules are loaded where it runs: no projector has a web framework in its memory.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from interfaces.roles import EVERY_ROLE, RELAY_ALONE, Roles
+from interfaces.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from interfaces.composition.shared import Parts
+
+
+class Rollbook(Struct, frozen=True, kw_only=True):
+    """A running process; `stopping` is set when it begins to drain, so that nobody waits on.
+
+    There is an application only where `api` is among its roles.
+    """
+
+    application: "FastAPI | None"
+    stopping: asyncio.Event
+
+
+@asynccontextmanager
+async def open_rollbook(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncGenerator[Rollbook]:
+    """These roles, running over a migrated database.
+
+    The relay runs where there is a broker to relay to. A role that fails beyond its own repair
+    ends the context with its error.
+    """
+    if roles == RELAY_ALONE:
+        async with _running([_relay_alone(settings)]):
+            yield Rollbook(application=None, stopping=asyncio.Event())
+        return
+    from infrastructure.event_store.identity import watch_log
+    from interfaces.composition.shared import open_parts
+
+    async with AsyncExitStack() as stack:
+        parts = await open_parts(stack, settings)
+        work: list[Coroutine[Any, Any, None]] = [
+            watch_log(parts.store.reader, parts.store.identity)
+        ]
+        application = None
+        if "projector" in roles:
+            work += await _projector(stack, parts)
+        if "relay" in roles and settings.amqp_url is not None:
+            work.append(_relay(parts))
+        if "worker" in roles:
+            from interfaces.composition.worker import open_worker
+
+            work += await open_worker(stack, parts)
+        if "api" in roles:
+            from interfaces.composition.api import open_api
+
+            application = await open_api(stack, parts)
+        async with _running(work):
+            yield Rollbook(application=application, stopping=parts.stopping)
+
+
+@asynccontextmanager
+async def _running(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each) for each in work]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+async def _projector(stack: AsyncExitStack, parts: "Parts") -> list[Coroutine[Any, Any, None]]:
+    from application.live.notifications import keep_telling_parked
+    from interfaces.composition.projector import open_projectors
+
+    url, store, doorbell = parts.database_url, parts.store, parts.doorbell
+    projectors = await open_projectors(stack, url, store, doorbell, parts.directory, parts.cache)
+    return [*projectors, keep_telling_parked(parts.notifications, doorbell)]
+
+
+def _relay(parts: "Parts") -> Coroutine[Any, Any, None]:
+    from interfaces.composition.relay import relay
+
+    log, amqp_url = parts.store, parts.settings.need("amqp_url")
+    return relay(parts.database_url, log.reader, log.identity, parts.doorbell, amqp_url)
+
+
+def _relay_alone(settings: Settings) -> Coroutine[Any, Any, None]:
+    from interfaces.composition.relay import relay_alone
+
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    database_url = settings.database_url.get_secret_value()
+    return relay_alone(database_url, redis_url, settings.need("amqp_url"))

@@ -1,0 +1,105 @@
+"""Puts the event store together: keys, log and feed of one database, opened and drained in order."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.keys.ports import KeyRing, UnknownMasterKey
+from infrastructure.event_store.audit import PostgresAuditLog
+from infrastructure.event_store.feed import PostgresEventFeed
+from infrastructure.event_store.identity import LogIdentity, open_log, open_made_log
+from infrastructure.event_store.log import PostgresEventLog
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.snapshots import PostgresSnapshots
+from infrastructure.event_store.writer import GroupCommitWriter
+from infrastructure.event_store.writer_session import WriterSession
+from infrastructure.keys import MasterKeyRing, MasterKeys
+from infrastructure.keys.holders import session_mark
+from infrastructure.keys.store import master_ids
+from infrastructure.postgres import connect
+
+_INDEX_KEY_BYTES: Final = 32
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+class EventStore(Struct, frozen=True, kw_only=True):
+    """The open event store of a process."""
+
+    log: PostgresEventLog
+    feed: PostgresEventFeed
+    audit: PostgresAuditLog
+    keys: KeyRing
+    identity: LogIdentity
+    snapshots: PostgresSnapshots
+    reader: LogReader
+    writer: GroupCommitWriter
+
+
+class SealedLog(Struct, frozen=True, kw_only=True):
+    """The log as it is stored, for a process without keys."""
+
+    identity: LogIdentity
+    reader: LogReader
+
+
+@asynccontextmanager
+async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGenerator[EventStore]:
+    """The event store of a migrated database; leaving the context writes what still waits.
+
+    Raises `UnknownMasterKey` or `SealBroken` where the master keys are not all that this log needs.
+    """
+    identity = await _identify(database_url, masters)
+    keys = MasterKeyRing(masters, masters.unwrap(identity.index_key, identity.id))
+    # A rotation waits for processes that would yet wrap a key under an old master key.
+    mark = session_mark(masters.newest)
+    async with (
+        LogReader.open(database_url, mark=mark) as reader,
+        PostgresSnapshots.open(database_url, keys) as snapshots,
+    ):
+        writer = GroupCommitWriter(WriterSession(database_url, mark=mark, identity=identity))
+        writer.start()
+        try:
+            yield EventStore(
+                log=PostgresEventLog(reader, writer, keys, uuid7),
+                audit=PostgresAuditLog(reader, keys),
+                feed=PostgresEventFeed(reader, keys, identity.breaks),
+                keys=keys,
+                identity=identity,
+                snapshots=snapshots,
+                reader=reader,
+                writer=writer,
+            )
+        finally:
+            await writer.close()
+
+
+@asynccontextmanager
+async def open_sealed_log(database_url: str) -> AsyncGenerator[SealedLog]:
+    """The log of a migrated database; waits until a process that has keys has made one."""
+    connection = await connect(database_url, "rollbook start")
+    try:
+        while (identity := await open_made_log(connection)) is None:  # noqa: ASYNC110 (another process makes it)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    finally:
+        await connection.close()
+    async with LogReader.open(database_url) as reader:
+        yield SealedLog(identity=identity, reader=reader)
+
+
+async def _identify(database_url: str, masters: MasterKeys) -> LogIdentity:
+    log_id = uuid7()
+    index_key = masters.wrap(os.urandom(_INDEX_KEY_BYTES), log_id)
+    connection = await connect(database_url, "rollbook start")
+    try:
+        identity = await open_log(connection, log_id, index_key)
+        for master_id in sorted(await master_ids(connection)):
+            if master_id not in masters.ids:
+                raise UnknownMasterKey(master_id)
+        return identity
+    finally:
+        await connection.close()

@@ -1,0 +1,54 @@
+"""Puts exports together: who asks for them, who selects their rows, and who reads these again."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from uuid_utils.compat import uuid7
+
+from application.audit.search import Audit
+from application.doorbell import Doorbell
+from application.exports.job import Selecting, export_jobs
+from application.exports.past_users import PastUsers
+from application.exports.requests import ExportService
+from application.exports.rows import ExportRows
+from application.jobs.model import JobKind, Jobs
+from application.queries.directory import DirectoryQueries
+from application.users.commands import UserCommands
+from infrastructure.exports.postgres import PostgresExports
+from infrastructure.keys import TokenBox
+from infrastructure.views.queries.selection import PostgresUserSelection
+from infrastructure.views.sql.reader import ViewReader
+from interfaces.composition.event_store import EventStore
+
+_KEY: Final = b"\x00exports\x00"
+
+
+async def open_export_kind(
+    stack: AsyncExitStack,
+    url: str,
+    store: EventStore,
+    doorbell: Doorbell,
+    exports: PostgresExports,
+) -> JobKind:
+    """What a worker can do for exports."""
+    reader = await stack.enter_async_context(ViewReader.open(url, 1))
+    users = PostgresUserSelection(url, reader, store.feed, doorbell)
+    selecting = Selecting(users, Audit(store.audit, store.log), store.feed)
+    return export_jobs(exports, _box(store), selecting)
+
+
+def export_service(store: EventStore, jobs: Jobs, exports: PostgresExports) -> ExportService:
+    """What asks for exports."""
+    return ExportService(exports, jobs, _box(store), uuid7)
+
+
+def export_rows(
+    store: EventStore, queries: DirectoryQueries, commands: UserCommands, exports: PostgresExports
+) -> ExportRows:
+    """What reads their rows."""
+    past = PastUsers(store.audit, commands)
+    return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
+
+
+def _box(store: EventStore) -> TokenBox:
+    return TokenBox(store.keys.mac(_KEY), "export")

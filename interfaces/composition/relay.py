@@ -1,0 +1,41 @@
+"""Puts the relay together: beside the other roles of a process, or alone and without any key."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import NoReturn
+
+from application.doorbell import Doorbell
+from application.messaging.relay import run_relay
+from infrastructure.bus.rabbitmq import RabbitMQBus
+from infrastructure.event_store.identity import LogIdentity, watch_log
+from infrastructure.event_store.reader import LogReader
+from infrastructure.event_store.sealed_feed import PostgresSealedFeed
+from infrastructure.relay.ledger import PostgresRelayLedger
+from interfaces.composition.doorbell import open_doorbell
+from interfaces.composition.event_store import open_sealed_log
+
+
+async def relay(
+    database_url: str, reader: LogReader, identity: LogIdentity, doorbell: Doorbell, amqp_url: str
+) -> NoReturn:
+    """Pass on what this reader gives; cancel it to stop."""
+    await run_relay(
+        RabbitMQBus(amqp_url),
+        PostgresRelayLedger(database_url),
+        PostgresSealedFeed(reader, identity.breaks),
+        doorbell,
+        identity.id,
+    )
+
+
+async def relay_alone(database_url: str, redis_url: str | None, amqp_url: str) -> None:
+    """The whole work of a process that is a relay and nothing else; cancel it to stop.
+
+    Raises `LogMoved` where the log was restored meanwhile.
+    """
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(open_sealed_log(database_url))
+        doorbell = await open_doorbell(stack, database_url, redis_url, log.identity.id)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch_log(log.reader, log.identity))
+            tasks.create_task(relay(database_url, log.reader, log.identity, doorbell, amqp_url))

@@ -1,0 +1,1 @@
+"""How a route is declared and answered: authentication, commands, queries and errors."""

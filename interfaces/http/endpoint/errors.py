@@ -1,0 +1,166 @@
+"""Errors as problems: the one place that knows which error is which answer."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from application.errors import (
+    ClaimTaken,
+    Contended,
+    IdempotencyMismatch,
+    KeySeen,
+    OutcomeUnknown,
+    Overloaded,
+    PositionAhead,
+    PositionGone,
+    PreconditionFailed,
+    Unavailable,
+    UserGone,
+    VersionConflict,
+    ViewBehind,
+)
+from application.timestamps import timestamp
+from domain.errors import UserAlreadyExists, UserNotFound
+from interfaces.http.endpoint.auth import principal_of
+from interfaces.http.endpoint.operation import methods_at
+from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
+from interfaces.http.protocol.refusals import (
+    FieldError,
+    Forbidden,
+    InvalidRequest,
+    InvalidToken,
+    MalformedRequest,
+    NoFileAnyMore,
+    NoFormerGeneration,
+    NoResult,
+    NotAcceptable,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+_SLUGS: Final[Mapping[type[Exception], Slug]] = {
+    Contended: "conflict",
+    Forbidden: "forbidden",
+    IdempotencyMismatch: "idempotency-mismatch",
+    InvalidRequest: "invalid-request",
+    InvalidToken: "unauthenticated",
+    KeySeen: "conflict",
+    MalformedRequest: "malformed-request",
+    NoFileAnyMore: "not-found",
+    NoFormerGeneration: "not-found",
+    NoResult: "not-found",
+    NotAcceptable: "not-acceptable",
+    NotFound: "not-found",
+    OutcomeUnknown: "outcome-unknown",
+    Overloaded: "overloaded",
+    PositionAhead: "invalid-request",
+    PositionGone: "position-gone",
+    PreconditionFailed: "version-conflict",
+    TooLarge: "too-large",
+    Unauthenticated: "unauthenticated",
+    Unavailable: "unavailable",
+    UnsupportedMediaType: "unsupported-media-type",
+    UserAlreadyExists: "user-exists",
+    UserNotFound: "not-found",
+    VersionConflict: "conflict",
+    ViewBehind: "view-behind",
+}
+_BY_STATUS: Final[Mapping[int, Slug]] = {
+    404: "not-found",
+    405: "method-not-allowed",
+}
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to an error that is part of the contract; any other is raised on."""
+    slug = _slug(error)
+    if slug is None:
+        raise error
+    return problem(slug, _detail(error, slug), _facts(error, request), _headers(error, request))
+
+
+def problem(
+    slug: Slug,
+    detail: str,
+    facts: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem of RFC 9457; facts become members beside the standard ones."""
+    kind = PROBLEMS[slug]
+    members = {
+        "type": type_uri(slug),
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        **(facts or {}),
+    }
+    headers = dict(headers or {})
+    if kind.retry_after is not None:
+        headers["Retry-After"] = str(kind.retry_after)
+    return Response(msgspec.json.encode(members), kind.status, headers, PROBLEM_TYPE)
+
+
+def _slug(error: Exception) -> Slug | None:
+    match error:
+        case ClaimTaken():
+            return "email-taken" if error.scope == "email" else "external-id-taken"
+        case UserGone():
+            return "user-deleted" if error.status == "deleted" else "user-erased"
+        case HTTPException():
+            return _BY_STATUS.get(error.status_code)
+        case _:
+            return _SLUGS.get(type(error))
+
+
+def _detail(error: Exception, slug: Slug) -> str:
+    """The router's errors and the two ways of being gone speak by their title."""
+    speaks = not isinstance(error, HTTPException | UserGone)
+    return str(error) if speaks else f"{PROBLEMS[slug].title}."
+
+
+def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
+    match error:
+        case Forbidden():
+            return {"permission": error.permission}
+        case UnsupportedMediaType():
+            return {"accepted": error.accepted}
+        case InvalidRequest():
+            return {"errors": error.errors}
+        case PositionAhead():
+            ahead = FieldError("Rollbook-Min-Position", str(error))
+            return {"errors": [ahead], "head": error.head}
+        case UserGone():
+            return {"version": error.version, "since": timestamp(error.since)}
+        case ClaimTaken():
+            principal = principal_of(request)
+            may_know = principal is not None and principal.may("admin")
+            return {"holder": error.holder} if may_know and error.holder else None
+        case PreconditionFailed():
+            return {"version": error.version}
+        case PositionGone():
+            return {"resume_after": error.resume_after}
+        case ViewBehind():
+            return {"position": error.position}
+        case _:
+            return None
+
+
+def _headers(error: Exception, request: Request) -> Mapping[str, str] | None:
+    match error:
+        case Unauthenticated():
+            # RFC 6750, section 3: the challenge names an error only where a token was sent.
+            reason = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
+            return {"WWW-Authenticate": f'Bearer realm="rollbook"{reason}'}
+        case UnsupportedMediaType():
+            return {"Accept": ", ".join(error.accepted)}
+        case HTTPException(status_code=405):
+            return {"Allow": ", ".join(methods_at(request))}
+        case _:
+            return None

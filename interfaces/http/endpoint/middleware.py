@@ -1,0 +1,144 @@
+"""What every answer has in common, whichever route or error it comes from."""
+
+import traceback
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+import structlog
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interfaces.http.endpoint.errors import problem
+from interfaces.http.protocol.headers import is_visible_ascii
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_REQUEST_ID: Final = "rollbook.request_id"
+_REQUEST_ID_LIMIT: Final = 128
+_IS_HEAD: Final = "rollbook.is_head"
+_FRAMES: Final = 12
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE: Final = "none"
+_INTERNAL: Final = problem("internal", "The server could not answer; its log says why.")
+
+_SECURITY: Final = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+}
+_API: Final = (
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Authorization"),
+)
+
+
+def request_id_of(request: Request) -> str:
+    return request.scope[_REQUEST_ID]
+
+
+def is_head(request: Request) -> bool:
+    """Whether nobody reads the body, for answers that take long to write."""
+    return request.scope[_IS_HEAD]
+
+
+def common_headers(version: str) -> dict[bytes, bytes]:
+    """What every answer has, besides the request's id."""
+    return {**_SECURITY, b"rollbook-version": version.encode()}
+
+
+class CommonRules:
+    """Request ids, common headers, HEAD as GET without its body, and a last word on errors.
+
+    Each answer is counted when it begins.
+
+    A pure ASGI middleware: the outermost, so that nothing leaves without passing it.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        version: str,
+        new_id: Callable[[], UUID],
+        answered: Callable[[str, str, int, float], None],
+    ) -> None:
+        self._app = app
+        self._new_id = new_id
+        self._answered = answered
+        self._headers = common_headers(version)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = monotonic()
+        request_id = _sent_request_id(scope) or str(self._new_id())
+        without_body = scope["method"] == "HEAD"
+        method = "GET" if without_body else scope["method"]
+        scope = {**scope, _REQUEST_ID: request_id, _IS_HEAD: without_body, "method": method}
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._count(scope, message["status"], monotonic() - began)
+                message["headers"] = self._complete(scope, request_id, message["headers"])
+            elif without_body and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            _report(scope, request_id, error)
+            # An answer under way cannot be taken back: the server then closes the connection.
+            if not started:
+                await _INTERNAL(scope, receive, answer)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        """By names that we declared: what a client made up would grow without end, or tell."""
+        route = getattr(scope.get("route"), "path", _NO_ROUTE)
+        method = "HEAD" if scope[_IS_HEAD] else scope["method"]
+        self._answered(method if method in _METHODS else "other", route, status, seconds)
+
+    def _complete(
+        self, scope: Scope, request_id: str, headers: list[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """The headers of the route win over the common ones."""
+        own = {name for name, _ in headers}
+        common = [pair for pair in self._headers.items() if pair[0] not in own]
+        if scope["path"].startswith("/v1/"):
+            common.extend(_API)
+        return [*headers, (b"x-request-id", request_id.encode()), *common]
+
+
+def _sent_request_id(scope: Scope) -> str | None:
+    """What the client sent; one that breaks the rules is replaced, not refused."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            return text if is_visible_ascii(text, _REQUEST_ID_LIMIT) else None
+    return None
+
+
+def _report(scope: Scope, request_id: str, error: Exception) -> None:
+    """Types and places only: a message or a value might tell about a person."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    cause = error.__cause__ or error.__context__
+    _log.error(
+        "request_failed",
+        request_id=request_id,
+        method=scope["method"],
+        route=getattr(scope.get("route"), "path", None),
+        error=type(error).__qualname__,
+        cause=type(cause).__qualname__ if cause else None,
+        frames=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )

@@ -1,0 +1,62 @@
+"""Everything the HTTP interface asks of the rest: ports, clocks and id makers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from application.audit.blame import UserEvents
+from application.audit.search import Audit
+from application.cursors import CursorBox
+from application.doorbell import Doorbell
+from application.erasure.service import Erasures
+from application.exports.requests import ExportService
+from application.exports.rows import ExportRows
+from application.identity import Identity
+from application.jobs.model import JobList, Jobs
+from application.live.tail import Tail
+from application.live.tickets import Tickets
+from application.log.event_log import EventFeed
+from application.metrics.telemetry import Telemetry
+from application.projector.admin import ProjectionCare
+from application.queries.directory import DirectoryQueries
+from application.queries.documents import Documents
+from application.users.commands import UserCommands
+from interfaces.http.protocol.consistency import RecentCommands
+
+ReadinessCheck = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`readiness` names each dependency; its check raises where the dependency is not there.
+
+    `stopping` is set when the server begins to drain: whatever waits for a client then ends.
+    """
+
+    commands: UserCommands
+    erasures: Erasures
+    queries: DirectoryQueries
+    audit: Audit
+    user_events: UserEvents
+    documents: Documents
+    feed: EventFeed
+    tail: Tail
+    doorbell: Doorbell
+    identity: Identity
+    tickets: Tickets
+    jobs: Jobs
+    job_list: JobList
+    exports: ExportService
+    export_rows: ExportRows
+    projections: ProjectionCare
+    cursors: CursorBox
+    now: Callable[[], datetime]
+    new_id: Callable[[], UUID]
+    log_id: UUID
+    version: str
+    readiness: Mapping[str, ReadinessCheck]
+    telemetry: Telemetry
+    recent: RecentCommands = field(default_factory=RecentCommands)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)

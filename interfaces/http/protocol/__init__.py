@@ -1,0 +1,1 @@
+"""HTTP itself: headers, bodies, preconditions, cursors and problems."""

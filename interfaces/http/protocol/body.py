@@ -1,0 +1,71 @@
+"""Reading a body: its size and type first, then its syntax, then its fields."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from interfaces.http.protocol.headers import header
+from interfaces.http.protocol.refusals import MalformedRequest, TooLarge, UnsupportedMediaType
+from interfaces.http.protocol.strict_json import parse_json
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+async def read_body(request: Request, accepted: Sequence[str], *, required: bool) -> bytes:
+    """The body as it came; raises `TooLarge` or `UnsupportedMediaType`.
+
+    Where none is needed, the type of none does not matter: clients like to send one all the same.
+    """
+    declared = header(request, "Content-Length")
+    if declared is not None and declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise TooLarge
+    body = await _received(request)
+    if body or (required and header(request, "Content-Type") is not None):
+        _refuse_foreign_type(request, accepted)
+    return body
+
+
+def parse_body(body: bytes, *, required: bool) -> Any:
+    """The JSON value of a body; an empty object for none where none is needed."""
+    if body:
+        return parse_json(body)
+    if required:
+        raise MalformedRequest("A body is needed.")
+    return {}
+
+
+async def _received(request: Request) -> bytes:
+    """Counted while it arrives: a chunked body does not say how long it will be."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise TooLarge
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _refuse_foreign_type(request: Request, accepted: Sequence[str]) -> None:
+    media_type, parameters = _media_type(header(request, "Content-Type") or "")
+    encoded = (header(request, "Content-Encoding") or "identity").lower() != "identity"
+    charset = parameters.get("charset", "utf-8").lower()
+    if media_type not in accepted or charset not in ("utf-8", "utf8") or encoded:
+        raise UnsupportedMediaType(accepted)
+
+
+def _media_type(raw: str) -> tuple[str, Mapping[str, str]]:
+    media_type, *rest = raw.split(";")
+    parameters = (parameter.partition("=") for parameter in rest)
+    return media_type.strip().lower(), {
+        name.strip().lower(): value.strip().strip('"') for name, _, value in parameters
+    }

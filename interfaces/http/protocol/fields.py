@@ -1,0 +1,162 @@
+"""Types of fields and parameters: parsed from text at the door, described as JSON Schema."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar
+from uuid import RFC_4122, UUID
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from domain.attributes import MAX_NUMBER
+from domain.errors import InvalidValue
+
+_PIECES: Final = re.compile(r"(\\*)(?:(,)|([^\\,]+|$))", re.DOTALL)
+_COMMAS: Final = re.compile(r"(\\*),")
+
+
+def split_list(text: str) -> list[str]:
+    """The values of a list: at least one, which may be empty."""
+    if "\\" not in text:
+        return text.split(",")
+    values = [""]
+    for backslashes, comma, other in _PIECES.findall(text):
+        values[-1] += backslashes[: len(backslashes) // 2] if comma else backslashes + other
+        if comma and len(backslashes) % 2:
+            values[-1] += ","
+        elif comma:
+            values.append("")
+    return values
+
+
+def list_of_one(value: str) -> str:
+    """A list with this value alone."""
+    return _COMMAS.sub(lambda found: found[1] * 2 + "\\,", value)
+
+
+T = TypeVar("T")
+Schema = dict[str, Any]
+
+# A field error of this type has a message of ours, which is the whole detail.
+INVALID: Final = "invalid"
+MOST_ELEMENTS: Final = 200
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VERSIONS: Final = range(1, 9)
+_WHOLE: Final = re.compile(r"[0-9]{1,18}")
+_TIME: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """The annotation of a value that `parse` makes of a string, or refuses by `InvalidValue`."""
+
+    parse: Callable[[str], object]
+    schema: Schema
+
+    def __get_pydantic_core_schema__(self, _: object, __: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> Schema:
+        # A field may add to what it gets, such as a default.
+        return dict(self.schema)
+
+    def _validate(self, raw: object) -> object:
+        if not isinstance(raw, str):
+            raise invalid("Must be a string.")
+        try:
+            return self.parse(raw)
+        except InvalidValue as error:
+            raise invalid(str(error)) from None
+
+
+def invalid(detail: str) -> PydanticCustomError:
+    """What a validator raises; the detail must not repeat the value."""
+    return PydanticCustomError(INVALID, "{detail}", {"detail": detail})
+
+
+def comma_list(parse: Callable[[str], object], schema: Schema) -> Parsed:
+    """Several values in one parameter."""
+
+    def parse_list(text: str) -> tuple[object, ...]:
+        elements = split_list(text)
+        if len(elements) > MOST_ELEMENTS:
+            raise InvalidValue(f"Must have at most {MOST_ELEMENTS} elements.")
+        return tuple(parse(element) for element in elements)
+
+    bounds: Schema = {"type": "array", "minItems": 1, "maxItems": MOST_ELEMENTS}
+    return Parsed(parse_list, {**bounds, "items": schema})
+
+
+def one_of(values: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise InvalidValue(f"Must be one of {', '.join(values)}.")
+        return text
+
+    return parse
+
+
+def whole_number(least: int, most: int, **schema: object) -> Parsed:
+    def parse(text: str) -> int:
+        if _WHOLE.fullmatch(text) is None or not least <= (value := int(text)) <= most:
+            raise InvalidValue(f"Must be a whole number from {least} to {most}.")
+        return value
+
+    return Parsed(parse, {"type": "integer", "minimum": least, "maximum": most, **schema})
+
+
+def parse_uuid(text: str) -> UUID:
+    """A UUID of RFC 9562 in its usual form; Nil and Max are none. Raises `InvalidValue`."""
+    if _UUID.fullmatch(text) is None:
+        raise InvalidValue("Must be a UUID, such as 019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70.")
+    value = UUID(text)
+    if value.variant != RFC_4122 or value.version not in _VERSIONS:
+        raise InvalidValue("Must be a UUID of a version from 1 to 8.")
+    return value
+
+
+def parse_time(text: str) -> datetime:
+    """A time of RFC 3339, in UTC. Raises `InvalidValue`."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise InvalidValue("Must be a time of RFC 3339 with an offset: 2026-03-01T09:30:00Z.")
+    try:
+        # A plus sign that was not percent-encoded arrives as a space.
+        moment = datetime.fromisoformat(match[1].upper() + match[2].upper().replace(" ", "+"))
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidValue("There is no such time.") from None
+
+
+_HEX: Final = "[0-9a-fA-F]"
+UUID_SCHEMA: Final[Schema] = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": f"^{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}$",
+}
+
+
+def _whole(raw: object) -> object:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+PositiveField = Annotated[
+    int,
+    BeforeValidator(_whole),
+    Field(strict=True, ge=1, le=MAX_NUMBER),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}),
+]
+UuidField = Annotated[UUID, Parsed(parse_uuid, UUID_SCHEMA)]
+TimeField = Annotated[datetime, Parsed(parse_time, {"type": "string", "format": "date-time"})]

@@ -1,0 +1,132 @@
+"""The events: pages after a position, by long poll where wanted, and one by its id."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Response
+from pydantic import Field
+
+from application.log.envelope import Envelope, envelope
+from application.log.search import EventFilter, search
+from domain.errors import InvalidValue
+from domain.event import Event, Recorded
+from interfaces.http.endpoint.operation import Operation
+from interfaces.http.endpoint.query import QueryCall, query
+from interfaces.http.protocol.body import JSON
+from interfaces.http.protocol.consistency import POSITION
+from interfaces.http.protocol.fields import UuidField, comma_list, parse_uuid, whole_number
+from interfaces.http.protocol.json_schemas import TEXT
+from interfaces.http.protocol.negotiation import compressible
+from interfaces.http.protocol.refusals import FieldError, InvalidRequest, NotFound
+from interfaces.http.protocol.validation import NoParameters, RequestModel
+from interfaces.http.schemas.lists import EventList
+
+_MOST_EVENTS: Final = 1000
+_MOST_SECONDS: Final = 30
+# How soon a client that went away is missed.
+_LOOK_SECONDS: Final = 1.0
+
+
+class EventListParameters(RequestModel):
+    after: Annotated[int, whole_number(0, 2**53)] = Field(
+        default=0, description="Events after this position, without it; 0 is the beginning."
+    )
+    limit: Annotated[int, whole_number(1, _MOST_EVENTS)] = 100
+    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
+        default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
+    )
+    user: UuidField | None = None
+    wait: Annotated[int, whole_number(0, _MOST_SECONDS)] = Field(
+        default=0, description="Seconds to wait for an event where there is none yet."
+    )
+
+
+@query(
+    "/v1/events",
+    EventListParameters,
+    needs="events:read",
+    tag="Events",
+    summary="Read events after a position",
+    answers=EventList,
+    problems=("position-gone",),
+)
+async def list_events(call: QueryCall[EventListParameters]) -> Response:
+    asked = call.parameters
+    page = await (_awaited_page(call) if asked.wait else _page(call, asked.after))
+    headers = {POSITION: str(page.position)}
+    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+
+
+@query(
+    "/v1/events/{event_id}",
+    NoParameters,
+    needs="events:read",
+    tag="Events",
+    summary="Read one event",
+    answers=Envelope,
+    problems=("not-found",),
+)
+async def read_event(call: QueryCall[NoParameters]) -> Response:
+    try:
+        event_id = parse_uuid(call.request.path_params["event_id"])
+    except InvalidValue:
+        raise NotFound from None
+    position = await call.log_position()
+    recorded = await call.services.feed.event(event_id)
+    if recorded is None or not (recorded.kind == "user" or call.principal.may("admin")):
+        raise NotFound
+    content = msgspec.json.encode(_envelope(call, recorded))
+    return Response(content, headers={POSITION: str(position)}, media_type=JSON)
+
+
+EVENTS: Final[tuple[Operation, ...]] = (list_events, read_event)
+
+
+async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
+    """As soon as there is an event, or what there is when the time is up."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + call.parameters.wait
+    page = await _page(call, call.parameters.after)
+    if page.items or page.next_after < page.head:
+        return page
+    services, limit = call.services, call.parameters.limit
+    async with services.tail.cursor(_wanted(call), page.next_after) as cursor:
+        while (left := deadline - loop.time()) > 0 and not services.stopping.is_set():
+            batch = await cursor.next(min(left, _LOOK_SECONDS), limit)
+            page = _list(call, [e.recorded for e in batch.events], batch.position, batch.head)
+            if page.items or await call.request.is_disconnected():
+                break
+    return page
+
+
+async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
+    head = await call.log_position()
+    feed, limit = call.services.feed, call.parameters.limit
+    found = await search(feed, after, _wanted(call), limit=limit, head=head)
+    if found.reached == after > head:
+        # Not a position of this log: whoever went on from there would miss what comes before it.
+        raise InvalidRequest([FieldError("after", f"Is above the head of the log, {head}.")])
+    return _list(call, found.events, found.reached, head)
+
+
+def _wanted(call: QueryCall[EventListParameters]) -> EventFilter:
+    asked = call.parameters
+    return EventFilter.parse(asked.types, user=asked.user, every_kind=call.principal.may("admin"))
+
+
+def _list(
+    call: QueryCall[Any], events: Iterable[Recorded[Event]], reached: int, head: int
+) -> EventList:
+    return EventList(
+        items=[_envelope(call, recorded) for recorded in events],
+        next_after=reached,
+        head=max(head, reached),
+        position=max(head, reached),
+    )
+
+
+def _envelope(call: QueryCall[Any], recorded: Recorded[Event]) -> Envelope:
+    opened = call.principal.may("users:read")
+    return envelope(recorded, call.services.log_id, opened=opened)

@@ -1,0 +1,107 @@
+"""Whether the process lives, and whether it can do its work."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+import structlog
+from fastapi import Request, Response
+from msgspec import Struct
+
+from application.errors import Unavailable
+from interfaces.http.endpoint import openapi
+from interfaces.http.endpoint.operation import Operation
+from interfaces.http.endpoint.services import ReadinessCheck, Services
+from interfaces.http.protocol.body import JSON
+
+_log = structlog.stdlib.get_logger(__name__)
+
+# All checks run at once, so the whole answer takes no longer either.
+_CHECK_SECONDS: Final = 1.8
+_HEADERS: Final = {"Cache-Control": "no-store"}
+
+
+class Live(Struct, frozen=True):
+    status: Literal["ok"]
+
+
+class Ready(Struct, frozen=True, omit_defaults=True):
+    """`checks` has the state of each dependency.
+
+    `parked` counts the streams that stand still for a projection, where there are any: that needs
+    an administrator, but keeps nothing else from work.
+    """
+
+    status: Literal["ready", "not-ready"]
+    checks: Mapping[str, Literal["up", "down"]]
+    parked: Mapping[str, int] = {}
+
+
+async def _live(_: Services, __: Request) -> Response:
+    return Response(msgspec.json.encode(Live("ok")), headers=_HEADERS, media_type=JSON)
+
+
+async def _ready(services: Services, _: Request) -> Response:
+    names = list(services.readiness)
+    checks = asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
+    states, parked = await asyncio.gather(checks, _parked(services))
+    ready = all(state == "up" for state in states) and not services.stopping.is_set()
+    found = dict(zip(names, states, strict=True))
+    body = Ready("ready" if ready else "not-ready", found, parked)
+    return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
+
+
+async def _parked(services: Services) -> Mapping[str, int]:
+    """Nothing where nobody can tell: the checks then say why."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await services.projections.parked_streams()
+    except (TimeoutError, Unavailable):
+        return {}
+
+
+async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check()
+    except Exception as error:
+        # Whatever the reason, the answer is the same; the type helps whoever reads the log.
+        _log.warning("dependency_down", dependency=name, error=type(error).__qualname__)
+        return "down"
+    return "up"
+
+
+HEALTH: Final[tuple[Operation, ...]] = (
+    Operation(
+        method="GET",
+        path="/health/live",
+        name="read_liveness",
+        tag="Health",
+        summary="Whether the process lives",
+        status=200,
+        serve=_live,
+        answers=Live,
+        document={
+            "security": [],
+            "responses": {"200": openapi.answer("It does.", Live)},
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/health/ready",
+        name="read_readiness",
+        tag="Health",
+        summary="Whether the process can do its work, and which dependency is missing",
+        status=200,
+        serve=_ready,
+        answers=Ready,
+        document={
+            "security": [],
+            "responses": {
+                "200": openapi.answer("All is there.", Ready),
+                "503": openapi.answer("Something is missing.", Ready),
+            },
+        },
+    ),
+)

@@ -1,0 +1,97 @@
+"""What requests about the audit may hold."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from msgspec.structs import replace
+from pydantic import Field
+
+from application.audit.search import AuditQuery
+from application.log.search import EventFilter
+from domain.errors import InvalidValue
+from domain.values import EmailAddress
+from interfaces.http.protocol.fields import (
+    UUID_SCHEMA,
+    Parsed,
+    Schema,
+    TimeField,
+    comma_list,
+    parse_uuid,
+    whole_number,
+)
+from interfaces.http.protocol.headers import is_visible_ascii
+from interfaces.http.protocol.json_schemas import TEXT
+from interfaces.http.protocol.validation import RequestModel
+
+_MOST_ITEMS: Final = 200
+_MOST_CHARACTERS: Final = 255
+# Visible ASCII, but for the comma.
+_NAME: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": _MOST_CHARACTERS,
+    "pattern": r"^[!-+\-.-~]+$",
+}
+_USER: Final[Schema] = {"anyOf": [UUID_SCHEMA, {"type": "string", "format": "email"}]}
+
+
+def _name(text: str) -> str:
+    if not is_visible_ascii(text, _MOST_CHARACTERS):
+        raise InvalidValue(f"Must be 1 to {_MOST_CHARACTERS} visible ASCII characters.")
+    return text
+
+
+def _user(text: str) -> UUID | EmailAddress:
+    return EmailAddress.parse(text) if "@" in text else parse_uuid(text)
+
+
+Names = Annotated[tuple[str, ...], comma_list(_name, _NAME)]
+Limit = Annotated[int, whole_number(1, _MOST_ITEMS)]
+
+
+class AuditFilters(RequestModel):
+    actor: Names = Field(default=(), description="Such as `token:admin` or `system:import`.")
+    on_behalf_of: Names = ()
+    user: Annotated[UUID | EmailAddress, Parsed(_user, _USER)] | None = Field(
+        default=None, description="A user's id, or the e-mail address a user has now."
+    )
+    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
+        default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
+    )
+    correlation_id: Names = Field(default=(), description="The `X-Request-ID` of a command.")
+    from_: TimeField | None = Field(
+        default=None, alias="from", description="Recorded then or later."
+    )
+    to: TimeField | None = Field(default=None, description="Recorded before then.")
+
+    def query(self, user: UUID | None, *, every_kind: bool) -> AuditQuery:
+        """What is asked for, from the newest on."""
+        wanted = EventFilter.parse(self.types, user=None, every_kind=every_kind)
+        return AuditQuery(
+            actors=_distinct(self.actor),
+            on_behalf_of=_distinct(self.on_behalf_of),
+            correlation_ids=_distinct(self.correlation_id),
+            user=user,
+            types=tuple(sorted(wanted.types)),
+            kinds=tuple(sorted(wanted.kinds)),
+            since=self.from_,
+            until=self.to,
+        )
+
+
+class HistoryParameters(RequestModel):
+    limit: Limit = 50
+    cursor: str | None = Field(default=None, max_length=4096)
+
+
+class AuditParameters(AuditFilters):
+    limit: Limit = 50
+    cursor: str | None = Field(default=None, max_length=4096)
+
+    def query(self, user: UUID | None, *, every_kind: bool) -> AuditQuery:
+        """See `AuditFilters.query`."""
+        return replace(super().query(user, every_kind=every_kind), limit=self.limit)
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(values)))

@@ -1,0 +1,153 @@
+"""What a request for an export may hold: the filters are those of the lists, by the same rules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, cast, get_args
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, WithJsonSchema
+
+from application.exports.requests import Format, What
+from interfaces.http.protocol.fields import Parsed, Schema, invalid, list_of_one, one_of
+from interfaces.http.protocol.validation import RequestModel, fields
+from interfaces.http.schemas.audit import AuditFilters
+from interfaces.http.schemas.users import UserFilters
+
+_WHATS: Final[tuple[str, ...]] = get_args(What)
+_FORMATS: Final[tuple[str, ...]] = get_args(Format)
+_MOST_FILTERS: Final = 50
+# The filters whose values a job may show: none of them says anything about a person.
+_SHOWN: Final = frozenset({"ids", "role", "status", "sort", "from", "to"})
+
+_What = Annotated[str, Parsed(one_of(_WHATS), {"type": "string", "enum": _WHATS})]
+_Format = Annotated[str, Parsed(one_of(_FORMATS), {"type": "string", "enum": _FORMATS})]
+
+
+class _Body(RequestModel):
+    """What both kinds have in common; enough to say what is wrong where the kind is."""
+
+    what: _What
+    format: _Format
+    filters: Any = None
+
+    @property
+    def form(self) -> Format:
+        return cast("Format", self.format)
+
+
+def _filters_of(model: type[BaseModel]) -> BeforeValidator:
+    """Filters as the query string would have them: several values may also be an array."""
+    properties: Mapping[str, Schema] = model.model_json_schema()["properties"]
+    lists = frozenset(name for name, each in properties.items() if each.get("type") == "array")
+
+    def as_parameters(raw: object) -> object:
+        if not isinstance(raw, dict):
+            raise invalid("Must be an object.")
+        given = cast("dict[str, object]", raw)
+        if len(given) > _MOST_FILTERS:
+            raise invalid(f"Must have at most {_MOST_FILTERS} members.")
+        return {
+            name: _comma_list(value) if name in lists else value for name, value in given.items()
+        }
+
+    return BeforeValidator(as_parameters)
+
+
+class UsersExport(_Body):
+    what: Literal["users"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    filters: Annotated[UserFilters, _filters_of(UserFilters)] = Field(default_factory=UserFilters)
+
+
+class AuditExport(_Body):
+    what: Literal["audit"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    filters: Annotated[AuditFilters, _filters_of(AuditFilters)] = Field(
+        default_factory=AuditFilters
+    )
+
+
+ExportBody = UsersExport | AuditExport
+
+_KINDS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "users": TypeAdapter(UsersExport),
+    "audit": TypeAdapter(AuditExport),
+}
+_ANY: Final[TypeAdapter[Any]] = TypeAdapter(_Body)
+
+
+def export_body(value: Any) -> ExportBody:
+    """The body of a request; raises `InvalidRequest` with all that is wrong."""
+    return cast("ExportBody", fields(_adapter(value), value))
+
+
+def _adapter(value: object) -> TypeAdapter[Any]:
+    what = cast("dict[str, object]", value).get("what") if isinstance(value, dict) else None
+    return _KINDS.get(what, _ANY) if isinstance(what, str) else _ANY
+
+
+def shown_filters(body: ExportBody, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The filters that are given, as a job shows them: null for what may name a person."""
+    filters: dict[str, Any] = value.get("filters") or {}
+    given = {name: each for name, each in filters.items() if each is not None}
+    shown = {name: each if name in _SHOWN else None for name, each in given.items()}
+    if isinstance(body, AuditExport) and isinstance(body.filters.user, UUID):
+        shown["user"] = str(body.filters.user)
+    return shown
+
+
+def _comma_list(value: object) -> object:
+    """An array of texts as one text; whatever else it is, the filter's own check refuses it."""
+    if not isinstance(value, list):
+        return value
+    values = cast("list[object]", value)
+    if not values or not all(isinstance(each, str) for each in values):
+        return values
+    return ",".join(list_of_one(cast("str", each)) for each in values)
+
+
+def _schema(what: str, filters: type[BaseModel]) -> Schema:
+    return {
+        "type": "object",
+        "required": ["what", "format"],
+        "properties": {
+            "what": {"type": "string", "const": what},
+            "format": {"type": "string", "enum": _FORMATS},
+            "filters": _filters_schema(filters),
+        },
+        "additionalProperties": False,
+    }
+
+
+def _filters_schema(model: type[BaseModel]) -> Schema:
+    """Of a filter with several values one alone may stand for itself."""
+    schema = model.model_json_schema()
+    properties: Mapping[str, Schema] = schema["properties"]
+    return {
+        "type": "object",
+        "properties": {name: _filter_schema(each) for name, each in properties.items()},
+        "additionalProperties": False,
+    }
+
+
+def _filter_schema(member: Schema) -> Schema:
+    described = {name: member[name] for name in ("description",) if name in member}
+    if member.get("type") != "array":
+        return member
+    variants: Sequence[Schema] = [
+        {name: each for name, each in member.items() if name not in ("default", "description")},
+        member["items"],
+    ]
+    return {"anyOf": variants, **described}
+
+
+# For the description alone: which of both a body is to be tells which errors to speak of.
+EXPORT_BODY: Final[TypeAdapter[Any]] = TypeAdapter(
+    Annotated[
+        Any,
+        WithJsonSchema(
+            {
+                "title": "ExportBody",
+                "description": "The filters are the parameters of `GET /v1/users` or `GET /v1/audit`.",
+                "anyOf": [_schema("users", UserFilters), _schema("audit", AuditFilters)],
+            }
+        ),
+    ]
+)

@@ -1,0 +1,150 @@
+"""Projections as the API shows them to administrators, and what it takes of them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Self
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
+
+from application.cursors import CursorBox
+from application.keys.ports import SealBroken
+from application.projector.admin import ParkedStream
+from application.projector.parked import Mended
+from application.projector.view_store import ParkedEvent
+from application.timestamps import Timestamp, timestamp
+from interfaces.http.protocol.fields import PositiveField, whole_number
+from interfaces.http.protocol.json_schemas import TEXT
+from interfaces.http.protocol.refusals import FieldError, InvalidRequest
+from interfaces.http.protocol.validation import RequestModel
+
+_MOST_STREAMS: Final = 200
+
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500, strict=True),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 500, "pattern": TEXT}),
+]
+
+
+class ParkedListParameters(RequestModel):
+    limit: Annotated[int, whole_number(1, _MOST_STREAMS)] = 50
+    cursor: str | None = Field(default=None, max_length=4096)
+
+    def after(self, box: CursorBox, projection: str) -> int:
+        """The position after which to list. Raises `InvalidRequest`."""
+        if self.cursor is None:
+            return 0
+        try:
+            what, name, after = _DECODER.decode(box.open(self.cursor))
+        except (SealBroken, msgspec.DecodeError):
+            raise _refused("Is not a cursor of this list.") from None
+        if (what, name) != ("parked", projection):
+            raise _refused("Belongs to another list.")
+        return after
+
+
+def cursor_to(box: CursorBox, projection: str, after: int | None) -> str | None:
+    """The cursor of the page after this one."""
+    return (
+        None if after is None else box.seal(msgspec.msgpack.encode(["parked", projection, after]))
+    )
+
+
+class SkipBody(RequestModel):
+    reason: Reason = Field(description="Why the event is left out; recorded, with who asked.")
+    version: PositiveField | None = Field(
+        default=None,
+        description="Which event is meant: another one that is first is not left out.",
+    )
+
+
+class VerifyBody(RequestModel):
+    repair: StrictBool = Field(
+        default=False, description="Fold anew what differs, up to the checkpoint."
+    )
+
+
+class PauseBody(RequestModel):
+    reason: Reason | None = None
+
+
+class Parked(Struct, frozen=True, kw_only=True):
+    """The event that a stream stands at for a projection; `events` counts those that wait with it.
+
+    `error` says what is wrong and where, and never repeats a value.
+    """
+
+    stream: UUID
+    version: int
+    position: int
+    event_id: UUID
+    type: str | None
+    error: str
+    parked_at: Timestamp
+    events: int
+
+    @classmethod
+    def of(cls, parked: ParkedStream) -> Self:
+        return cls(
+            stream=parked.stream,
+            version=parked.version,
+            position=parked.position,
+            event_id=parked.event_id,
+            type=parked.type,
+            error=parked.error,
+            parked_at=timestamp(parked.parked_at),
+            events=parked.events,
+        )
+
+
+class ParkedList(Struct, frozen=True, kw_only=True):
+    items: Sequence[Parked]
+    next_cursor: str | None
+    position: int
+
+
+class StillParked(Struct, frozen=True, kw_only=True):
+    version: int
+    position: int
+    event_id: UUID
+    error: str
+
+    @classmethod
+    def of(cls, parked: ParkedEvent) -> Self:
+        return cls(
+            version=parked.version,
+            position=parked.position,
+            event_id=parked.event_id,
+            error=parked.error,
+        )
+
+
+class MendedStream(Struct, frozen=True, kw_only=True):
+    """How many events the stream went on by, and the one it stands at now, if any."""
+
+    stream: UUID
+    applied: int
+    parked: StillParked | None
+
+    @classmethod
+    def of(cls, stream: UUID, mended: Mended) -> Self:
+        parked = mended.parked and StillParked.of(mended.parked)
+        return cls(stream=stream, applied=mended.applied, parked=parked)
+
+
+class ProjectionOrdered(Struct, frozen=True, kw_only=True):
+    """The projection from now on."""
+
+    name: str
+    paused: bool
+
+
+_DECODER: Final[msgspec.msgpack.Decoder[tuple[str, str, int]]] = msgspec.msgpack.Decoder(
+    tuple[str, str, int]
+)
+
+
+def _refused(detail: str) -> InvalidRequest:
+    return InvalidRequest([FieldError("cursor", detail)])

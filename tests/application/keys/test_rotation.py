@@ -1,0 +1,263 @@
+"""What the job `key-rotation` does, over keys in memory that others change meanwhile."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.jobs.model import Job
+from application.keys.rotation import (
+    BATCH_KEYS,
+    KEY_ROTATION,
+    KeyHolder,
+    KeyStore,
+    WrappedKey,
+    key_rotation,
+)
+from application.log.event_log import StreamKey
+from infrastructure.keys import MasterKeys
+from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.doubles.keys import InMemoryKeyHolders, InMemoryKeyStore
+
+Keys = dict[UUID, bytes]
+
+A, B, C = (base64.b64encode(bytes([number]) * 32).decode() for number in range(3))
+OLD: Final = MasterKeys.parse(A)
+BOTH: Final = MasterKeys.parse(f"{B},{A}")
+OTHER: Final = MasterKeys.parse(C)
+HERE: Final = KeyHolder(master_id=BOTH.newest, process=1)
+BEHIND: Final = KeyHolder(master_id=OLD.newest, process=2, address="10.0.0.2")
+
+
+def store_of(count: int, masters: MasterKeys = OLD) -> tuple[InMemoryKeyStore, Keys]:
+    """So many keys under the newest of these master keys, and what they are."""
+    keys = {uuid7(): os.urandom(32) for _ in range(count)}
+    wrapped = {subject: masters.wrap(key, subject) for subject, key in keys.items()}
+    return InMemoryKeyStore(wrapped), keys
+
+
+def opened(store: InMemoryKeyStore, masters: MasterKeys) -> Keys:
+    return {subject: masters.unwrap(key, subject) for subject, key in store.keys.items()}
+
+
+def opening(store: KeyStore) -> Callable[[], AbstractAsyncContextManager[KeyStore]]:
+    @asynccontextmanager
+    async def open_store() -> AsyncGenerator[KeyStore]:
+        yield store
+
+    return open_store
+
+
+async def rotated(
+    store: KeyStore,
+    *holders: KeyHolder,
+    masters: MasterKeys = BOTH,
+    patience: float = 0.0,
+    **arguments: str,
+) -> Job:
+    """The job, once it ended."""
+
+    processes = InMemoryKeyHolders(*holders)
+    kind = key_rotation(opening(store), processes, masters, patience=patience, pause=0.0)
+    jobs = InMemoryJobs(uuid7, kind)
+    job = await jobs.submit(KEY_ROTATION, arguments, actor="test")
+    await jobs.run_queued()
+    ended = await jobs.job(job.id)
+    assert ended is not None
+    return ended
+
+
+def result(job: Job) -> dict[str, Any]:
+    assert job.state == "succeeded", job.error
+    assert job.result is not None
+    return job.result
+
+
+async def test_every_key_is_wrapped_by_the_newest_master_key_and_is_the_same_key() -> None:
+    store, keys = store_of(2 * BATCH_KEYS + 1)
+    job = await rotated(store, HERE)
+    assert result(job) == {
+        "to": BOTH.newest,
+        "rewrapped": len(keys),
+        "remaining": 0,
+        "still_used_by": [],
+        "complete": True,
+    }
+    assert (job.progress.done, job.progress.total) == (len(keys), len(keys))
+    assert await store.counts() == {BOTH.newest: len(keys)}
+    assert opened(store, MasterKeys.parse(B)) == keys
+
+
+async def test_a_second_rotation_finds_nothing_to_do_and_changes_nothing() -> None:
+    store, _ = store_of(3)
+    await rotated(store)
+    before = dict(store.keys)
+    again = result(await rotated(store))
+    assert (again["rewrapped"], again["complete"]) == (0, True)
+    assert store.keys == before
+
+
+async def test_a_log_without_keys_is_rotated_at_once() -> None:
+    assert result(await rotated(InMemoryKeyStore({})))["complete"]
+
+
+async def test_the_job_says_to_which_key_whatever_the_worker_has_first() -> None:
+    store, keys = store_of(2)
+    worker = MasterKeys.parse(f"{A},{B}")
+    done = result(await rotated(store, masters=worker, to=BOTH.newest))
+    assert (done["to"], done["complete"]) == (BOTH.newest, True)
+    assert opened(store, MasterKeys.parse(B)) == keys
+
+
+async def test_a_worker_that_does_not_list_the_key_fails_and_names_it() -> None:
+    store, keys = store_of(2)
+    job = await rotated(store, masters=OLD, to=BOTH.newest)
+    assert (job.state, job.attempts) == ("failed", 1)
+    assert job.error is not None
+    assert f"does not list the key {BOTH.newest}: start it" in job.error
+    assert opened(store, OLD) == keys
+
+
+async def test_keys_under_a_master_key_that_is_not_listed_are_named_with_their_number() -> None:
+    store, _ = store_of(2)
+    others, _ = store_of(3, OTHER)
+    store.keys |= others.keys
+    before = dict(store.keys)
+    job = await rotated(store)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert f"does not list the key {OTHER.newest}, which 3 keys cannot be opened" in job.error
+    assert store.keys == before
+
+
+async def test_a_process_that_still_wraps_by_the_old_key_keeps_the_rotation_from_its_end() -> None:
+    store, keys = store_of(2)
+    done = result(await rotated(store, HERE, BEHIND))
+    assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 0)
+    assert done["still_used_by"] == [{"master_id": OLD.newest, "process": 2, "address": "10.0.0.2"}]
+    assert opened(store, MasterKeys.parse(B)) == keys
+
+
+class Restarted(InMemoryKeyHolders):
+    """The old process adds a key each time somebody looks, and is gone after three looks."""
+
+    def __init__(self, store: InMemoryKeyStore) -> None:
+        super().__init__(HERE, BEHIND)
+        self._store = store
+        self.keys: Keys = {}
+
+    async def holders(self) -> Sequence[KeyHolder]:
+        if len(self.keys) == 3:
+            self.processes = [HERE]
+        else:
+            subject = uuid7()
+            self.keys[subject] = os.urandom(32)
+            self._store.keys[subject] = OLD.wrap(self.keys[subject], subject)
+        return await super().holders()
+
+
+async def test_keys_that_an_old_process_adds_until_it_ends_are_found() -> None:
+    store, keys = store_of(2)
+
+    processes = Restarted(store)
+    kind = key_rotation(opening(store), processes, BOTH, patience=10.0, pause=0.0)
+    jobs = InMemoryJobs(uuid7, kind)
+    job = await jobs.submit(KEY_ROTATION, {}, actor="test")
+    await jobs.run_queued()
+    ended = await jobs.job(job.id)
+    assert ended is not None
+    assert result(ended)["complete"]
+    assert opened(store, MasterKeys.parse(B)) == keys | processes.keys
+
+
+class Erasing(InMemoryKeyStore):
+    """Erases somebody after each page that is read, and registers somebody under the old key."""
+
+    def __init__(self, keys: dict[UUID, StreamKey]) -> None:
+        super().__init__(keys)
+        self.erased: set[UUID] = set()
+
+    async def wrapped(
+        self, by: Collection[str], *, after: UUID, limit: int
+    ) -> Sequence[WrappedKey]:
+        page = await super().wrapped(by, after=after, limit=limit)
+        if page and len(self.erased) < 3:
+            self.erased.add(page[0].subject)
+            del self.keys[page[0].subject]
+            newcomer = UUID(int=len(self.erased))
+            self.keys[newcomer] = OLD.wrap(bytes(32), newcomer)
+        return page
+
+
+async def test_a_person_who_is_erased_between_reading_and_writing_stays_erased() -> None:
+    keys, _ = store_of(3 * BATCH_KEYS)
+    store = Erasing(keys.keys)
+    done = result(await rotated(store, HERE, patience=10.0))
+    assert done["complete"]
+    assert len(store.erased) == 3
+    assert not store.erased & store.keys.keys()
+    assert {key.master_id for key in store.keys.values()} == {BOTH.newest}
+    assert len(store.keys) == 3 * BATCH_KEYS
+
+
+async def test_a_key_that_does_not_open_is_left_and_said_after_all_others_are_done() -> None:
+    store, _ = store_of(3)
+    damaged = next(iter(store.keys))
+    store.keys[damaged] = StreamKey(OLD.newest, b"damaged")
+    job = await rotated(store, HERE, patience=10.0)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.startswith("1 key cannot be opened with the master key")
+    assert await store.counts() == {OLD.newest: 1, BOTH.newest: 2}
+    assert store.keys[damaged] == StreamKey(OLD.newest, b"damaged")
+
+
+class CutShort(InMemoryKeyStore):
+    """Fails once in the middle, as when the worker loses its database."""
+
+    failed = False
+
+    async def wrapped(
+        self, by: Collection[str], *, after: UUID, limit: int
+    ) -> Sequence[WrappedKey]:
+        if after.int and not self.failed:
+            self.failed = True
+            raise ConnectionError
+        return await super().wrapped(by, after=after, limit=limit)
+
+
+async def test_a_run_that_was_cut_short_goes_on_with_what_is_left() -> None:
+    keys, plain = store_of(2 * BATCH_KEYS)
+    store = CutShort(keys.keys)
+    job = await rotated(store, HERE)
+    assert job.attempts == 2
+    assert (result(job)["rewrapped"], result(job)["complete"]) == (BATCH_KEYS, True)
+    assert opened(store, MasterKeys.parse(B)) == plain
+
+
+async def test_a_rotation_can_be_cancelled_between_two_batches() -> None:
+    keys, plain = store_of(3 * BATCH_KEYS)
+
+    class Cancelling(InMemoryKeyStore):
+        async def wrapped(
+            self, by: Collection[str], *, after: UUID, limit: int
+        ) -> Sequence[WrappedKey]:
+            if after.int:
+                await jobs.cancel(job.id)
+                await asyncio.sleep(0.05)  # until it is heard
+            return await super().wrapped(by, after=after, limit=limit)
+
+    store = Cancelling(keys.keys)
+    jobs = InMemoryJobs(uuid7, key_rotation(opening(store), InMemoryKeyHolders(HERE), BOTH))
+    job = await jobs.submit(KEY_ROTATION, {}, actor="test")
+    await jobs.run_queued()
+    ended = await jobs.job(job.id)
+    assert ended is not None
+    assert ended.state == "cancelled"
+    assert await store.counts() == {BOTH.newest: 2 * BATCH_KEYS, OLD.newest: BATCH_KEYS}
+    assert opened(store, BOTH) == plain

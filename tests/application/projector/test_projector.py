@@ -1,0 +1,214 @@
+"""The projector: whatever the pages, restarts and redeliveries, the views are a fold of the log."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
+
+from application.doorbell import view_bell
+from application.log.event_log import FeedPage, Unreadable
+from application.log.follower import NotLeading
+from application.projector.projector import NOTHING, QUEUED, Projector, after, entry_after
+from application.projector.view_store import Entry, Slot
+from domain.event import ERASED, Event, Recorded
+from domain.user.events import PreviousName, UserErased, UserRenamed
+from infrastructure.doorbell.memory import MemoryDoorbell
+from projections.headcount import HEADCOUNT
+from projections.projection import Projection
+from projections.users import USERS
+from tests.support.doubles.view_store import MemoryViewStore
+from tests.support.log.feeds import LogByStream
+from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
+from tests.support.views.interrupted import project_with_interruptions
+from tests.support.views.refolded import Snapshot, differences, snapshot
+
+
+def page(*events: Recorded[Event], reached: int | None = None) -> FeedPage:
+    return FeedPage(events=events, reached=reached or events[-1].position)
+
+
+async def project(store: MemoryViewStore, slot: Slot[Any], *pages: FeedPage) -> Snapshot[Any]:
+    """The slot after some pages, each handled by the same leader."""
+    async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
+        for each in pages:
+            await projector.handle(each)
+    return await snapshot(store.kept, slot)
+
+
+def folded(projection: Projection[Any], events: Sequence[Recorded[Event]]) -> Mapping[UUID, Any]:
+    """All at once, without any of the machinery."""
+    views: dict[UUID, Any] = {}
+    for event in events:
+        views[event.stream] = projection.evolve(views.get(event.stream), event)
+    return views
+
+
+@given(log=logs(), random=st.randoms(use_true_random=False))
+@pytest.mark.parametrize("projection", [USERS, HEADCOUNT])
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_views_and_counters_are_those_of_a_fold_at_once(
+    projection: Projection[Any], partitions: int, log: list[Recorded[Event]], random: Random
+) -> None:
+    store = MemoryViewStore()
+    slots = [Slot(replace(projection, partitions=partitions), 1, n) for n in range(partitions)]
+    for slot in slots:
+        await project_with_interruptions(store, slot, log, random)
+    snapshots = [await snapshot(store.kept, slot) for slot in slots]
+    views = {stream: e.view for shot in snapshots for stream, e in shot.entries.items()}
+    assert views == folded(projection, log)
+    assert not any(shot.parked for shot in snapshots)
+    assert not await differences(store.kept, LogByStream(log), slots)
+
+
+async def test_the_checkpoint_moves_over_what_concerns_nobody() -> None:
+    slot = Slot(USERS)
+    assert (await project(MemoryViewStore(), slot, page(reached=7))).position == 7
+
+
+async def test_the_bell_of_the_view_rings_after_a_page() -> None:
+    doorbell = MemoryDoorbell()
+    async with (
+        doorbell.listen(view_bell("users")) as bell,
+        Projector[Any].leading(MemoryViewStore(), Slot(USERS), doorbell) as projector,
+    ):
+        await projector.handle(page(*history(registered())))
+        assert await bell.wait(0)
+
+
+async def test_a_leader_that_was_overtaken_writes_nothing() -> None:
+    store, slot = MemoryViewStore(), Slot(USERS)
+    async with Projector[Any].leading(store, slot, MemoryDoorbell()) as frozen:
+        store.stored(slot).position = 1
+        with pytest.raises(NotLeading):
+            await frozen.handle(page(*history(registered())))
+    assert store.stored(slot).entries == {}
+
+
+class Picky(Struct, frozen=True):
+    """All names of a user, one after another, by a projection that cannot take every name."""
+
+    text: str
+
+
+def _picky(view: Picky | None, event: Recorded[Event]) -> Picky | None:
+    match event.event:
+        case UserRenamed(name="boom"):
+            raise KeyError("boom")
+        case UserRenamed(name="gone"):
+            return None
+        case UserRenamed(name=str(name)):
+            return Picky(view.text + name if view else name)
+        case _:
+            return view or Picky("")
+
+
+PICKY = Slot(
+    Projection(
+        name="picky",
+        kinds=frozenset({"user"}),
+        view=Picky,
+        evolve=_picky,
+        contribution=lambda view: {"letters": len(view.text) // ("no count" not in view.text)},
+    )
+)
+
+
+def renamed(name: str) -> UserRenamed:
+    return UserRenamed(name=name, previous=PreviousName("?"))
+
+
+def parked(store: MemoryViewStore, slot: Slot[Any]) -> list[tuple[int, str]]:
+    return [(event.version, event.error) for event in store.stored(slot).parked.values()]
+
+
+def texts(shot: Snapshot[Any]) -> dict[UUID, str]:
+    return {s: entry.view.text for s, entry in shot.entries.items() if entry.view is not None}
+
+
+@pytest.mark.parametrize("bad", ["boom", "not \x00 storable", "no count"])
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+async def test_an_event_that_cannot_be_applied_holds_back_its_stream_alone(
+    bad: str, page_size: int
+) -> None:
+    zoe = history(registered(), renamed("a"), renamed(bad), renamed("late"), renamed("later"))
+    log = [
+        *zoe[:3],
+        recorded(registered(), 1, 10, YAN),
+        recorded(renamed("fine"), 2, 11, YAN),
+        recorded(zoe[3].event, 4, 12),
+        recorded(renamed("finer"), 3, 13, YAN),
+        recorded(zoe[4].event, 5, 14),
+    ]
+    pages = [page(*log[n : n + page_size]) for n in range(0, len(log), page_size)]
+    store = MemoryViewStore()
+    shot = await project(store, PICKY, *pages)
+    assert texts(shot) == {ZOE: "a", YAN: "finefiner"}
+    assert shot.entries[ZOE].version == 2
+    assert shot.parked == {ZOE: 3}
+    assert shot.position == 14
+    assert shot.counters == {"letters": 10}
+    errors = parked(store, PICKY)
+    assert [version for version, _ in errors] == [3, 4, 5]
+    assert [error for _, error in errors[1:]] == [QUEUED, QUEUED]
+    assert "boom" not in errors[0][1].partition("(")[0]
+    assert not await differences(store.kept, LogByStream(log), [PICKY])
+
+
+async def test_an_event_that_cannot_be_read_is_parked_with_its_reason() -> None:
+    store = MemoryViewStore()
+    strange = Unreadable(type="user.strange", reason="UnknownTopic")
+    await project(store, Slot(HEADCOUNT), page(*history(registered(), strange)))
+    assert parked(store, Slot(HEADCOUNT)) == [(2, "UnknownTopic")]
+
+
+async def test_a_missing_event_is_a_hole_and_holds_back_its_stream() -> None:
+    store, slot = MemoryViewStore(), Slot(USERS)
+    first, _, third = history(registered(), renamed("lost"), renamed("third"))
+    await project(store, slot, page(first, third))
+    assert parked(store, slot) == [(3, "version 2 is missing")]
+
+
+async def test_a_removed_view_is_remembered_and_may_come_back() -> None:
+    store = MemoryViewStore()
+    events = history(registered(), renamed("gone"), renamed("back"))
+    gone = await project(store, PICKY, page(*events[:2]))
+    assert (texts(gone), gone.entries[ZOE].version, gone.counters) == ({}, 2, {})
+    back = await project(store, PICKY, page(events[2]))
+    assert (texts(back), back.counters) == ({ZOE: "back"}, {"letters": 4})
+
+
+async def test_a_view_that_differs_from_the_log_is_named() -> None:
+    store, slot = MemoryViewStore(), Slot(HEADCOUNT)
+    log = [*history(registered()), recorded(registered(), 1, 5, YAN)]
+    await project(store, slot, page(*log))
+    tampered = [log[0], recorded(registered(role="other"), 1, 5, YAN)]
+    found = await differences(store.kept, LogByStream(tampered), [slot])
+    assert found.streams == {YAN}
+    assert found.counters == {"role:member", "role:other"}
+
+
+async def test_a_person_erased_after_the_checkpoint_is_no_difference() -> None:
+    store, slot = MemoryViewStore(), Slot(USERS)
+    await project(store, slot, page(*history(registered())))
+    erased = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
+    assert not await differences(store.kept, LogByStream(history(erased, UserErased())), [slot])
+    assert await differences(store.kept, LogByStream(history(erased)), [slot])
+
+
+@pytest.mark.parametrize("event", [registered(), UserErased()])
+def test_an_event_that_is_left_out_counts_as_seen_in_a_view_that_shows_its_version_too(
+    event: Event,
+) -> None:
+    first, second = history(registered(), event)
+    seen = after(USERS, NOTHING, first)
+    left_out = entry_after(USERS, seen, second, frozenset({(ZOE, 2)}))
+    assert isinstance(left_out, Entry)
+    assert left_out.view is not None
+    assert (left_out.version, left_out.view.version) == (2, 2)
+    assert (left_out.view.name is None) == isinstance(event, UserErased)

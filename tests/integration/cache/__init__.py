@@ -1,0 +1,1 @@
+"""Tests of cache on real servers."""

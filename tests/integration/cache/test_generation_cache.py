@@ -1,0 +1,221 @@
+"""The cache beside generations: full before a switch, and true after a view was mended."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from application.cache.documents import day_of
+from application.cache.followers import UserCacheFollower
+from application.cache.ports import Step
+from application.cache.refresh import MendedStats, MendedUsers
+from application.cache.warm_up import CacheWarming
+from application.projector.parked import retry
+from application.projector.rebuild import rebuild
+from application.projector.view_store import Slot
+from application.queries.directory import Answer
+from application.queries.documents import RenderedDocuments, UserDocument
+from domain.user.events import UserRegistered
+from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.event_store.changes import PostgresChangeFeed
+from infrastructure.views.queries.entries import PostgresViewEntries
+from infrastructure.views.repair.parked import PostgresMendedStreams
+from infrastructure.views.sql.reader import ViewReader
+from projections.headcount import HEADCOUNT, Headcount
+from projections.registry import PROJECTIONS
+from projections.users import USERS, UserRow
+from tests.support.views.directory import execute
+from tests.support.views.rebuilding import Rebuilder, unreported
+from tests.support.views.verifying import verified
+
+NOW = datetime.now(UTC)
+
+
+class Cached(Rebuilder):
+    """Generations with a cache beside them."""
+
+    cache: RedisCache
+    reader: ViewReader
+
+    @property
+    def entries(self) -> PostgresViewEntries:
+        return PostgresViewEntries(self.reader)
+
+    async def follow(self, *slots: Slot[UserRow]) -> None:
+        """All that the cache's followers have to do now."""
+        changes = PostgresChangeFeed(self.read_side.events.reader)
+        for slot in slots:
+            follower = UserCacheFollower(slot, self.cache.following, changes, self.entries)
+            while await follower.step():
+                pass
+
+    async def copy(self, slot: Slot[UserRow], user: UUID) -> UserDocument | None:
+        """What the cache has; on a busy machine it may take a moment to say so."""
+        async with asyncio.timeout(10):
+            while (known := await self.cache.users.look_up(slot, user)) is None:
+                await asyncio.sleep(0.05)
+        return known.value
+
+    async def statistics(self, slot: Slot[Headcount], day: str) -> Answer[bytes]:
+        async with asyncio.timeout(10):
+            while (known := await self.cache.stats.look_up(slot, day)) is None:
+                await asyncio.sleep(0.05)
+        return known
+
+
+@pytest.fixture
+async def side(database_url: str, redis_url: str) -> AsyncGenerator[Cached]:
+    async with (
+        Cached.open(database_url) as side,
+        ViewReader.open(database_url, 2) as reader,
+        RedisCache.open(redis_url, side.read_side.events.identity.id, 1) as cache,
+        side.projecting(),
+    ):
+        side.cache, side.reader = cache, reader
+        yield side
+
+
+def registered(name: str) -> UserRegistered:
+    return UserRegistered(name=name, email=f"{name}@example.org", role="member")
+
+
+async def unreadable(side: Cached, stream: UUID) -> None:
+    """Another event of the user, of a type that this release does not know yet."""
+    await execute(
+        side.url,
+        """INSERT INTO stored_events SELECT originator_id, 2, 'user.from_the_future',
+        '{"data":{}}'::bytea, nextval('stored_events_notification_id_seq'), tenant, kind,
+        gen_random_uuid(), actor, on_behalf_of, correlation_id, causation_id, recorded_at
+        FROM stored_events WHERE originator_id = %s""",
+        stream,
+    )
+
+
+async def known_from_now_on(side: Cached, stream: UUID) -> None:
+    """The next release knows the event; what this one parked is tried again."""
+    for projection in PROJECTIONS:
+        await side.caught_up(projection.name)
+    await execute(
+        side.url,
+        "UPDATE stored_events SET topic = 'user.suspended' WHERE topic = 'user.from_the_future'",
+    )
+    for projection in PROJECTIONS:
+        mended = await retry(projection.name, stream, side.ports.mending, side.ports.histories)
+        assert mended.applied == 1
+
+
+async def test_copies_of_a_mended_user_are_replaced_though_no_position_moved(side: Cached) -> None:
+    slot = Slot(USERS)
+    stream = await side.read_side.record(registered("Ada"))
+    await side.follow(slot)
+    await unreadable(side, stream)
+    head = await side.caught_up()
+    await side.follow(slot)
+    await side.cache.following.advance(slot, await _step(side, slot, stream))
+    before = await side.copy(slot, stream)
+    assert before is not None
+    assert (before.version, before.status) == (1, "active")
+    await known_from_now_on(side, stream)
+    assert await side.copy(slot, stream) == before
+    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
+    users = MendedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
+    await users.replace()
+    after = await side.copy(slot, stream)
+    assert after is not None
+    assert (after.version, after.status) == (2, "suspended")
+    assert await side.cache.following.position(slot) == head
+    assert await mended.waiting(USERS.name) == {}
+    assert len(await mended.waiting(HEADCOUNT.name)) == 1
+
+
+async def test_copies_of_what_was_too_new_or_never_there_go_once_it_is_repaired(
+    side: Cached,
+) -> None:
+    slot, stray = Slot(USERS), UUID(int=7)
+    stream = await side.read_side.record(registered("Ada"))
+    await side.caught_up()
+    await side.follow(slot)
+    await execute(
+        side.url,
+        """INSERT INTO users_g1 SELECT (jsonb_populate_record(u, jsonb_build_object('id', %s::text))).*
+        FROM users_g1 u""",
+        str(stray),
+    )
+    await execute(side.url, "UPDATE users_g1 SET version = 9, name = 'Wrong'")
+    for each in (stream, stray):
+        await side.cache.following.advance(slot, await _step(side, slot, each))
+        wrong = await side.copy(slot, each)
+        assert wrong is not None
+        assert wrong.version == 9
+    await verified(side, "users", repair=True)
+    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
+    users = MendedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
+    await users.replace()
+    right = await side.copy(slot, stream)
+    assert right is not None
+    assert (right.version, b"Ada" in right.body) == (1, True)
+    assert await side.cache.users.look_up(slot, stray) is None
+
+
+async def _step(side: Cached, slot: Slot[UserRow], stream: UUID) -> Step:
+    """The user as they are, as an API process offers them that missed them."""
+    view = await side.entries.entries(slot, [stream])
+    row = view.entries[stream].view
+    assert row is not None
+    users = {stream: UserDocument.of(row)}
+    return Step(after=0, reached=0, read_at=view.position, users=users)
+
+
+async def test_the_statistics_are_replaced_though_no_position_moved(side: Cached) -> None:
+    stream = await side.read_side.record(registered("Ada"))
+    await unreadable(side, stream)
+    await side.caught_up(HEADCOUNT.name)
+    rendered = RenderedDocuments(side.read_side.queries)
+    slot, day = Slot(HEADCOUNT), day_of(NOW)
+    await side.cache.stats.replace(slot, day, await rendered.stats(NOW))
+    before = await side.statistics(slot, day)
+    assert b'"active":1,"suspended":0' in before.value
+    await known_from_now_on(side, stream)
+    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
+    await MendedStats(mended, side.cache.stats, rendered, lambda: NOW).replace()
+    after = await side.statistics(slot, day)
+    assert b'"active":0,"suspended":1' in after.value
+    assert after.position == before.position
+    # Whoever was late with the statistics of before does not bring them back.
+    side.cache.stats.offer(slot, day, before)
+    await side.cache.idle()
+    assert await side.statistics(slot, day) == after
+
+
+async def test_who_is_in_the_cache_is_in_that_of_the_new_generation_before_the_switch(
+    side: Cached,
+) -> None:
+    old, new = Slot(USERS), Slot(USERS, 2)
+    await side.follow(old)
+    hot = [await side.read_side.record(registered(f"N{n}")) for n in range(7)]
+    await side.caught_up()
+    await side.follow(old)
+    warming = CacheWarming(side.slots, side.cache.hot, side.cache.following, side.entries)
+    seen: list[UserDocument | None] = []
+
+    async def warm(projection: str, before: int, after: int) -> None:
+        await warming.warm(projection, before, after)
+        seen.extend([await side.copy(new, user) for user in hot])
+        assert (await side.read_side.queries.standing("users")).generation == 1
+
+    await rebuild(USERS, "test", replace(side.ports, warm=warm), unreported)
+    assert [document and document.version for document in seen] == [1] * 7
+
+
+async def test_a_cache_that_is_away_keeps_no_generation_from_serving(
+    side: Cached,
+) -> None:
+    await side.read_side.record(registered("Ada"))
+    await side.caught_up()
+    async with RedisCache.open("redis://127.0.0.1:1", side.read_side.events.identity.id, 1) as away:
+        warming = CacheWarming(side.slots, away.hot, away.following, side.entries)
+        rebuilt = await rebuild(USERS, "test", replace(side.ports, warm=warming.warm), unreported)
+    assert rebuilt["generation"] == 2

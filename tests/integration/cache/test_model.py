@@ -1,0 +1,289 @@
+"""Whatever befalls the cache, it says nothing staler than its position: against a model, on Redis."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from uuid_utils.compat import uuid7
+
+from application.cache.documents import CachedDocuments
+from application.cache.followers import UserCacheFollower
+from application.cache.ports import FollowingCache, Step, Vacancy
+from application.errors import ViewBehind
+from application.projector.view_store import Slot, partition_of
+from application.queries.directory import Answer, UserList
+from application.queries.documents import UserDocument
+from infrastructure.cache.breaker import CircuitBreaker
+from infrastructure.cache.redis_cache import RedisCache
+from tests.support.servers.postgres import scaled
+from tests.support.servers.redis import private_redis
+from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
+
+T = TypeVar("T")
+
+users = st.sampled_from(USER_IDS)
+partitions = st.sampled_from(range(PARTITIONS))
+changes = st.sampled_from(["rename", "rename", "delete", "restore", "erase", "remove"])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with private_redis() as server:
+        yield server.url
+
+
+def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> None:
+    class OnThisServer(CacheMachine):
+        url = server
+
+    run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
+        OnThisServer,
+        settings=settings(
+            max_examples=scaled(60),
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """Followers and readers at work on a Redis that forgets, while some of their writes are late.
+
+    A late write is what a process had read and not yet sent when it froze, or what lay in a socket:
+    a step of a follower, or a document offered by a reader.
+    """
+
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.late: list[Callable[[], Awaitable[None]]] = []
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.admin = RedisAdmin(self.url)
+        self.admin.flush()
+        self.copy: Mapping[str, bytes] = {}
+        # No pause: what fails is tried again at the next rule.
+        self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
+        self.cache = self.run(self.opened.__aenter__())
+        self.documents = CachedDocuments(self.cache, self.world, self.world)
+        for user_id in USER_IDS:
+            self.record_and_project(user_id, "rename")
+        self.look()
+        self.follow(1)
+        self.read(0)
+        self.copy_the_server()
+
+    def run(self, work: Awaitable[T]) -> T:
+        async def run() -> T:
+            return await work
+
+        return self.runner.run(run())
+
+    def teardown(self) -> None:
+        self.run(self.opened.__aexit__(None, None, None))
+        self.runner.close()
+        self.admin.__exit__(None, None, None)
+
+    # The world goes on
+
+    @rule(user_id=users, change=changes, gap=st.integers(0, 1))
+    def record(self, user_id: UUID, change: Change, gap: int) -> None:
+        self.world.record(user_id, change, gap)
+
+    @rule(user_id=users, change=changes)
+    def record_and_project(self, user_id: UUID, change: Change) -> None:
+        self.world.record(user_id, change, 0)
+        for partition in range(PARTITIONS):
+            self.world.project(partition, self.world.head)
+
+    @rule()
+    def record_of_another_kind(self) -> None:
+        self.world.record_other()
+
+    @rule(partition=partitions, events=st.integers(1, 3))
+    def project(self, partition: int, events: int) -> None:
+        ahead = [p for p, _, _ in self.world.log if p > self.world.views[partition]]
+        if ahead:
+            self.world.project(partition, ahead[:events][-1])
+
+    @rule(partition=partitions, events=st.integers(1, 3))
+    def lose_the_end_of_a_view(self, partition: int, events: int) -> None:
+        """Its commits do not wait for the disk: what a crash takes is folded again."""
+        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[partition])]
+        self.world.project(partition, behind[-events:][0])
+
+    @rule()
+    def look(self) -> None:
+        self.run(self.documents.look())
+
+    # Followers
+
+    @rule(steps=st.integers(1, 3))
+    def follow(self, steps: int) -> None:
+        for slot in SLOTS * steps:
+            self.run(self.follower(slot, self.cache.following).step())
+
+    @rule(partition=partitions, user_id=users, change=changes)
+    def freeze_a_follower(self, partition: int, user_id: UUID, change: Change) -> None:
+        self.record_and_project(user_id, change)
+        late = LateFollowing(self.cache.following, self.late)
+        self.run(self.follower(SLOTS[partition], late).step())
+
+    def follower(self, slot: Slot[Any], cache: FollowingCache) -> UserCacheFollower:
+        return UserCacheFollower(slot, cache, self.world, self.world)
+
+    # Readers
+
+    @rule(behind=st.integers(0, 3))
+    def read(self, behind: int) -> None:
+        """What the cache has not is offered to it."""
+        for user_id in USER_IDS:
+            at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
+            answer = self.run(self.documents.user(user_id, at_least=at_least))
+            assert answer.position >= at_least
+            assert self.world.allows(user_id, answer)
+        self.run(self.cache.idle())
+
+    @rule(user_id=users)
+    def read_beyond_the_view(self, user_id: UUID) -> None:
+        with pytest.raises(ViewBehind):
+            self.run(self.documents.user(user_id, at_least=max(self.world.seen.values()) + 1))
+
+    @rule(user_id=users)
+    def freeze_a_reader(self, user_id: UUID) -> None:
+        """It missed the user, has read the view, and was to offer what it found."""
+        answer = self.run(self.world.user(user_id))
+        if (document := answer.value) is not None:
+            slot = SLOTS[partition_of(user_id, PARTITIONS)]
+
+            async def offer() -> None:
+                self.cache.users.offer(slot, user_id, document, answer.position)
+                await self.cache.idle()
+
+            self.late.append(offer)
+
+    @rule(partition=partitions)
+    def read_a_page(self, partition: int) -> None:
+        if vacancy := self.vacancy(partition):
+            self.run(self.offer_page(vacancy, self.page(partition)))
+
+    @rule(partition=partitions)
+    def freeze_a_reader_of_a_page(self, partition: int) -> None:
+        if vacancy := self.vacancy(partition):
+            self.late.append(partial(self.offer_page, vacancy, self.page(partition)))
+
+    @rule(partition=partitions, user_id=users, change=changes)
+    def change_after_a_page_was_missed(self, partition: int, user_id: UUID, change: Change) -> None:
+        """Who missed it reads the view before the change, and offers when the cache has passed it."""
+        self.freeze_a_reader_of_a_page(partition)
+        self.record_and_project(user_id, change)
+        self.follow(1)
+        self.let_a_late_write_through(newest=True)
+
+    def vacancy(self, partition: int) -> Vacancy | None:
+        found = self.run(self.cache.pages.look_up(SLOTS[partition], UserList()))
+        return found if isinstance(found, Vacancy) else None
+
+    def page(self, partition: int) -> Answer[bytes]:
+        position = self.world.views[partition]
+        return Answer(self.world.page(partition, position), position)
+
+    async def offer_page(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
+        self.cache.pages.offer(vacancy, page)
+        await self.cache.idle()
+
+    @rule(newest=st.booleans())
+    def let_a_late_write_through(self, newest: bool) -> None:
+        if self.late:
+            self.run(self.late.pop(-1 if newest else 0)())
+
+    # What goes wrong
+
+    @rule(user_id=users)
+    def evict_a_user(self, user_id: UUID) -> None:
+        self.admin.forget(f"*:{user_id}")
+
+    @rule(partition=partitions)
+    def evict_a_position(self, partition: int) -> None:
+        self.admin.forget(f"*.{partition}}}:pos")
+
+    @rule(partition=partitions, user_id=users, change=changes)
+    def begin_again_after_a_change(self, partition: int, user_id: UUID, change: Change) -> None:
+        self.evict_a_position(partition)
+        self.record_and_project(user_id, change)
+        self.follow(1)
+
+    @rule(partition=partitions)
+    def evict_the_pages(self, partition: int) -> None:
+        self.admin.forget(f"*.{partition}}}:pages")
+
+    @rule()
+    def copy_the_server(self) -> None:
+        self.copy = self.admin.copy()
+
+    @rule()
+    def fall_back_to_the_copy(self) -> None:
+        """As after a failover to a replica that had not received the end."""
+        self.admin.fall_back_to(self.copy)
+
+    @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
+    def break_the_server(self, what: str) -> None:
+        match what:
+            case "flush":
+                self.admin.flush()
+            case "forget the scripts":
+                self.admin.forget_scripts()
+            case _:
+                self.admin.cut_connections()
+
+    # What always holds
+
+    @invariant()
+    def no_answer_is_stale(self) -> None:
+        async def look_up() -> list[Answer[UserDocument | None] | None]:
+            asked = [(SLOTS[partition_of(each, PARTITIONS)], each) for each in USER_IDS]
+            return await asyncio.gather(*(self.cache.users.look_up(*each) for each in asked))
+
+        for user_id, answer in zip(USER_IDS, self.run(look_up()), strict=True):
+            assert answer is None or self.world.allows(user_id, answer)
+
+    @invariant()
+    def no_page_is_older_than_its_slot(self) -> None:
+        """Nor of another moment than its position."""
+        for slot in SLOTS:
+            page = self.run(self.cache.pages.look_up(slot, UserList()))
+            if isinstance(page, Answer):
+                assert page.value == self.world.page(slot.partition, page.position)
+                assert page.position >= (self.run(self.cache.following.position(slot)) or 0)
+
+
+class LateFollowing:
+    """A follower's writes, held back; what it reads, it reads at once."""
+
+    def __init__(self, cache: FollowingCache, late: list[Callable[[], Awaitable[None]]]) -> None:
+        self._cache = cache
+        self._late = late
+
+    async def position(self, slot: Slot[Any]) -> int | None:
+        return await self._cache.position(slot)
+
+    async def begin(self, slot: Slot[Any], position: int) -> None:
+        self._late.append(partial(self._cache.begin, slot, position))
+
+    async def advance(self, slot: Slot[Any], step: Step) -> None:
+        self._late.append(partial(self._cache.advance, slot, step))

@@ -1,0 +1,187 @@
+"""Pages of lists on a real server: their form, their bounds, and that none outlives its moment."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from application.cache.ports import Step, Vacancy
+from application.projector.view_store import Slot
+from application.queries.directory import Answer, UserList
+from infrastructure.cache import pages
+from infrastructure.cache.redis_cache import RedisCache
+from projections.users import USERS
+from tests.support.servers.redis import PrivateRedis, private_redis
+from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.histories import ZOE
+
+LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
+SLOT: Final = Slot[Any](USERS)
+PAGES: Final = "rb2:{main.0123456789ab.3.users.1.0}:pages"
+POSITION: Final = PAGES.replace("pages", "pos")
+QUERY: Final = UserList(words="Quasarhopper")
+
+
+def mac(value: bytes) -> bytes:
+    return hmac.digest(b"k", value, "sha256")
+
+
+@pytest.fixture(scope="module")
+def any_server() -> Iterator[PrivateRedis]:
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def admin(any_server: PrivateRedis) -> Iterator[RedisAdmin]:
+    with RedisAdmin(any_server.url) as admin:
+        admin.flush()
+        yield admin
+
+
+@pytest.fixture
+async def cache(any_server: PrivateRedis, admin: RedisAdmin) -> AsyncIterator[RedisCache]:
+    """With one page at position 5."""
+    async with RedisCache.open(any_server.url, LOG_ID, 3, ttl=100, mac=mac) as cache:
+        await cache.following.begin(SLOT, 5)
+        await keep(cache, QUERY, b'{"items":["Quasarhopper"]}')
+        yield cache
+
+
+async def keep(cache: RedisCache, query: UserList, body: bytes, position: int = 5) -> None:
+    vacancy = await cache.pages.look_up(SLOT, query)
+    assert isinstance(vacancy, Vacancy)
+    cache.pages.offer(vacancy, Answer(body, position))
+    await cache.idle()
+
+
+async def known(cache: RedisCache, query: UserList = QUERY) -> bool:
+    return isinstance(await cache.pages.look_up(SLOT, query), Answer)
+
+
+async def test_pages_are_of_this_form_and_live_as_long_as_documents(
+    cache: RedisCache, admin: RedisAdmin
+) -> None:
+    """Another form needs another `FORM`, or processes of two versions read each other's."""
+    ((name, page),) = [each for each in admin.fields(PAGES).items() if each[0] != b"size"]
+    mark = admin.contents()[POSITION]
+    assert page == mark + b'\n5\n{"items":["Quasarhopper"]}'
+    assert admin.fields(PAGES)[b"size"] == b"%d" % len(page)
+    assert 90 < admin.seconds_left(PAGES) <= 100
+    assert len(name) == 16
+    assert b"uasar" not in name
+
+
+async def test_a_later_page_does_not_let_the_first_live_longer(
+    cache: RedisCache, admin: RedisAdmin
+) -> None:
+    admin.live(PAGES, 7)
+    await keep(cache, replace(QUERY, limit=3), b"another")
+    assert admin.seconds_left(PAGES) <= 7
+
+
+async def test_nobody_can_guess_by_its_name_what_was_asked_for(
+    cache: RedisCache, admin: RedisAdmin, any_server: PrivateRedis
+) -> None:
+    """A plain digest could be tried out with all the names there are."""
+    async with RedisCache.open(any_server.url, LOG_ID, 3, mac=mac) as same_key:
+        assert await known(same_key)
+    async with RedisCache.open(any_server.url, LOG_ID, 3) as another_key:
+        assert not await known(another_key)
+    plain = pages.PageNames(lambda value: hashlib.sha256(value).digest()).of(QUERY)
+    assert plain not in admin.fields(PAGES)
+
+
+@pytest.mark.parametrize("how", ["moves", "mended", "begins again", "forgotten", "began anew"])
+async def test_a_page_that_no_longer_counts_does_not_lie_there(
+    cache: RedisCache, admin: RedisAdmin, how: str
+) -> None:
+    """It may show a person who is gone."""
+    match how:
+        case "moves":
+            await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
+        case "mended":
+            await cache.following.advance(SLOT, Step(after=0, reached=0, read_at=5, users={}))
+        case "begins again":
+            await cache.erasing.begin_again(SLOT, 5)
+        case "forgotten":
+            await cache.erasing.forget(ZOE, [SLOT])
+        case _:
+            admin.forget(POSITION)
+            await cache.following.begin(SLOT, 5)
+    assert admin.keys(PAGES) == []
+    assert not await known(cache)
+
+
+async def test_a_page_that_comes_late_does_not_lie_there_either(
+    cache: RedisCache, admin: RedisAdmin
+) -> None:
+    """It would not count, but be there in the clear until the next move."""
+    vacancy = await cache.pages.look_up(SLOT, other := replace(QUERY, limit=3))
+    assert isinstance(vacancy, Vacancy)
+    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
+    cache.pages.offer(vacancy, Answer(b"late", 9))
+    await cache.idle()
+    assert admin.keys(PAGES) == []
+    assert not await known(cache, other)
+
+
+async def test_pages_of_before_a_restore_are_forgotten_too(
+    cache: RedisCache, admin: RedisAdmin, any_server: PrivateRedis
+) -> None:
+    async with RedisCache.open(any_server.url, LOG_ID, 4, mac=mac) as restored:
+        assert await restored.pages.look_up(SLOT, QUERY) is None
+        await restored.erasing.forget(ZOE, [SLOT])
+    assert admin.keys(PAGES) == []
+
+
+async def test_there_are_no_more_pages_than_so_many(
+    cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_PAGES", 3)
+    for limit in range(1, 8):
+        await keep(cache, replace(QUERY, limit=limit), b"page")
+        assert len(admin.fields(PAGES)) <= 1 + 3
+        assert await known(cache, replace(QUERY, limit=limit))
+
+
+async def test_all_pages_together_take_no_more_than_so_many_bytes(
+    cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    for limit in range(1, 8):
+        await keep(cache, replace(QUERY, limit=limit), b"x" * 300)
+        fields = dict(admin.fields(PAGES))
+        assert int(fields.pop(b"size")) == sum(map(len, fields.values())) <= 1000
+        assert await known(cache, replace(QUERY, limit=limit))
+    for n in range(7):
+        vacancy = Vacancy(SLOT, QUERY, admin.contents()[POSITION])
+        cache.pages.offer(vacancy, Answer(b"x" * (300 + n), 5))
+        await cache.idle()
+    fields = dict(admin.fields(PAGES))
+    assert int(fields.pop(b"size")) == sum(map(len, fields.values()))
+
+
+async def test_a_page_that_is_too_long_is_not_offered(cache: RedisCache) -> None:
+    other = replace(QUERY, limit=3)
+    await keep(cache, other, b"x" * (pages.MOST_PAGE_BYTES + 1))
+    assert not await known(cache, other)
+    await keep(cache, other, b"x" * pages.MOST_PAGE_BYTES)
+    assert await known(cache, other)
+    assert (cache.counts.pages.kept, cache.counts.pages.refused) == (2, 1)
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"\n\n", b"ab:5:0\n5", b"\xff\n5\n{}"])
+async def test_what_somebody_else_wrote_is_no_page(
+    cache: RedisCache, admin: RedisAdmin, value: bytes
+) -> None:
+    admin.put_field(PAGES, mac(b"")[:16], value)
+    (name,) = [each for each in admin.fields(PAGES) if len(each) == 16 and each != mac(b"")[:16]]
+    admin.put_field(PAGES, name, value)
+    assert not await known(cache)
+    await keep(cache, QUERY, b"mine")
+    assert await known(cache)

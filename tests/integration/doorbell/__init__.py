@@ -1,0 +1,1 @@
+"""Tests of doorbell on real servers."""

@@ -1,0 +1,1 @@
+"""Tests of embedded on real servers."""

@@ -1,0 +1,1 @@
+"""Tests of event store on real servers."""

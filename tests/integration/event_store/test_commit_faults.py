@@ -1,0 +1,95 @@
+"""Sessions ended in the middle of COMMIT: on the disk already, and nobody was told."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import EventStore, open_event_store
+from tests.support.log.drafts import change, registration
+from tests.support.log.faults import fault_run
+from tests.support.servers.postgres import scaled
+from tests.support.servers.postgres_backends import kill, terminate_writers
+from tests.support.views.directory import execute
+
+CALLERS = 16
+IN_COMMIT = """
+SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'rollbook writer') AND wait_event = 'SyncRep'"""
+
+
+@pytest.fixture
+async def store(own_server: EmbeddedPostgres, master_keys: str) -> AsyncIterator[EventStore]:
+    async with open_event_store(own_server.url, MasterKeys.parse(master_keys)) as store:
+        yield store
+
+
+@asynccontextmanager
+async def commits_that_take_long(url: str) -> AsyncGenerator[None]:
+    """Each commit is on the disk at once, and then waits for a replica that never comes."""
+    await replicate(url, "'nobody'")
+    try:
+        yield
+    finally:
+        await replicate(url, "''")
+
+
+async def replicate(url: str, to: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("SET synchronous_commit = local")
+        await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = {to}".encode())
+        await connection.execute("SELECT pg_reload_conf()")
+
+
+async def in_commit(url: str) -> int:
+    """The process of a writer that waits within COMMIT, once there is one."""
+    async with asyncio.timeout(5):
+        while not (rows := await execute(url, IN_COMMIT)):
+            await asyncio.sleep(0.01)
+    return rows[0][0]
+
+
+async def test_a_session_ended_within_its_commit_is_never_noticed_by_a_caller(
+    store: EventStore, own_server: EmbeddedPostgres
+) -> None:
+    url = own_server.url
+    async with fault_run(store.log, url, CALLERS) as callers:
+        for _ in range(scaled(3)):
+            await callers.success()
+            async with commits_that_take_long(url):
+                await in_commit(url)
+                await terminate_writers(url)
+    assert callers.failures == []
+
+
+async def test_a_batch_that_was_committed_unheard_is_found_by_its_event_ids(
+    store: EventStore, own_server: EmbeddedPostgres
+) -> None:
+    url = own_server.url
+    draft = registration(email="one@example.com", key="k")
+    async with commits_that_take_long(url):
+        append = asyncio.create_task(store.log.append(draft))
+        await in_commit(url)
+        await terminate_writers(url)
+    appended = await append
+    # Its own address, key and version stand in its way, and it is no conflict.
+    assert (await store.log.load(draft.stream)).events == [*appended.events]
+    moved = await store.log.append(change(draft.stream, 1, release=draft.take))
+    assert await store.feed.head() == moved.position == appended.position + 1
+
+
+async def test_a_server_killed_within_a_commit_makes_nobody_a_liar(
+    store: EventStore, own_server: EmbeddedPostgres
+) -> None:
+    url = own_server.url
+    async with fault_run(store.log, url, CALLERS) as callers:
+        for _ in range(scaled(2)):
+            await callers.success()
+            await replicate(url, "'nobody'")
+            await in_commit(url)
+            await kill(own_server)
+            await own_server.start()
+            await replicate(url, "''")

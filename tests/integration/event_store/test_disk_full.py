@@ -1,0 +1,91 @@
+"""A disk that is full for some writes, or for a while: who is told of it was not recorded."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from msgspec.structs import replace
+
+from application.errors import Unavailable
+from application.log.event_log import Appended
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import EventStore, open_event_store
+from tests.support.log.drafts import registration
+from tests.support.log.faults import fault_run
+from tests.support.views.directory import execute
+
+CALLERS = 32
+LONGEST_ANSWER_SECONDS = 5.0
+
+# Fails as the server does when it cannot extend a file: all rows, or those of one request. Within
+# the append function a scan of a table is planned as the last resort, of so high a cost that a
+# Postgres before 18 would compile it for each row.
+FULL = """
+CREATE TABLE disk (is_full_for text NOT NULL);
+CREATE FUNCTION extend_file() RETURNS trigger LANGUAGE plpgsql SET jit = off AS $$
+BEGIN
+    IF EXISTS (SELECT FROM disk WHERE NEW.correlation_id LIKE is_full_for) THEN
+        RAISE 'could not extend file' USING ERRCODE = 'disk_full';
+    END IF;
+    RETURN NEW;
+END $$;"""
+WHEN_IT_IS_WRITTEN = """
+CREATE TRIGGER full_disk BEFORE INSERT ON stored_events
+FOR EACH ROW EXECUTE FUNCTION extend_file()"""
+WHEN_IT_IS_COMMITTED = """
+CREATE CONSTRAINT TRIGGER full_disk AFTER INSERT ON stored_events DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION extend_file()"""
+
+
+@pytest.fixture
+async def store(database_url: str, master_keys: str) -> AsyncIterator[EventStore]:
+    async with open_event_store(database_url, MasterKeys.parse(master_keys)) as store:
+        yield store
+
+
+@pytest.fixture(params=[WHEN_IT_IS_WRITTEN, WHEN_IT_IS_COMMITTED], ids=["written", "committed"])
+async def disk(database_url: str, request: pytest.FixtureRequest) -> str:
+    """A database whose disk can be full, when a row is written or when it is committed."""
+    await execute(database_url, FULL)
+    await execute(database_url, request.param)
+    return database_url
+
+
+@asynccontextmanager
+async def full(disk: str, requests: str) -> AsyncGenerator[None]:
+    await execute(disk, "INSERT INTO disk VALUES (%s)", requests)
+    try:
+        yield
+    finally:
+        await execute(disk, "DELETE FROM disk")
+
+
+async def test_one_write_that_finds_no_room_fails_alone(store: EventStore, disk: str) -> None:
+    drafts = [registration(key=f"{number}") for number in range(200)]
+    large = drafts[77]
+    drafts[77] = replace(large, context=replace(large.context, correlation_id="large"))
+    async with full(disk, "large"):
+        outcomes = await asyncio.gather(*map(store.log.append, drafts), return_exceptions=True)
+    refused = [number for number, one in enumerate(outcomes) if not isinstance(one, Appended)]
+    assert refused == [77]
+    assert isinstance(outcomes[77], Unavailable)
+    assert (await store.log.load(large.stream)).events == []
+    assert (await store.log.append(drafts[77])).position == await store.feed.head()
+
+
+async def test_while_the_disk_is_full_nothing_is_recorded_and_then_all_goes_on(
+    store: EventStore, disk: str
+) -> None:
+    async with fault_run(store.log, disk, CALLERS) as callers:
+        await callers.success()
+        async with full(disk, "%"):
+            # What was under way when it became full is done by the first failure.
+            while not callers.failures:
+                await asyncio.sleep(0.01)
+            head = await store.feed.head()
+            await asyncio.sleep(1.0)
+            assert await store.feed.head() == head
+        await callers.success()
+    assert {type(failure) for failure in callers.failures} == {Unavailable}
+    assert max(one.seconds for one in callers.said) < LONGEST_ANSWER_SECONDS

@@ -1,0 +1,53 @@
+"""A process that freezes while it starts does not keep the others from writing."""
+
+import os
+import signal
+import subprocess
+import sys
+from time import monotonic
+
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import open_event_store
+from tests.support.log.drafts import registration
+from tests.support.servers.rollbook import ROOT
+
+# Stops itself where it has the append function's lock, before it reads the log's identity.
+FREEZES = """
+import asyncio, os, signal, sys
+from psycopg import AsyncConnection
+from infrastructure.event_store import identity
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import open_event_store
+
+execute = AsyncConnection.execute
+
+async def freeze_before_the_read(self, query, *arguments, **options):
+    if query == identity._READ:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return await execute(self, query, *arguments, **options)
+
+AsyncConnection.execute = freeze_before_the_read
+
+async def start():
+    async with open_event_store(sys.argv[1], MasterKeys.parse(sys.argv[2])):
+        pass
+
+asyncio.run(start())
+"""
+
+
+async def test_a_frozen_start_lets_go_of_the_log(database_url: str, master_keys: str) -> None:
+    masters = MasterKeys.parse(master_keys)
+    async with open_event_store(database_url, masters) as store:
+        await store.log.append(registration())
+        starting = subprocess.Popen(
+            [sys.executable, "-c", FREEZES, database_url, master_keys], cwd=ROOT
+        )
+        try:
+            os.waitid(os.P_PID, starting.pid, os.WSTOPPED)
+            began = monotonic()
+            await store.log.append(registration())
+            assert monotonic() - began < 3.0
+        finally:
+            starting.send_signal(signal.SIGKILL)
+            starting.wait()

@@ -1,0 +1,190 @@
+"""A user of very many versions on a real log: what is read of them, and that nobody can tell."""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from application.context import Context
+from application.errors import UserGone
+from application.users.history import SNAPSHOT_EVERY
+from application.users.service import UserService
+from domain.user.commands import ChangeUser, DeleteUser, EraseUser, RestoreUser
+from domain.values import PersonName
+from infrastructure.event_store.event_rows import Row
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import EventStore, open_event_store
+from tests.support.log.long_streams import all_kept, patiently, record_histories
+from tests.support.log.snapshot_world import World
+from tests.support.servers.postgres import scaled
+from tests.support.servers.rollbook import rollbook_environment
+
+VERSIONS = min(scaled(20_000), 100_000)
+CONTEXT = Context(actor="token:t", correlation_id="test")
+# Loose, for the machine may be busy; `tests/benchmarks/long_streams.py` measures.
+SLOWER_AT_MOST = 4
+
+
+@pytest.fixture
+async def store(database_url: str, master_keys: str) -> AsyncIterator[EventStore]:
+    async with open_event_store(database_url, MasterKeys.parse(master_keys)) as store:
+        yield store
+
+
+@pytest.fixture
+async def admin(database_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def users(store: EventStore) -> UserService:
+    return UserService(store.log, store.snapshots)
+
+
+@pytest.fixture
+def reads(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each statement gave that was sent to the log."""
+    counts: list[int] = []
+    rows = store.reader.rows
+
+    async def counted(*arguments: Any, **named: Any) -> list[Row]:
+        found = await rows(*arguments, **named)
+        counts.append(len(found))
+        return found
+
+    monkeypatch.setattr(store.reader, "rows", counted)
+    return counts
+
+
+async def looked_at(users: UserService, store: EventStore, user_id: UUID) -> None:
+    """The first look at a history without snapshots has them made."""
+    assert (await patiently(users, user_id)).version == VERSIONS
+    await all_kept(store.snapshots)
+
+
+async def seconds(call: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await call()
+    return time.perf_counter() - began
+
+
+def rename(number: int) -> ChangeUser:
+    return ChangeUser(name=PersonName.parse(f"Zoë {number}"))
+
+
+@pytest.mark.alone
+async def test_a_long_stream_is_read_and_commanded_like_a_short_one(
+    database_url: str, store: EventStore, users: UserService, reads: list[int]
+) -> None:
+    short = await record_histories(database_url, store.keys, 10, users=100)
+    (long,) = await record_histories(database_url, store.keys, VERSIONS)
+    await looked_at(users, store, long)
+    last = await users.user_at(long)
+    random = Random(1)
+    span = last.updated_at - last.created_at
+
+    def any_version(user: UUID, versions: int) -> Awaitable[object]:
+        return users.user_at(user, version=random.randint(1, versions))
+
+    def any_time(user: UUID, _: int) -> Awaitable[object]:
+        return users.user_at(user, at=last.created_at + random.random() * span)
+
+    def command(user: UUID, _: int) -> Awaitable[object]:
+        return users.execute(user, rename(random.randint(0, 10**9)), CONTEXT)
+
+    for ask in (any_version, any_time, command):
+        times: tuple[list[float], list[float]] = ([], [])
+        for each in short:
+            times[0].append(await seconds(lambda ask=ask, each=each: ask(each, 10)))
+            del reads[:]
+            times[1].append(await seconds(lambda ask=ask: ask(long, VERSIONS)))
+            assert len(reads) == 1
+            assert reads[0] <= SNAPSHOT_EVERY
+        slower = statistics.median(times[1]) / statistics.median(times[0])
+        assert slower <= SLOWER_AT_MOST, ask.__name__
+
+
+async def test_an_erased_user_of_a_long_stream_is_known_by_one_row(
+    database_url: str, store: EventStore, users: UserService, reads: list[int]
+) -> None:
+    (long,) = await record_histories(database_url, store.keys, VERSIONS)
+    await looked_at(users, store, long)
+    await users.execute(long, EraseUser(), CONTEXT)
+    del reads[:]
+    for version in (None, 1, VERSIONS):
+        with pytest.raises(UserGone):
+            await users.user_at(long, version=version)
+    for command in (rename(1), RestoreUser()):
+        with pytest.raises(UserGone):
+            await users.execute(long, command, CONTEXT)
+    for command in (DeleteUser(), EraseUser()):
+        await users.execute(long, command, CONTEXT)
+    assert reads == [1] * 7
+
+
+async def test_with_all_snapshots_thrown_away_a_long_stream_is_the_same_and_has_them_back(
+    database_url: str,
+    store: EventStore,
+    users: UserService,
+    admin: psycopg.AsyncConnection[Any],
+) -> None:
+    (long,) = await record_histories(database_url, store.keys, VERSIONS)
+    await looked_at(users, store, long)
+    asked = [1, 2, *Random(2).sample(range(3, VERSIONS), 10), VERSIONS]
+    before = [await users.user_at(long, version=version) for version in asked]
+    await admin.execute("TRUNCATE snapshots")
+    assert [await patiently(users, long, version) for version in asked] == before
+    await users.execute(long, rename(1), CONTEXT)
+    await all_kept(store.snapshots)
+    assert await _kept(admin) == [*range(SNAPSHOT_EVERY, VERSIONS + 1, SNAPSHOT_EVERY)]
+
+
+async def test_a_process_killed_before_its_snapshot_leaves_a_user_that_is_whole(
+    database_url: str, store: EventStore, admin: psycopg.AsyncConnection[Any]
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as holding:
+        # Snapshots may be read, and none can be written.
+        await holding.execute("LOCK TABLE snapshots IN SHARE MODE")
+        user_id = await _killed_after(database_url, versions=9, every=4)
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'rollbook snapshots%' AND datname = current_database()"
+        )
+    assert await _kept(admin) == []
+
+    async def nothing() -> None: ...
+
+    async with asyncio.timeout(30):
+        while await _kept(admin) != [4, 8]:
+            # What one look offers while the same is being written is left to the next one.
+            await World(store.log, store.snapshots, nothing, every=4).agree(user_id)
+            await all_kept(store.snapshots)
+
+
+async def _killed_after(database_url: str, *, versions: int, every: int) -> UUID:
+    arguments: Sequence[str] = (database_url, str(versions), str(every))
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "tests.support.processes.snapshot", *arguments],
+        env=rollbook_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            return UUID((await asyncio.to_thread(process.stdout.readline)).strip())
+        finally:
+            process.kill()
+
+
+async def _kept(admin: psycopg.AsyncConnection[Any]) -> list[int]:
+    found = await admin.execute("SELECT version FROM snapshots ORDER BY version")
+    return [version for (version,) in await found.fetchall()]

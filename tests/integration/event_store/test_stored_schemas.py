@@ -1,0 +1,141 @@
+"""What a store says of the types and versions in it, against what today's commands write."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from uuid_utils.compat import uuid7
+
+from application.errors import Unavailable
+from application.log.schemas import StoredSchema
+from application.users.service import UserService
+from domain.catalogue import EVENT_TYPES
+from domain.user.commands import (
+    ChangeUser,
+    DeleteUser,
+    EraseUser,
+    RegisterUser,
+    ReinstateUser,
+    ReplaceUser,
+    RestoreUser,
+    SuspendUser,
+    UserCommand,
+)
+from domain.values import EmailAddress, ExternalId, PersonName, Role
+from infrastructure.event_store.schemas import PostgresStoredSchemas
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import open_event_store
+from tests.contracts.test_golden_pairs import PAIRS
+from tests.support.log.drafts import context
+from tests.support.processes.people import registration
+
+INSERT = """
+INSERT INTO stored_events (originator_id, originator_version, topic, state, tenant, kind, event_id,
+                           actor, correlation_id, recorded_at)
+VALUES (%s, 1, %s, %s, 'main', 'user', %s, 'test', 'test', now())"""
+
+
+@pytest.fixture
+async def users(database_url: str, master_keys: str) -> AsyncIterator[UserService]:
+    async with open_event_store(database_url, MasterKeys.parse(master_keys)) as store:
+        yield UserService(store.log)
+
+
+async def insert(url: str, *rows: tuple[str, bytes]) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        for topic, state in rows:
+            await connection.execute(INSERT, (uuid7(), topic, state, uuid7()))
+
+
+async def stored(url: str) -> dict[tuple[str, int], int]:
+    found = await PostgresStoredSchemas(url).stored()
+    return {(schema.topic, schema.version): schema.events for schema in found}
+
+
+LIFE: tuple[UserCommand, ...] = (
+    ChangeUser(name=PersonName.parse("Zoë")),
+    ChangeUser(email=EmailAddress.parse("zoe@example.org"), role=Role.parse("owner")),
+    ChangeUser(external_id=ExternalId.parse("e-1"), attributes={"v": 7, "team": "maps"}),
+    ReplaceUser(
+        name=PersonName.parse("Yan"),
+        email=EmailAddress.parse("yan@example.org"),
+        role=Role.parse("member"),
+        external_id=None,
+        attributes={},
+    ),
+    SuspendUser(reason="on leave"),
+    ReinstateUser(reason="back"),
+    DeleteUser(reason="left"),
+    RestoreUser(),
+    EraseUser(),
+)
+
+
+async def test_what_the_commands_write_is_what_the_golden_files_hold_of_today(
+    database_url: str, users: UserService
+) -> None:
+    assert {type(command) for command in LIFE} | {RegisterUser} == set(UserCommand.__args__)
+    person = uuid7()
+    await users.execute(person, registration(person), context())
+    for command in LIFE:
+        await users.execute(person, command, context())
+    found = await stored(database_url)
+    today = {(topic, event_type.schema_version) for topic, event_type in EVENT_TYPES.items()}
+    assert found.keys() == today
+    assert found.keys() <= PAIRS.keys()
+    assert found["user.registered", 2] == 1
+    assert found["user.renamed", 1] == 2
+    assert all(schema.is_readable for schema in await PostgresStoredSchemas(database_url).stored())
+
+
+async def test_each_golden_file_is_found_as_the_version_that_it_is(database_url: str) -> None:
+    await insert(database_url, *((topic, path.read_bytes()) for (topic, _), path in PAIRS.items()))
+    assert await stored(database_url) == dict.fromkeys(PAIRS, 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "version"),
+    [
+        (b'{"data":{"a":{"v":3}}}', 1),
+        (b'{"data":{"a":1,"v":3}}', 1),
+        (b'{"data":{},"sealed":"QUJD","v":12}', 12),
+        (b'{"data":{},"v":3}', 3),
+        ('{"data":{"a":"ååååååååå"},"v":3}'.encode(), 3),
+        (b'{"data":{"a":",\\"v\\":3}"}}', 1),
+        (b"no JSON, \xff\x00 nor text", 1),
+        (b"", 1),
+    ],
+)
+async def test_the_version_is_that_of_the_whole_form_only(
+    database_url: str, state: bytes, version: int
+) -> None:
+    await insert(database_url, ("user.renamed", state))
+    assert await stored(database_url) == {("user.renamed", version): 1}
+
+
+async def test_an_empty_store_has_nothing(database_url: str) -> None:
+    assert await stored(database_url) == {}
+
+
+async def test_a_database_that_is_away_is_said_to_be_so(database_url: str) -> None:
+    with pytest.raises(Unavailable):
+        await stored(make_conninfo(database_url, port=1))
+
+
+@pytest.mark.parametrize(
+    ("topic", "version", "readable"),
+    [
+        ("user.registered", 1, True),
+        ("user.registered", 2, True),
+        ("user.registered", 3, False),
+        ("user.registered", 0, False),
+        ("user.renamed", 1, True),
+        ("user.renamed", 2, False),
+        ("user.promoted", 1, False),
+    ],
+)
+def test_a_release_reads_what_it_knows_and_all_that_came_before(
+    topic: str, version: int, readable: bool
+) -> None:
+    assert StoredSchema(topic, version, 1).is_readable == readable

@@ -1,0 +1,291 @@
+"""What commands that share a batch, a queue or a server's bad day do to each other: nothing."""
+
+import asyncio
+import base64
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from uuid_utils.compat import uuid7
+
+from application.errors import (
+    ClaimTaken,
+    KeySeen,
+    OutcomeUnknown,
+    Overloaded,
+    Unavailable,
+    VersionConflict,
+)
+from infrastructure.event_store.append_items import Item, Verdict, batch_payload, make_item
+from infrastructure.event_store.writer import (
+    BATCH_BYTES,
+    BATCH_ITEMS,
+    QUEUE_ITEMS,
+    GroupCommitWriter,
+    Refused,
+)
+from infrastructure.event_store.writer_session import WriterSession
+from tests.support.servers.postgres import execute, name_of
+from tests.support.servers.postgres_proxy import PostgresProxy
+
+Outcomes = Sequence[Verdict | BaseException]
+
+
+def item(**given: Any) -> Item:
+    """An item of one event, for a new stream where nothing else is given."""
+    fields: dict[str, Any] = {
+        "kind": "user",
+        "stream": uuid7(),
+        "first": 1,
+        "events": [(uuid7(), "test.happened", b"{}")],
+        "actor": "token:test",
+        "correlation_id": "test",
+    }
+    return make_item(**{**fields, **given})
+
+
+@asynccontextmanager
+async def writing(url: str, items: Sequence[Item], **settings: Any) -> AsyncGenerator[Outcomes]:
+    """The outcomes of items that all wait before the writer starts; it ends with the block."""
+    writer = GroupCommitWriter(WriterSession(url), **settings)
+    appends = [asyncio.create_task(writer.append(one)) for one in items]
+    await asyncio.sleep(0)
+    assert writer.waiting == len(items)
+    writer.start()
+    try:
+        yield await asyncio.gather(*appends, return_exceptions=True)
+    finally:
+        await writer.close()
+
+
+async def written(url: str, items: Sequence[Item]) -> Outcomes:
+    async with writing(url, items) as outcomes:
+        return outcomes
+
+
+async def ask(url: str, query: str) -> Any:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        row = await (await connection.execute(query.encode())).fetchone()
+    return row and row[0]
+
+
+async def events(url: str) -> int:
+    return await ask(url, "SELECT count(*) FROM stored_events")
+
+
+async def transactions(url: str) -> int:
+    return await ask(url, "SELECT count(DISTINCT xmin::text) FROM stored_events")
+
+
+def kinds(outcomes: Outcomes) -> list[type]:
+    return [type(outcome) for outcome in outcomes]
+
+
+async def test_what_waits_together_is_recorded_in_one_transaction_and_in_order(
+    database_url: str,
+) -> None:
+    outcomes = await written(database_url, [item() for _ in range(BATCH_ITEMS)])
+    assert [o.position for o in outcomes if isinstance(o, Verdict)] == [*range(1, BATCH_ITEMS + 1)]
+    assert await transactions(database_url) == 1
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        item(correlation_id="\x00"),
+        # Too long for an index entry, and random, so that no compression saves it.
+        item(actor=base64.b64encode(os.urandom(9000)).decode()),
+        replace(item(), payload=b"{"),
+        replace(item(), payload=b'"\xff"'),
+        replace(item(), payload=b'{"stream": "nobody"}'),
+        item(stream=uuid7(), events=[(uuid7(), "a", b""), (uuid7(), "b", b"")], kind="\x00"),
+    ],
+    ids=["nul", "oversized for its index", "not json", "not utf-8", "not an item", "two events"],
+)
+async def test_one_item_that_the_server_refuses_fails_alone(
+    database_url: str, poison: Item
+) -> None:
+    items = [item() for _ in range(200)]
+    items[77] = poison
+    outcomes = await written(database_url, items)
+    assert kinds(outcomes) == [Refused if one is poison else Verdict for one in items]
+    assert await events(database_url) == 199
+
+
+async def test_items_that_touch_each_other_are_judged_one_after_another(database_url: str) -> None:
+    stream, holder = uuid7(), uuid7()
+    address = [("email", b"address")]
+    receipt = ("key", b"request", 200)
+    judged = [
+        (item(stream=stream), Verdict),
+        (item(stream=stream, first=2), Verdict),
+        (item(stream=stream, first=2), VersionConflict),
+        (item(take=address, stream=holder), Verdict),
+        (item(take=address), ClaimTaken),
+        (item(receipt=receipt), Verdict),
+        (item(receipt=receipt), KeySeen),
+        (item(receipt=receipt, actor="token:other"), Verdict),
+        (item(stream=holder, first=2, release=address), Verdict),
+        (item(take=address), Verdict),
+        (item(take=[("external_id", b"address")]), Verdict),
+    ]
+    outcomes = await written(database_url, [one for one, _ in judged])
+    assert kinds(outcomes) == [kind for _, kind in judged]
+
+
+async def test_one_command_may_trade_a_claim_for_another_that_was_just_given_up(
+    database_url: str,
+) -> None:
+    one, two = uuid7(), uuid7()
+    a, b, c = (("email", value) for value in (b"a", b"b", b"c"))
+    outcomes = await written(
+        database_url,
+        [
+            item(stream=one, take=[a]),
+            item(stream=two, take=[b]),
+            item(stream=one, first=2, release=[a], take=[c]),
+            item(stream=two, first=2, release=[b], take=[a]),
+            item(stream=one, first=3, take=[c]),
+        ],
+    )
+    assert kinds(outcomes) == [Verdict] * 5
+    held = await ask(
+        database_url, "SELECT array_agg(convert_from(value, 'UTF8') ORDER BY value) FROM claims"
+    )
+    assert held == ["a", "c"]
+
+
+async def test_a_full_queue_takes_no_more_and_drops_nothing(database_url: str) -> None:
+    writer = GroupCommitWriter(WriterSession(database_url), patience=30)
+    accepted = [asyncio.create_task(writer.append(item())) for _ in range(QUEUE_ITEMS)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await writer.append(item())
+    writer.start()
+    assert kinds(await asyncio.gather(*accepted)) == [Verdict] * QUEUE_ITEMS
+    await writer.append(item())
+    await writer.close()
+    assert await events(database_url) == QUEUE_ITEMS + 1
+
+
+async def test_closing_writes_what_waits_and_takes_no_more(database_url: str) -> None:
+    writer = GroupCommitWriter(WriterSession(database_url))
+    accepted = [asyncio.create_task(writer.append(item())) for _ in range(1000)]
+    await asyncio.sleep(0)
+    writer.start()
+    closing = asyncio.create_task(writer.close())
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await writer.append(item())
+    await closing
+    assert kinds(await asyncio.gather(*accepted)) == [Verdict] * 1000
+    assert await events(database_url) == 1000
+
+
+async def test_large_items_share_batches_of_four_megabytes(database_url: str) -> None:
+    megabyte = os.urandom(700_000)  # and a third more in base64
+    large = [item(events=[(uuid7(), "test.happened", megabyte)]) for _ in range(12)]
+    too_large = item(events=[(uuid7(), "test.happened", bytes(BATCH_BYTES))])
+    async with writing(database_url, large, patience=20) as outcomes:
+        assert kinds(outcomes) == [Verdict] * 12
+    assert await transactions(database_url) == 3
+    writer = GroupCommitWriter(WriterSession(database_url))
+    with pytest.raises(Refused):
+        await writer.append(too_large)
+
+
+async def test_a_server_that_refuses_everything_makes_no_item_refused(database_url: str) -> None:
+    database = sql.Identifier(name_of(database_url))
+    setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    execute(database_url, setting.format(database, "on"))
+    writer = GroupCommitWriter(WriterSession(database_url), patience=1.5)
+    writer.start()
+    appends = [writer.append(item()) for _ in range(BATCH_ITEMS)]
+    outcomes = await asyncio.gather(*appends, return_exceptions=True)
+    assert kinds(outcomes) == [Unavailable] * BATCH_ITEMS
+    # What sessions begin with is decided when they begin: the writer must not keep to its first.
+    begin = "-c default_transaction_read_only=off"
+    execute(make_conninfo(database_url, options=begin), setting.format(database, "off"))
+    assert (await writer.append(item())).position == 1
+    await writer.close()
+
+
+async def test_who_was_told_that_nothing_was_recorded_is_not_recorded_later(
+    database_url: str,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="rb-") as directory:
+        async with PostgresProxy.to(database_url, Path(directory)) as proxy:
+            proxy.hold()
+            writer = GroupCommitWriter(WriterSession(proxy.url), patience=1.5)
+            writer.start()
+            early = asyncio.create_task(writer.append(item()))
+            with pytest.raises(Unavailable):
+                await early
+            proxy.let_go()
+            later = await writer.append(item())
+            await writer.close()
+    assert later.position == 1
+    assert await events(database_url) == 1
+
+
+async def test_in_one_batch_who_still_waits_is_recorded_and_who_gave_up_is_not(
+    database_url: str,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="rb-") as directory:
+        async with PostgresProxy.to(database_url, Path(directory)) as proxy:
+            proxy.hold()
+            writer = GroupCommitWriter(WriterSession(proxy.url))
+            gives_up = asyncio.create_task(writer.append(item()))
+            waits = asyncio.create_task(writer.append(item()))
+            await asyncio.sleep(0)
+            writer.start()
+            await asyncio.sleep(0.1)
+            gives_up.cancel()
+            proxy.let_go()
+            assert (await waits).position == 1
+            await writer.close()
+    assert await events(database_url) == 1
+
+
+async def test_an_answer_is_called_unknown_only_once_the_item_was_sent(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as holder:
+        # Less than a session waits for a reply: both are answered while the first batch is sent.
+        writer = GroupCommitWriter(WriterSession(database_url), patience=1.2)
+        writer.start()
+        await writer.append(item())
+        await holder.execute("SELECT pg_advisory_lock(1383034987, 1)")
+        sent = asyncio.create_task(writer.append(item()))
+        await asyncio.sleep(0.1)
+        queued = asyncio.create_task(writer.append(item()))
+        assert kinds(await asyncio.gather(sent, queued, return_exceptions=True)) == [
+            OutcomeUnknown,
+            Unavailable,
+        ]
+    await writer.append(item())
+    await writer.close()
+    assert await events(database_url) in (2, 3)
+
+
+async def test_the_append_function_works_under_read_committed_only(database_url: str) -> None:
+    payload = batch_payload([item()])
+    for level in ("REPEATABLE READ", "SERIALIZABLE"):
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+            with pytest.raises(psycopg.errors.RaiseException, match="READ COMMITTED"):
+                await connection.execute("SELECT append_v1('main', %s::jsonb)", (payload,))
+
+
+async def test_a_database_with_another_isolation_by_default_is_no_hindrance(
+    database_url: str,
+) -> None:
+    serializable = "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'"
+    execute(database_url, sql.SQL(serializable).format(sql.Identifier(name_of(database_url))))
+    assert kinds(await written(database_url, [item()])) == [Verdict]

@@ -1,0 +1,52 @@
+"""The daily clean-up: dead rows leave every table that holds people's data, in use or not."""
+
+from uuid_utils.compat import uuid7
+
+from application.jobs.maintenance import clean_up_jobs
+from infrastructure.housekeeping.postgres import PostgresHousekeeping
+from infrastructure.views.projector.ensure import ensure_views
+from projections.registry import PROJECTIONS
+from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.views.directory import execute
+
+TABLES = ["claims", "exports", "headcount_g1", "snapshots", "subject_keys", "users_g1", "users_g12"]
+_OLD_BUILDS = """
+CREATE TABLE users_g12 (name text);
+CREATE TABLE users_g13_counters (name text);
+CREATE TABLE strangers_g1 (name text)"""
+_CLEANED = """
+SELECT relname::text, vacuum_count, analyze_count FROM pg_stat_user_tables
+WHERE vacuum_count > 0 ORDER BY 1"""
+
+
+async def test_keys_claims_snapshots_and_every_build_of_a_view_are_cleaned(
+    database_url: str,
+) -> None:
+    await ensure_views(database_url, PROJECTIONS)
+    await execute(database_url, _OLD_BUILDS)
+    jobs = InMemoryJobs(uuid7, clean_up_jobs(PostgresHousekeeping(database_url)))
+    job = await jobs.submit("clean-up", {}, actor="system:jobs")
+    await jobs.run_queued()
+    done = await jobs.job(job.id)
+    assert done is not None
+    assert done.result == {"tables": sorted([*TABLES, "pg_statistic"])}
+    assert done.progress.total == len(TABLES) + 1
+    assert await execute(database_url, _CLEANED) == [(table, 1, 1) for table in TABLES]
+
+
+async def test_a_dead_row_is_gone_and_what_led_to_it(database_url: str) -> None:
+    key = "INSERT INTO subject_keys VALUES ('main', gen_random_uuid(), 'aaaaaaaa', '\\x00')"
+    await execute(database_url, key)
+    await execute(database_url, "DELETE FROM subject_keys")
+    assert (await execute(database_url, "SELECT pg_relation_size('subject_keys')"))[0][0] > 0
+    await PostgresHousekeeping(database_url).vacuum("subject_keys")
+    assert await execute(database_url, "SELECT pg_relation_size('subject_keys')") == [(0,)]
+
+
+async def test_a_table_that_was_dropped_meanwhile_is_passed_over(database_url: str) -> None:
+    await PostgresHousekeeping(database_url).vacuum("users_g99")
+
+
+def test_it_comes_round_once_a_day() -> None:
+    minute, hour, *days = (clean_up_jobs(PostgresHousekeeping("")).schedule or "").split()
+    assert (minute.isdigit(), hour.isdigit(), days) == (True, True, ["*"] * 3)

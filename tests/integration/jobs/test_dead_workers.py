@@ -1,0 +1,210 @@
+"""Workers that die, freeze or lose their database: their jobs are done, and counted as one's own."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from application.jobs.ledger import Again, Cancelled, Failed, RunNow, Succeeded
+from application.jobs.model import Job, Progress
+from infrastructure.jobs.endings import MOST_LOSSES
+from tests.support.jobs.jobs import DEAD_AFTER, Bench, echo, endless, kind
+from tests.support.servers.postgres_backends import frozen
+from tests.support.servers.rollbook import ROOT, rollbook_environment
+
+# Much more than it takes where nobody else has the machine.
+REVIVED_WITHIN: Final = DEAD_AFTER + 15.0
+
+
+@pytest.fixture
+async def bench(database_url: str) -> AsyncGenerator[Bench]:
+    async with Bench.in_postgres(database_url) as bench:
+        yield bench
+
+
+@asynccontextmanager
+async def worker(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """A worker in a process of its own, that does jobs of the kind `count`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "tests.support.processes.job_worker", url),
+        env=rollbook_environment(),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        while await process.stdout.readline() != b"ready\n":
+            assert process.returncode is None
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def rows(url: str, query: str, *values: object) -> list[Any]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        cursor = await connection.execute(query.encode(), values)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def counting(bench: Bench, to: int) -> Job:
+    return await bench.submit("count", {"to": to})
+
+
+async def far(bench: Bench, job: Job, done: int, attempt: int = 1) -> Job:
+    """The job, once that run of it has come so far."""
+    return await bench.when(
+        job, lambda job: job.attempts == attempt and job.progress.done >= done, REVIVED_WITHIN
+    )
+
+
+async def test_the_job_of_a_worker_that_was_killed_is_done_by_another(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as first:
+        job = await counting(bench, 30)
+        await far(bench, job, 3)
+        async with worker(database_url) as second:
+            first.kill()
+            await bench.when(job, lambda job: job.attempts == 2, REVIVED_WITHIN)
+            done = await bench.until(job)
+    assert done.result == {"process": second.pid, "attempt": 2}
+    assert (done.state, done.attempts, done.error) == ("succeeded", 2, None)
+    assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
+
+
+async def test_a_worker_that_starts_after_the_crash_does_the_job(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as first:
+        job = await counting(bench, 10)
+        await far(bench, job, 2)
+        first.kill()
+        await first.wait()
+    async with worker(database_url) as second:
+        done = await bench.until(job, patience=REVIVED_WITHIN + 5)
+    assert done.result == {"process": second.pid, "attempt": 2}
+
+
+async def test_a_frozen_worker_that_comes_back_changes_nothing_of_the_run_that_replaced_its_own(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as first, worker(database_url) as second:
+        job = await counting(bench, 40)
+        running = await far(bench, job, 5)
+        pid = await owner(database_url, (first, second))
+        with frozen(pid):
+            await far(bench, job, 2, attempt=2)
+        # Its run has more to tell than the other one, which has only begun.
+        await asyncio.sleep(0.5)
+        still = await bench.until(job, "running")
+        assert still.attempts == 2
+        assert still.progress.done < running.progress.done + 20
+        done = await bench.until(job, patience=15)
+    other = second.pid if pid == first.pid else first.pid
+    assert done.result == {"process": other, "attempt": 2}
+    assert done.attempts == 2
+
+
+async def test_a_frozen_worker_that_comes_back_after_the_end_changes_nothing_and_works_on(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as first, worker(database_url) as second:
+        job = await counting(bench, 10)
+        await far(bench, job, 5)
+        pid = await owner(database_url, (first, second))
+        with frozen(pid):
+            done = await bench.until(job, patience=REVIVED_WITHIN + 5)
+            (second if pid == first.pid else first).kill()
+        # Alone now, it ends its old run, and takes up a new job.
+        following = await bench.until(await counting(bench, 1))
+        assert await bench.jobs.job(job.id) == done
+    assert following.result == {"process": pid, "attempt": 1}
+
+
+async def test_a_worker_whose_existence_was_forgotten_works_on(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as only:
+        await bench.until(await counting(bench, 1))
+        await rows(database_url, "DELETE FROM procrastinate_workers")
+        done = await bench.until(await counting(bench, 1), patience=REVIVED_WITHIN)
+    assert done.result == {"process": only.pid, "attempt": 1}
+
+
+async def test_a_job_that_is_cancelled_while_its_worker_is_dead_is_not_run_again(
+    bench: Bench, database_url: str
+) -> None:
+    async with worker(database_url) as first:
+        job = await counting(bench, 1000)
+        await far(bench, job, 1)
+        first.send_signal(signal.SIGKILL)
+        await first.wait()
+    cancelled = await bench.jobs.cancel(job.id)
+    assert cancelled is not None
+    assert cancelled.state == "running"
+    async with bench.working(kind(echo, "count")):
+        done = await bench.until(job, patience=REVIVED_WITHIN)
+    assert (done.state, done.attempts) == ("cancelled", 1)
+
+
+async def test_a_job_that_ends_every_worker_that_takes_it_is_given_up(bench: Bench) -> None:
+    job = await bench.submit("work")
+    for attempt in range(1, MOST_LOSSES + 1):
+        async with bench.ledger() as doomed:
+            taken = await doomed.take(["work"])
+            assert taken is not None
+            assert taken.attempt == attempt
+        async with bench.working(kind(echo, "other")):
+            await bench.until(job, "queued", "failed", patience=REVIVED_WITHIN)
+    failed = await bench.until(job, "failed")
+    assert failed.error == "Its worker ended in the middle of it, 5 times."
+
+
+async def test_a_job_whose_taking_nobody_heard_of_is_taken_again(bench: Bench) -> None:
+    job = await bench.submit("work", {"n": 1})
+    async with bench.ledger() as ledger:
+        # The answer is lost, and the worker lives.
+        assert await ledger.take(["work"]) is not None
+        async with asyncio.timeout(REVIVED_WITHIN):
+            while (await bench.until(job, "running", "queued")).state == "running":
+                await ledger.pulse({})
+                await asyncio.sleep(0.02)
+        async with bench.working(kind(echo)):
+            done = await bench.until(job)
+    assert (done.state, done.attempts, done.result) == ("succeeded", 2, {"n": 1})
+
+
+async def test_what_a_worker_says_of_a_run_that_was_replaced_is_not_heard(bench: Bench) -> None:
+    async with bench.ledger() as old:
+        job = await bench.submit("work")
+        taken = await old.take(["work"])
+        assert taken is not None
+        # It says nothing for a while, as if it were frozen.
+        async with bench.working(kind(endless)):
+            await far(bench, job, 1, attempt=2)
+            said = RunNow(taken.attempt, Progress(done=2_000_000, total=2))
+            for _ in range(10):
+                assert await old.pulse({job.id: said}) == {job.id: "lost"}
+                assert (await bench.until(job, "running")).progress.total == 1_000_000
+            for outcome in (Succeeded({"n": 1}), Failed("It was."), Cancelled(), Again()):
+                await old.end(taken, said.progress, outcome)
+            still = await bench.until(job, "running")
+            await bench.jobs.cancel(job.id)
+            ended = await bench.until(job)
+    assert (still.attempts, still.progress.total, still.error) == (2, 1_000_000, None)
+    assert (ended.state, ended.attempts, ended.result) == ("cancelled", 2, None)
+
+
+async def owner(url: str, workers: tuple[asyncio.subprocess.Process, ...]) -> int:
+    """The process that runs the one job there is: the one whose worker registered as its own."""
+    (first, second) = await rows(url, "SELECT id FROM procrastinate_workers ORDER BY id")
+    ((held,),) = await rows(url, "SELECT worker_id FROM procrastinate_jobs")
+    assert held in (first[0], second[0])
+    return workers[0 if held == first[0] else 1].pid

@@ -1,0 +1,227 @@
+"""Jobs while their database is away: nothing is lost, nothing runs twice, and nobody gives up."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.errors import OutcomeUnknown, Unavailable
+from application.jobs.model import JobQuery, JobRun
+from infrastructure.jobs.sessions import JobSessions, MaybeCommitted
+from infrastructure.postgres import Connection
+from tests.support.jobs.jobs import Bench, echo, endless, kind
+from tests.support.servers.postgres_proxy import PostgresProxy
+
+# Longer than any worker takes to find its database again.
+DEAD_AFTER = 4.0
+
+_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'rollbook jobs' AND datname = current_database()"""
+
+
+class Forgetful(JobSessions):
+    """Sessions that lose the answer to one in three transactions, after it was committed."""
+
+    chance = random.Random(7)
+    one_in = 3
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        async with super().transaction() as connection:
+            yield connection
+        if self.chance.randrange(self.one_in) == 0:
+            raise MaybeCommitted
+
+
+class Deaf(Forgetful):
+    """Sessions that lose every answer."""
+
+    one_in = 1
+
+
+class HardOfHearing(JobSessions):
+    """Sessions that lose the first answer."""
+
+    lost = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        async with super().transaction() as connection:
+            yield connection
+        if not self.lost:
+            self.lost = True
+            raise MaybeCommitted
+
+
+@pytest.fixture
+async def proxy(database_url: str) -> AsyncGenerator[PostgresProxy]:
+    with tempfile.TemporaryDirectory() as directory:
+        async with PostgresProxy.to(database_url, Path(directory)) as proxy:
+            yield proxy
+
+
+async def end_sessions(url: str) -> None:
+    """As an administrator does."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(_SESSIONS)
+
+
+async def test_a_job_outlives_every_connection_of_its_worker(database_url: str) -> None:
+    async def work(run: JobRun) -> dict[str, Any]:
+        for done in range(30):
+            await run.report(done, 30)
+            await asyncio.sleep(0.05)
+        return {"n": 30}
+
+    async with Bench.in_postgres(database_url) as bench, bench.working(kind(work, tries=1)):
+        job = await bench.submit("work")
+        for _ in range(10):
+            await end_sessions(database_url)
+            await asyncio.sleep(0.15)
+        done = await bench.until(job)
+    assert (done.state, done.attempts, done.result) == ("succeeded", 1, {"n": 30})
+
+
+async def test_after_an_outage_that_outlasts_every_heartbeat_runs_go_on_with_their_workers(
+    database_url: str, proxy: PostgresProxy
+) -> None:
+    ends = asyncio.Event()
+
+    async def work(_: JobRun) -> dict[str, Any]:
+        await ends.wait()
+        return {"n": 1}
+
+    async with (
+        Bench.in_postgres(proxy.url, dead_after=DEAD_AFTER) as bench,
+        Bench.in_postgres(proxy.url, dead_after=DEAD_AFTER) as other,
+        bench.working(kind(work, tries=1), slots=1),
+        other.working(kind(work, tries=1), slots=1),
+    ):
+        jobs = [await bench.submit("work"), await bench.submit("work")]
+        for job in jobs:
+            await bench.until(job, "running")
+        # Long enough for each to see the other dead, if the outage did not count.
+        await asyncio.sleep(DEAD_AFTER + 0.5)
+        proxy.hold()
+        await end_sessions(database_url)
+        await asyncio.sleep(DEAD_AFTER + 1)
+        proxy.let_go()
+        async with asyncio.timeout(20):
+            while not await answers(bench):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(DEAD_AFTER / 2)
+        ends.set()
+        done = [await bench.until(job, patience=15) for job in jobs]
+    assert [(job.state, job.attempts) for job in done] == [("succeeded", 1)] * 2
+
+
+async def test_what_ends_during_an_outage_is_recorded_after_it(
+    database_url: str, proxy: PostgresProxy
+) -> None:
+    away = asyncio.Event()
+
+    async def work(_: JobRun) -> dict[str, Any]:
+        await away.wait()
+        return {"n": 1}
+
+    async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(work, tries=1)):
+        job = await bench.submit("work")
+        await bench.until(job, "running")
+        proxy.hold()
+        await end_sessions(database_url)
+        away.set()
+        await asyncio.sleep(1)
+        proxy.let_go()
+        async with asyncio.timeout(20):
+            while not await answers(bench):
+                await asyncio.sleep(0.1)
+        done = await bench.until(job, patience=15)
+        following = await bench.until(await bench.submit("work"))
+    assert (done.state, done.attempts, following.state) == ("succeeded", 1, "succeeded")
+
+
+async def test_a_worker_that_starts_while_the_database_is_away_works_once_it_is_back(
+    database_url: str, proxy: PostgresProxy
+) -> None:
+    proxy.hold()
+    async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(echo)):
+        await asyncio.sleep(1)
+        proxy.let_go()
+        async with Bench.in_postgres(database_url) as direct:
+            job = await direct.submit("work", {"n": 1})
+            assert (await direct.until(job, patience=20)).state == "succeeded"
+
+
+async def test_without_a_database_everything_is_unavailable() -> None:
+    async with Bench.in_postgres("postgresql://127.0.0.1:1/none") as bench:
+        with pytest.raises(Unavailable):
+            await bench.submit("work")
+        with pytest.raises(Unavailable):
+            await bench.jobs.job(uuid7())
+        with pytest.raises(Unavailable):
+            await bench.jobs.cancel(uuid7())
+        with pytest.raises(Unavailable):
+            await bench.jobs.jobs(JobQuery())
+
+
+async def test_answers_that_are_lost_lose_no_job_and_make_none_twice(database_url: str) -> None:
+    runs: list[int] = []
+
+    async def work(run: JobRun) -> dict[str, Any]:
+        runs.append(run.arguments["n"])
+        return {"n": run.arguments["n"]}
+
+    async with (
+        Bench.in_postgres(database_url) as plain,
+        Bench.in_postgres(database_url, Forgetful) as bench,
+        bench.working(kind(work, tries=1)),
+    ):
+        for n in range(12):
+            # Two answers lost in a row: it is recorded, and its submitter does not know.
+            with suppress(OutcomeUnknown):
+                await bench.submit("work", {"n": n})
+        listed = (await plain.jobs.jobs(JobQuery())).items
+        done = [await plain.until(job, patience=90) for job in reversed(listed)]
+    assert [job.result for job in done] == [{"n": n} for n in range(12)]
+    assert {job.state for job in done} == {"succeeded"}
+    assert sorted(runs) == list(range(12))
+
+
+async def test_a_submission_whose_answer_is_lost_is_found_by_the_next_try(
+    database_url: str,
+) -> None:
+    async with Bench.in_postgres(database_url, HardOfHearing) as bench:
+        job = await bench.submit("work", {"n": 1})
+        assert list((await bench.jobs.jobs(JobQuery())).items) == [job]
+
+
+async def test_who_hears_no_answer_is_told_that_nobody_knows(database_url: str) -> None:
+    async with (
+        Bench.in_postgres(database_url) as plain,
+        Bench.in_postgres(database_url, Deaf) as deaf,
+        plain.working(kind(endless)),
+    ):
+        job = await plain.submit("work")
+        await plain.until(job, "running")
+        with pytest.raises(OutcomeUnknown):
+            await deaf.jobs.cancel(job.id)
+        assert (await plain.until(job)).state == "cancelled"
+        with pytest.raises(OutcomeUnknown):
+            await deaf.submit("work")
+        assert len((await plain.jobs.jobs(JobQuery())).items) == 2
+
+
+async def answers(bench: Bench) -> bool:
+    try:
+        await bench.jobs.job(uuid7())
+    except Unavailable:
+        return False
+    return True

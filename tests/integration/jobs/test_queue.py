@@ -1,0 +1,35 @@
+"""The queue's tables are procrastinate's own, and lie where all of Rollbook's tables do."""
+
+import psycopg
+import pytest
+from procrastinate.schema import SchemaManager
+
+from infrastructure.migrations import migrate
+from tests.support.jobs.jobs import Bench, echo, kind
+
+
+async def test_a_queue_of_another_release_is_refused(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = SchemaManager.get_schema()
+    monkeypatch.setattr(SchemaManager, "get_schema", lambda: f"{schema}-- one more line\n")
+    with pytest.raises(RuntimeError, match=r"another schema than release 3\.10"):
+        await migrate(empty_database_url)
+    async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
+        cursor = await connection.execute("SELECT FROM pg_tables WHERE tablename ~ 'jobs'")
+        assert await cursor.fetchall() == []
+
+
+async def test_jobs_are_done_in_whatever_schema_the_address_names(empty_database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
+        await connection.execute("CREATE SCHEMA elsewhere")
+    joint = "&" if "?" in empty_database_url else "?"
+    url = f"{empty_database_url}{joint}options=-csearch_path%3Delsewhere"
+    await migrate(url)
+    async with Bench.in_postgres(url) as bench, bench.working(kind(echo)):
+        assert (await bench.until(await bench.submit("work", {"n": 1}))).result == {"n": 1}
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename ~ 'jobs'"
+        )
+        assert set(await cursor.fetchall()) == {("elsewhere",)}

@@ -1,0 +1,226 @@
+"""Keys are rotated under a log in use: all open, the erased stay erased, nobody is held up."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import create_subprocess_exec
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from application.errors import Unavailable
+from application.keys.ports import UnknownMasterKey
+from application.keys.rotation import Rewrapped
+from application.log.event_log import EventFeed
+from domain.event import Event, Recorded
+from infrastructure.keys import MasterKeys
+from infrastructure.keys.holders import PostgresKeyHolders
+from infrastructure.keys.store import key_stores, master_ids
+from interfaces.composition.event_store import open_event_store
+from tests.support.jobs.rotating import (
+    NEW,
+    NEW_FIRST,
+    NEW_ID,
+    OLD,
+    OLD_FIRST,
+    OLD_ID,
+    People,
+    insert_keys,
+    opened_keys,
+    result,
+    rotated,
+)
+from tests.support.log.drafts import registration
+from tests.support.servers.postgres import scaled
+from tests.support.servers.postgres_backends import terminate_all
+from tests.support.servers.rollbook import ROOT
+
+WRITERS = 3
+
+
+async def registered(url: str, masters: str, count: int) -> list[UUID]:
+    """People that a process with these master keys registers."""
+    drafts = [registration() for _ in range(count)]
+    async with open_event_store(url, MasterKeys.parse(masters)) as store:
+        for first in range(0, count, 1000):
+            some = drafts[first : first + 1000]
+            await asyncio.gather(*(store.log.append(draft) for draft in some))
+    return [draft.stream for draft in drafts]
+
+
+async def all_events(feed: EventFeed) -> list[Recorded[Event]]:
+    events: list[Recorded[Event]] = []
+    while page := (await feed.read(events[-1].position if events else 0, 500)).events:
+        events += page
+    return events
+
+
+async def test_while_writers_register_and_erase_every_key_is_rewrapped(database_url: str) -> None:
+    known = await registered(database_url, OLD, scaled(1500))
+    await registered(database_url, OLD_FIRST, 1)
+    to_erase = known[::3]
+    shares = [to_erase[number::WRITERS] for number in range(WRITERS)]
+    newer = [await People.start(database_url, NEW_FIRST) for _ in range(WRITERS)]
+    older = await People.start(database_url, OLD_FIRST)
+    rotating = asyncio.create_task(rotated(database_url, patience=30))
+    for people, share in zip([*newer, older], [*shares, []], strict=True):
+        people.begin(share)
+    await asyncio.sleep(1)
+    told = [await older.end()]
+    done = result(await rotating)
+    told += [await people.end() for people in newer]
+
+    assert done["complete"]
+    assert done["rewrapped"] >= len(known) - len(to_erase)
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        assert await master_ids(connection) == {NEW_ID}
+    newcomers = set[UUID]().union(*(registered for registered, _ in told))
+    erased = set[UUID]().union(*(erased for _, erased in told))
+    assert erased == set(to_erase)
+    keys = await opened_keys(database_url, NEW)
+    assert keys.keys() >= newcomers | set(known) - erased
+    assert not keys.keys() & erased
+    async with open_event_store(database_url, MasterKeys.parse(NEW)) as store:
+        events = await all_events(store.feed)
+    assert {event.stream for event in events if event.is_erased} == erased
+    assert {event.stream for event in events} >= newcomers | set(known)
+
+
+async def test_a_worker_killed_in_the_middle_leaves_what_the_next_one_finishes(
+    database_url: str,
+) -> None:
+    await registered(database_url, OLD, 1)
+    keys = await insert_keys(database_url, 20_000)
+    process = await create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "tests.support.processes.rotation", database_url),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        async with key_stores(database_url)() as store, asyncio.timeout(30):
+            while not (await store.counts()).get(NEW_ID):
+                await asyncio.sleep(0.01)
+    finally:
+        process.kill()
+        await process.wait()
+    halfway = await opened_keys(database_url, NEW_FIRST)
+    done = result(await rotated(database_url))
+    assert 0 < done["rewrapped"] < len(keys)
+    assert done["complete"]
+    rewrapped = await opened_keys(database_url, NEW)
+    assert rewrapped == halfway
+    assert rewrapped.items() >= keys.items()
+
+
+async def test_a_process_with_the_old_list_keeps_a_rotation_from_its_end_until_it_ends(
+    database_url: str,
+) -> None:
+    await registered(database_url, OLD, 1)
+    older = await People.start(database_url, OLD_FIRST)
+    done = result(await rotated(database_url))
+    assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 0)
+    assert done["still_used_by"] == [
+        {"master_id": OLD_ID, "process": older.process.pid, "address": None}
+    ]
+    rotating = asyncio.create_task(rotated(database_url, patience=30))
+    older.begin()
+    await asyncio.sleep(0.5)
+    assert not rotating.done()
+    newcomers, _ = await older.end()
+    assert newcomers
+    assert result(await rotating)["complete"]
+    assert (await opened_keys(database_url, NEW)).keys() >= newcomers
+
+
+@pytest.mark.parametrize("name", ["", "another name, " * 9, "ünïcode"])
+async def test_every_process_is_seen_from_its_start_whatever_its_url_names_it(
+    database_url: str, name: str
+) -> None:
+    named = make_conninfo(database_url, application_name=name or None)
+    holders = PostgresKeyHolders(database_url)
+    async with open_event_store(named, MasterKeys.parse(OLD_FIRST)) as store:
+        async with asyncio.timeout(5):
+            while not (seen := await holders.holders()):
+                await asyncio.sleep(0.01)
+        assert [(each.master_id, each.process) for each in seen] == [(OLD_ID, os.getpid())]
+        await store.log.append(registration())
+        assert await holders.holders() == seen
+    async with asyncio.timeout(5):
+        while await holders.holders():
+            await asyncio.sleep(0.01)
+
+
+async def test_two_rotations_at_once_share_the_work(database_url: str) -> None:
+    await registered(database_url, OLD, 1)
+    keys = await insert_keys(database_url, 3000)
+    first, second = await asyncio.gather(
+        rotated(database_url, patience=10), rotated(database_url, patience=10)
+    )
+    assert result(first)["complete"]
+    assert result(second)["complete"]
+    assert result(first)["rewrapped"] + result(second)["rewrapped"] == len(keys) + 2
+    assert (await opened_keys(database_url, NEW)).items() >= keys.items()
+
+
+async def test_a_key_that_is_being_destroyed_is_not_waited_for(database_url: str) -> None:
+    await registered(database_url, OLD, 1)
+    keys = await insert_keys(database_url, 3)
+    masters = MasterKeys.parse(NEW_FIRST)
+    doomed = next(iter(keys))
+    async with (
+        await psycopg.AsyncConnection.connect(database_url) as erasing,
+        key_stores(database_url)() as store,
+    ):
+        await erasing.execute("DELETE FROM subject_keys WHERE subject = %s", (doomed,))
+        page = await store.wrapped([OLD_ID], after=UUID(int=0), limit=9)
+        changes = [
+            Rewrapped(each.subject, each.key, masters.rewrap(each.key, each.subject, NEW_ID))
+            for each in page
+        ]
+        async with asyncio.timeout(2):
+            assert await store.replace(changes) == len(changes) - 1
+        await erasing.commit()
+        assert await store.replace(changes) == 0
+        assert OLD_ID not in await store.counts()
+    assert doomed not in await opened_keys(database_url, NEW)
+
+
+async def test_a_running_log_goes_on_while_its_keys_are_rotated(database_url: str) -> None:
+    (person,) = await registered(database_url, OLD, 1)
+    async with open_event_store(database_url, MasterKeys.parse(NEW_FIRST)) as store:
+        before = (await store.log.load(person)).events
+        claimed = store.keys.mac(b"a value")
+        assert result(await rotated(database_url))["complete"]
+        assert (await store.log.load(person)).events == before
+        await store.log.append(registration())
+    async with open_event_store(database_url, MasterKeys.parse(NEW)) as store:
+        assert (await store.log.load(person)).events == before
+        assert store.keys.mac(b"a value") == claimed
+
+
+async def test_a_log_does_not_open_where_the_list_lacks_a_key_that_is_yet_needed(
+    database_url: str,
+) -> None:
+    await registered(database_url, OLD, 1)
+    assert result(await rotated(database_url))["complete"]
+    await registered(database_url, OLD_FIRST, 1)
+    with pytest.raises(UnknownMasterKey, match=f"id {OLD_ID}"):
+        async with open_event_store(database_url, MasterKeys.parse(NEW)):
+            pass
+    assert result(await rotated(database_url))["complete"]
+    async with open_event_store(database_url, MasterKeys.parse(NEW)):
+        pass
+
+
+async def test_a_database_that_is_away_is_said_to_be_so(database_url: str) -> None:
+    nowhere = make_conninfo(database_url, port=1)
+    with pytest.raises(Unavailable):
+        async with key_stores(nowhere)():
+            pass
+    with pytest.raises(Unavailable):
+        await PostgresKeyHolders(nowhere).holders()
+    async with key_stores(database_url)() as store:
+        await terminate_all(database_url)
+        with pytest.raises(Unavailable):
+            await store.counts()

@@ -1,0 +1,1 @@
+"""The files of the repository itself: imports, locks and compose."""

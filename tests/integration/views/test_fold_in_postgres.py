@@ -1,0 +1,77 @@
+"""Whatever the pages, restarts and redeliveries: the tables are one fold of the whole history."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from application.projector.projector import contribution_of, fold_page
+from application.projector.view_store import Slot, slots_of
+from application.verification.verify import verify
+from domain.event import Event, Recorded
+from infrastructure.views.projector.ensure import ensure_views
+from infrastructure.views.projector.store import PostgresViewStore
+from projections.headcount import HEADCOUNT
+from projections.projection import Projection
+from projections.users import USERS
+from tests.support.log.feeds import LogByStream
+from tests.support.servers.postgres import database, scaled
+from tests.support.views.directory import execute
+from tests.support.views.histories import logs
+from tests.support.views.interrupted import project_with_interruptions
+from tests.support.views.newcomers import NEWCOMERS
+from tests.support.views.refolded import snapshot, unreported, views_in
+
+SHARED: Final = replace(HEADCOUNT, name="shared", partitions=4)
+FOLDED: Final[tuple[Projection[Any], ...]] = (USERS, HEADCOUNT, NEWCOMERS, SHARED)
+
+
+@pytest.fixture(scope="module")
+def url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """A database with all views, for all tests here."""
+    with database(postgres_url, migrated_template) as made:
+        asyncio.run(ensure_views(made, FOLDED))
+        yield made
+
+
+@given(log=logs(), random=st.randoms(use_true_random=False))
+@settings(
+    max_examples=scaled(8),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@pytest.mark.parametrize("projection", FOLDED, ids=lambda projection: projection.name)
+async def test_views_and_counters_in_tables_are_those_of_a_fold_at_once(
+    url: str, projection: Projection[Any], log: list[Recorded[Event]], random: Random
+) -> None:
+    await _emptied(url, projection)
+    slots: list[Slot[Any]] = slots_of(projection, 1, projection.partitions)
+    store, views = PostgresViewStore(url), views_in(url)
+    for slot in slots:
+        await project_with_interruptions(store, slot, log, random)
+    shots = [await snapshot(views, slot) for slot in slots]
+    fresh = fold_page(projection, {}, frozenset(), log)
+    assert {stream: entry for shot in shots for stream, entry in shot.entries.items()} == (
+        fresh.entries
+    )
+    sums = Counter[str]()
+    for entry in fresh.entries.values():
+        sums.update(contribution_of(projection, entry))
+    kept = Counter[str]()
+    for shot in shots:
+        kept.update(shot.counters)
+    assert (kept, [shot.parked for shot in shots]) == (sums, [{}] * len(shots))
+    async with views(slots) as all_kept:
+        assert all(slot.right for slot in await verify(all_kept, LogByStream(log), unreported))
+
+
+async def _emptied(url: str, projection: Projection[Any]) -> None:
+    counters = "" if projection.contribution is None else f", {projection.name}_g1_counters"
+    await execute(url, f"TRUNCATE {projection.name}_g1{counters}")
+    await execute(url, "UPDATE checkpoints SET position = 0")

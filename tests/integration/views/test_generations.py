@@ -1,0 +1,284 @@
+"""Generations beside each other: which one serves, which are followed, and which are dropped."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from uuid_utils.compat import uuid7
+
+from application.jobs.model import JobCancelled
+from application.log.event_log import Draft
+from application.projector.generations import RebuildUnderWay, StreamsParked
+from application.projector.rebuild_jobs import rollback_jobs
+from domain.user.events import PreviousName, UserErased, UserRegistered, UserRenamed
+from infrastructure.views.generations.expiry import PostgresRetired
+from infrastructure.views.repair.erasures import PostgresErasedViews
+from projections.registry import PROJECTIONS
+from tests.support.log.drafts import context
+from tests.support.views.directory import execute
+from tests.support.views.newcomers import NEWCOMERS, disliked
+from tests.support.views.rebuilding import Rebuilder
+
+
+@pytest.fixture
+async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
+    async with Rebuilder.open(database_url, [*PROJECTIONS, NEWCOMERS]) as rebuilder:
+        async with rebuilder.projecting():
+            yield rebuilder
+
+
+def registered(name: str = "Zoë") -> UserRegistered:
+    return UserRegistered(name=name, email=f"{name}@example.org", role="member")
+
+
+async def renamed(rebuilder: Rebuilder, stream: UUID, name: str, after: int = 1) -> None:
+    event = UserRenamed(name=name, previous=PreviousName("?"))
+    await append(rebuilder, stream, event, after)
+
+
+async def append(rebuilder: Rebuilder, stream: UUID, event: Any, after: int) -> None:
+    log = rebuilder.read_side.events.log
+    draft = Draft(
+        kind="user",
+        stream=stream,
+        after_version=after,
+        events=(event,),
+        context=context(),
+        key=(await log.load(stream)).key,
+        destroy_key=isinstance(event, UserErased),
+    )
+    await log.append(draft)
+
+
+async def serving(rebuilder: Rebuilder) -> int:
+    return (await rebuilder.read_side.queries.standing("users")).generation
+
+
+async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
+    class Run:
+        id = uuid7()
+        actor = "test"
+        attempt = 1
+
+        def __init__(self) -> None:
+            self.arguments = {"projection": "users", **arguments}
+
+        async def report(self, done: int, total: int | None = None) -> None:
+            return
+
+    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.succession, rebuilder.former)
+    return await kind.run(Run())
+
+
+async def test_the_generation_before_is_current_and_serves_again_at_once(
+    rebuilder: Rebuilder,
+) -> None:
+    stream = await rebuilder.read_side.record(registered("Zoë"))
+    await rebuilder.caught_up()
+    await rebuilder.rebuild()
+    await renamed(rebuilder, stream, "Zoe")
+    head = await rebuilder.caught_up()
+    assert await roll_back(rebuilder, **{"from": 2, "to": 1})
+    assert await serving(rebuilder) == 1
+    answer = await rebuilder.read_side.queries.user(stream, at_least=head)
+    assert answer.value is not None
+    assert (answer.value.name, answer.position, answer.generation) == ("Zoe", head, 1)
+    # A run that is tried again after it was done does nothing more.
+    await roll_back(rebuilder, **{"from": 2, "to": 1})
+    assert await serving(rebuilder) == 1
+    kept = "SELECT generation FROM generations WHERE projection = 'users' AND drop_after IS NULL"
+    assert await execute(rebuilder.url, kept) == [(1,)]
+    await roll_back(rebuilder, **{"from": 1, "to": 2})
+    assert await serving(rebuilder) == 2
+
+
+async def test_a_cancelled_rebuild_leaves_all_as_it_was(rebuilder: Rebuilder) -> None:
+    await rebuilder.read_side.record(registered())
+    await rebuilder.caught_up()
+    calls = 0
+
+    async def report(done: int, total: int | None) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        await rebuilder.rebuild(report=report)
+    assert await serving(rebuilder) == 1
+    assert await PostgresRetired(rebuilder.url).drop_due() == ["users/2"]
+    assert await rebuilder.generations() == [(1, "following")]
+    assert (await rebuilder.rebuild())["generation"] == 3
+
+
+async def test_two_cannot_build_one_projection_at_once(
+    rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.views.generations.builds._PATIENCE_SECONDS", 0.3)
+    users = rebuilder.projections["users"]
+    async with rebuilder.ports.builds.open(users, "first"):
+        with pytest.raises(RebuildUnderWay):
+            await rebuilder.rebuild()
+        assert (await rebuilder.rebuild("headcount"))["generation"] == 2
+    assert (await rebuilder.rebuild())["generation"] == 2
+
+
+async def test_what_cannot_be_folded_keeps_a_generation_from_serving_until_it_is_skipped(
+    rebuilder: Rebuilder,
+) -> None:
+    care = rebuilder.care
+    good = await rebuilder.read_side.record(registered("good"))
+    bad = await rebuilder.read_side.record(registered("ok"))
+    await renamed(rebuilder, bad, "bad")
+    await renamed(rebuilder, bad, "better", after=2)
+    await rebuilder.caught_up("newcomers")
+    with pytest.raises(StreamsParked):
+        await rebuilder.rebuild("newcomers")
+    assert await rebuilder.generations("newcomers") == [(1, "following"), (2, "dropping")]
+    [parked] = (await care.parked("newcomers", 0, 10)).items
+    assert (parked.stream, parked.version, parked.events, parked.type) == (
+        bad,
+        2,
+        2,
+        "user.renamed",
+    )
+    assert parked.error.startswith("ValueError (newcomers.py:")
+    mended = await care.skip("newcomers", bad, 2, "a typo", "token:admin")
+    assert (mended.applied, mended.parked) == (2, None)
+    rebuilt = await rebuilder.rebuild("newcomers")
+    assert (rebuilt["generation"], rebuilt["compared"]["differing"]) == (3, 0)
+    await rebuilder.caught_up("newcomers")
+    assert await rebuilder.differences() == []
+    rows = await execute(rebuilder.url, "SELECT id, name, version FROM newcomers_g3 ORDER BY id")
+    assert rows == sorted([(good, "good", 1), (bad, "better", 3)])
+    recorded = await execute(rebuilder.url, "SELECT stream, version, reason, actor FROM skipped")
+    assert recorded == [(bad, 2, "a typo", "token:admin")]
+
+
+async def test_what_was_left_out_stays_so_though_the_fold_would_take_it_now(
+    rebuilder: Rebuilder,
+) -> None:
+    stream = await rebuilder.read_side.record(registered("ok"))
+    await renamed(rebuilder, stream, "bad")
+    await rebuilder.caught_up("newcomers")
+    await rebuilder.care.skip("newcomers", stream, 2, "no name of hers", "token:admin")
+    disliked.clear()
+    try:
+        rebuilt = await rebuilder.rebuild("newcomers")
+        assert await rebuilder.differences() == []
+    finally:
+        disliked.add("bad")
+    assert rebuilt["compared"]["differing"] == 0
+    rows = await execute(rebuilder.url, "SELECT name, version FROM newcomers_g2")
+    assert rows == [("ok", 2)]
+
+
+async def test_a_parked_stream_goes_on_once_the_fold_is_mended(rebuilder: Rebuilder) -> None:
+    care = rebuilder.care
+    bad = await rebuilder.read_side.record(registered("bad"))
+    await renamed(rebuilder, bad, "worse")
+    others = [await rebuilder.read_side.record(registered(f"N{n}")) for n in range(5)]
+    await rebuilder.caught_up("newcomers")
+    first = await care.retry("newcomers", bad)
+    assert first.applied == 0
+    assert first.parked is not None
+    assert first.parked.version == 1
+    disliked.clear()
+    try:
+        mended = await care.retry("newcomers", bad)
+    finally:
+        disliked.add("bad")
+    assert (mended.applied, mended.parked) == (2, None)
+    await renamed(rebuilder, bad, "best", after=2)
+    await rebuilder.caught_up("newcomers")
+    rows = await execute(rebuilder.url, "SELECT name FROM newcomers_g1 ORDER BY 1")
+    assert [name for (name,) in rows] == sorted(["best", *(f"N{n}" for n in range(len(others)))])
+    sums = "SELECT counter, value FROM newcomers_g1_counters WHERE value <> 0 ORDER BY 1"
+    counters = dict(await execute(rebuilder.url, sums))
+    assert (counters["renames:0"], counters["renames:2"]) == (5, 1)
+    assert await execute(rebuilder.url, "SELECT * FROM parked") == []
+    assert await rebuilder.read_side.differences() == []
+
+
+async def test_a_paused_projection_stands_still_and_goes_on(rebuilder: Rebuilder) -> None:
+    care = rebuilder.care
+    await rebuilder.read_side.record(registered("before"))
+    await rebuilder.caught_up()
+    await care.pause("users", "a look at it", "token:admin")
+    await asyncio.sleep(0.5)
+    await rebuilder.read_side.record(registered("after"))
+    await rebuilder.caught_up("headcount")
+    users, headcount = (await rebuilder.read_side.queries.projections()).value
+    assert (users.state, users.lag, headcount.state, headcount.lag) == ("paused", 1, "live", 0)
+    await care.resume("users")
+    await rebuilder.caught_up()
+    users, _ = (await rebuilder.read_side.queries.projections()).value
+    assert users.state == "live"
+    assert await rebuilder.differences() == []
+
+
+async def test_an_old_generation_is_dropped_by_the_next_rebuild_or_after_a_day(
+    rebuilder: Rebuilder,
+) -> None:
+    retired = PostgresRetired(rebuilder.url)
+    await rebuilder.rebuild()
+    assert await retired.drop_due() == []
+    await _grown_older(rebuilder, "23 hours 59 minutes")
+    assert await retired.drop_due() == []
+    await _grown_older(rebuilder, "2 minutes")
+    assert await retired.drop_due() == ["users/1"]
+    await rebuilder.rebuild()
+    await rebuilder.rebuild()
+    # It served a moment ago: somebody may be reading it.
+    assert await retired.drop_due() == []
+    assert len(await rebuilder.generations()) == 3
+    await _grown_older(rebuilder, "61 seconds")
+    assert await retired.drop_due() == ["users/2"]
+    assert await rebuilder.generations() == [(3, "following"), (4, "following")]
+    assert await serving(rebuilder) == 4
+
+
+async def test_a_reader_in_the_way_of_a_drop_is_waited_for(rebuilder: Rebuilder) -> None:
+    await rebuilder.rebuild()
+    await _grown_older(rebuilder, "25 hours")
+    async with await psycopg.AsyncConnection.connect(rebuilder.url) as reader:
+        await reader.execute("SELECT count(*) FROM users_g1")
+        dropping = asyncio.create_task(PostgresRetired(rebuilder.url).drop_due())
+        await asyncio.sleep(1)
+        assert not dropping.done()
+    assert await dropping == ["users/1"]
+
+
+async def test_an_erasure_during_a_rebuild_leaves_nothing_in_clear(rebuilder: Rebuilder) -> None:
+    """The new generation counts among the checkpoints before it reads; and it blanks the person."""
+    stream = await rebuilder.read_side.record(registered("Secret"))
+    await rebuilder.caught_up()
+    erased = asyncio.Event()
+
+    async def report(done: int, total: int | None) -> None:
+        if done and not erased.is_set():
+            # Read in clear, and not stored yet.
+            erased.set()
+            await append(rebuilder, stream, UserErased(), 1)
+            async with PostgresErasedViews.open(rebuilder.url) as views:
+                counted = {view.generation: view for view in await views.generations()}
+            # Whoever waits until nothing is left waits for the new generation, too.
+            assert (counted[2].position < 2, counted[2].serves) == (True, False)
+
+    rebuilt = await rebuilder.rebuild(report=report)
+    assert erased.is_set()
+    await rebuilder.caught_up()
+    rows = await execute(rebuilder.url, "SELECT name, email, status FROM users_g2")
+    assert rows == [(None, None, "erased")]
+    assert rebuilt["compared"]["differing"] == 0
+
+
+async def _grown_older(rebuilder: Rebuilder, by: str) -> None:
+    await execute(
+        rebuilder.url,
+        f"""UPDATE generations SET drop_after = drop_after - interval '{by}',
+        retired_at = retired_at - interval '{by}'""",
+    )

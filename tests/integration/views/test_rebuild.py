@@ -1,0 +1,171 @@
+"""Rebuilding a projection: the new generation comes out equal, and takes its place unseen."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from application.log.event_log import Draft
+from application.projector.parked import retry, skip
+from application.projector.rebuild import prepare
+from application.projector.view_store import slots_of
+from domain.event import Event
+from domain.user.events import (
+    PreviousName,
+    UserAttributesChanged,
+    UserDeleted,
+    UserErased,
+    UserRegistered,
+    UserRenamed,
+    UserRestored,
+    UserSuspended,
+)
+from projections.registry import PROJECTIONS
+from tests.support.log.drafts import context
+from tests.support.servers.postgres import scaled
+from tests.support.views.directory import execute
+from tests.support.views.newcomers import NEWCOMERS
+from tests.support.views.rebuilding import Rebuilder, unreported
+
+
+@pytest.fixture
+async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
+    async with Rebuilder.open(database_url, [*PROJECTIONS, NEWCOMERS]) as rebuilder:
+        yield rebuilder
+
+
+def registered(name: str = "Zoë") -> UserRegistered:
+    attributes: dict[str, Any] = {"floor": 3, "phones": ["+46 1"], "note": "a\\b\t'c'\n"}
+    return UserRegistered(
+        name=name, email=f"{name.strip(chr(0))}@example.org", role="member", attributes=attributes
+    )
+
+
+def renamed(name: str) -> UserRenamed:
+    return UserRenamed(name=name, previous=PreviousName("?"))
+
+
+async def record(rebuilder: Rebuilder, stream: UUID, after: int, *events: Event) -> None:
+    """More events of a user."""
+    log = rebuilder.read_side.events.log
+    key = (await log.load(stream)).key if after else None
+    await log.append(
+        Draft(
+            kind="user",
+            stream=stream,
+            after_version=after,
+            events=events,
+            context=context(),
+            key=key,
+            destroy_key=any(isinstance(event, UserErased) for event in events),
+        )
+    )
+
+
+async def histories(rebuilder: Rebuilder, chance: random.Random, users: int) -> None:
+    """Users with random histories, recorded a few at once, so that they are mixed in the log."""
+
+    async def user() -> None:
+        stream = uuid7()
+        names = (
+            "Zoë",
+            "Ærø Straße",
+            "tab\tand\\slash",
+            'O\'Neill "x"',
+            "李雷",
+            "bad one",
+            "",
+            "a\nb",
+        )
+        await record(rebuilder, stream, 0, registered(chance.choice(names)))
+        for version in range(1, chance.randrange(1, 9)):
+            events: tuple[Event, ...] = (
+                renamed(chance.choice((*names, "\x00")) if version > 5 else chance.choice(names)),
+                UserSuspended(),
+                UserAttributesChanged(set={"n": chance.random()}, removed=(), previous={}),
+                UserDeleted(reason="left"),
+                UserRestored(),
+                UserErased(),
+            )
+            event = chance.choices(events, (4, 1, 2, 1, 1, 1))[0]
+            await record(rebuilder, stream, version, event)
+            if isinstance(event, UserErased):
+                return
+
+    room = asyncio.Semaphore(8)
+
+    async def one() -> None:
+        async with room:
+            await user()
+
+    await asyncio.gather(*(one() for _ in range(users)))
+
+
+async def shown(rebuilder: Rebuilder, name: str, generation: int, partitions: int) -> Any:
+    """All that a generation holds, whichever its partitions."""
+    projection = rebuilder.projections[name]
+    shots = [
+        await rebuilder.read_side.snapshot(slot)
+        for slot in slots_of(projection, generation, partitions)
+    ]
+    counters = dict[str, int]()
+    for shot in shots:
+        for counter, value in shot.counters.items():
+            counters[counter] = counters.get(counter, 0) + value
+    parked = await execute(
+        rebuilder.url,
+        """SELECT stream, version, position, event_id, error FROM parked
+        WHERE projection = %s AND generation = %s ORDER BY 1, 2""",
+        name,
+        generation,
+    )
+    entries = {stream: entry for shot in shots for stream, entry in shot.entries.items()}
+    return entries, counters, parked, {shot.position for shot in shots}
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+@pytest.mark.parametrize("name", ["users", "headcount", "newcomers"])
+async def test_a_rebuilt_generation_is_what_projectors_make_of_the_log(
+    rebuilder: Rebuilder, name: str, partitions: int
+) -> None:
+    """With people who were erased, events that are parked, and events that were skipped."""
+    chance = random.Random(partitions)
+    projection = replace(rebuilder.projections[name], partitions=partitions)
+    async with rebuilder.projecting():
+        for built in range(2, scaled(1) + 2):
+            await histories(rebuilder, chance, 24)
+            await rebuilder.caught_up(name)
+            await skip_some(rebuilder, name, chance)
+            async with rebuilder.ports.builds.open(projection, "test") as build:
+                await prepare(build, rebuilder.ports, unreported)
+            await histories(rebuilder, chance, 5)
+            await rebuilder.caught_up(name)
+            # What cannot be folded may be once the person is erased.
+            await retry_all(rebuilder, name)
+            after = await shown(rebuilder, name, built, partitions)
+            assert after == await shown(rebuilder, name, 1, 1)
+            assert after[0]
+            assert await rebuilder.differences() == []
+            await execute(rebuilder.url, "UPDATE generations SET served_at = now()")
+
+
+async def retry_all(rebuilder: Rebuilder, name: str) -> None:
+    for (stream,) in await parked_streams(rebuilder, name):
+        await retry(name, stream, rebuilder.ports.mending, rebuilder.ports.histories)
+
+
+async def parked_streams(rebuilder: Rebuilder, name: str) -> list[tuple[UUID]]:
+    query = "SELECT DISTINCT stream FROM parked WHERE projection = %s"
+    return await execute(rebuilder.url, query, name)
+
+
+async def skip_some(rebuilder: Rebuilder, name: str, chance: random.Random) -> None:
+    ports = rebuilder.ports
+    for (stream,) in await parked_streams(rebuilder, name):
+        if chance.random() < 0.5:
+            await skip(name, stream, None, "why not", "test", ports.mending, ports.histories)

@@ -1,0 +1,99 @@
+"""The log in memory as auditors ask it: the double that tests use, held to the same contract."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from application.audit.items import StatusBefore
+from application.audit.search import AuditQuery, Looked, Stretch
+from application.log.event_log import EventFeed
+from domain.event import Event, Recorded
+from domain.user.state import Status
+
+_ALL = 2**62
+
+
+class InMemoryAuditLog:
+    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`: every question looks at every event."""
+
+    def __init__(self, feed: EventFeed) -> None:
+        self._feed = feed
+
+    async def look(self, query: AuditQuery, stretch: Stretch, limit: int) -> Looked:
+        """See `AuditLog.look`."""
+        found = [
+            recorded
+            for recorded in await self._newest_first()
+            if stretch.above < recorded.position < stretch.below and matches(query, recorded)
+        ]
+        ended = len(found) < limit
+        return Looked(found[:limit], stretch.above if ended else found[limit - 1].position)
+
+    async def last_before(self, moment: datetime) -> int:
+        """See `AuditLog.last_before`."""
+        events = await self._newest_first()
+        return next((each.position for each in events if each.recorded_at < moment), 0)
+
+    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        """See `AuditLog.statuses`."""
+        events = await self._newest_first()
+        return [_status(events, stream, version) for stream, version in places]
+
+    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
+        """See `UserEvents.last_of_each_type`."""
+        last: dict[str, Recorded[Event]] = {}
+        for recorded in await self._newest_first():
+            if recorded.stream == user_id and recorded.version <= version:
+                last.setdefault(recorded.event.topic, recorded)
+        return list(last.values())
+
+    async def of_type(
+        self, user_id: UUID, topic: str, below: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        """See `UserEvents.of_type`."""
+        return [
+            recorded
+            for recorded in await self._newest_first()
+            if (recorded.stream, recorded.event.topic) == (user_id, topic)
+            and recorded.version < below
+        ][:limit]
+
+    async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
+        """See `EventsAt.events_at`."""
+        return [each for each in await self._newest_first() if each.position in positions]
+
+    async def events_up_to(self, places: Sequence[tuple[UUID, int]]) -> Sequence[Recorded[Event]]:
+        """See `EventsUpTo.events_up_to`."""
+        wanted = dict(places)
+        events = reversed(await self._newest_first())
+        found = [each for each in events if each.version <= wanted.get(each.stream, 0)]
+        return sorted(found, key=lambda each: (each.stream, each.version))
+
+    async def _newest_first(self) -> list[Recorded[Event]]:
+        return list(reversed((await self._feed.read(0, _ALL)).events))
+
+
+def matches(query: AuditQuery, recorded: Recorded[Event]) -> bool:
+    """Whether a filter lets an event through, wherever it lies."""
+    return all(
+        (
+            recorded.event.topic in query.types or recorded.kind in query.kinds,
+            not query.actors or recorded.actor in query.actors,
+            not query.on_behalf_of or recorded.on_behalf_of in query.on_behalf_of,
+            not query.correlation_ids or recorded.correlation_id in query.correlation_ids,
+            query.user is None or recorded.stream == query.user,
+        )
+    )
+
+
+def _status(events: Sequence[Recorded[Event]], stream: UUID, version: int) -> StatusBefore:
+    topics = [
+        each.event.topic for each in events if each.stream == stream and each.version < version
+    ]
+    lives = ("user.registered", "user.suspended", "user.reinstated")
+    in_life = next(topic for topic in topics if topic in lives)
+    alive: Status = "suspended" if in_life == "user.suspended" else "active"
+    last = next(t for t in topics if t in (*lives, "user.deleted", "user.restored", "user.erased"))
+    if last in ("user.deleted", "user.erased"):
+        return StatusBefore("deleted" if last == "user.deleted" else "erased", alive)
+    return StatusBefore(alive, alive)

@@ -1,0 +1,172 @@
+"""The log in memory: the double that tests and examples use, held to the same contract."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from application.context import IdempotencyKey
+from application.errors import ClaimTaken, KeySeen, VersionConflict
+from application.log.event_log import (
+    WHOLE,
+    Appended,
+    Draft,
+    FeedPage,
+    LoadedStream,
+    Span,
+    StoredReceipt,
+    StreamKey,
+    StreamSnapshot,
+)
+from domain.event import ERASED, Event, Recorded
+from infrastructure.event_store.serializer import has_personal
+
+_KEY: Final = StreamKey(master_id="memory", wrapped=b"")
+
+
+class InMemoryEventLog:
+    """The ports to the log, write side, feed and snapshots, over one list; nothing is sealed, but what is erased is gone."""
+
+    def __init__(self, new_id: Callable[[], UUID]) -> None:
+        self._new_id = new_id
+        self._events: list[Recorded[Event]] = []
+        self._claims: dict[tuple[str, str], UUID] = {}
+        self._receipts: dict[tuple[str, str], tuple[bytes, StoredReceipt]] = {}
+        self._keys: dict[UUID, StreamKey] = {}
+        self._snapshots: dict[UUID, list[StreamSnapshot]] = {}
+
+    async def load(
+        self,
+        stream: UUID,
+        span: Span = WHOLE,
+        *,
+        actor: str = "",
+        idempotency: IdempotencyKey | None = None,
+    ) -> LoadedStream:
+        receipt = None
+        if idempotency and (kept := self._receipts.get((actor, idempotency.key))):
+            request, first = kept
+            receipt = StoredReceipt(
+                matches=request == idempotency.fingerprint,
+                status=first.status,
+                stream=first.stream,
+                version=first.version,
+                position=first.position,
+            )
+        events = self._stream(stream)
+        snapshot = None
+        if span.form is not None and events and events[-1].event.ends:
+            events = events[-1:]
+        else:
+            snapshot = _nearest(span, self._snapshots.get(stream, ()))
+            events = _within(span, snapshot.version if snapshot else span.after, events)
+        key = self._keys.get(stream)
+        return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
+
+    async def append(self, draft: Draft) -> Appended:
+        context = draft.context
+        key = context.idempotency
+        if key and (context.actor, key.key) in self._receipts:
+            raise KeySeen
+        if len(self._stream(draft.stream)) != draft.after_version:
+            raise VersionConflict
+        for claim in draft.take:
+            if self._claims.get(claim, draft.stream) != draft.stream:
+                raise ClaimTaken(claim[0])
+        for claim in draft.release:
+            del self._claims[claim]
+        self._claims.update(dict.fromkeys(draft.take, draft.stream))
+        events = tuple(
+            Recorded[Event](
+                event=event,
+                kind=draft.kind,
+                stream=draft.stream,
+                version=draft.after_version + number,
+                position=len(self._events) + number,
+                event_id=self._new_id(),
+                actor=context.actor,
+                on_behalf_of=context.on_behalf_of,
+                correlation_id=context.correlation_id,
+                causation_id=context.causation_id,
+                recorded_at=self._now(number),
+            )
+            for number, event in enumerate(draft.events, start=1)
+        )
+        self._events.extend(events)
+        self._keys.setdefault(draft.stream, _KEY)
+        if draft.destroy_key:
+            del self._keys[draft.stream]
+            self._snapshots.pop(draft.stream, None)
+            self._events = [
+                _erased(each) if each.stream == draft.stream else each for each in self._events
+            ]
+        position = len(self._events)
+        if key:
+            receipt = StoredReceipt(
+                matches=True,
+                status=draft.status,
+                stream=draft.stream,
+                version=draft.after_version + len(events),
+                position=position,
+            )
+            self._receipts[context.actor, key.key] = (key.fingerprint, receipt)
+        return Appended(events=events, position=position)
+
+    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
+        stream = snapshots[0].stream
+        if self._keys.get(stream) == key:
+            self._snapshots[stream] = [*snapshots, *self._snapshots.get(stream, ())]
+
+    async def holder_of(self, scope: str, value: str) -> UUID | None:
+        return self._claims.get((scope, value))
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        events = self._events[after : after + limit]
+        return FeedPage(events=events, reached=events[-1].position if events else after)
+
+    async def head(self) -> int:
+        return len(self._events)
+
+    async def event(self, event_id: UUID) -> Recorded[Event] | None:
+        return next((event for event in self._events if event.event_id == event_id), None)
+
+    def _stream(self, stream: UUID) -> list[Recorded[Event]]:
+        return [recorded for recorded in self._events if recorded.stream == stream]
+
+    def _now(self, number: int) -> datetime:
+        now = datetime.now(UTC)
+        last = self._events[-1].recorded_at if self._events else now
+        return max(now, last) + timedelta(microseconds=number)
+
+
+def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
+    """What is left of an event without its key."""
+    if not has_personal(recorded.event):
+        return recorded
+    erased = replace(recorded.event, **dict.fromkeys(recorded.event.personal, ERASED))
+    return replace(recorded, event=erased)
+
+
+def _nearest(span: Span, snapshots: Sequence[StreamSnapshot]) -> StreamSnapshot | None:
+    fitting = (
+        snapshot
+        for snapshot in snapshots
+        if snapshot.form == span.form
+        and snapshot.version < (span.below or inf)
+        and snapshot.version <= (inf if span.version is None else span.version)
+        and (span.at is None or snapshot.recorded_at <= span.at)
+    )
+    return max(fitting, key=lambda snapshot: snapshot.version, default=None)
+
+
+def _within(span: Span, after: int, events: list[Recorded[Event]]) -> list[Recorded[Event]]:
+    found = [
+        recorded
+        for recorded in events[after:]
+        if (span.version is None or recorded.version <= span.version)
+        and (span.at is None or recorded.recorded_at <= span.at)
+    ]
+    return found if span.most is None else found[: span.most]

@@ -1,0 +1,67 @@
+"""Exports in memory: the double that tests use, held to the same contract."""
+
+from uuid import UUID
+
+from application.errors import IdempotencyMismatch
+from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
+
+
+class InMemoryExports:
+    """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`."""
+
+    def __init__(self) -> None:
+        self._asked: dict[UUID, AskedExport] = {}
+        self._attempts: dict[UUID, int] = {}
+        self._pieces: dict[UUID, dict[int, Piece]] = {}
+        self._selected: dict[UUID, SelectedExport] = {}
+
+    async def record(self, asked: AskedExport) -> UUID:
+        for earlier in self._asked.values():
+            if asked.key is None or earlier.key is None or earlier.actor != asked.actor:
+                continue
+            if earlier.key.key == asked.key.key:
+                if earlier.key != asked.key:
+                    raise IdempotencyMismatch
+                return earlier.id
+        self._asked[asked.id] = asked
+        return asked.id
+
+    async def piece(self, export: UUID, number: int) -> Piece | None:
+        return self._pieces.get(export, {}).get(number)
+
+    async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
+        asked = self._asked.get(export)
+        if asked is None or attempt < self._attempts.get(export, 0):
+            return None
+        self._attempts[export] = attempt
+        if export in self._selected:
+            return self._selected[export]
+        self._pieces[export] = {}
+        return PendingExport(asked.request, asked.position)
+
+    async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
+        if not self._is_open(export, attempt):
+            return False
+        self._pieces[export][number] = piece
+        return True
+
+    async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
+        if self._selected.get(export) == selected and self._attempts.get(export) == attempt:
+            return True
+        if not self._is_open(export, attempt):
+            return False
+        self._selected[export] = selected
+        return True
+
+    async def asked_before(self, position: int) -> bool:
+        waiting = (each for each in self._asked.values() if each.id not in self._selected)
+        return any(each.position < position for each in waiting)
+
+    def remove(self, export: UUID) -> None:
+        """As the purge does, and whoever ends a job that came to nothing."""
+        for each in (self._asked, self._attempts, self._pieces, self._selected):
+            each.pop(export, None)
+
+    def _is_open(self, export: UUID, attempt: int) -> bool:
+        is_waiting = export in self._asked and export not in self._selected
+        return is_waiting and self._attempts.get(export) == attempt

@@ -1,0 +1,1 @@
+"""Callers of the API, and directories that answer them."""

@@ -1,0 +1,266 @@
+"""A whole directory in memory: the real commands and the real HTTP application, no server."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, cast, get_args
+from uuid import UUID
+
+from httpx2 import ASGITransport, AsyncClient
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from application.audit.search import Audit
+from application.erasure.coverage import Coverage, ViewGeneration
+from application.erasure.service import ErasureService, erasure_jobs
+from application.errors import PositionAhead, ViewBehind
+from application.exports.job import NotThereYet, Selecting, Selection, export_jobs
+from application.exports.past_users import PastUsers
+from application.exports.requests import PIECE_ROWS, ExportService, Piece
+from application.exports.rows import ExportRows
+from application.identity import PRESETS, Permission, Preset, Principal
+from application.live.tail import Tail
+from application.queries.directory import (
+    Answer,
+    ListCursor,
+    ProjectionStatus,
+    Stats,
+    UserList,
+    UserPage,
+)
+from application.queries.documents import RenderedDocuments
+from application.users.service import UserService
+from domain.email import comparable_address
+from infrastructure.doorbell.memory import MemoryDoorbell
+from infrastructure.keys import TokenBox
+from infrastructure.telemetry.prometheus import PrometheusTelemetry
+from interfaces.http.app import create_app
+from interfaces.http.endpoint.services import ReadinessCheck, Services
+from projections.registry import PROJECTIONS
+from projections.users import UserRow, UserView, evolve
+from tests.support.doubles.audit_log import InMemoryAuditLog
+from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.doubles.exports import InMemoryExports
+from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.doubles.tickets import InMemoryTickets
+from tests.support.views.projection_care import nothing_to_care_for
+
+LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
+_OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
+    "nobody": frozenset(),
+    "watcher": frozenset({"events:read"}),
+    "inspector": frozenset({"audit:read"}),
+}
+ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
+
+
+class PresetIdentity:
+    """The name of each preset is a token with its permissions; so are those in `_OTHERS`."""
+
+    async def principal(self, token: str) -> Principal | None:
+        permissions = _OTHERS.get(token)
+        if token in get_args(Preset):
+            permissions = PRESETS[cast("Preset", token)]
+        if permissions is None:
+            return None
+        return Principal(actor=f"token:{token}", permissions=permissions)
+
+
+class FoldedQueries:
+    """The views, folded from the log at each question; `lag` positions behind it."""
+
+    def __init__(self, log: InMemoryEventLog) -> None:
+        self._log = log
+        self.lag = 0
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
+        rows, position = await self.rows(at_least)
+        return Answer(rows.get(user_id), position)
+
+    async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
+        rows, position = await self.rows(at_least)
+        found = sorted(
+            (row for row in rows.values() if _matches(row, query)),
+            key=lambda row: _place(row, query),
+            reverse=query.descending,
+        )
+        if query.after is not None:
+            end = (query.after.key, query.after.id)
+            found = [row for row in found if (_place(row, query) > end) != query.descending]
+            found = [row for row in found if _place(row, query) != end]
+        page = found[: query.limit]
+        last = _place(page[-1], query) if len(found) > len(page) else None
+        return Answer(UserPage(page, ListCursor(*last) if last else None), position)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
+        rows, position = await self.rows(at_least)
+        counts = {
+            status: sum(row.status == status for row in rows.values())
+            for status in ("active", "suspended", "deleted", "erased")
+        }
+        stats = Stats(
+            **counts, total=len(rows), by_role={"member": len(rows)}, registered=[], trend="none"
+        )
+        return Answer(stats, position)
+
+    async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
+        head = await self._log.head()
+        status = ProjectionStatus(
+            name="users",
+            generation=1,
+            position=head,
+            head=head,
+            lag=0,
+            lag_seconds=0.0,
+            parked=0,
+            state="live",
+        )
+        return Answer([status], head)
+
+    async def rows(self, at_least: int = 0) -> tuple[dict[UUID, UserRow], int]:
+        """All users and the position they are shown at."""
+        head = await self._log.head()
+        position = max(head - self.lag, 0)
+        if at_least > head:
+            raise PositionAhead(head)
+        if at_least > position:
+            raise ViewBehind(position)
+        rows: dict[UUID, UserRow] = {}
+        for recorded in (await self._log.read(0, position)).events if position else ():
+            rows[recorded.stream] = evolve(rows.get(recorded.stream), recorded)
+        return rows, position
+
+
+class FoldedSelection:
+    """See `UserSelection`: all that the queries list, of one moment."""
+
+    def __init__(self, views: FoldedQueries) -> None:
+        self._views = views
+
+    @asynccontextmanager
+    async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
+        try:
+            answer = await self._views.users(replace(query, limit=10**9), at_least=position)
+        except ViewBehind as error:
+            raise NotThereYet from error
+        items = answer.value.items
+        yield Selection(answer.position, len(items), _in_pieces(items))
+
+
+async def _in_pieces(users: Sequence[UserView]) -> AsyncGenerator[Piece]:
+    for begin in range(0, len(users), PIECE_ROWS):
+        some = users[begin : begin + PIECE_ROWS]
+        yield Piece([user.version for user in some], [user.id for user in some])
+
+
+class FoldedErasedViews:
+    """See `ErasedViews`: one build of each, as far behind the log as the queries are."""
+
+    def __init__(self, log: InMemoryEventLog, views: FoldedQueries) -> None:
+        self._log = log
+        self._views = views
+
+    async def generations(self) -> Sequence[ViewGeneration]:
+        position = await self._log.head() - self._views.lag
+        return [ViewGeneration(each.name, 1, True, {0: position}) for each in PROJECTIONS]
+
+    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        """They are settled always."""
+
+
+class Directory:
+    """One application over its own log; `as_` makes a client of it for a token."""
+
+    def __init__(
+        self,
+        readiness: Mapping[str, ReadinessCheck] | None = None,
+        exports: InMemoryExports | None = None,
+    ) -> None:
+        self.log = InMemoryEventLog(uuid7)
+        self.views = FoldedQueries(self.log)
+        self.audit_log = InMemoryAuditLog(self.log)
+        self.doorbell = MemoryDoorbell()
+        commands = UserService(self.log)
+        coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
+        self.exports = exports or InMemoryExports()
+        audit, box = Audit(self.audit_log, self.log), TokenBox(os.urandom(32), "export")
+        selecting = Selecting(FoldedSelection(self.views), audit, self.log)
+        self.jobs = InMemoryJobs(
+            uuid7,
+            erasure_jobs(coverage, run_seconds=0.01),
+            export_jobs(self.exports, box, selecting),
+        )
+        stopping = asyncio.Event()
+        self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
+        self.services = Services(
+            commands=commands,
+            erasures=ErasureService(commands, coverage, self.jobs, patience=0.02),
+            queries=self.views,
+            audit=audit,
+            user_events=self.audit_log,
+            documents=RenderedDocuments(self.views),
+            feed=self.log,
+            tail=self.tail,
+            doorbell=self.doorbell,
+            identity=PresetIdentity(),
+            tickets=InMemoryTickets(lambda: datetime.now(UTC)),
+            jobs=self.jobs,
+            job_list=self.jobs,
+            exports=ExportService(self.exports, self.jobs, box, uuid7),
+            export_rows=ExportRows(
+                self.exports,
+                self.views,
+                PastUsers(self.audit_log, commands),
+                self.audit_log,
+                audit,
+            ),
+            projections=nothing_to_care_for("users", "headcount"),
+            cursors=TokenBox(os.urandom(32), "cursor"),
+            now=lambda: datetime.now(UTC),
+            new_id=uuid7,
+            log_id=LOG_ID,
+            version="1.2.3",
+            readiness=readiness or {},
+            telemetry=PrometheusTelemetry("1.2.3"),
+            stopping=stopping,
+        )
+        self.app = create_app(self.services)
+
+    @asynccontextmanager
+    async def as_(self, token: str | None = "admin") -> AsyncGenerator[AsyncClient]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        transport = ASGITransport(app=self.app, raise_app_exceptions=False)
+        async with AsyncClient(
+            transport=transport, base_url="http://rollbook", headers=headers
+        ) as client:
+            yield client
+
+
+async def registered(client: AsyncClient, **fields: Any) -> dict[str, Any]:
+    """A new user, as the API shows it."""
+    answer = await client.post("/v1/users", json={**ADA, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def _matches(row: UserRow, query: UserList) -> bool:
+    words = f"{row.name} {row.email}".casefold().split()
+    return all(
+        (
+            row.status in (query.statuses or ("active", "suspended")),
+            not query.ids or row.id in query.ids,
+            not query.roles or row.role in query.roles,
+            not query.external_ids or row.external_id in query.external_ids,
+            not query.emails or comparable_address(row.email or "@") in query.emails,
+            all(
+                any(word.startswith(asked.casefold()) for word in words)
+                for asked in (query.words or "").split()
+            ),
+        )
+    )
+
+
+def _place(row: UserRow, query: UserList) -> tuple[str, UUID]:
+    return str(getattr(row, query.sort)), row.id

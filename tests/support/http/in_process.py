@@ -1,0 +1,38 @@
+"""The whole product in this process, over real servers, and a client that calls it without a socket."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from httpx2 import ASGITransport, AsyncClient
+from pydantic import SecretStr
+
+from interfaces.composition.bootstrap import open_rollbook
+from interfaces.roles import Roles
+from interfaces.settings import Settings
+from tests.support.servers.postgres import MASTER_KEYS
+
+ADMIN_TOKEN: Final = "a-token-of-more-than-32-characters"
+SERVING: Final[Roles] = frozenset({"api", "projector"})
+
+
+@asynccontextmanager
+async def in_process(
+    database_url: str, roles: Roles = SERVING, **settings: Any
+) -> AsyncGenerator[AsyncClient]:
+    """These roles over a migrated database; the client is an administrator."""
+    chosen = Settings.model_construct(
+        database_url=SecretStr(database_url),
+        master_key=SecretStr(MASTER_KEYS),
+        admin_token=SecretStr(ADMIN_TOKEN),
+        **settings,
+    )
+    async with open_rollbook(chosen, roles) as rollbook:
+        assert rollbook.application is not None
+        async with AsyncClient(
+            transport=ASGITransport(rollbook.application, raise_app_exceptions=False),
+            base_url="http://rollbook",
+            headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+        ) as client:
+            yield client
+        rollbook.stopping.set()

@@ -1,0 +1,1 @@
+"""Jobs, exports, rotations and relays for tests."""

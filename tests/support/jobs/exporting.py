@@ -1,0 +1,65 @@
+"""Exports on a real server for tests: the views, the jobs and the rows, in this process."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, Self
+
+from application.context import IdempotencyKey
+from application.exports.requests import ExportOrder
+from application.exports.rows import ExportRows, Row
+from application.jobs.model import Job, JobKind
+from application.users.service import UserService
+from infrastructure.exports.postgres import PostgresExports
+from interfaces.composition.exports import export_rows, export_service, open_export_kind
+from tests.support.jobs.jobs import Bench
+from tests.support.views.directory import ReadSide
+
+
+class ExportWorld:
+    """One directory whose users and audit can be exported; `kind` is what a worker can do."""
+
+    def __init__(
+        self, views: ReadSide, bench: Bench, exports: PostgresExports, kind: JobKind
+    ) -> None:
+        self.views = views
+        self.bench = bench
+        self.exports = exports
+        self.kind = kind
+        self.commands = UserService(views.events.log, views.events.snapshots)
+        self._service = export_service(views.events, bench.jobs, exports)
+        self.rows: ExportRows = export_rows(views.events, views.queries, self.commands, exports)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, exports_of: type[PostgresExports] = PostgresExports
+    ) -> AsyncGenerator[Self]:
+        """Over a migrated database; nothing is projected yet."""
+        async with AsyncExitStack() as stack:
+            views = await stack.enter_async_context(ReadSide.open(url))
+            bench = await stack.enter_async_context(Bench.in_postgres(url))
+            exports = await stack.enter_async_context(exports_of.open(url, views.events.keys))
+            kind = await open_export_kind(stack, url, views.events, views.doorbell, exports)
+            yield cls(views, bench, exports, kind)
+
+    async def ask(
+        self, order: ExportOrder, key: IdempotencyKey | None = None, actor: str = "token:test"
+    ) -> Job:
+        position = await self.views.events.feed.head()
+        job, _ = await self._service.ask(order, {}, actor=actor, key=key, position=position)
+        return job
+
+    async def done(self, order: ExportOrder) -> Job:
+        """A new export, once a worker has done it."""
+        job = await self.ask(order)
+        async with self.bench.working(self.kind):
+            done = await self.bench.until(job)
+        assert done.state == "succeeded", done
+        return done
+
+    async def file(self, job: Job, *, opened: bool = True) -> list[Row]:
+        """All rows of an export that succeeded."""
+        result: dict[str, Any] = job.result or {}
+        batches = self.rows.batches(job.id, result["what"], result["rows"], opened=opened)
+        async with aclosing(batches):
+            return [row async for batch in batches for row in batch]

@@ -1,0 +1,132 @@
+"""Jobs for tests, in memory and in Postgres, with workers that hurry."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Protocol, Self
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.doorbell import Doorbell
+from application.jobs.ledger import JobLedger
+from application.jobs.model import FINISHED, Job, JobKind, JobList, JobRun, Jobs, JobState
+from application.jobs.worker import JobWorker, Timing
+from infrastructure.doorbell.postgres import PostgresDoorbell
+from infrastructure.jobs.ledger import PostgresJobLedger
+from infrastructure.jobs.postgres import PostgresJobs
+from infrastructure.jobs.sessions import JobSessions
+from tests.support.doubles.jobs import InMemoryJobs
+
+TIMING: Final = Timing(poll=0.1, pulse=0.05, idle=0.1, grace=0.3, drain=0.3, retry=0.05)
+BEAT: Final = 0.2
+DEAD_AFTER: Final = 2.0
+
+
+class JobStore(Jobs, JobList, Protocol): ...
+
+
+class Bench:
+    """Jobs, and workers of them."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        ledger: Callable[[], AbstractAsyncContextManager[JobLedger]],
+        doorbell: Doorbell,
+    ) -> None:
+        self.jobs = jobs
+        self.ledger = ledger
+        self._doorbell = doorbell
+
+    @classmethod
+    @asynccontextmanager
+    async def in_memory(cls) -> AsyncGenerator[Self]:
+        jobs = InMemoryJobs(uuid7)
+
+        @asynccontextmanager
+        async def ledger() -> AsyncGenerator[JobLedger]:
+            yield jobs
+
+        yield cls(jobs, ledger, jobs)
+
+    @classmethod
+    @asynccontextmanager
+    async def in_postgres(
+        cls,
+        url: str,
+        sessions_of: type[JobSessions] = JobSessions,
+        dead_after: float = DEAD_AFTER,
+    ) -> AsyncGenerator[Self]:
+        async with AsyncExitStack() as stack:
+            sessions = await stack.enter_async_context(sessions_of.open(url))
+            doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
+
+            def ledger() -> AbstractAsyncContextManager[JobLedger]:
+                return PostgresJobLedger.open(sessions, beat=BEAT, dead_after=dead_after)
+
+            yield cls(PostgresJobs(sessions, uuid7), ledger, doorbell)
+
+    @asynccontextmanager
+    async def working(
+        self, *kinds: JobKind, slots: int = 4, timing: Timing = TIMING
+    ) -> AsyncGenerator[None]:
+        """A worker for the time of the block, which then drains; its error ends the test."""
+        async with self.ledger() as ledger:
+            worker = JobWorker(kinds, ledger, slots=slots, timing=timing)
+            task = asyncio.create_task(worker.run(self._doorbell))
+            try:
+                yield
+            finally:
+                task.cancel()
+                (error,) = await asyncio.gather(task, return_exceptions=True)
+                assert isinstance(error, asyncio.CancelledError), repr(error)
+
+    async def submit(
+        self, kind: str, arguments: Mapping[str, Any] | None = None, *, once: str | None = None
+    ) -> Job:
+        return await self.jobs.submit(kind, arguments or {}, actor="token:test", once=once)
+
+    async def until(self, job: Job | UUID, *states: JobState, patience: float = 20.0) -> Job:
+        """The job, once it is in one of these states, or finished where none is named."""
+        return await self.when(job, lambda it: it.state in (states or FINISHED), patience)
+
+    async def when(
+        self, job: Job | UUID, holds: Callable[[Job], bool], patience: float = 20.0
+    ) -> Job:
+        """The job, once that holds."""
+        job_id = job.id if isinstance(job, Job) else job
+        found = None
+        try:
+            async with asyncio.timeout(patience):
+                while (found := await self.jobs.job(job_id)) is None or not holds(found):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"still {found}") from None
+        return found
+
+
+def kind(
+    run: Callable[[JobRun], Awaitable[dict[str, Any]]], name: str = "work", tries: int = 3
+) -> JobKind:
+    return JobKind(name=name, run=run, tries=tries)
+
+
+async def echo(run: JobRun) -> dict[str, Any]:
+    """Gives back what it was told."""
+    return dict(run.arguments)
+
+
+async def endless(run: JobRun) -> dict[str, Any]:
+    """Reports, and never comes to an end."""
+    done = 0
+    while True:
+        done += 1
+        await run.report(done, 1_000_000)
+        await asyncio.sleep(0.01)
+
+
+async def silent(_: JobRun) -> dict[str, Any]:
+    """Reports nothing, and never comes to an end."""
+    await asyncio.Event().wait()
+    return {}

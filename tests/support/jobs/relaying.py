@@ -1,0 +1,127 @@
+"""A relay between real servers, and outsiders who listen to it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, Self
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from msgspec import Struct
+
+from application.messaging.bus import Bus
+from application.messaging.relay import run_relay
+from domain.event import Event, Recorded
+from infrastructure.bus.rabbitmq import RabbitMQBus
+from infrastructure.doorbell.postgres import PostgresDoorbell
+from infrastructure.event_store.sealed_feed import PostgresSealedFeed
+from infrastructure.keys import MasterKeys
+from infrastructure.relay.ledger import PostgresRelayLedger
+from interfaces.composition.event_store import EventStore, open_event_store
+from tests.support.log.drafts import registration
+from tests.support.run.background import at_work
+from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.views.directory import execute
+
+EXCHANGE: Final = "rollbook.events"
+QUORUM: Final = {"x-queue-type": "quorum"}
+
+
+class RelaySide(Struct, frozen=True):
+    """Everything between a command and the bus, in this process."""
+
+    url: str
+    amqp_url: str
+    events: EventStore
+    doorbell: PostgresDoorbell
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, amqp_url: str) -> AsyncGenerator[Self]:
+        """Over a migrated database; nothing is relayed yet."""
+        async with AsyncExitStack() as stack:
+            masters = MasterKeys.parse(MASTER_KEYS)
+            events = await stack.enter_async_context(open_event_store(url, masters))
+            doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
+            yield cls(url, amqp_url, events, doorbell)
+
+    @asynccontextmanager
+    async def relaying(self, bus: Bus | None = None) -> AsyncGenerator[None]:
+        """With a relay at work."""
+        relay = run_relay(
+            bus or RabbitMQBus(self.amqp_url),
+            PostgresRelayLedger(self.url),
+            PostgresSealedFeed(self.events.reader, self.events.identity.breaks),
+            self.doorbell,
+            self.events.identity.id,
+        )
+        async with at_work(relay):
+            yield
+
+    async def record(self, count: int) -> list[Recorded[Event]]:
+        """So many new users, as they were recorded."""
+        appends = (self.events.log.append(registration()) for _ in range(count))
+        return [one.events[0] for one in await asyncio.gather(*appends)]
+
+    async def checkpoint(self) -> int:
+        statement = "SELECT position FROM checkpoints WHERE projection = 'relay'"
+        rows = await execute(self.url, statement)
+        return rows[0][0] if rows else 0
+
+    async def relayed(self, patience: float = 30) -> int:
+        """The head of the log, once the relay's checkpoint has reached it."""
+        head = await self.events.feed.head()
+        async with asyncio.timeout(patience):
+            while await self.checkpoint() < head:
+                await asyncio.sleep(0.02)
+        return head
+
+
+class Outsider:
+    """Somebody else's service with a queue of its own, that connects again by itself."""
+
+    def __init__(self, queue: AbstractQueue) -> None:
+        self.queue = queue
+        self.messages: list[AbstractIncomingMessage] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def listening(
+        cls, amqp_url: str, name: str, arguments: Mapping[str, str | int] = QUORUM
+    ) -> AsyncGenerator[Self]:
+        """With a durable queue of that name; it is deleted at the end."""
+        async with await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2) as connection:
+            channel = await connection.channel()
+            await channel.set_qos(200)
+            queue = await channel.declare_queue(name, durable=True, arguments=dict(arguments))
+            exchange = await channel.declare_exchange(EXCHANGE, "topic", durable=True)
+            await queue.bind(exchange, "user.*")
+            outsider = cls(queue)
+            try:
+                await queue.consume(outsider._take)
+                yield outsider
+            finally:
+                await queue.delete(if_unused=False, if_empty=False)
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        self.messages.append(message)
+        await message.ack()
+
+    @property
+    def positions(self) -> list[int]:
+        """Of every message in the order of their arrival, doubles too."""
+        return [int(str(message.headers["position"])) for message in self.messages]
+
+    @property
+    def first_deliveries(self) -> list[int]:
+        """The positions without the messages whose id came before."""
+        ids = dict[str | None, int]()
+        for message, position in zip(self.messages, self.positions, strict=True):
+            ids.setdefault(message.message_id, position)
+        return list(ids.values())
+
+    async def has(self, position: int, patience: float = 30) -> None:
+        """Return when it got the event at a position."""
+        async with asyncio.timeout(patience):
+            while position not in self.positions[-2000:]:
+                await asyncio.sleep(0.02)

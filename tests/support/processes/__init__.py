@@ -1,0 +1,1 @@
+"""Processes of their own, for tests that freeze or kill them."""

@@ -1,0 +1,154 @@
+"""A RabbitMQ for tests: a private node of an installed one, that a test may stop and start."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from infrastructure.embedded.process import spawn
+from tests.support.servers.postgres import missing
+
+# Debian's program on the PATH changes to an account of its own; this one runs as anybody.
+_PROGRAMS: Final = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+_DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 30.0
+_PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
+# Below those that a kernel gives to whoever asks for any port, between our look and our use of one.
+_PORTS: Final = range(20_000, 32_000)
+
+
+class RabbitNode:
+    """One node on ports of its own at the loopback address; it ends with this process."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        self._program = program
+        self._directory = directory
+        self._port, distribution, self._names_port = islice(_free_ports(), 3)
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(directory),
+            # Or a shell stands between us and the node.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_NODENAME": f"rollbook-{self._port}@localhost",
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "environment"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_PORT": str(self._names_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        (directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self._port}\nlog.file.level = warning\n"
+        )
+        (directory / "environment").touch()
+        (directory / "plugins").write_text("[].\n")
+        self._names: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._port}/"
+
+    @property
+    def process(self) -> int:
+        assert self._node is not None
+        return self._node.pid
+
+    def start(self) -> None:
+        """Start it, unless it runs; return when it takes connections."""
+        if self._node is None or self._node.poll() is not None:
+            self.launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            assert self._node is not None
+            assert self._node.poll() is None, self._output()
+            assert time.monotonic() < deadline, f"not within {_START_SECONDS} s: {self._output()}"
+            time.sleep(0.05)
+
+    def launch(self) -> None:
+        """Begin to start it. It ends with the thread that calls this."""
+        if self._names is None:
+            # The node would leave a name server of its own behind.
+            program = shutil.which("epmd") or "epmd"
+            self._names = self._spawn(program, "-port", str(self._names_port))
+        self._node = self._spawn(self._program)
+
+    def stop(self) -> None:
+        """Let it shut down; what is durable stays."""
+        if self._node is not None:
+            self._node.terminate()
+            try:
+                self._node.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL: it can do nothing more itself."""
+        if self._node is not None:
+            self._node.kill()
+            self._node.wait()
+
+    def close_connections(self) -> None:
+        """Have it close all its connections, as an administrator does."""
+        program = Path(self._program).with_name("rabbitmqctl")
+        command = [str(program), "close_all_connections", "a test closes them"]
+        subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
+
+    def close(self) -> None:
+        """End all that was started."""
+        self.stop()
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait()
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        bound = _DIE_WITH_PARENT if shutil.which("setpriv") else ()
+        return spawn([*bound, *command], self._directory / "output", self._environment)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+                connection.sendall(_PROTOCOL_HEADER)
+                return len(connection.recv(1)) == 1
+        except OSError:
+            return False
+
+    def _output(self) -> str:
+        return (self._directory / "output").read_text(errors="replace")[-2000:]
+
+
+@contextmanager
+def rabbit_node() -> Generator[RabbitNode]:
+    """A node that runs; the test is skipped where no RabbitMQ is installed."""
+    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    if program is None or shutil.which("epmd") is None:
+        missing("no RabbitMQ is installed")
+    directory = Path(tempfile.mkdtemp(prefix="rollbook-rabbit-"))
+    node = RabbitNode(program, directory)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports that were free just now, all different."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            yield port

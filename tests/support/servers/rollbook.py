@@ -1,0 +1,179 @@
+"""`rollbook up` as a process of its own, for tests that look at it from outside."""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+ROOT: Final = Path(__file__).parents[3]
+
+
+def _end_with_the_tests() -> None:
+    """Have a child end when the tests do, however they end (prctl's PR_SET_PDEATHSIG, Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def rollbook_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "interfaces.cli.main", *arguments]
+
+
+def rollbook_environment(**settings: str) -> dict[str, str]:
+    """This process's environment with these settings and no others, and with this source tree."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**kept, **settings, "PYTHONPATH": path}
+
+
+def run_rollbook(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, outside the source tree so that no `.env` is found."""
+    return subprocess.run(
+        rollbook_command(*arguments),
+        env=rollbook_environment(**settings),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class RunningRollbook:
+    """A context in which `rollbook up` runs on `data_dir`, on a free port that it then keeps."""
+
+    def __init__(self, data_dir: Path, *arguments: str, **settings: str) -> None:
+        self.data_dir = data_dir
+        self._log = data_dir.with_name(f"{data_dir.name}.out")
+        self._arguments = arguments
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """All that it wrote since its last start."""
+        return self._log.read_text()
+
+    @property
+    def token(self) -> str:
+        return (self.data_dir / "admin-token").read_text().strip()
+
+    @property
+    def master_key(self) -> str:
+        return (self.data_dir / "master-key").read_text().strip()
+
+    def start(self, patience: float = 120.0) -> float:
+        """Start it; the seconds until it said that it runs."""
+        began = time.monotonic()
+        port = self.url.rpartition(":")[2] or "0"
+        arguments = ["up", "--data-dir", str(self.data_dir), "--port", port, *self._arguments]
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                rollbook_command(*arguments),
+                env=rollbook_environment(**self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                preexec_fn=_end_with_the_tests,
+            )
+        until(self._is_up, patience)
+        return time.monotonic() - began
+
+    def status(self, path: str, patience: float = 5.0) -> int:
+        """The status of a GET; 0 where there was no answer."""
+        request = urllib.request.Request(
+            self.url + path, headers={"Authorization": f"Bearer {self.token}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=patience) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def kill(self) -> None:
+        """SIGKILL: it can do nothing more itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def kill_all(self) -> None:
+        """SIGKILL to it and to all that it started, as when the machine loses its power."""
+        parts = self.children()
+        processes = [self.pid, *parts.values(), *children_of(parts.get("postgres", self.pid))]
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def stop(self, asked: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; its exit code."""
+        assert self._process is not None
+        self._process.send_signal(asked)
+        return self._process.wait(timeout=60)
+
+    def children(self) -> dict[str, int]:
+        """Its child processes: `postgres`, `valkey`, and `application` or each role's."""
+        found = children_of(self.pid)
+        return {_name_of(Path(f"/proc/{pid}/cmdline").read_bytes()): pid for pid in found}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+    def _is_up(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"rollbook up ended with {self._process.poll()}:\n{self.output}")
+        found = re.search(r"^Rollbook runs at (\S+)$", self.output, re.MULTILINE)
+        self.url = found[1] if found else self.url
+        return found is not None
+
+
+def _name_of(command: bytes) -> str:
+    roles = re.search(rb"\0--roles=([a-z,]+)", command)
+    if roles is None:
+        return "postgres" if b"postgres\0-D" in command else "valkey"
+    return "application" if b"," in roles[1] else roles[1].decode()
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that a process's first thread started."""
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
+
+
+def until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+    """Return when the condition holds; an assertion fails where it does not in time."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {patience} s"
+        time.sleep(0.02)

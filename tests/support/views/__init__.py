@@ -1,0 +1,1 @@
+"""Views for tests: directories, rebuilds, and the fold that they must equal."""

@@ -1,0 +1,161 @@
+"""A log and its view as plain lists, so simple that what the cache says can be judged by them."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from application.cache.ports import ChangedStreams, EntriesAt
+from application.errors import ViewBehind
+from application.projector.view_store import Entry, Slot, Standing, partition_of
+from application.queries.directory import Answer, UserList
+from application.queries.documents import RenderPage, UserDocument
+from projections.headcount import HEADCOUNT
+from projections.users import USERS, UserRow
+from tests.support.views.histories import START
+
+Change = Literal["rename", "delete", "restore", "erase", "remove"]
+
+PARTITIONS: Final = 2
+SLOTS: Final = [
+    Slot(replace(USERS, partitions=PARTITIONS), 1, partition) for partition in range(PARTITIONS)
+]
+USER_IDS: Final = [UUID(int=(0x7 << 76) | (0x8 << 60) | n) for n in range(2, 5)]
+
+
+class Moment(Struct, frozen=True):
+    """A user from one position on; `row` is None where the view shows none."""
+
+    position: int
+    version: int
+    row: UserRow | None
+
+
+class World:
+    """Each partition's view stands at a position of its own; it may also fall back."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self.views = dict.fromkeys(range(PARTITIONS), 0)
+        # How far a view ever was: what it showed once may be known.
+        self.seen = dict(self.views)
+        self.log: list[tuple[int, str, UUID]] = []
+        self.moments: dict[UUID, list[Moment]] = {user_id: [] for user_id in USER_IDS}
+
+    def record(self, user_id: UUID, change: Change, gap: int) -> None:
+        """A change, after a hole of `gap` positions; nothing where it makes no sense."""
+        before = self.moments[user_id]
+        row = before[-1].row if before else None
+        if before and (row is None or row.status == "erased"):
+            return
+        self.head += 1 + gap
+        self.log.append((self.head, "user", user_id))
+        version = len(before) + 1
+        before.append(Moment(self.head, version, _changed(row, user_id, version, change)))
+
+    def record_other(self) -> None:
+        """An event of another kind, which no user sees."""
+        self.head += 1
+        self.log.append((self.head, "token", USER_IDS[0]))
+
+    def project(self, partition: int, position: int) -> None:
+        self.views[partition] = position
+        self.seen[partition] = max(self.seen[partition], position)
+
+    def moment(self, user_id: UUID, position: int) -> Moment | None:
+        """The user as the view shows it at a position."""
+        until = [moment for moment in self.moments[user_id] if moment.position <= position]
+        return until[-1] if until else None
+
+    def allows(self, user_id: UUID, answer: Answer[UserDocument | None]) -> bool:
+        """Whether the view showed this at the answer's position or later."""
+        seen = self.seen[partition_of(user_id, PARTITIONS)]
+        first = self.moment(user_id, answer.position)
+        later = [m for m in self.moments[user_id] if answer.position < m.position <= seen]
+        shown = [_document(moment) for moment in (first, *later)]
+        return answer.value in shown
+
+    # What the followers and the readers ask
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """See `ChangeFeed`; two events at a time, so that a few changes take several steps."""
+        page = [entry for entry in self.log if entry[0] > after][:2]
+        streams = {(kind, stream) for _, kind, stream in page}
+        return ChangedStreams(streams, page[-1][0] if page else after)
+
+    async def entries(self, slot: Slot[Any], streams: Collection[UUID]) -> EntriesAt[Any]:
+        """See `ViewEntries`."""
+        position = self.views[slot.partition]
+        found = {stream: self.moment(stream, position) for stream in streams}
+        entries = {s: Entry(m.row, m.version, b"") for s, m in found.items() if m is not None}
+        return EntriesAt(position, entries)
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
+        """See `Documents`."""
+        position = self.views[partition_of(user_id, PARTITIONS)]
+        if position < at_least:
+            raise ViewBehind(position)
+        return Answer(_document(self.moment(user_id, position)), position)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        """See `Documents`: all that the first partition shows, however it is to be rendered."""
+        position = self.views[0]
+        if position < at_least:
+            raise ViewBehind(position)
+        return Answer(self.page(0, position), position)
+
+    def page(self, partition: int, position: int) -> bytes:
+        """Everybody in a partition, as its view shows them at a position."""
+        mine = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
+        documents = [_document(self.moment(each, position)) for each in mine]
+        return b",".join(each.body if each else b"-" for each in documents)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
+        """See `Documents`."""
+        position = min(self.views.values())
+        return Answer(b"%d" % position, position)
+
+    async def standing(self, projection: str) -> Standing:
+        """See `Standings`."""
+        assert projection in (USERS.name, HEADCOUNT.name)
+        return Standing(1, dict(self.views))
+
+
+def _document(moment: Moment | None) -> UserDocument | None:
+    return UserDocument.of(moment.row) if moment is not None and moment.row is not None else None
+
+
+def _changed(row: UserRow | None, user_id: UUID, version: int, change: Change) -> UserRow | None:
+    at = START + timedelta(seconds=version)
+    if row is None:
+        return UserRow(
+            id=user_id,
+            external_id=None,
+            name=f"N{version}",
+            email="n@example.org",
+            role="member",
+            status="active",
+            attributes={},
+            version=version,
+            created_at=at,
+            updated_at=at,
+        )
+    row = replace(row, version=version, updated_at=at)
+    match change:
+        case "rename":
+            return replace(row, name=f"N{version}")
+        case "delete":
+            return replace(row, status="deleted")
+        case "restore":
+            return replace(row, status="active")
+        case "erase":
+            return replace(
+                row, status="erased", name=None, email=None, external_id=None, attributes=None
+            )
+        case "remove":
+            return None

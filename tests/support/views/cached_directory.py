@@ -1,0 +1,82 @@
+"""A directory in memory with a real cache before its views."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.cache.documents import CachedDocuments
+from application.cache.followers import StatsCacheFollower, UserCacheFollower
+from application.cache.ports import ChangedStreams, EntriesAt
+from application.projector.view_store import Entry, Slot, Standing
+from application.queries.directory import Answer, UserList
+from application.queries.documents import RenderedDocuments, RenderPage, UserDocument
+from infrastructure.cache.redis_cache import RedisCache
+from interfaces.http.app import create_app
+from projections.users import USERS
+from tests.support.http.directory import Directory
+
+
+@asynccontextmanager
+async def cached(directory: Directory, redis_url: str) -> AsyncGenerator[Directory]:
+    """The directory, answering from a cache on Redis what it can."""
+    async with RedisCache.open(redis_url, uuid7(), 1) as cache:
+        documents = FollowedDocuments(directory, cache)
+        directory.services = replace(directory.services, documents=documents)
+        directory.app = create_app(directory.services)
+        yield directory
+
+
+class FollowedDocuments:
+    """See `Documents`: the cached ones, with the followers' work done before each question."""
+
+    def __init__(self, directory: Directory, cache: RedisCache) -> None:
+        self._directory = directory
+        self._cache = cache
+        views = RenderedDocuments(directory.views)
+        self._documents = CachedDocuments(cache, views, self)
+        self._users = UserCacheFollower(Slot(USERS), cache.following, self, self)
+        self._stats = StatsCacheFollower(cache.stats, views, directory.services.now)
+
+    async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
+        await self._follow()
+        return await self._documents.user(user_id, at_least=at_least)
+
+    async def users(
+        self, query: UserList, render: RenderPage, *, at_least: int = 0
+    ) -> Answer[bytes]:
+        await self._follow()
+        return await self._documents.users(query, render, at_least=at_least)
+
+    async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
+        await self._follow()
+        return await self._documents.stats(now, at_least=at_least)
+
+    async def _follow(self) -> None:
+        while await self._users.step():
+            pass
+        await self._stats.step()
+        await self._cache.idle()
+        await self._documents.look()
+
+    # What the followers ask
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """See `ChangeFeed`."""
+        page = await self._directory.log.read(after, limit)
+        return ChangedStreams({(each.kind, each.stream) for each in page.events}, page.reached)
+
+    async def entries(self, slot: Slot[Any], streams: Collection[UUID]) -> EntriesAt[Any]:
+        """See `ViewEntries`."""
+        rows, position = await self._directory.views.rows()
+        found = {stream: rows[stream] for stream in streams if stream in rows}
+        return EntriesAt(position, {s: Entry(row, row.version, b"") for s, row in found.items()})
+
+    async def standing(self, projection: str) -> Standing:
+        """See `Standings`."""
+        _, position = await self._directory.views.rows()
+        return Standing(1, {0: position})

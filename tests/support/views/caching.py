@@ -1,0 +1,206 @@
+"""A real directory with a real cache, people who change, and readers whose answers are judged later."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from application.cache.documents import CachedDocuments
+from application.cache.followers import run_stats_cache, run_user_cache
+from application.errors import Unavailable, ViewBehind
+from application.log.event_log import Draft
+from application.log.follower import PAGE_EVENTS
+from application.projector.view_store import Slot
+from application.queries.documents import RenderedDocuments, UserDocument
+from domain.event import Event
+from domain.user.events import (
+    PreviousName,
+    UserDeleted,
+    UserErased,
+    UserRegistered,
+    UserRenamed,
+    UserRestored,
+)
+from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.event_store.changes import PostgresChangeFeed
+from infrastructure.views.queries.entries import PostgresViewEntries
+from projections.registry import PROJECTIONS
+from projections.users import UserRow, evolve
+from tests.support.log.drafts import context
+from tests.support.views.directory import ReadSide
+
+
+class Seen(Struct, frozen=True):
+    """One answer to one reader."""
+
+    user_id: UUID
+    at_least: int
+    position: int
+    document: UserDocument | None
+
+
+class CachedSide:
+    """The read side with a cache of the users and the statistics before it."""
+
+    def __init__(
+        self,
+        read_side: ReadSide,
+        cache: RedisCache,
+        entries: PostgresViewEntries,
+        documents: CachedDocuments,
+    ) -> None:
+        self.read_side = read_side
+        self.cache = cache
+        self.views = RenderedDocuments(read_side.queries)
+        self.documents = documents
+        self._entries = entries
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database_url: str, redis_url: str) -> AsyncGenerator[Self]:
+        """Over a migrated database; nothing is projected or followed yet."""
+        async with AsyncExitStack() as stack:
+            read_side = await stack.enter_async_context(ReadSide.open(database_url))
+            log = read_side.events.identity
+            cache = await stack.enter_async_context(RedisCache.open(redis_url, log.id, log.epoch))
+            entries = await stack.enter_async_context(PostgresViewEntries.open(database_url))
+            views, standings = RenderedDocuments(read_side.queries), read_side.queries
+            documents = await stack.enter_async_context(
+                CachedDocuments.open(cache, views, standings, read_side.doorbell)
+            )
+            yield cls(read_side, cache, entries, documents)
+
+    @asynccontextmanager
+    async def following(self) -> AsyncGenerator[None]:
+        """With the followers of the cache at work."""
+        slots = [Slot(projection) for projection in PROJECTIONS]
+        changes, bell = PostgresChangeFeed(self.read_side.events.reader), self.read_side.doorbell
+        work = [
+            run_user_cache(slots, self.cache.following, changes, self._entries, bell),
+            run_stats_cache(self.cache.stats, self.views, bell, lambda: datetime.now(UTC)),
+        ]
+        tasks = [asyncio.ensure_future(each) for each in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def caught_up(self) -> int:
+        """The head of the log, once the views and the cache of the users have reached it."""
+        head = await self.read_side.caught_up()
+        slots = [Slot(projection) for projection in PROJECTIONS[:1]]
+        async with asyncio.timeout(20):
+            for slot in slots:
+                while (await self.cache.following.position(slot) or 0) < head:
+                    await asyncio.sleep(0.01)
+        return head
+
+
+class People:
+    """Users who come, change, go and are erased."""
+
+    def __init__(self, read_side: ReadSide) -> None:
+        self._log = read_side.events.log
+        self.ids: list[UUID] = []
+        # The position of the last change of each; a reader may ask for no less.
+        self.last: dict[UUID, int] = defaultdict(int)
+
+    async def live(self, seconds: float) -> None:
+        """One life after another, several at once."""
+        until = asyncio.get_running_loop().time() + seconds
+
+        async def lives() -> None:
+            while asyncio.get_running_loop().time() < until:
+                await self.one_life()
+
+        await asyncio.gather(*(lives() for _ in range(4)))
+
+    async def one_life(self) -> UUID:
+        """A registration, some changes, and half the time an erasure."""
+        user_id = await self.register()
+        changes = random.randrange(1, 6)
+        for version in range(1, changes):
+            renamed = UserRenamed(name=f"Zoë {version}", previous=PreviousName("Zoë"))
+            await self.record(
+                user_id, version, random.choice([renamed, UserDeleted(), UserRestored()])
+            )
+        if random.random() < 0.5:
+            await self.record(user_id, changes, UserErased())
+        return user_id
+
+    async def register(self) -> UUID:
+        """A new user, of whom readers hear at once."""
+        user_id = uuid7()
+        await self.record(user_id, 0, UserRegistered(name="Zoë", email="z@example.org", role="x"))
+        self.ids.append(user_id)
+        return user_id
+
+    async def record(self, user_id: UUID, after: int, event: Event) -> None:
+        """One more event of a user who has `after`."""
+        appended = await self._log.append(
+            Draft(
+                kind="user",
+                stream=user_id,
+                after_version=after,
+                events=(event,),
+                context=context(),
+                key=(await self._log.load(user_id)).key if after else None,
+                destroy_key=isinstance(event, UserErased),
+            )
+        )
+        self.last[user_id] = appended.position
+
+
+async def read_on(side: CachedSide, people: People, seen: list[Seen]) -> None:
+    """Read for ever, those who changed last most of all; half the time not older than the change."""
+    while True:
+        await asyncio.sleep(0.001)
+        if not people.ids:
+            continue
+        user_id = random.choice(people.ids[-8:])
+        at_least = people.last[user_id] * random.randrange(2)
+        with suppress(ViewBehind, Unavailable):
+            answer = await side.documents.user(user_id, at_least=at_least)
+            seen.append(Seen(user_id, at_least, answer.position, answer.value))
+
+
+async def lies(side: CachedSide, seen: Iterable[Seen]) -> list[str]:
+    """What was answered and had never been so, or no longer was at the answer's own position."""
+    moments = defaultdict[UUID, list[tuple[int, UserRow]]](list)
+    position = 0
+    while (page := await side.read_side.events.feed.read(position, PAGE_EVENTS)).events:
+        for recorded in page.events:
+            known = moments[recorded.stream]
+            row = evolve(known[-1][1] if known else None, recorded)
+            known.append((recorded.position, row))
+        position = page.reached
+    return [lie for one in seen for lie in _lies(one, moments[one.user_id])]
+
+
+def _lies(seen: Seen, moments: list[tuple[int, UserRow]]) -> Iterable[str]:
+    if seen.position < seen.at_least:
+        yield f"{seen.user_id} at {seen.position}, asked for {seen.at_least}"
+    due = sum(position <= seen.position for position, _ in moments)
+    version = seen.document.version if seen.document else 0
+    if version < due:
+        yield f"{seen.user_id} at {seen.position} is version {version} instead of {due}"
+    if seen.document is None:
+        return
+    row = moments[version - 1][1]
+    shown = UserDocument.of(row)
+    # Names of who was erased later can no longer be told from the log.
+    if (seen.document.status, seen.document.updated_at) != (shown.status, shown.updated_at):
+        yield f"{seen.user_id} version {version} is {seen.document.status}, was {shown.status}"
+    name = msgspec.json.decode(seen.document.body)["name"] if seen.document.body else None
+    if row.name is not None and shown.body and name != row.name:
+        yield f"{seen.user_id} version {version} has another name"

@@ -1,0 +1,123 @@
+"""A person to erase in memory: the log, the views and the cache, each as far as a test says."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from application.cache.ports import CacheAway
+from application.context import Context
+from application.erasure.coverage import Coverage, ViewGeneration
+from application.erasure.service import Erasure, ErasureReceipt, ErasureService, erasure_jobs
+from application.errors import Unavailable
+from application.exports.requests import PendingExports
+from application.jobs.model import Job
+from application.projector.view_store import Slot
+from application.users.service import UserService
+from domain.user.commands import RegisterUser
+from domain.values import EmailAddress, PersonName, Role
+from infrastructure.doorbell.memory import MemoryDoorbell
+from projections.registry import PROJECTIONS
+from tests.support.doubles.cache import MemoryUserCache
+from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.log.drafts import context
+
+SERVING: Final = ("views:users/1", "views:headcount/1")
+
+
+class StandingViews:
+    """See `ErasedViews`: one build of each projection that serves, all at `position`."""
+
+    def __init__(self, position: int = 0) -> None:
+        self.others: list[ViewGeneration] = []
+        self.is_away = False
+        self.settled: list[tuple[str, int]] = []
+        self.move(position)
+
+    def move(self, position: int) -> None:
+        self._position = position
+
+    async def generations(self) -> Sequence[ViewGeneration]:
+        if self.is_away:
+            raise Unavailable
+        serving = [ViewGeneration(p.name, 1, True, {0: self._position}) for p in PROJECTIONS]
+        return [*serving, *self.others]
+
+    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        if self.is_away:
+            raise Unavailable
+        self.settled.append((str(view), position))
+
+
+class AwayCache(MemoryUserCache):
+    """A cache that can be away."""
+
+    is_away = False
+
+    async def position(self, slot: Slot[Any]) -> int | None:
+        if self.is_away:
+            raise CacheAway
+        return await super().position(slot)
+
+    async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
+        if self.is_away:
+            raise CacheAway
+        await super().forget(user_id, slots)
+
+
+class World:
+    """One user to erase; the views stand where a test lets them, the cache at their place."""
+
+    def __init__(
+        self, cache: MemoryUserCache | None = None, exports: PendingExports | None = None
+    ) -> None:
+        self.log = InMemoryEventLog(uuid7)
+        self.views = StandingViews()
+        self.cache = cache
+        self.doorbell = MemoryDoorbell()
+        self.commands = UserService(self.log)
+        coverage = Coverage(self.views, cache, self.doorbell, exports)
+        self.jobs = InMemoryJobs(uuid7, erasure_jobs(coverage, run_seconds=0.05))
+        self.service = ErasureService(self.commands, coverage, self.jobs, patience=0.05)
+        self.user_id = uuid7()
+
+    async def register(self) -> None:
+        command = RegisterUser(
+            user_id=self.user_id,
+            name=PersonName.parse("Zoë"),
+            email=EmailAddress.parse("zoe@example.org"),
+            role=Role.parse("member"),
+        )
+        await self.commands.execute(self.user_id, command, context(), status=201)
+
+    async def erase(self, asked: Context | None = None, **options: Any) -> Erasure:
+        return await self.service.erase(self.user_id, "retention", asked or context(), **options)
+
+    async def until(self, job_id: UUID, holds: Callable[[Job], bool]) -> Job:
+        """The job, once that holds of it."""
+        async with asyncio.timeout(5):
+            while True:
+                job = await self.jobs.job(job_id)
+                if job is not None and holds(job):
+                    return job
+                await asyncio.sleep(0.005)
+
+    async def receipt(self) -> ErasureReceipt:
+        """Of an erasure that is through at once."""
+        self.views.move(2)
+        return receipt_of(await self.erase())
+
+
+def receipt_of(erasure: Erasure) -> ErasureReceipt:
+    """Of an erasure that is through."""
+    assert isinstance(erasure.answer, ErasureReceipt)
+    return erasure.answer
+
+
+def job_of(erasure: Erasure) -> Job:
+    """Of an erasure that is not."""
+    assert isinstance(erasure.answer, Job)
+    return erasure.answer

@@ -1,0 +1,61 @@
+"""Projections of which nothing is parked and no former generation is kept, for tests without a server."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from application.log.by_stream import Place
+from application.projector.admin import ParkedPage, ProjectionCare
+from application.projector.parked import HeldStream
+from application.projector.view_store import Slot
+from domain.event import Event, Recorded
+
+
+def nothing_to_care_for(*names: str) -> ProjectionCare:
+    nothing = _Nothing()
+    return ProjectionCare(names, nothing, nothing, nothing, nothing)
+
+
+class _Nothing:
+    """See `CareStore`, `Mending`, `Histories` and `FormerGenerations`."""
+
+    async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
+        return ParkedPage([], None)
+
+    async def parked_streams(self) -> Mapping[str, int]:
+        return {}
+
+    async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
+        return
+
+    async def resume(self, projection: str) -> None:
+        return
+
+    async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
+        return ()
+
+    async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
+        return ()
+
+    @asynccontextmanager
+    async def hold(self, slot: Slot[Any], stream: UUID) -> AsyncGenerator[HeldStream[Any]]:
+        raise NotImplementedError
+        yield
+
+    async def head(self) -> int:
+        return 0
+
+    async def count(self, up_to: int) -> int:
+        return 0
+
+    async def read(
+        self, kinds: Collection[str], after: Place, up_to: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        return ()
+
+    async def serving(self, projection: str) -> int:
+        return 1
+
+    async def former(self, projection: str) -> int | None:
+        return None

@@ -1,0 +1,128 @@
+"""Rebuilds on a real server for tests: the projectors as a process runs them, and the job's work."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Self
+
+from uuid_utils.compat import uuid7
+
+from application.projector.admin import ProjectionCare
+from application.projector.backfill import Report
+from application.projector.generations import keep_following
+from application.projector.projector import run_projectors
+from application.projector.rebuild import Rebuilding, rebuild
+from infrastructure.event_store.histories import PostgresHistories
+from infrastructure.views.generations.builds import PostgresBuilds
+from infrastructure.views.generations.switch import PostgresSuccession
+from infrastructure.views.projector.ensure import ensure_views
+from infrastructure.views.projector.followed_slots import (
+    PostgresFollowedSlots,
+    PostgresFormerGenerations,
+)
+from infrastructure.views.repair.admin import PostgresCareStore
+from infrastructure.views.repair.parked import PostgresMending
+from infrastructure.views.sql.reader import ViewReader
+from projections.projection import Projection
+from projections.registry import PROJECTIONS
+from tests.support.views.directory import ReadSide, execute
+from tests.support.views.refolded import Differences, differences, views_in
+
+
+async def unreported(done: int, total: int | None) -> None:
+    """For whoever does not care how far a rebuild is."""
+
+
+class Rebuilder:
+    """The generations of some projections over one read side."""
+
+    def __init__(
+        self,
+        read_side: ReadSide,
+        slots: PostgresFollowedSlots,
+        reader: ViewReader,
+        projections: Iterable[Projection[Any]],
+    ) -> None:
+        self.read_side = read_side
+        self.url = read_side.url
+        self.slots = slots
+        self.projections = {projection.name: projection for projection in projections}
+        events = read_side.events
+        self.ports = Rebuilding(
+            builds=PostgresBuilds(self.url),
+            histories=PostgresHistories(events.reader, events.keys),
+            mending=PostgresMending(self.url, self.projections.values()),
+            succession=partial(PostgresSuccession[Any].open, self.url),
+        )
+        self.former = PostgresFormerGenerations(reader)
+        self.care = ProjectionCare(
+            self.projections,
+            PostgresCareStore(reader),
+            self.ports.mending,
+            self.ports.histories,
+            self.former,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, projections: Iterable[Projection[Any]] = PROJECTIONS
+    ) -> AsyncGenerator[Self]:
+        """Over a migrated database; nothing is projected yet."""
+        projections = list(projections)
+        async with ReadSide.open(url) as read_side:
+            await ensure_views(url, projections)
+            async with ViewReader.open(url, 2) as reader:
+                slots = PostgresFollowedSlots(reader, projections)
+                yield cls(read_side, slots, reader, projections)
+
+    @asynccontextmanager
+    async def projecting(self) -> AsyncGenerator[None]:
+        """With the projectors at work, on whatever generations there are."""
+        read_side = self.read_side
+
+        async def follow(slot: Any) -> None:
+            await run_projectors([slot], read_side.views, read_side.events.feed, read_side.doorbell)
+
+        task = asyncio.create_task(keep_following("test", self.slots, read_side.doorbell, follow))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def rebuild(
+        self, name: str = "users", *, by: str | None = None, report: Report = unreported
+    ) -> dict[str, Any]:
+        """As a job would, which has another name each time."""
+        return await rebuild(self.projections[name], by or str(uuid7()), self.ports, report)
+
+    async def generations(self, name: str = "users") -> list[tuple[int, str]]:
+        """Number and state of all generations but those that are gone."""
+        return await execute(
+            self.url,
+            """SELECT generation, state FROM generations
+            WHERE projection = %s AND state <> 'dropped' ORDER BY 1""",
+            name,
+        )
+
+    async def caught_up(self, name: str = "users") -> int:
+        """The head of the log, once all followed generations have reached it."""
+        head = await self.read_side.events.feed.head()
+        reached = "SELECT min(position) FROM checkpoints WHERE projection = %s"
+        async with asyncio.timeout(30):
+            while (await execute(self.url, reached, name))[0][0] < head:
+                await asyncio.sleep(0.02)
+        return head
+
+    async def differences(self) -> list[Differences]:
+        """What differs from a fresh fold of the log, in all followed generations."""
+        views, histories = views_in(self.url), self.ports.histories
+        return [
+            found
+            for projection in self.projections.values()
+            for slots in await self.slots.filled(projection)
+            if (found := await differences(views, histories, slots))
+        ]
