@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class CursorBox(Protocol):
+class TokenSealer(Protocol):
     def seal(self, plain: bytes) -> str:
         """A text that is safe in a URL."""
         ...

@@ -11,7 +11,7 @@ from msgspec import ValidationError
 
 from application.errors import OutcomeUnknown, Unavailable
 
-_MOST_PLACES: Final = 12
+_MAX_PLACES: Final = 12
 _FIELD_PATH: Final = re.compile(r"`\$([^`]*)`")
 
 
@@ -34,7 +34,7 @@ def places(error: BaseException) -> list[str]:
     return [
         f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
-    ][-_MOST_PLACES:]
+    ][-_MAX_PLACES:]
 
 
 @contextmanager

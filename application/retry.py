@@ -9,7 +9,7 @@ from structlog import get_logger
 from application.failures import describe
 
 
-def heed_cancellation() -> None:
+def raise_if_cancelled() -> None:
     """Raise a cancellation of this task that was lost, or the process would never end.
 
     `asyncio.wait_for` before Python 3.12, which clients of servers use, loses one that comes just
@@ -35,7 +35,7 @@ class BackOff:
         self._seconds = _FIRST_SECONDS
 
     async def wait(self, error: Exception) -> None:
-        heed_cancellation()
+        raise_if_cancelled()
         if self._failing != type(error).__name__:
             self._failing = type(error).__name__
             log.warning("follower_waits", follower=self._name, error=describe(error))

@@ -27,14 +27,14 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sealed together under the person's key. `upcasters[n]` turns the open fields of a payload
     stored with schema version n into those of n + 1; an absent personal field is an erased one,
     so an upcaster must accept the value `ERASED` and may not depend on any personal field.
-    `ends`: nothing follows it in its stream, and it alone tells what the stream has come to.
+    `is_terminal`: no event follows it in its stream, and it alone determines the state.
     """
 
     topic: ClassVar[str]
     schema_version: ClassVar[int] = 1
     personal: ClassVar[frozenset[str]] = frozenset()
     upcasters: ClassVar[Mapping[int, Upcaster]] = {}
-    ends: ClassVar[bool] = False
+    is_terminal: ClassVar[bool] = False
 
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)

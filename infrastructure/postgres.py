@@ -54,7 +54,7 @@ async def connect(database_url: str, application_name: str, mark: str = "") -> C
     )
 
 
-def hang_up(connection: AsyncConnection[Any]) -> None:
+def abort(connection: AsyncConnection[Any]) -> None:
     """End the socket of a connection, so that whoever waits for its reply gets an error at once.
 
     Cancelling the wait instead would have psycopg ask the server to cancel, and wait for that.
@@ -67,7 +67,7 @@ def hang_up(connection: AsyncConnection[Any]) -> None:
 @asynccontextmanager
 async def answered_within(seconds: float, connection: AsyncConnection[Any]) -> AsyncGenerator[None]:
     """Hang up if the block still runs after `seconds`; it then sees an `OperationalError`."""
-    timer = asyncio.get_running_loop().call_later(seconds, hang_up, connection)
+    timer = asyncio.get_running_loop().call_later(seconds, abort, connection)
     try:
         yield
     finally:

@@ -7,12 +7,12 @@ from typing import Final
 _YOUNG_OBJECTS: Final = 50_000
 
 
-def rest_collector() -> None:
-    """Look for none until `spare_collector`: of what a process loads nearly all stays."""
+def disable_gc() -> None:
+    """Look for none until `freeze_and_tune_gc`: of what a process loads nearly all stays."""
     gc.disable()
 
 
-def spare_collector() -> None:
+def freeze_and_tune_gc() -> None:
     """Look at what is there for the last time, and at what is to come in larger lots.
 
     What was made so far stays to the end: a collection that looks at all of it, a tenth of a second

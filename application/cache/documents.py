@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from application.cache.ports import ReadersCache, Vacancy
 from application.doorbell import GENERATIONS, Doorbell
-from application.projector.view_store import Slot, Standing, Standings, partition_of
+from application.projector.view_store import ProjectionProgress, Slot, Standings, partition_of
 from application.queries.directory import Answer, UserList
 from application.queries.documents import Documents, RenderPage, UserDocument
 from application.retry import BackOff
@@ -140,7 +140,7 @@ class _Watched:
     def __init__(self, projection: Projection[Any], standings: Standings) -> None:
         self._projection = projection
         self._standings = standings
-        self._seen: Standing | None = None
+        self._seen: ProjectionProgress | None = None
         self._places: tuple[_Place, ...] = ()
 
     def place_of(self, stream: UUID) -> _Place | None:

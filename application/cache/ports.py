@@ -144,7 +144,7 @@ class ErasingCache(Protocol):
         ...
 
 
-class HotDocuments(Protocol):
+class RecentlyRead(Protocol):
     """What is worth copying to another slot: whoever is in the cache was asked for lately."""
 
     async def hot(self, slot: Slot[Any], most: int) -> Collection[UUID]:
@@ -152,7 +152,7 @@ class HotDocuments(Protocol):
         ...
 
 
-class MendedStreams(Protocol):
+class RefreshQueue(Protocol):
     """Streams whose views changed without a move of the position. Each raises `Unavailable`."""
 
     async def waiting(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:

@@ -12,7 +12,7 @@ from application.cache.followers import document_of
 from application.cache.ports import (
     ErasingCache,
     FollowingCache,
-    MendedStreams,
+    RefreshQueue,
     StatsCache,
     Step,
     ViewEntries,
@@ -26,7 +26,7 @@ from projections.users import USERS
 _LOOK_SECONDS: Final = 1.0
 
 
-async def keep_replacing(*copies: "MendedUsers | MendedStats") -> NoReturn:
+async def keep_replacing(*copies: "RefreshedUsers | RefreshedStats") -> NoReturn:
     """Look once a second for what was mended; cancel it to stop.
 
     One process that does so is enough; more of them do no harm.
@@ -42,12 +42,12 @@ async def keep_replacing(*copies: "MendedUsers | MendedStats") -> NoReturn:
             await asyncio.sleep(0 if any(moved) else _LOOK_SECONDS)
 
 
-class MendedUsers:
+class RefreshedUsers:
     """The copies of users."""
 
     def __init__(
         self,
-        mended: MendedStreams,
+        mended: RefreshQueue,
         cache: FollowingCache,
         former: ErasingCache,
         views: ViewEntries,
@@ -85,12 +85,12 @@ class MendedUsers:
         return position is None or position <= view.position
 
 
-class MendedStats:
+class RefreshedStats:
     """The copy of the statistics of the day."""
 
     def __init__(
         self,
-        mended: MendedStreams,
+        mended: RefreshQueue,
         cache: StatsCache,
         views: Documents,
         now: Callable[[], datetime],
@@ -101,7 +101,7 @@ class MendedStats:
         self._now = now
 
     async def replace(self) -> bool:
-        """See `MendedUsers.replace`."""
+        """See `RefreshedUsers.replace`."""
         waiting = await self._mended.waiting(HEADCOUNT.name)
         if waiting:
             now = self._now()

@@ -8,14 +8,14 @@ from uuid import UUID
 from structlog import get_logger
 
 from application.cache.followers import document_of
-from application.cache.ports import CacheAway, FollowingCache, HotDocuments, Step, ViewEntries
+from application.cache.ports import CacheAway, FollowingCache, RecentlyRead, Step, ViewEntries
 from application.failures import describe
 from application.projector.generations import FollowedSlots
 from application.projector.view_store import Slot
 from projections.users import USERS
 
 # The others are read from the view when they are asked for first, in one round trip.
-_MOST_USERS: Final = 20_000
+_MAX_USERS: Final = 20_000
 _STEP_USERS: Final = 500
 
 log = get_logger(__name__)
@@ -27,7 +27,7 @@ class CacheWarming:
     def __init__(
         self,
         slots: FollowedSlots,
-        hot: HotDocuments,
+        hot: RecentlyRead,
         cache: FollowingCache,
         views: ViewEntries,
     ) -> None:
@@ -45,7 +45,7 @@ class CacheWarming:
         try:
             for slot in mine:
                 if slot.generation == old:
-                    users |= set(await self._hot.hot(slot, _MOST_USERS))
+                    users |= set(await self._hot.hot(slot, _MAX_USERS))
             for slot in mine:
                 if slot.generation == new:
                     await self._fill(slot, [user for user in users if slot.holds(user)])

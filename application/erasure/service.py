@@ -20,7 +20,7 @@ from domain.user.commands import EraseReason, EraseUser
 ERASURE: Final = "erasure"
 
 # How long a request is held for the followers, which take a tenth of a second when all is well.
-PATIENCE_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 2.0
 # A worker has few places: a run that waited in vain comes again later, and costs the job no try.
 _RUN_SECONDS: Final = 1.0
 # To sample a table anew takes Postgres a second or two, whatever its size.
@@ -97,12 +97,12 @@ class ErasureService:
         coverage: Coverage,
         jobs: Jobs,
         *,
-        patience: float = PATIENCE_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._commands = commands
         self._coverage = coverage
         self._jobs = jobs
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
 
     async def erase(
         self,
@@ -118,7 +118,7 @@ class ErasureService:
         )
         erased = outcome.user
         assert isinstance(erased, ErasedAt), "who was erased is so for good"
-        covered = await self._coverage.reached(user_id, erased.position, self._patience)
+        covered = await self._coverage.reached(user_id, erased.position, self._timeout_seconds)
         answer = (
             await self._go_on(erased, context.actor)
             if covered.missing

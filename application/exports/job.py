@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from application.audit.search import Audit, AuditQuery
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.errors import Unavailable
 from application.exports.requests import (
     EXPORT,
@@ -71,7 +71,7 @@ class Selecting(Struct, frozen=True):
             yield Selection(head, None, pieces)
 
 
-def export_jobs(runs: ExportRuns, box: CursorBox, selecting: Selecting) -> JobKind:
+def export_jobs(runs: ExportRuns, box: TokenSealer, selecting: Selecting) -> JobKind:
     """The jobs of exports; what they come to is what the files then show.
 
     One at a time in each worker: a long one leaves room for all other jobs.

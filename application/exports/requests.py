@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from application.audit.search import AuditQuery
 from application.context import IdempotencyKey
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.jobs.model import Job, Jobs
 from application.queries.directory import UserList
 
@@ -110,7 +110,7 @@ class ExportService:
     """Asks for exports. The request is sealed: its filters may name a person."""
 
     def __init__(
-        self, requests: ExportRequests, jobs: Jobs, box: CursorBox, new_id: Callable[[], UUID]
+        self, requests: ExportRequests, jobs: Jobs, box: TokenSealer, new_id: Callable[[], UUID]
     ) -> None:
         self._requests = requests
         self._jobs = jobs
@@ -145,10 +145,10 @@ class ExportService:
         return job, export != asked.id
 
 
-def seal_order(box: CursorBox, order: ExportOrder) -> str:
+def seal_order(box: TokenSealer, order: ExportOrder) -> str:
     return box.seal(msgspec.json.encode(order))
 
 
-def open_order(box: CursorBox, request: str) -> ExportOrder:
+def open_order(box: TokenSealer, request: str) -> ExportOrder:
     """What `seal_order` sealed. Raises `SealBroken`."""
     return msgspec.json.decode(box.open(request), type=ExportOrder)

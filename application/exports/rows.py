@@ -18,7 +18,7 @@ from domain.event import Event, Recorded
 from domain.user.state import Status
 
 # Headers are sent by then: a server that is away for a moment must not spoil a long download.
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
 _STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
@@ -65,7 +65,7 @@ class ExportRows(Struct, frozen=True):
         self, export: UUID, number: int, what: What, opened: bool
     ) -> tuple[Piece, Sequence[Row]]:
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + (_PATIENCE_SECONDS if number else 0.0)
+        give_up_at = loop.time() + (_TIMEOUT_SECONDS if number else 0.0)
         while True:
             try:
                 return await self._batch(export, number, what, opened)

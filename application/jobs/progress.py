@@ -17,7 +17,7 @@ _EACH_SECONDS: Final = 2.0
 log = get_logger(__name__)
 
 
-class JobTeller:
+class ProgressNotifier:
     """Reports for a job, and tells people what it reports every two seconds."""
 
     def __init__(

@@ -20,7 +20,7 @@ from application.log.event_log import StreamKey
 KEY_ROTATION: Final = "key-rotation"
 BATCH_KEYS: Final = 500
 # How long a run waits, once all is wrapped anew, for processes that began with another newest key.
-PATIENCE_SECONDS: Final = 180.0
+TIMEOUT_SECONDS: Final = 180.0
 _PAUSE_SECONDS: Final = 2.0
 _BEFORE_ALL: Final = UUID(int=0)
 
@@ -102,7 +102,7 @@ def key_rotation(
     holders: KeyHolders,
     masters: MasterKeyList,
     *,
-    patience: float = PATIENCE_SECONDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     pause: float = _PAUSE_SECONDS,
 ) -> JobKind:
     """The kind of job. Its argument `to` is the master key's id, by default the newest one's."""
@@ -116,18 +116,18 @@ def key_rotation(
             )
         async with open_store() as store:
             work = _Work(store, masters, Rotation(to=to), run)
-            return await _rotate(work, holders, patience, pause)
+            return await _rotate(work, holders, timeout_seconds, pause)
 
     return JobKind(name=KEY_ROTATION, run=run)
 
 
 async def _rotate(
-    work: "_Work", holders: KeyHolders, patience: float, pause: float
+    work: "_Work", holders: KeyHolders, timeout_seconds: float, pause: float
 ) -> dict[str, Any]:
     rotation = work.rotation
     await work.look()
     await work.rewrap()
-    deadline = asyncio.get_running_loop().time() + patience
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
     while True:
         # Processes first: a key that one of them adds after this look is seen in the keys.
         rotation.still_used_by = [

@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 2.0
 _PARKED_POLL_SECONDS: Final = 10.0
 _PAGE: Final = 100
 # Who reads so slowly misses the oldest.
-_MOST_WAITING: Final = 100
+_MAX_WAITING: Final = 100
 
 
 class Notification(Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class Inbox:
     """What one listener was not told yet: the newest of it, if it takes too long to listen."""
 
     def __init__(self) -> None:
-        self._waiting = deque[Notification](maxlen=_MOST_WAITING)
+        self._waiting = deque[Notification](maxlen=_MAX_WAITING)
         self._filled = asyncio.Event()
 
     def put(self, notification: Notification) -> None:

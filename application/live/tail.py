@@ -47,7 +47,7 @@ class Batch(Struct, frozen=True, kw_only=True):
 class Tail:
     """Reads while somebody looks; `stopping` lets every cursor end.
 
-    The ring keeps `most_events` at most, in about `most_bytes`.
+    The ring keeps `max_events` at most, in about `max_bytes`.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Tail:
         log_id: UUID,
         stopping: asyncio.Event,
         *,
-        most_events: int = 4096,
-        most_bytes: int = 8 * 1024 * 1024,
+        max_events: int = 4096,
+        max_bytes: int = 8 * 1024 * 1024,
     ) -> None:
         self.feed = feed
         self.log_id = log_id
         self.stopping = stopping
         self._doorbell = doorbell
-        self._limits = {"most_events": most_events, "most_bytes": most_bytes}
+        self._limits = {"max_events": max_events, "max_bytes": max_bytes}
         self._ring: Ring | None = None
         self._moved = asyncio.Event()
         self._cursors = 0

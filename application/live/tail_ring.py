@@ -53,11 +53,11 @@ class TailEvent:
 class Ring:
     """All events from `start` (exclusive) to `end` (inclusive), in order."""
 
-    def __init__(self, start: int, *, most_events: int, most_bytes: int) -> None:
+    def __init__(self, start: int, *, max_events: int, max_bytes: int) -> None:
         self.start = start
         self.end = start
-        self._most_events = most_events
-        self._most_bytes = most_bytes
+        self._most_events = max_events
+        self._most_bytes = max_bytes
         self._bytes = 0
         self._positions: list[int] = []
         self._events: list[TailEvent] = []

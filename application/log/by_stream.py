@@ -20,7 +20,7 @@ class Place(Struct, frozen=True):
 BEGINNING: Final = Place(UUID(int=0), 0)
 
 
-class Histories(Protocol):
+class EventsByStream(Protocol):
     """Commit order is position order: what is read up to a position never becomes more.
 
     Each method raises `Unavailable`.
@@ -44,8 +44,8 @@ class Histories(Protocol):
         ...
 
 
-async def histories_in_order(
-    histories: Histories, kinds: Collection[str], up_to: int, limit: int
+async def streams_in_order(
+    histories: EventsByStream, kinds: Collection[str], up_to: int, limit: int
 ) -> AsyncGenerator[Sequence[Recorded[Event]]]:
     """All events of these kinds up to a position in pages, stream by stream; the next is read ahead.
 
@@ -63,7 +63,7 @@ async def histories_in_order(
 
 
 async def rest_of_stream(
-    histories: Histories, kinds: Collection[str], after: Place, up_to: int, limit: int
+    histories: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
 ) -> AsyncGenerator[Sequence[Recorded[Event]]]:
     """The events of one stream after a place, in pages. Raises `Unavailable`."""
     while True:
@@ -77,6 +77,6 @@ async def rest_of_stream(
 
 
 async def _page(
-    histories: Histories, kinds: Collection[str], after: Place, up_to: int, limit: int
+    histories: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
 ) -> Sequence[Recorded[Event]]:
     return await histories.read(kinds, after, up_to, limit)

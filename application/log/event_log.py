@@ -45,23 +45,23 @@ class StreamSnapshot(Struct, frozen=True, kw_only=True):
     state: bytes | None
 
 
-class Span(Struct, frozen=True, kw_only=True):
-    """Which events of a stream are asked for: above `after`, up to a version and a time.
+class StreamRange(Struct, frozen=True, kw_only=True):
+    """Which events of a stream to load: versions above `after`, up to a version and a time.
 
-    `most` bounds their number. `form` allows two shortcuts: the newest snapshot of that form,
-    below version `below` if given, may stand for the events up to it, and the event that ended the
-    stream (`Event.ends`) for everything, whatever else is asked.
+    `limit` bounds their number. `snapshot_format` allows two shortcuts: the newest snapshot of
+    that format (below version `before` if given) may replace the events up to it, and the event
+    that ended the stream (`Event.is_terminal`) may replace all others.
     """
 
     after: int = 0
     version: int | None = None
     at: datetime | None = None
-    most: int | None = None
-    form: str | None = None
-    below: int | None = None
+    limit: int | None = None
+    snapshot_format: str | None = None
+    before: int | None = None
 
 
-WHOLE: Final = Span()
+WHOLE: Final = StreamRange()
 
 
 class LoadedStream(Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class EventLog(Protocol):
     async def load(
         self,
         stream: UUID,
-        span: Span = WHOLE,
+        span: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,

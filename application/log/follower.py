@@ -9,7 +9,7 @@ from structlog import get_logger
 
 from application.doorbell import LOG, Bell, Doorbell
 from application.log.event_log import FeedPage
-from application.retry import BackOff, heed_cancellation
+from application.retry import BackOff, raise_if_cancelled
 
 PAGE_EVENTS: Final = 500
 # What a missed wake-up costs at most.
@@ -67,14 +67,14 @@ async def follow(
                 aclosing(_pages(feed, bell, follower.position)) as pages,
             ):
                 async for page in pages:
-                    heed_cancellation()
+                    raise_if_cancelled()
                     if page.reached > follower.position:
                         await follower.handle(page)
                     back_off.reset()
         except NotLeading:
             log.info("follower_lost_lead", follower=name)
         except Exception as error:
-            heed_cancellation()
+            raise_if_cancelled()
             await back_off.wait(error)
 
 

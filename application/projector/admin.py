@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.by_stream import Histories
+from application.log.by_stream import EventsByStream
 from application.projector.parked import Mended, Mending, retry, skip
 
 
@@ -31,7 +31,7 @@ class ParkedPage(Struct, frozen=True):
     next: int | None
 
 
-class CareStore(Protocol):
+class ProjectionAdminStore(Protocol):
     """What is known of projections besides their views. Each raises `Unavailable`."""
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
@@ -63,15 +63,15 @@ class FormerGenerations(Protocol):
         ...
 
 
-class ProjectionCare:
+class ProjectionAdmin:
     """Each method takes the name of a projection that is among `names`."""
 
     def __init__(
         self,
         names: Collection[str],
-        store: CareStore,
+        store: ProjectionAdminStore,
         mending: Mending,
-        histories: Histories,
+        histories: EventsByStream,
         former: FormerGenerations,
     ) -> None:
         self.names = names
@@ -81,11 +81,11 @@ class ProjectionCare:
         self._histories = histories
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
-        """See `CareStore.parked`."""
+        """See `ProjectionAdminStore.parked`."""
         return await self._store.parked(projection, after, limit)
 
     async def parked_streams(self) -> Mapping[str, int]:
-        """See `CareStore.parked_streams`."""
+        """See `ProjectionAdminStore.parked_streams`."""
         return await self._store.parked_streams()
 
     async def retry(self, projection: str, stream: UUID) -> Mended:
@@ -104,9 +104,9 @@ class ProjectionCare:
         )
 
     async def pause(self, projection: str, reason: str | None, actor: str) -> None:
-        """See `CareStore.pause`; it stands still within a second."""
+        """See `ProjectionAdminStore.pause`; it stands still within a second."""
         await self._store.pause(projection, reason, actor)
 
     async def resume(self, projection: str) -> None:
-        """See `CareStore.resume`."""
+        """See `ProjectionAdminStore.resume`."""
         await self._store.resume(projection)

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.by_stream import BEGINNING, Histories, Place
+from application.log.by_stream import BEGINNING, EventsByStream, Place
+from application.projector.fold import QUEUED, counted, fold_events, parked_event
 from application.projector.generations import Batch, Build, Filling
-from application.projector.projector import QUEUED, counted, fold_events, parked_event
 from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable, partition_of
 from domain.event import Event, Recorded
 from projections.projection import V
@@ -17,13 +17,13 @@ from projections.projection import V
 # A page is read, then folded, while everything else waits: some 10 ms each.
 _PAGE_EVENTS: Final = 1000
 # What is stored at once, and done again where the process ends.
-_LOT_STREAMS: Final = 4000
+_BATCH_STREAMS: Final = 4000
 
 Report = Callable[[int, int | None], Awaitable[None]]
 """Takes how many events are done, and of how many; what it raises ends the work."""
 
 
-async def fill(build: Build[V], histories: Histories, report: Report) -> None:
+async def backfill(build: Build[V], histories: EventsByStream, report: Report) -> None:
     """Store the views of all streams as they are at the position that the build fills up to.
 
     It goes on where the build stands. Events that projectors would park are parked.
@@ -39,21 +39,21 @@ async def fill(build: Build[V], histories: Histories, report: Report) -> None:
         while events := await reading:
             after = Place(events[-1].stream, events[-1].version)
             reading = asyncio.create_task(_page(filling, histories, after))
-            folding.take(events)
+            folding.add(events)
             if folding.is_full:
                 if storing is not None:
                     await storing
-                storing = asyncio.create_task(_store(build, histories, folding.give()))
+                storing = asyncio.create_task(_store(build, histories, folding.full_batch()))
             await report(folding.events, total)
         if storing is not None:
             await storing
-        await _store(build, histories, folding.give_rest())
+        await _store(build, histories, folding.last_batch())
     finally:
         await _ended(reading, storing)
     await report(total, total)
 
 
-class _Lot(Struct, Generic[V], frozen=True, kw_only=True):
+class _Batch(Struct, Generic[V], frozen=True, kw_only=True):
     """Some whole streams, of which `after` is the last; `events` counts from the beginning."""
 
     entries: dict[UUID, Entry[V]]
@@ -66,9 +66,9 @@ class _Lot(Struct, Generic[V], frozen=True, kw_only=True):
         """In order; sorting them takes some time."""
         return sorted(self.entries.keys() | self.parked.keys())
 
-    def only(self, streams: Sequence[UUID]) -> "_Lot[V]":
+    def only(self, streams: Sequence[UUID]) -> "_Batch[V]":
         """The part of it with these streams."""
-        return _Lot(
+        return _Batch(
             entries={stream: self.entries[stream] for stream in streams if stream in self.entries},
             parked={stream: self.parked[stream] for stream in streams if stream in self.parked},
             after=streams[-1],
@@ -92,9 +92,9 @@ class _Folding(Generic[V]):
 
     @property
     def is_full(self) -> bool:
-        return len(self._entries) + len(self._parked) > _LOT_STREAMS
+        return len(self._entries) + len(self._parked) > _BATCH_STREAMS
 
-    def take(self, events: Sequence[Recorded[Event]]) -> None:
+    def add(self, events: Sequence[Recorded[Event]]) -> None:
         changed, left_out = fold_events(
             self._projection, self._entries, self._parked.keys(), events, self._skipped
         )
@@ -112,27 +112,27 @@ class _Folding(Generic[V]):
             self._open_events += len(events)
         self._last = last
 
-    def give(self) -> _Lot[V]:
+    def full_batch(self) -> _Batch[V]:
         """All but the last stream."""
         events = self.events - self._open_events
-        lot = _Lot(entries=self._entries, parked=self._parked, after=self._whole, events=events)
+        batch = _Batch(entries=self._entries, parked=self._parked, after=self._whole, events=events)
         last = self._last
         self._entries, self._parked = {}, {}
-        if last is not None and last in lot.entries:
-            self._entries[last] = lot.entries.pop(last)
-        if last is not None and last in lot.parked:
-            self._parked[last] = lot.parked.pop(last)
-        return lot
+        if last is not None and last in batch.entries:
+            self._entries[last] = batch.entries.pop(last)
+        if last is not None and last in batch.parked:
+            self._parked[last] = batch.parked.pop(last)
+        return batch
 
-    def give_rest(self) -> _Lot[V]:
+    def last_batch(self) -> _Batch[V]:
         """All, at the end."""
-        return _Lot(
+        return _Batch(
             entries=self._entries, parked=self._parked, after=self._last, events=self.events
         )
 
 
 async def _page(
-    filling: Filling[Any], histories: Histories, after: Place, stream: UUID | None = None
+    filling: Filling[Any], histories: EventsByStream, after: Place, stream: UUID | None = None
 ) -> Sequence[Recorded[Event]]:
     """The page after a place, or after all of a stream."""
     kinds = filling.slots[0].projection.kinds
@@ -140,44 +140,44 @@ async def _page(
     return await histories.read(kinds, place, filling.up_to, _PAGE_EVENTS)
 
 
-async def _store(build: Build[V], histories: Histories, lot: _Lot[V]) -> None:
-    """Store a lot; one that cannot be stored is halved down to the stream, which is parked."""
-    if not lot.entries and not lot.parked:
+async def _store(build: Build[V], histories: EventsByStream, batch: _Batch[V]) -> None:
+    """Store a batch; one that cannot be stored is halved down to the stream, which is parked."""
+    if not batch.entries and not batch.parked:
         return
     try:
-        await build.store(_batch(build.filling, lot))
+        await build.store(_by_slot(build.filling, batch))
     except Unstorable as error:
-        streams = lot.streams
+        streams = batch.streams
         if len(streams) > 1:
             middle = len(streams) // 2
-            await _store(build, histories, lot.only(streams[:middle]))
-            await _store(build, histories, lot.only(streams[middle:]))
-        elif lot.entries:
+            await _store(build, histories, batch.only(streams[:middle]))
+            await _store(build, histories, batch.only(streams[middle:]))
+        elif batch.entries:
             refused = await _refused(build.filling, histories, streams[0], error.reason)
-            parked = _Lot[V](entries={}, parked=refused, after=lot.after, events=lot.events)
-            await build.store(_batch(build.filling, parked))
+            parked = _Batch[V](entries={}, parked=refused, after=batch.after, events=batch.events)
+            await build.store(_by_slot(build.filling, parked))
         else:
             raise
 
 
-def _batch(filling: Filling[V], lot: _Lot[V]) -> Batch[V]:
-    assert lot.after is not None, "a lot has streams, and so a last one"
+def _by_slot(filling: Filling[V], batch: _Batch[V]) -> Batch[V]:
+    assert batch.after is not None, "a batch has streams, and so a last one"
     slots = filling.slots
     entries: list[dict[UUID, Entry[V]]] = [{} for _ in slots]
     parked: list[list[ParkedEvent]] = [[] for _ in slots]
-    for stream, entry in lot.entries.items():
+    for stream, entry in batch.entries.items():
         entries[partition_of(stream, len(slots))][stream] = entry
-    for stream, events in lot.parked.items():
+    for stream, events in batch.parked.items():
         parked[partition_of(stream, len(slots))].extend(events)
     changes = {
         slot: Changes[V](entries=mine, counters=counted(slot.projection, {}, mine), parked=left_out)
         for slot, mine, left_out in zip(slots, entries, parked, strict=True)
     }
-    return Batch(changes=changes, after=lot.after, events=lot.events)
+    return Batch(changes=changes, after=batch.after, events=batch.events)
 
 
 async def _refused(
-    filling: Filling[Any], histories: Histories, stream: UUID, reason: str
+    filling: Filling[Any], histories: EventsByStream, stream: UUID, reason: str
 ) -> dict[UUID, list[ParkedEvent]]:
     """All events of a stream, parked: how far it can be stored is found out event by event."""
     parked: list[ParkedEvent] = []

@@ -149,7 +149,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     counters: Sequence[str] | None
 
 
-class Succession(Protocol):
+class Switch(Protocol):
     """The generation that serves, and the one that is to take its place.
 
     Each method raises `BuildLost` where that is no longer so, and `Unavailable`.

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.by_stream import Histories, Place
-from application.projector.projector import NOTHING, fold_page, refused
+from application.log.by_stream import EventsByStream, Place
+from application.projector.fold import NOTHING, fold_page, refused
 from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot, Unstorable
 from domain.event import Event, Recorded
 from projections.projection import V
@@ -44,7 +44,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     actor: str
 
 
-class HeldStream(Protocol[V]):
+class LockedStream(Protocol[V]):
     """One stream's view, held still together with its checkpoint."""
 
     @property
@@ -100,12 +100,14 @@ class Mending(Protocol):
         """The parked streams of a slot. Raises `Unavailable`."""
         ...
 
-    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[HeldStream[V]]:
+    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
         """Hold a stream; without `commit` or `skip` nothing happens. Raises `Unavailable`."""
         ...
 
 
-async def retry(projection: str, stream: UUID, mending: Mending, histories: Histories) -> Mended:
+async def retry(
+    projection: str, stream: UUID, mending: Mending, histories: EventsByStream
+) -> Mended:
     """Fold on, in each generation; what came of it where it serves.
 
     Raises `NothingParked` and `Unavailable`.
@@ -124,7 +126,7 @@ async def skip(
     reason: str,
     actor: str,
     mending: Mending,
-    histories: Histories,
+    histories: EventsByStream,
 ) -> Mended:
     """Leave the first parked event out for good, and fold on after it.
 
@@ -144,7 +146,7 @@ async def skip(
     return await retry(projection, stream, mending, histories)
 
 
-async def mend(slot: Slot[V], stream: UUID, mending: Mending, histories: Histories) -> Mended:
+async def mend(slot: Slot[V], stream: UUID, mending: Mending, histories: EventsByStream) -> Mended:
     """Fold on in one slot. What cannot be stored is halved down to the event, which stays parked."""
     applied, most, reason = 0, _ALL, None
     while True:
@@ -185,7 +187,7 @@ def _folded(
 
 
 async def _rest(
-    slot: Slot[Any], stream: UUID, histories: Histories, version: int, up_to: int, most: int
+    slot: Slot[Any], stream: UUID, histories: EventsByStream, version: int, up_to: int, most: int
 ) -> Sequence[Recorded[Event]]:
     """The stream's events after a version, up to a position, `most` of them at most."""
     events: list[Recorded[Event]] = []

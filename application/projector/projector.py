@@ -1,42 +1,27 @@
 """The projector: folds pages of the log into views, and parks what cannot be folded or stored."""
 
 import asyncio
-import hashlib
-from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, Generic
-from uuid import UUID
+from typing import Any, Generic
 
-from msgspec.structs import replace
 from structlog import get_logger
 
 from application.doorbell import PARKED, Doorbell, view_bell
-from application.failures import describe
-from application.log.event_log import EventFeed, FeedPage, Unreadable
+from application.log.event_log import EventFeed, FeedPage
 from application.log.follower import PageSource, follow
 from application.log.shared_pages import SharedPages
-from application.projector.erased_entries import erases, without_person
+from application.projector.fold import QUEUED, fold_page, refused
 from application.projector.view_store import (
-    Changes,
-    Entry,
     ParkedEvent,
-    Skipped,
     Slot,
     Unstorable,
     ViewStore,
     ViewWriter,
 )
 from domain.event import Event, Recorded
-from projections.projection import Projection, V
-
-QUEUED: Final = "queued behind a parked event"
-NOTHING: Final[Entry[Any]] = Entry(None, 0, b"")
-"""The entry of a stream of which nothing was seen."""
-
-_CHAIN_BYTES: Final = 16
+from projections.projection import V
 
 log = get_logger(__name__)
 
@@ -127,143 +112,3 @@ class Projector(Generic[V]):
             error=parked.error,
         )
         self._doorbell.ring(PARKED)
-
-
-def fold_page(
-    projection: Projection[V],
-    entries: Mapping[UUID, Entry[V]],
-    parked: AbstractSet[UUID],
-    events: Iterable[Recorded[Event]],
-    skipped: Skipped = frozenset(),
-) -> Changes[V]:
-    """What the events make of a page's views. See `fold_events`.
-
-    Raises `Unstorable` where a view's contribution cannot be told.
-    """
-    changed, left_out = fold_events(projection, entries, parked, events, skipped)
-    counters = counted(projection, entries, changed)
-    return Changes[V](entries=changed, counters=counters, parked=left_out)
-
-
-def fold_events(
-    projection: Projection[V],
-    entries: Mapping[UUID, Entry[V]],
-    parked: AbstractSet[UUID],
-    events: Iterable[Recorded[Event]],
-    skipped: Skipped = frozenset(),
-) -> tuple[dict[UUID, Entry[V]], list[ParkedEvent]]:
-    """The entries that the events change, and what is parked; one seen before changes nothing.
-
-    An event that cannot be read or folded, or whose predecessor is missing, is parked, and with it
-    all later ones of its stream; an erasure among them still takes the person out of the view.
-    """
-    changed: dict[UUID, Entry[V]] = {}
-    held_back = set(parked)
-    left_out: list[ParkedEvent] = []
-    for recorded in events:
-        stream = recorded.stream
-        entry = changed.get(stream) or entries.get(stream) or NOTHING
-        if recorded.version <= entry.version:
-            continue
-        folded = QUEUED
-        if stream not in held_back:
-            folded = entry_after(projection, entry, recorded, skipped)
-        if isinstance(folded, Entry):
-            changed[stream] = folded
-        else:
-            held_back.add(stream)
-            left_out.append(parked_event(recorded, folded))
-            if erases(recorded) and entry.view is not None:
-                changed[stream] = without_person(projection, entry, recorded)
-    return changed, left_out
-
-
-def entry_after(
-    projection: Projection[V], entry: Entry[V], recorded: Recorded[Event], skipped: Skipped
-) -> Entry[V] | str:
-    """The entry after a later event of its stream, or why the event is to be parked.
-
-    A skipped event changes no view, but counts as seen; of an erasure the person does not stay.
-    """
-    if recorded.version != entry.version + 1:
-        return f"version {entry.version + 1} is missing"
-    if skipped and (recorded.stream, recorded.version) in skipped:
-        return _passed_over(projection, entry, recorded)
-    if isinstance(recorded.event, Unreadable):
-        return recorded.event.reason
-    try:
-        return after(projection, entry, recorded)
-    except Exception as error:
-        return describe(error)
-
-
-def _passed_over(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
-    """The entry once the event counts as seen; a view that shows its version shows the event's."""
-    view = without_person(projection, entry, recorded).view if erases(recorded) else entry.view
-    if view is not None and "version" in view.__struct_fields__:
-        view = replace(view, version=recorded.version)
-    return Entry(view, recorded.version, chained(entry, recorded))
-
-
-def after(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
-    """The entry after its stream's next event. Raises what `evolve` raises."""
-    view = projection.evolve(entry.view, recorded)
-    return Entry(view, recorded.version, chained(entry, recorded))
-
-
-def chained(entry: Entry[Any], recorded: Recorded[Event]) -> bytes:
-    """The chain of an entry after its stream's next event."""
-    return hashlib.sha256(entry.chain + recorded.event_id.bytes).digest()[:_CHAIN_BYTES]
-
-
-def contribution_of(projection: Projection[V], entry: Entry[V] | None) -> Mapping[str, int]:
-    """What an entry adds to the counters. Raises what `contribution` raises."""
-    if projection.contribution is None or entry is None or entry.view is None:
-        return {}
-    return projection.contribution(entry.view)
-
-
-def counted(
-    projection: Projection[V], before: Mapping[UUID, Entry[V]], changed: Mapping[UUID, Entry[V]]
-) -> dict[str, int]:
-    """What the changes add to each counter. Raises `Unstorable` where that cannot be told."""
-    if projection.contribution is None:
-        return {}
-    sums = Counter[str]()
-    try:
-        for stream, entry in changed.items():
-            sums.update(contribution_of(projection, entry))
-            sums.subtract(contribution_of(projection, before.get(stream)))
-    except Exception as error:
-        raise Unstorable(describe(error)) from error
-    return {counter: difference for counter, difference in sums.items() if difference}
-
-
-def refused(
-    projection: Projection[V], entry: Entry[V] | None, recorded: Recorded[Event], reason: str
-) -> Changes[V]:
-    """What becomes of an event whose view cannot be stored: it is parked.
-
-    Where it is an erasure there is no view at all from then on.
-    """
-    parked = parked_event(recorded, reason)
-    if entry is None or not erases(recorded):
-        return Changes(parked=[parked])
-    gone = Entry[V](None, entry.version, entry.chain)
-    try:
-        counters = counted(projection, {recorded.stream: entry}, {recorded.stream: gone})
-    except Unstorable:
-        # A sum that is wrong can be counted again; a person who stays cannot be explained.
-        counters = {}
-    return Changes(entries={recorded.stream: gone}, counters=counters, parked=[parked])
-
-
-def parked_event(recorded: Recorded[Event], reason: str) -> ParkedEvent:
-    """The event as it is parked for that reason."""
-    return ParkedEvent(
-        stream=recorded.stream,
-        version=recorded.version,
-        position=recorded.position,
-        event_id=recorded.event_id,
-        error=reason,
-    )

@@ -11,15 +11,15 @@ from msgspec import Struct
 from structlog import get_logger
 
 from application.jobs.model import JobCancelled
-from application.log.by_stream import Histories
-from application.projector.backfill import Report, fill
+from application.log.by_stream import EventsByStream
+from application.projector.backfill import Report, backfill
 from application.projector.generations import (
     Build,
     Builds,
     Comparison,
     Filling,
     StreamsParked,
-    Succession,
+    Switch,
 )
 from application.projector.parked import Mending, mend
 from projections.projection import Projection, V
@@ -27,11 +27,11 @@ from projections.projection import Projection, V
 # Between two looks at how far the projectors have come.
 _LOOK_SECONDS: Final = 0.2
 # More than that are no exceptions: whoever wrote the fold should see some of them first.
-_MOST_PARKED: Final = 1000
+_MAX_PARKED: Final = 1000
 
 log = get_logger(__name__)
 
-OpenSuccession = Callable[[Projection[Any], int], AbstractAsyncContextManager[Succession]]
+OpenSuccession = Callable[[Projection[Any], int], AbstractAsyncContextManager[Switch]]
 """The succession of a generation to the one that serves now."""
 
 
@@ -58,7 +58,7 @@ class Rebuilding(Struct, frozen=True, kw_only=True):
     """The ports of a rebuild."""
 
     builds: Builds
-    histories: Histories
+    histories: EventsByStream
     mending: Mending
     succession: OpenSuccession
     warm: Warm = _nobody
@@ -89,7 +89,7 @@ async def rebuild(
 async def prepare(build: Build[V], ports: Rebuilding, report: Report) -> None:
     """Fill the generation, and leave it to the projectors. Raises what `rebuild` does."""
     if not build.filling.followed:
-        await fill(build, ports.histories, report)
+        await backfill(build, ports.histories, report)
         log.info("generation_filled", slot=str(build.filling.slots[0]), events=build.filling.events)
         await build.index()
         await build.follow()
@@ -97,7 +97,7 @@ async def prepare(build: Build[V], ports: Rebuilding, report: Report) -> None:
     # decided before is seen here, what is decided later is seen there.
     for slot in build.filling.slots:
         streams = await ports.mending.streams(slot)
-        if len(streams) > _MOST_PARKED:
+        if len(streams) > _MAX_PARKED:
             raise StreamsParked(len(streams))
         for stream in streams:
             # A view that could not be stored was parked as a whole.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from application.errors import Unavailable
 from application.jobs.model import JobCancelled, JobFailed, JobKind, JobRun
-from application.jobs.progress import JobTeller
+from application.jobs.progress import ProgressNotifier
 from application.live.notifications import Notices
 from application.projector.admin import FormerGenerations
 from application.projector.generations import BuildLost, RebuildUnderWay, StreamsParked
@@ -18,7 +18,7 @@ ROLLBACK: Final = "rollback"
 
 _LOOK_SECONDS: Final = 0.2
 # A generation that is kept is as near to the log as the one that serves, or it is of no use.
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 
 
 def rebuild_jobs(
@@ -29,7 +29,7 @@ def rebuild_jobs(
 
     async def run(job: JobRun) -> dict[str, Any]:
         projection = _known(known, job.arguments["projection"])
-        teller = JobTeller(notices, job, f"Rebuild of {projection.name}")
+        teller = ProgressNotifier(notices, job, f"Rebuild of {projection.name}")
         try:
             rebuilt = await rebuild(projection, str(job.id), ports, teller.report)
         except StreamsParked as error:
@@ -89,7 +89,7 @@ async def _switch(
     report: Callable[[int, int | None], Awaitable[None]],
 ) -> None:
     """Back to a generation that is projected still, whatever it has parked."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     async with succession(projection, generation) as back:
         try:
             while await back.gap() > 0:

@@ -53,7 +53,7 @@ def partition_of(stream: UUID, partitions: int) -> int:
     return zlib.crc32(stream.bytes) % partitions
 
 
-class Standing(Struct, frozen=True):
+class ProjectionProgress(Struct, frozen=True):
     """The generation that serves and the position of each of its partitions, at one moment."""
 
     generation: int
@@ -72,7 +72,7 @@ class Standing(Struct, frozen=True):
 class Standings(Protocol):
     """How far the projections are."""
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         """A projection's standing, now. Raises `Unavailable`."""
         ...
 

@@ -16,9 +16,9 @@ from application.log.event_log import (
     EventLog,
     LoadedStream,
     Snapshots,
-    Span,
     StoredReceipt,
     StreamKey,
+    StreamRange,
     StreamSnapshot,
 )
 from application.users.snapshots import FORM, Unusable, snapshot_of, state_of
@@ -29,7 +29,7 @@ SNAPSHOT_EVERY: Final = 64
 # A long way without a snapshot is gone in pages, so that others have their turn in between, and
 # for no longer than a read of the log may take: the next try goes on from what was offered.
 _PAGE_EVENTS: Final = 1024
-_PATIENCE_SECONDS: Final = 2.5
+_TIMEOUT_SECONDS: Final = 2.5
 
 log = get_logger(__name__)
 
@@ -69,8 +69,8 @@ class UserHistory:
         With a context, also the receipt of its idempotency key: where there is one, no state.
         Raises `Unavailable`.
         """
-        give_up_at = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        span = Span(version=version, at=at, most=2 * self._every, form=FORM)
+        give_up_at = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
+        span = StreamRange(version=version, at=at, limit=2 * self._every, snapshot_format=FORM)
         loaded, begin = await self._begin(user_id, span, context)
         if loaded.receipt is not None:
             return LoadedUser(state=None, key=loaded.key, receipt=loaded.receipt)
@@ -79,7 +79,7 @@ class UserHistory:
         while not ended and isinstance(state, UserAt):
             if asyncio.get_running_loop().time() >= give_up_at:
                 raise Unavailable
-            span = Span(after=state.version, version=version, at=at, most=_PAGE_EVENTS)
+            span = StreamRange(after=state.version, version=version, at=at, limit=_PAGE_EVENTS)
             page = await self._log.load(user_id, span)
             if page.key is None and loaded.key is not None:
                 # Erased meanwhile: what was read before is not to be shown with what is left.
@@ -102,7 +102,7 @@ class UserHistory:
         return state
 
     async def _begin(
-        self, user_id: UUID, span: Span, context: Context | None
+        self, user_id: UUID, span: StreamRange, context: Context | None
     ) -> tuple[LoadedStream, UserAt | None]:
         """The first events, and the state they follow on: that of the nearest usable snapshot.
 

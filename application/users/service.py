@@ -17,7 +17,14 @@ from application.errors import (
     VersionConflict,
 )
 from application.failures import already_recorded
-from application.log.event_log import Appended, Draft, EventLog, Snapshots, Span, StoredReceipt
+from application.log.event_log import (
+    Appended,
+    Draft,
+    EventLog,
+    Snapshots,
+    StoredReceipt,
+    StreamRange,
+)
 from application.users.commands import IfMatch, Outcome
 from application.users.history import SNAPSHOT_EVERY, LoadedUser, UserHistory
 from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
@@ -70,7 +77,7 @@ class UserService:
             with already_recorded():
                 loaded = await self._log.load(
                     user_id,
-                    Span(most=0),
+                    StreamRange(limit=0),
                     actor=context.actor,
                     idempotency=context.idempotency,
                 )

@@ -9,7 +9,7 @@ from uuid import UUID
 from application.errors import Overloaded
 
 WAIT_SECONDS: Final = 1.5
-MOST_WAITING: Final = 4096
+MAX_WAITING: Final = 4096
 
 
 class _Turn:
@@ -51,7 +51,7 @@ class StreamLocks:
                 del self._turns[stream]
 
     async def _wait(self, lock: asyncio.Lock) -> None:
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise Overloaded
         self._waiting += 1
         try:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from structlog import get_logger
 
 from application.jobs.model import JobFailed, JobKind, JobRun
-from application.log.by_stream import Histories
+from application.log.by_stream import EventsByStream
 from application.projector.backfill import Report
 from application.projector.view_store import Slot
 from application.verification.repair import OpenRepairs
@@ -29,7 +29,7 @@ class Verifying(Struct, frozen=True, kw_only=True):
     generations: FilledGenerations
     views: OpenKeptViews
     repairs: OpenRepairs
-    histories: Histories
+    histories: EventsByStream
 
 
 def verify_jobs(projections: Iterable[Projection[Any]], ports: Verifying) -> JobKind:

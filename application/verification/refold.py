@@ -5,9 +5,9 @@ from typing import Generic
 from uuid import UUID
 
 from application.projector.erased_entries import erases, without_person
-from application.projector.projector import NOTHING, chained, contribution_of, entry_after
+from application.projector.fold import NOTHING, chained, contribution_of, entry_after
 from application.projector.view_store import Entry, Slot
-from application.verification.stored_views import KeptStream
+from application.verification.stored_views import StoredStream
 from domain.event import Event, Recorded
 from projections.projection import Projection, V
 
@@ -15,7 +15,7 @@ from projections.projection import Projection, V
 class Refold(Generic[V]):
     """What the log makes of a stream; a parked one is folded up to its first parked event."""
 
-    def __init__(self, slot: Slot[V], kept: KeptStream[V]) -> None:
+    def __init__(self, slot: Slot[V], kept: StoredStream[V]) -> None:
         self.slot = slot
         self.kept = kept
         self.entry: Entry[V] = NOTHING

@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from application.log.by_stream import Histories, Place, rest_of_stream
-from application.projector.parked import HeldStream
-from application.projector.projector import NOTHING, counted, fold_events
+from application.log.by_stream import EventsByStream, Place, rest_of_stream
+from application.projector.fold import NOTHING, counted, fold_events
+from application.projector.parked import LockedStream
 from application.projector.view_store import Entry, Slot, Unstorable
 from application.verification.refold import Refold, contribution_told
 from projections.projection import V
@@ -23,7 +23,7 @@ _PAGE_EVENTS: Final = 500
 class Repairs(Protocol):
     """The right to repair a generation, which nobody else has meanwhile."""
 
-    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[HeldStream[V]]:
+    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
         """Hold a stream; without `replace` nothing happens. Raises `Unavailable`."""
         ...
 
@@ -36,7 +36,7 @@ OpenRepairs = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[Repair
 """Takes the slots of one generation. Raises `Unavailable`, also while somebody else repairs it."""
 
 
-async def repair(refold: Refold[V], repairs: Repairs, histories: Histories) -> str | None:
+async def repair(refold: Refold[V], repairs: Repairs, histories: EventsByStream) -> str | None:
     """Keep of a stream what the log makes of it; why it was left as it is, None where it was not.
 
     A row is removed where no event of its stream counts. The counters move with the view, so what
@@ -61,7 +61,7 @@ async def repair(refold: Refold[V], repairs: Repairs, histories: Histories) -> s
 
 
 async def _folded_on(
-    refold: Refold[V], held: HeldStream[V], histories: Histories
+    refold: Refold[V], held: LockedStream[V], histories: EventsByStream
 ) -> Entry[V] | str | None:
     """The stream up to the checkpoint that is held now, or why it cannot be folded so far."""
     projection, stream = refold.slot.projection, refold.stream

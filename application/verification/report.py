@@ -40,7 +40,7 @@ class Tally:
         return f"{self._digest:0{2 * _BYTES}x}"
 
 
-MOST_NAMED: Final = 100
+MAX_NAMED: Final = 100
 
 
 class Counted(Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Counted(Struct, frozen=True, kw_only=True):
     checksum: str
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Unrepaired(Struct, frozen=True, kw_only=True):
     """A stream that differs and was not repaired, and why not."""
 
     stream: UUID
@@ -75,7 +75,7 @@ class Verified(Struct, frozen=True, kw_only=True):
     streams: Sequence[UUID]
     counters: Sequence[str]
     repaired: int
-    left: Sequence[Left]
+    left: Sequence[Unrepaired]
     right: bool
 
 
@@ -89,7 +89,7 @@ class Findings:
         self._of_log, self._of_views = Counter[str](), Counter[str]()
         self._parked = self._differing = self._repaired = 0
         self._streams: list[UUID] = []
-        self._left: list[Left] = []
+        self._left: list[Unrepaired] = []
         self.counters: Mapping[str, int] = {}
 
     def count(self, refold: Refold[Any], *, differs: bool) -> None:
@@ -105,15 +105,15 @@ class Findings:
             self._of_log.update(contribution_told(projection, fresh) if differs else told)
         if differs:
             self._differing += 1
-            if len(self._streams) < MOST_NAMED:
+            if len(self._streams) < MAX_NAMED:
                 self._streams.append(refold.stream)
 
     def settle(self, refold: Refold[Any], reason: str | None) -> None:
         """Say what a repair came to: None, or why the stream was left as it is."""
         if reason is None:
             self._repaired += 1
-        elif len(self._left) < MOST_NAMED:
-            self._left.append(Left(stream=refold.stream, reason=reason))
+        elif len(self._left) < MAX_NAMED:
+            self._left.append(Unrepaired(stream=refold.stream, reason=reason))
 
     @property
     def drift(self) -> Mapping[str, int]:
@@ -132,7 +132,7 @@ class Findings:
             parked=self._parked,
             differing=self._differing,
             streams=self._streams,
-            counters=sorted(differing)[:MOST_NAMED],
+            counters=sorted(differing)[:MAX_NAMED],
             repaired=self._repaired,
             left=self._left,
             right=self._repaired == self._differing and (was_repaired or not differing),

@@ -12,7 +12,7 @@ from application.projector.view_store import Entry, Slot
 from projections.projection import Projection, V
 
 
-class KeptStream(Struct, Generic[V], frozen=True, kw_only=True):
+class StoredStream(Struct, Generic[V], frozen=True, kw_only=True):
     """What is kept of one stream; where there is no row of it, there is no entry.
 
     `parked` is its first parked version, `skipped` has those that are left out for good. `fits`:
@@ -26,7 +26,7 @@ class KeptStream(Struct, Generic[V], frozen=True, kw_only=True):
     fits: bool = True
 
 
-class KeptViews(Protocol[V]):
+class StoredViews(Protocol[V]):
     """All of one generation at one moment. Each method raises `Unavailable`."""
 
     @property
@@ -39,7 +39,7 @@ class KeptViews(Protocol[V]):
         """Their checkpoints."""
         ...
 
-    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[V]]:
+    async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[V]]:
         """The streams after one, in order, `limit` of each source at most; none at the end only."""
         ...
 
@@ -48,7 +48,7 @@ class KeptViews(Protocol[V]):
         ...
 
 
-OpenKeptViews = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[KeptViews[Any]]]
+OpenKeptViews = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[StoredViews[Any]]]
 """Takes the slots of one generation. Raises `Unavailable`, also where it was dropped."""
 
 

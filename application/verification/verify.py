@@ -6,14 +6,14 @@ from contextlib import aclosing
 from typing import Any, Final, Generic
 from uuid import UUID
 
-from application.log.by_stream import Histories, Place, histories_in_order, rest_of_stream
+from application.log.by_stream import EventsByStream, Place, rest_of_stream, streams_in_order
 from application.projector.backfill import Report
 from application.projector.erased_entries import erases
 from application.projector.view_store import partition_of
 from application.verification.refold import Refold
 from application.verification.repair import Repairs, repair
 from application.verification.report import Findings, Verified
-from application.verification.stored_views import KeptStream, KeptViews
+from application.verification.stored_views import StoredStream, StoredViews
 from projections.projection import V
 
 # A page of the log is folded while everything else waits: some 10 ms.
@@ -23,7 +23,7 @@ _ALL: Final = 2**63 - 1
 
 
 async def verify(
-    views: KeptViews[V], histories: Histories, report: Report, repairs: Repairs | None = None
+    views: StoredViews[V], histories: EventsByStream, report: Report, repairs: Repairs | None = None
 ) -> list[Verified]:
     """All slots of a generation against a fresh fold of the log, each up to its checkpoint.
 
@@ -60,16 +60,16 @@ async def verify(
 
 
 async def _refolded(
-    views: KeptViews[V], histories: Histories
+    views: StoredViews[V], histories: EventsByStream
 ) -> AsyncGenerator[tuple[Refold[V] | None, int]]:
     """Each stream of the log or the views, folded; None and the number of events after a page."""
     slots, positions, kept = views.slots, views.positions, _Ahead(views)
     refold: Refold[V] | None = None
 
-    def beginning(stream: KeptStream[V]) -> Refold[V]:
+    def beginning(stream: StoredStream[V]) -> Refold[V]:
         return Refold(slots[partition_of(stream.stream, len(slots))], stream)
 
-    pages = histories_in_order(histories, slots[0].projection.kinds, max(positions), _PAGE_EVENTS)
+    pages = streams_in_order(histories, slots[0].projection.kinds, max(positions), _PAGE_EVENTS)
     async with aclosing(pages):
         async for events in pages:
             for recorded in events:
@@ -91,27 +91,27 @@ async def _refolded(
 class _Ahead(Generic[V]):
     """What is kept, in the order of streams, a page ahead of the log."""
 
-    def __init__(self, views: KeptViews[V]) -> None:
+    def __init__(self, views: StoredViews[V]) -> None:
         self._views = views
-        self._waiting = deque[KeptStream[V]]()
+        self._waiting = deque[StoredStream[V]]()
         self._after: UUID | None = None
         self._is_over = False
 
-    async def before(self, stream: UUID | None) -> KeptStream[V] | None:
+    async def before(self, stream: UUID | None) -> StoredStream[V] | None:
         """The next one before a stream, None where there is none; the next at all for None."""
         first = await self._first()
         if first is None or (stream is not None and first.stream >= stream):
             return None
         return self._waiting.popleft()
 
-    async def of(self, stream: UUID) -> KeptStream[V]:
+    async def of(self, stream: UUID) -> StoredStream[V]:
         """What is kept of a stream, which is nothing where it is not the next."""
         first = await self._first()
         if first is None or first.stream != stream:
-            return KeptStream(stream=stream)
+            return StoredStream(stream=stream)
         return self._waiting.popleft()
 
-    async def _first(self) -> KeptStream[V] | None:
+    async def _first(self) -> StoredStream[V] | None:
         if not self._waiting and not self._is_over:
             self._waiting.extend(await self._views.page(self._after, _PAGE_STREAMS))
             self._is_over = not self._waiting
@@ -120,7 +120,7 @@ class _Ahead(Generic[V]):
         return self._waiting[0] if self._waiting else None
 
 
-async def _was_erased_since(refold: Refold[Any], histories: Histories) -> bool:
+async def _was_erased_since(refold: Refold[Any], histories: EventsByStream) -> bool:
     """Whether all that differs is a person whose erasure lies beyond the checkpoint."""
     if not refold.may_be_erased_since:
         return False

@@ -121,7 +121,7 @@ class UserErased(Event, frozen=True):
     """The person's data key went in the same transaction; `reason` is a code, nothing personal."""
 
     topic: ClassVar[str] = "user.erased"
-    ends: ClassVar[bool] = True
+    is_terminal: ClassVar[bool] = True
 
     reason: str = "subject-request"
 

@@ -34,10 +34,14 @@ class RabbitMQBus:
     """
 
     def __init__(
-        self, amqp_url: str, name: str = "rollbook relay", *, patience: float = CONFIRM_SECONDS
+        self,
+        amqp_url: str,
+        name: str = "rollbook relay",
+        *,
+        timeout_seconds: float = CONFIRM_SECONDS,
     ) -> None:
         self._url = _with_defaults(amqp_url, {"heartbeat": _HEARTBEAT_SECONDS, "name": name})
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
         self._is_away = False
 
     @asynccontextmanager
@@ -61,7 +65,7 @@ class RabbitMQBus:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 channel = await connection.channel()
                 await declare_topology(channel)
-                publisher = RabbitMQPublisher(channel, self._patience)
+                publisher = RabbitMQPublisher(channel, self._timeout_seconds)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
             self._report(error)
             raise Unavailable from error
@@ -80,9 +84,9 @@ class RabbitMQBus:
 class RabbitMQPublisher:
     """See `Publisher`. A message that no queue is bound for counts as taken."""
 
-    def __init__(self, channel: AbstractChannel, patience: float) -> None:
+    def __init__(self, channel: AbstractChannel, timeout_seconds: float) -> None:
         self._channel = channel
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
 
     def check(self) -> None:
         """See `Publisher.check`."""
@@ -95,7 +99,7 @@ class RabbitMQPublisher:
         try:
             # All are on their way before the first is confirmed; tasks begin in their order, and
             # the channel writes in the order in which they ask.
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout_seconds):
                 outcomes = await asyncio.gather(*map(self._send, messages), return_exceptions=True)
         except TimeoutError as error:
             raise Unavailable from error

@@ -11,7 +11,7 @@ from structlog import get_logger
 T = TypeVar("T")
 
 # A cache that is slower than the database is none.
-PATIENCE_SECONDS: Final = 0.1
+TIMEOUT_SECONDS: Final = 0.1
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 5.0
 
@@ -43,7 +43,7 @@ class CircuitBreaker:
         if self.is_open:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 result = await work()
         except (RedisError, OSError) as error:
             self._trip(error)

@@ -16,14 +16,14 @@ from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, script
 from infrastructure.cache.keys import Keys, Mark, SlotKeys, page_value, read_mark, read_page
 
-MOST_PAGES: Final = 1000
-MOST_BYTES: Final = 16 * 1024 * 1024
+MAX_PAGES: Final = 1000
+MAX_BYTES: Final = 16 * 1024 * 1024
 # A page of 200 users takes some 80 kB.
-MOST_PAGE_BYTES: Final = 256 * 1024
+MAX_PAGE_BYTES: Final = 256 * 1024
 # Few, since they are long, and a trip must end within the patience of a reader.
-_MOST_LOOK_UPS: Final = 8
+_MAX_LOOK_UPS: Final = 8
 # Whatever waits is held in memory; the next who misses a page offers it again.
-_MOST_WAITING_OFFERS: Final = 16
+_MAX_WAITING_OFFERS: Final = 16
 _PURPOSE: Final = b"\x00pages\x00"
 _NAME_BYTES: Final = 16
 
@@ -74,8 +74,8 @@ class RedisPageCache:
         self._breaker = breaker
         self._counts = counts
         self._find = script(client, "find_pages")
-        self._keep = script(client, "keep_page")
-        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MOST_LOOK_UPS)
+        self._keep = script(client, "put_page")
+        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MAX_LOOK_UPS)
         self._offers = Gatherer[_Offer, None](self._store, most=1)
 
     async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | Vacancy | None:
@@ -96,8 +96,8 @@ class RedisPageCache:
 
     def offer(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
         """See `PageCache.offer`."""
-        full = self._offers.waiting >= _MOST_WAITING_OFFERS
-        if self._breaker.is_open or full or len(page.value) > MOST_PAGE_BYTES:
+        full = self._offers.waiting >= _MAX_WAITING_OFFERS
+        if self._breaker.is_open or full or len(page.value) > MAX_PAGE_BYTES:
             self._counts.refused += 1
             return
         keys, name = self._keys.once_in(vacancy.slot), self._names.of(vacancy.query)
@@ -131,7 +131,7 @@ class RedisPageCache:
         for offer in offers:
             value = page_value(offer.mark, offer.page)
             given = (offer.mark, offer.page.position, offer.name, value, self._ttl)
-            limits = (MOST_PAGES, MOST_BYTES)
+            limits = (MAX_PAGES, MAX_BYTES)
             keys = [offer.keys.position, offer.keys.pages]
             work = partial(self._keep, keys, (*given, *limits))
             if await self._breaker.attempt(work):

@@ -14,7 +14,7 @@ from infrastructure.cache.keys import SlotKeys, user_value
 POSITION_SECONDS: Final = 3600
 
 
-class Kept(Struct, frozen=True):
+class CachedDocument(Struct, frozen=True):
     """A document as it was at a position."""
 
     key: str
@@ -22,17 +22,17 @@ class Kept(Struct, frozen=True):
     document: UserDocument | Removed
 
 
-class Keeper:
-    """`keep.lua` with its arguments in order; documents live for `ttl` seconds."""
+class CachePut:
+    """`put.lua` with its arguments in order; documents live for `ttl` seconds."""
 
     def __init__(self, client: Client, ttl: int) -> None:
-        self._script = script(client, "keep")
+        self._script = script(client, "put")
         self._ttl = ttl
 
     async def keep(
         self,
         slot: SlotKeys,
-        documents: Sequence[Kept],
+        documents: Sequence[CachedDocument],
         *,
         after: int = 0,
         reached: int = 0,

@@ -11,20 +11,20 @@ from infrastructure.cache.keys import Keys
 
 # The server looks at all of its keys, so many at a time, and answers others in between.
 _COUNT: Final = 1000
-_PATIENCE_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 
 
-class RedisHotDocuments:
-    """See `HotDocuments`. What is not found in time is left out."""
+class RedisRecentlyRead:
+    """See `RecentlyRead`. What is not found in time is left out."""
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
         self._keys = keys
 
     async def hot(self, slot: Slot[Any], most: int) -> Collection[UUID]:
-        """See `HotDocuments.hot`."""
+        """See `RecentlyRead.hot`."""
         found: set[UUID] = set()
-        async with answered_within(_PATIENCE_SECONDS):
+        async with answered_within(_TIMEOUT_SECONDS):
             async for key in self._client.scan_iter(self._keys.of(slot, "*"), _COUNT):
                 with suppress(ValueError):
                     # The position and the pages lie among the documents.

@@ -8,14 +8,14 @@ from typing import Final, Self
 from uuid import UUID
 
 from application.cache.ports import CacheCounts
-from infrastructure.cache.breaker import PATIENCE_SECONDS, CircuitBreaker
+from infrastructure.cache.breaker import TIMEOUT_SECONDS, CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, open_client
 from infrastructure.cache.erasing import RedisErasingCache
 from infrastructure.cache.followers import RedisFollowingCache
 from infrastructure.cache.keys import Keys
 from infrastructure.cache.pages import Mac, PageNames, RedisPageCache
-from infrastructure.cache.put import Keeper
-from infrastructure.cache.recently_read import RedisHotDocuments
+from infrastructure.cache.put import CachePut
+from infrastructure.cache.recently_read import RedisRecentlyRead
 from infrastructure.cache.stats import RedisStatsCache
 from infrastructure.cache.users import RedisUserCache
 
@@ -31,7 +31,7 @@ class RedisCache:
     def __init__(
         self, client: Client, keys: Keys, ttl: int, breaker: CircuitBreaker, mac: Mac
     ) -> None:
-        keeper = Keeper(client, ttl)
+        keeper = CachePut(client, ttl)
         self._client = client
         self.counts = CacheCounts()
         self.users = RedisUserCache(client, keys, keeper, breaker, self.counts.users)
@@ -39,7 +39,7 @@ class RedisCache:
         self.pages = RedisPageCache(client, keys, PageNames(mac), ttl, breaker, self.counts.pages)
         self.following = RedisFollowingCache(client, keys, keeper)
         self.erasing = RedisErasingCache(client, keys)
-        self.hot = RedisHotDocuments(client, keys)
+        self.hot = RedisRecentlyRead(client, keys)
 
     @classmethod
     @asynccontextmanager
@@ -78,7 +78,7 @@ class RedisCache:
 
     async def answers(self) -> None:
         """Return if the server answers. Raises `CacheAway`."""
-        async with answered_within(PATIENCE_SECONDS):
+        async with answered_within(TIMEOUT_SECONDS):
             await self._client.ping()
 
 

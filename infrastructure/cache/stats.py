@@ -12,9 +12,9 @@ from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, script
 from infrastructure.cache.keys import Keys, read_stats, stats_value
 
-_MOST_LOOK_UPS: Final = 128
+_MAX_LOOK_UPS: Final = 128
 # One is enough: who comes while it is under way brings the same, or will be asked again.
-_MOST_WAITING_OFFERS: Final = 1
+_MAX_WAITING_OFFERS: Final = 1
 # Nobody waits for a follower.
 _REPLACE_SECONDS: Final = 2.0
 
@@ -38,8 +38,8 @@ class RedisStatsCache:
         self._ttl = ttl
         self._breaker = breaker
         self._counts = counts
-        self._keep = script(client, "keep_newest")
-        self._look_ups = Gatherer[str, _Found](self._fetch, most=_MOST_LOOK_UPS)
+        self._keep = script(client, "put_newest")
+        self._look_ups = Gatherer[str, _Found](self._fetch, most=_MAX_LOOK_UPS)
         self._offers = Gatherer[tuple[str, Answer[bytes]], None](self._store, most=1)
 
     async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
@@ -58,7 +58,7 @@ class RedisStatsCache:
 
     def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
         """See `StatsCache.offer`."""
-        if self._breaker.is_open or self._offers.waiting >= _MOST_WAITING_OFFERS:
+        if self._breaker.is_open or self._offers.waiting >= _MAX_WAITING_OFFERS:
             self._counts.refused += 1
             return
         self._offers.ask((self._keys.of(slot, day), document))

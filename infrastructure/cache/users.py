@@ -16,12 +16,12 @@ from infrastructure.cache.batch import Gatherer
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client
 from infrastructure.cache.keys import Keys, Mark, SlotKeys, read_mark, read_user
-from infrastructure.cache.put import Keeper, Kept
+from infrastructure.cache.put import CachedDocument, CachePut
 
-_MOST_LOOK_UPS: Final = 128
-_MOST_OFFERS: Final = 64
+_MAX_LOOK_UPS: Final = 128
+_MAX_OFFERS: Final = 64
 # What cannot be offered now is offered again by the next who misses it.
-_MOST_WAITING_OFFERS: Final = 1024
+_MAX_WAITING_OFFERS: Final = 1024
 
 # The slot's mark and the value beside it; None where the slot has no mark.
 _Found = tuple[Mark, bytes | None] | None
@@ -34,7 +34,7 @@ class _LookUp(Struct, frozen=True):
 
 class _Offer(Struct, frozen=True):
     slot: SlotKeys
-    kept: Kept
+    kept: CachedDocument
 
 
 class RedisUserCache:
@@ -44,7 +44,7 @@ class RedisUserCache:
         self,
         client: Client,
         keys: Keys,
-        keeper: Keeper,
+        keeper: CachePut,
         breaker: CircuitBreaker,
         counts: DocumentCounts,
     ) -> None:
@@ -53,8 +53,8 @@ class RedisUserCache:
         self._keeper = keeper
         self._breaker = breaker
         self._counts = counts
-        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MOST_LOOK_UPS)
-        self._offers = Gatherer[_Offer, None](self._store, most=_MOST_OFFERS)
+        self._look_ups = Gatherer[_LookUp, _Found](self._fetch, most=_MAX_LOOK_UPS)
+        self._offers = Gatherer[_Offer, None](self._store, most=_MAX_OFFERS)
 
     async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
         """See `UserCache.look_up`."""
@@ -75,10 +75,10 @@ class RedisUserCache:
 
     def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
         """See `UserCache.offer`."""
-        if self._breaker.is_open or self._offers.waiting >= _MOST_WAITING_OFFERS:
+        if self._breaker.is_open or self._offers.waiting >= _MAX_WAITING_OFFERS:
             self._counts.refused += 1
             return
-        kept = Kept(self._keys.of(slot, user_id), position, document)
+        kept = CachedDocument(self._keys.of(slot, user_id), position, document)
         self._offers.ask(_Offer(self._keys.once_in(slot), kept))
 
     async def idle(self) -> None:
@@ -104,7 +104,7 @@ class RedisUserCache:
         return {key: (mark, value) for key, value in zip(keys, values[1:], strict=True)}
 
     async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
-        slots = defaultdict[SlotKeys, list[Kept]](list)
+        slots = defaultdict[SlotKeys, list[CachedDocument]](list)
         for offer in offers:
             slots[offer.slot].append(offer.kept)
         for slot, documents in slots.items():

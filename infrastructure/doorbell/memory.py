@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from application.doorbell import Bell
-from application.retry import heed_cancellation
+from application.retry import raise_if_cancelled
 
 
 class MemoryDoorbell:
@@ -46,7 +46,7 @@ class _MemoryBell:
         self._rung.set()
 
     async def wait(self, seconds: float) -> bool:
-        heed_cancellation()
+        raise_if_cancelled()
         try:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()

@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from application.retry import BackOff
 
-_MOST_BELLS: Final = 64
+_MAX_BELLS: Final = 64
 
 
 class Outbox:
@@ -18,7 +18,7 @@ class Outbox:
 
     def add(self, name: str) -> None:
         """Send the bell soon; one too many is dropped, which costs a listener's timed poll."""
-        if len(self._names) < _MOST_BELLS:
+        if len(self._names) < _MAX_BELLS:
             self._names.add(name)
             self._filled.set()
 

@@ -12,7 +12,7 @@ from application.doorbell import Bell
 from application.retry import BackOff
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.outbox import Outbox
-from infrastructure.postgres import Connection, answered_within, connect, hang_up
+from infrastructure.postgres import Connection, abort, answered_within, connect
 
 CHANNEL: Final = "rollbook"
 _REPLY_SECONDS: Final = 2.0
@@ -103,6 +103,6 @@ class PostgresDoorbell:
 
     def _drop_sender(self) -> None:
         if self._sender is not None:
-            hang_up(self._sender)
+            abort(self._sender)
             self._sender.pgconn.finish()
             self._sender = None

@@ -22,7 +22,7 @@ RESTORED: Final = ""
 
 _CONNECTIONS: Final = 3
 _REPLY_SECONDS: Final = 2.0
-_MOST_UNREAD: Final = 64
+_MAX_UNREAD: Final = 64
 
 log = get_logger(__name__)
 
@@ -127,7 +127,7 @@ class RedisBackend(BroadcastBackend):
             asked = heard is None
 
     def _hear(self, message: str) -> None:
-        if len(self._unread) == _MOST_UNREAD:
+        if len(self._unread) == _MAX_UNREAD:
             self._unread.clear()
             message = RESTORED
         self._unread[message] = None

@@ -21,8 +21,8 @@ def end_orphan(data: Path, socket_lock: Path) -> None:
     same: a dead server nobody has waited for yet, or a stranger, for process numbers start again
     with a container.
     """
-    for end, patience in ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, AT_ONCE_SECONDS)):
-        deadline = time.monotonic() + patience
+    for end, timeout_seconds in ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, AT_ONCE_SECONDS)):
+        deadline = time.monotonic() + timeout_seconds
         told = False
         while (server := live_server(data)) is not None and time.monotonic() < deadline:
             if not told:

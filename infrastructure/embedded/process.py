@@ -54,12 +54,14 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
     return code
 
 
-async def end(process: subprocess.Popen[bytes], *signals: signal.Signals, patience: float) -> None:
+async def end(
+    process: subprocess.Popen[bytes], *signals: signal.Signals, timeout_seconds: float
+) -> None:
     """Send one signal after the other until the process ended, each with that many seconds."""
     for one in signals:
         process.send_signal(one)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout_seconds):
                 await ended(process)
         except TimeoutError:
             continue

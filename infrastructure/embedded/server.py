@@ -59,7 +59,7 @@ class EmbeddedServer(ABC):
     async def stop(self) -> None:
         """End the server: open connections are cut. Idempotent."""
         if self._process is not None:
-            await end(self._process, *self.stop_signals, patience=self.stop_seconds)
+            await end(self._process, *self.stop_signals, timeout_seconds=self.stop_seconds)
             self._process = None
             self._tidy_up()
         self._lock.release()

@@ -29,7 +29,7 @@ class Item(Struct, frozen=True):
     scopes: tuple[str, ...] = ()
 
 
-class Verdict(Struct, frozen=True):
+class AppendResult(Struct, frozen=True):
     """What the append function said of one item.
 
     `position` is that of the item's last event. `recorded_at` is its time, or None where the item
@@ -40,7 +40,7 @@ class Verdict(Struct, frozen=True):
     recorded_at: datetime | None
 
 
-def make_item(
+def append_request(
     *,
     kind: str,
     stream: UUID,
@@ -95,17 +95,20 @@ def batch_payload(items: Sequence[Item]) -> str:
     return (b"[" + b",".join(item.payload for item in items) + b"]").decode()
 
 
-def verdicts(answer: Sequence[int], items: Sequence[Item]) -> list[Verdict | Exception]:
+def append_results(answer: Sequence[int], items: Sequence[Item]) -> list[AppendResult | Exception]:
     """The append function's answer, item by item: a verdict, or what stopped the item."""
     base, micros, *results = answer
     if len(results) != len(items):
-        raise ValueError(f"{len(items)} items were sent and {len(results)} verdicts came back")
+        raise ValueError(
+            f"{len(items)} items were sent and {len(results)} append_results came back"
+        )
     return [
-        _verdict(result, base, micros, item) for result, item in zip(results, items, strict=True)
+        _append_result(result, base, micros, item)
+        for result, item in zip(results, items, strict=True)
     ]
 
 
-def _verdict(result: int, base: int, micros: int, item: Item) -> Verdict | Exception:
+def _append_result(result: int, base: int, micros: int, item: Item) -> AppendResult | Exception:
     if result == _KEY_SEEN:
         return KeySeen()
     if result == _WRONG_VERSION:
@@ -113,5 +116,5 @@ def _verdict(result: int, base: int, micros: int, item: Item) -> Verdict | Excep
     if result < 0:
         return ClaimTaken(item.scopes[_FIRST_CLAIM - result])
     if result < base:
-        return Verdict(result, None)
-    return Verdict(result, _EPOCH + timedelta(microseconds=micros + result - base))
+        return AppendResult(result, None)
+    return AppendResult(result, _EPOCH + timedelta(microseconds=micros + result - base))

@@ -25,11 +25,11 @@ from application.errors import VersionConflict
 from infrastructure.event_store.append_items import (
     APPEND,
     CHANNEL,
+    AppendResult,
     Item,
-    Verdict,
+    append_request,
+    append_results,
     batch_payload,
-    make_item,
-    verdicts,
 )
 
 # Its transaction has the append function's lock until the commit, which takes another round trip:
@@ -83,9 +83,9 @@ class AppendRecorder(PostgresApplicationRecorder):
             cursor.execute(f"{APPEND} AS answer", (TENANT, batch_payload(items)), prepare=True)
             row = cursor.fetchone()
             assert row is not None
-            for outcome in verdicts(row["answer"], items):
+            for outcome in append_results(row["answer"], items):
                 match outcome:
-                    case Verdict():
+                    case AppendResult():
                         last_positions.append(outcome.position)
                     case VersionConflict():
                         raise IntegrityError("the stream is at another version")
@@ -97,7 +97,7 @@ class AppendRecorder(PostgresApplicationRecorder):
 def _item(stream: UUID, events: Sequence[StoredEvent]) -> Item:
     if any(two.originator_version != one.originator_version + 1 for one, two in pairwise(events)):
         raise IntegrityError("the versions of a stream have no holes and no doubles")
-    return make_item(
+    return append_request(
         kind=_KIND,
         stream=stream,
         first=events[0].originator_version,

@@ -6,11 +6,11 @@ from uuid import UUID
 from psycopg.types.numeric import Int8
 
 from application.context import TENANT, IdempotencyKey
-from application.log.event_log import Span
+from application.log.event_log import StreamRange
 from domain.catalogue import EVENT_TYPES
 from infrastructure.event_store.event_rows import EVENT
 
-_ENDINGS: Final = [topic for topic, event in EVENT_TYPES.items() if event.ends]
+_ENDINGS: Final = [topic for topic, event in EVENT_TYPES.items() if event.is_terminal]
 
 RECEIPT_COLUMNS: Final = 5
 # One row even where the stream is empty, so that a receipt is found in any case.
@@ -67,7 +67,7 @@ _NO_BOUND: Final = 2**62
 
 
 def parameters(
-    stream: UUID, span: Span, actor: str, idempotency: IdempotencyKey | None
+    stream: UUID, span: StreamRange, actor: str, idempotency: IdempotencyKey | None
 ) -> dict[str, Any]:
     """What both statements ask; a key that is null finds no receipt."""
     return {
@@ -78,9 +78,9 @@ def parameters(
         "after": Int8(span.after),
         "version": _bound(span.version),
         "at": span.at,
-        "most": _bound(span.most),
-        "form": span.form,
-        "below": _bound(span.below),
+        "most": _bound(span.limit),
+        "form": span.snapshot_format,
+        "below": _bound(span.before),
         "endings": _ENDINGS,
     }
 

@@ -9,9 +9,16 @@ from uuid import UUID
 from application.context import TENANT, IdempotencyKey
 from application.failures import already_recorded
 from application.keys.ports import KeyRing
-from application.log.event_log import WHOLE, Appended, Draft, LoadedStream, Span, StoredReceipt
+from application.log.event_log import (
+    WHOLE,
+    Appended,
+    Draft,
+    LoadedStream,
+    StoredReceipt,
+    StreamRange,
+)
 from domain.event import Event, Recorded
-from infrastructure.event_store.append_items import Item, Verdict, make_item
+from infrastructure.event_store.append_items import AppendResult, Item, append_request
 from infrastructure.event_store.event_rows import key_of, recorded
 from infrastructure.event_store.load_statements import NEAREST, RECEIPT_COLUMNS, SPAN, parameters
 from infrastructure.event_store.reader import LogReader
@@ -40,14 +47,15 @@ class PostgresEventLog:
     async def load(
         self,
         stream: UUID,
-        span: Span = WHOLE,
+        span: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         """See `EventLog.load`."""
         rows = await self._reader.rows(
-            SPAN if span.form is None else NEAREST, parameters(stream, span, actor, idempotency)
+            SPAN if span.snapshot_format is None else NEAREST,
+            parameters(stream, span, actor, idempotency),
         )
         receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
         key = key_of(rows[0])
@@ -82,7 +90,7 @@ class PostgresEventLog:
             new_key = key = self._keys.new_key(draft.stream)
         cipher = self._keys.cipher(draft.stream, key) if key is not None else None
         context = draft.context
-        return make_item(
+        return append_request(
             kind=draft.kind,
             stream=draft.stream,
             first=draft.after_version + 1,
@@ -109,10 +117,10 @@ class PostgresEventLog:
             ),
         )
 
-    async def _standing(self, draft: Draft, verdict: Verdict) -> Appended:
+    async def _standing(self, draft: Draft, verdict: AppendResult) -> Appended:
         """What an earlier attempt recorded, its answer lost: the times are read back."""
         with already_recorded():
-            span = Span(after=draft.after_version, most=len(draft.events))
+            span = StreamRange(after=draft.after_version, limit=len(draft.events))
             loaded = await self.load(draft.stream, span)
         return Appended(events=tuple(loaded.events), position=verdict.position)
 
@@ -132,7 +140,7 @@ class PostgresEventLog:
         return self._keys.mac(b"\x00receipt\x00" + idempotency.fingerprint)
 
 
-def _recorded_now(draft: Draft, ids: list[UUID], verdict: Verdict) -> list[Recorded[Event]]:
+def _recorded_now(draft: Draft, ids: list[UUID], verdict: AppendResult) -> list[Recorded[Event]]:
     if verdict.recorded_at is None:
         return []
     count = len(ids)

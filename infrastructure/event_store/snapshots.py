@@ -14,7 +14,7 @@ from application.context import TENANT
 from application.keys.ports import KeyRing
 from application.log.event_log import StreamKey, StreamSnapshot
 from infrastructure.event_store.sealed_snapshots import sealed
-from infrastructure.postgres import Connection, answered_within, connect, hang_up
+from infrastructure.postgres import Connection, abort, answered_within, connect
 
 QUEUE_BYTES: Final = 8 * 1024 * 1024
 _WRITE_SECONDS: Final = 2.0
@@ -133,7 +133,7 @@ class PostgresSnapshots:
 
     async def _disconnect(self) -> None:
         if self._connection is not None:
-            hang_up(self._connection)
+            abort(self._connection)
             await self._connection.close()
             self._connection = None
 

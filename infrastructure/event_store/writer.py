@@ -9,7 +9,7 @@ import psycopg
 from structlog import get_logger
 
 from application.errors import OutcomeUnknown, Overloaded, Unavailable
-from infrastructure.event_store.append_items import Item, Verdict
+from infrastructure.event_store.append_items import AppendResult, Item
 from infrastructure.event_store.writer_session import ConnectionLost, NotConnected, WriterSession
 from infrastructure.postgres import is_notify_queue_full
 
@@ -34,13 +34,13 @@ class Refused(Exception):
 class _Waiting:
     __slots__ = ("deadline", "future", "item", "sent")
 
-    def __init__(self, item: Item, future: asyncio.Future[Verdict], deadline: float) -> None:
+    def __init__(self, item: Item, future: asyncio.Future[AppendResult], deadline: float) -> None:
         self.item = item
         self.future = future
         self.deadline = deadline
         self.sent = False
 
-    def settle(self, outcome: Verdict | Exception) -> None:
+    def settle(self, outcome: AppendResult | Exception) -> None:
         if self.future.done():
             return
         if isinstance(outcome, Exception):
@@ -56,9 +56,9 @@ class GroupCommitWriter:
     shared by all who wait.
     """
 
-    def __init__(self, session: WriterSession, *, patience: float = APPEND_SECONDS) -> None:
+    def __init__(self, session: WriterSession, *, timeout_seconds: float = APPEND_SECONDS) -> None:
         self._session = session
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._in_flight: Sequence[_Waiting] = ()
@@ -89,7 +89,7 @@ class GroupCommitWriter:
         """How many items are queued or on their way."""
         return len(self._queue) + len(self._in_flight)
 
-    async def append(self, item: Item) -> Verdict:
+    async def append(self, item: Item) -> AppendResult:
         """Record the item durably.
 
         Raises what stopped the item (`KeySeen`, `VersionConflict`, `ClaimTaken`), `Refused`,
@@ -103,7 +103,7 @@ class GroupCommitWriter:
         if size > BATCH_BYTES:
             raise Refused(str(Refused.__doc__))
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(item, loop.create_future(), loop.time() + self._patience)
+        waiting = _Waiting(item, loop.create_future(), loop.time() + self._timeout_seconds)
         self._queue.append(waiting)
         self._queued_bytes += size
         self._work.set()

@@ -8,9 +8,15 @@ import psycopg
 from structlog import get_logger
 
 from application.context import TENANT
-from infrastructure.event_store.append_items import APPEND, Item, Verdict, batch_payload, verdicts
+from infrastructure.event_store.append_items import (
+    APPEND,
+    AppendResult,
+    Item,
+    append_results,
+    batch_payload,
+)
 from infrastructure.event_store.identity import LogIdentity, LogMoved, check_unmoved
-from infrastructure.postgres import Connection, answered_within, connect, hang_up, is_broken
+from infrastructure.postgres import Connection, abort, answered_within, connect, is_broken
 
 _REPLY_SECONDS: Final = 1.5
 _PREPARE_SECONDS: Final = 2.0
@@ -84,14 +90,14 @@ class WriterSession:
                 if self._log_identity is not None:
                     await check_unmoved(connection, self._log_identity)
         except (psycopg.Error, OSError, LogMoved) as error:
-            hang_up(connection)
+            abort(connection)
             await connection.close()
             raise NotConnected(str(NotConnected.__doc__)) from error
         self._connection = connection
         self._identity = (row[3], row[4])
 
-    async def send(self, items: Sequence[Item]) -> list[Verdict | Exception]:
-        """The verdicts on a batch.
+    async def send(self, items: Sequence[Item]) -> list[AppendResult | Exception]:
+        """The append_results on a batch.
 
         Raises `ConnectionLost` where no answer came, `NotConnected` where the session turns out to
         be one that may only read, and any other error where the server refused the batch as a
@@ -115,7 +121,7 @@ class WriterSession:
                 raise ConnectionLost(str(ConnectionLost.__doc__)) from error
             raise
         assert row is not None
-        return verdicts(row[0], items)
+        return append_results(row[0], items)
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
@@ -140,7 +146,7 @@ class WriterSession:
     def _drop(self) -> None:
         if self._connection is not None:
             log.warning("writer_connection_lost")
-            hang_up(self._connection)
+            abort(self._connection)
             self._connection.pgconn.finish()
             self._connection = None
         if self._identity is not None:

@@ -15,7 +15,7 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.jobs.ledger import Asked, Outcome, RunNow, Taken
 from application.jobs.model import Progress
-from infrastructure.jobs.endings import end_run, revive
+from infrastructure.jobs.completion import end_run, revive
 from infrastructure.jobs.queue import Task, TaskQueue
 from infrastructure.jobs.sessions import JobSessions
 from infrastructure.postgres import Connection

@@ -17,21 +17,21 @@ class MigrationBusy(Exception):
     """Another process is migrating this database and did not finish in time."""
 
 
-async def migrate(database_url: str, *, patience: float = 120.0) -> None:
+async def migrate(database_url: str, *, timeout_seconds: float = 120.0) -> None:
     """Run what is missing; several processes may call it at once.
 
-    Raises `MigrationBusy` after `patience` seconds, and psycopg's errors where the server is away.
+    Raises `MigrationBusy` after `timeout_seconds` seconds, and psycopg's errors where the server is away.
     """
-    await asyncio.to_thread(_migrate, database_url, patience)
+    await asyncio.to_thread(_migrate, database_url, timeout_seconds)
 
 
-def _migrate(database_url: str, patience: float) -> None:
+def _migrate(database_url: str, timeout_seconds: float) -> None:
     with psycopg.connect(database_url, autocommit=True) as session:
         if _version(session) == newest():
             return
         # Polled outside a transaction: a session that waits inside one holds a snapshot, and
         # CREATE INDEX CONCURRENTLY of the lock's holder would wait for that snapshot for good.
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout_seconds
         while not _try_lock(session):
             if time.monotonic() > deadline:
                 raise MigrationBusy(MigrationBusy.__doc__)

@@ -17,7 +17,7 @@ from interfaces.cli.export.app import export
 from interfaces.cli.keys.app import keys
 from interfaces.cli.projections.app import projections
 from interfaces.cli.server.listener import open_listener
-from interfaces.garbage_collection import rest_collector
+from interfaces.garbage_collection import disable_gc
 from interfaces.roles import Role, Roles, parse_roles
 from interfaces.settings import LocalSettings, MigrationSettings, Settings, load, load_for
 
@@ -93,11 +93,13 @@ def serve(
 ) -> None:
     """Run roles for `rollbook up`, which holds the other end of the standard input."""
     with failing():
-        leash = socket.socket(fileno=sys.stdin.fileno())
+        parent_socket = socket.socket(fileno=sys.stdin.fileno())
         listener = None if descriptor is None else socket.socket(fileno=descriptor)
         chosen = parse_roles(roles)
         settings = load_for(chosen)
-        raise typer.Exit(_serve(settings, chosen, listener, leash=leash, migrating=True))
+        raise typer.Exit(
+            _serve(settings, chosen, listener, parent_socket=parent_socket, migrating=True)
+        )
 
 
 @app.command()
@@ -197,14 +199,14 @@ def _serve(
     roles: Roles,
     listener: socket.socket | None = None,
     *,
-    leash: socket.socket | None = None,
+    parent_socket: socket.socket | None = None,
     migrating: bool = False,
 ) -> int:
-    rest_collector()
+    disable_gc()
     # After the settings were found to be complete: it takes a second to load.
     from interfaces.cli.server.serve import serve as run
 
-    return run(settings, roles, listener, leash=leash, migrating=migrating)
+    return run(settings, roles, listener, parent_socket=parent_socket, migrating=migrating)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from application.queries.documents import Documents, RenderedDocuments
 from application.users.service import UserService
 from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
-from infrastructure.keys import TokenBox
+from infrastructure.keys import AesTokenSealer
 from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
-from interfaces.composition.projector import open_projection_care
+from interfaces.composition.projector import open_projection_admin
 from interfaces.composition.shared import Parts
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
@@ -63,8 +63,8 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             job_list=parts.jobs,
             exports=export_service(store, parts.jobs, parts.exports),
             export_rows=export_rows(store, parts.directory, commands, parts.exports),
-            projections=await open_projection_care(stack, parts.database_url, parts.store),
-            cursors=TokenBox(store.keys.mac(_CURSOR_KEY), "cursor"),
+            projections=await open_projection_admin(stack, parts.database_url, parts.store),
+            cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,
             new_id=uuid7,
             log_id=store.identity.id,

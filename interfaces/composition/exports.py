@@ -15,7 +15,7 @@ from application.jobs.model import JobKind, Jobs
 from application.queries.directory import DirectoryQueries
 from application.users.commands import UserCommands
 from infrastructure.exports.postgres import PostgresExports
-from infrastructure.keys import TokenBox
+from infrastructure.keys import AesTokenSealer
 from infrastructure.views.queries.selection import PostgresUserSelection
 from infrastructure.views.sql.reader import ViewReader
 from interfaces.composition.event_store import EventStore
@@ -50,5 +50,5 @@ def export_rows(
     return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
 
 
-def _box(store: EventStore) -> TokenBox:
-    return TokenBox(store.keys.mac(_KEY), "export")
+def _box(store: EventStore) -> AesTokenSealer:
+    return AesTokenSealer(store.keys.mac(_KEY), "export")

@@ -9,13 +9,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from application.cache.followers import follow_users, run_stats_cache
-from application.cache.refresh import MendedStats, MendedUsers, keep_replacing
+from application.cache.refresh import RefreshedStats, RefreshedUsers, keep_replacing
 from application.cache.warm_up import CacheWarming
 from application.doorbell import Doorbell
 from application.jobs.model import JobKind
 from application.live.notifications import Notices
 from application.log.shared_pages import SharedPages
-from application.projector.admin import ProjectionCare
+from application.projector.admin import ProjectionAdmin
 from application.projector.generations import keep_dropping, keep_following
 from application.projector.projector import run_projector
 from application.projector.rebuild import Rebuilding
@@ -24,11 +24,11 @@ from application.projector.view_store import Slot
 from application.queries.documents import RenderedDocuments
 from application.verification.jobs import Verifying, verify_jobs
 from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.event_store.changes import PostgresChangeFeed
-from infrastructure.event_store.histories import PostgresHistories
 from infrastructure.views.generations.builds import PostgresBuilds
 from infrastructure.views.generations.expiry import PostgresRetired
-from infrastructure.views.generations.switch import PostgresSuccession
+from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
@@ -37,10 +37,10 @@ from infrastructure.views.projector.followed_slots import (
 from infrastructure.views.projector.store import PostgresViewStore
 from infrastructure.views.queries.directory import PostgresDirectory
 from infrastructure.views.queries.entries import PostgresViewEntries
-from infrastructure.views.repair.admin import PostgresCareStore
-from infrastructure.views.repair.parked import PostgresMendedStreams, PostgresMending
+from infrastructure.views.repair.admin import PostgresProjectionAdmin
+from infrastructure.views.repair.parked import PostgresParkedStreams, PostgresRefreshQueue
 from infrastructure.views.repair.repairs import PostgresRepairs
-from infrastructure.views.repair.stored_views import PostgresKeptViews
+from infrastructure.views.repair.stored_views import PostgresStoredViews
 from infrastructure.views.sql.reader import ViewReader
 from interfaces.composition.event_store import EventStore
 from projections.registry import PROJECTIONS
@@ -75,13 +75,13 @@ async def open_projectors(
             return follow_users(slot, following, changes, entries, doorbell)
 
         rendered = RenderedDocuments(directory)
-        mended = PostgresMendedStreams(reader, PROJECTIONS)
+        mended = PostgresRefreshQueue(reader, PROJECTIONS)
         work += [
             keep_following("cache", slots.only(USERS), doorbell, copy),
             run_stats_cache(cache.stats, rendered, doorbell, _now),
             keep_replacing(
-                MendedUsers(mended, following, cache.erasing, entries),
-                MendedStats(mended, cache.stats, rendered, _now),
+                RefreshedUsers(mended, following, cache.erasing, entries),
+                RefreshedStats(mended, cache.stats, rendered, _now),
             ),
         ]
     return work
@@ -97,16 +97,16 @@ async def open_rebuild_kinds(
     """What a worker can do for projections."""
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
-    succession = partial(PostgresSuccession[Any].open, url)
+    succession = partial(PostgresSwitch[Any].open, url)
     ports = Rebuilding(
         builds=PostgresBuilds(url),
-        histories=PostgresHistories(store.reader, store.keys),
-        mending=PostgresMending(url, PROJECTIONS),
+        histories=PostgresEventsByStream(store.reader, store.keys),
+        mending=PostgresParkedStreams(url, PROJECTIONS),
         succession=succession,
     )
     verifying = Verifying(
         generations=slots,
-        views=partial(PostgresKeptViews[Any].open, url),
+        views=partial(PostgresStoredViews[Any].open, url),
         repairs=partial(PostgresRepairs.open, url),
         histories=ports.histories,
     )
@@ -126,16 +126,16 @@ def drop_generations(url: str) -> Coroutine[Any, Any, None]:
     return keep_dropping(PostgresRetired(url))
 
 
-async def open_projection_care(
+async def open_projection_admin(
     stack: AsyncExitStack, url: str, store: EventStore
-) -> ProjectionCare:
+) -> ProjectionAdmin:
     """What administrators do for projections."""
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
-    return ProjectionCare(
+    return ProjectionAdmin(
         [projection.name for projection in PROJECTIONS],
-        PostgresCareStore(reader),
-        PostgresMending(url, PROJECTIONS),
-        PostgresHistories(store.reader, store.keys),
+        PostgresProjectionAdmin(reader),
+        PostgresParkedStreams(url, PROJECTIONS),
+        PostgresEventsByStream(store.reader, store.keys),
         PostgresFormerGenerations(reader),
     )
 

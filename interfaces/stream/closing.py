@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 # RFC 6455, section 5.5: what a close frame may carry, without the code.
-_MOST_BYTES: Final = 123
+_MAX_BYTES: Final = 123
 
 
 class CloseCode(IntEnum):
@@ -27,5 +27,5 @@ class Closed(Exception):
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         self.code = code
-        self.reason = reason.encode()[:_MOST_BYTES].decode(errors="ignore")
+        self.reason = reason.encode()[:_MAX_BYTES].decode(errors="ignore")
         super().__init__(code, self.reason)

@@ -35,9 +35,9 @@ class OpenStreams:
 class MessageBudget:
     """A client has nothing to say once its stream is open; it is not cut off for saying little."""
 
-    def __init__(self, most_a_minute: int) -> None:
-        self._most = most_a_minute
-        self._left = most_a_minute
+    def __init__(self, max_a_minute: int) -> None:
+        self._most = max_a_minute
+        self._left = max_a_minute
         self._until = 0.0
 
     def spend(self) -> None:

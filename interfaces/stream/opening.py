@@ -12,14 +12,14 @@ from application.live.tickets import Tickets
 from application.log.search import EventFilter
 from interfaces.stream.closing import CloseCode, Closed
 
-_MOST_BYTES: Final = 16 * 1024
-_MOST_TYPES: Final = 200
-_MOST_PARAMETERS: Final = 20
+_MAX_BYTES: Final = 16 * 1024
+_MAX_TYPES: Final = 200
+_MAX_PARAMETERS: Final = 20
 
 T = TypeVar("T")
 
 Position = Annotated[int, Meta(ge=0, le=2**53)]
-Types = Annotated[tuple[str, ...], Meta(max_length=_MOST_TYPES)]
+Types = Annotated[tuple[str, ...], Meta(max_length=_MAX_TYPES)]
 
 
 class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ class FirstMessage(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def from_message(message: str | bytes) -> FirstMessage:
     """Raises `Closed`."""
-    if len(message) > _MOST_BYTES:
+    if len(message) > _MAX_BYTES:
         raise Closed(CloseCode.BAD_REQUEST, "The first message is larger than 16 KiB.")
     try:
         asked = msgspec.json.decode(message, type=FirstMessage)
@@ -62,7 +62,7 @@ def from_query(query: bytes) -> Asked:
             query.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
+            max_num_fields=_MAX_PARAMETERS,
         )
         values: dict[str, str | list[str]] = dict(pairs)
         if len(values) < len(pairs):

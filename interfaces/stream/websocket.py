@@ -24,11 +24,11 @@ PATH: Final = "/v1/stream"
 _FIRST_MESSAGE_SECONDS: Final = 5.0
 # Long enough for all but a read of a store that is frozen.
 _END_SECONDS: Final = 1.0
-_MOST_STREAMS: Final = 100
-_MOST_STRANGERS: Final = 500
-_MOST_MESSAGES: Final = 60
+_MAX_STREAMS: Final = 100
+_MAX_UNAUTHENTICATED: Final = 500
+_MAX_MESSAGES: Final = 60
 # All that have not said yet who they are share one limit.
-_STRANGER: Final = ""
+_UNAUTHENTICATED: Final = ""
 
 log = get_logger(__name__)
 
@@ -37,7 +37,7 @@ class EventStream:
     """Serves the tail over WebSocket. One frame at a time is on its way to a client.
 
     A client that takes longer than `send_seconds` for one is let go: it resumes where it was.
-    Each actor may have `most_streams` open in a process.
+    Each actor may have `max_streams` open in a process.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EventStream:
         heartbeat_seconds: float = 15,
         first_message_seconds: float = _FIRST_MESSAGE_SECONDS,
         send_seconds: float = 10.0,
-        most_streams: int = _MOST_STREAMS,
+        max_streams: int = _MAX_STREAMS,
     ) -> None:
         self._tail = tail
         self._identity = identity
@@ -59,8 +59,8 @@ class EventStream:
         self._heartbeat_seconds = heartbeat_seconds
         self._first_message_seconds = first_message_seconds
         self._send_seconds = send_seconds
-        self._strangers = OpenStreams(_MOST_STRANGERS)
-        self._streams = OpenStreams(most_streams)
+        self._strangers = OpenStreams(_MAX_UNAUTHENTICATED)
+        self._streams = OpenStreams(max_streams)
 
     def add_to(self, app: FastAPI) -> None:
         """Route it."""
@@ -82,7 +82,7 @@ class EventStream:
 
     async def _serve(self, websocket: WebSocket) -> None:
         try:
-            with self._strangers.one_more(_STRANGER):
+            with self._strangers.one_more(_UNAUTHENTICATED):
                 principal, asked = await self._opened(websocket)
             with self._streams.one_more(principal.actor):
                 position, head = await self._tail.place(asked.after)
@@ -129,7 +129,7 @@ class EventStream:
 
     async def _listen(self, websocket: WebSocket) -> NoReturn:
         """Nothing is expected; reading on is how the end of the connection is noticed."""
-        budget = MessageBudget(_MOST_MESSAGES)
+        budget = MessageBudget(_MAX_MESSAGES)
         while True:
             await _received(websocket)
             budget.spend()

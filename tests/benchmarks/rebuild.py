@@ -16,7 +16,7 @@ import uvloop
 from application.log.event_log import EventFeed
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
-from interfaces.garbage_collection import spare_collector
+from interfaces.garbage_collection import freeze_and_tune_gc
 from tests.benchmarks import harness, library_runner, own_process
 from tests.benchmarks.seeding import seed
 from tests.support.servers.postgres import MASTER_KEYS
@@ -79,7 +79,7 @@ async def _rebuild(url: str) -> dict[str, Any]:
         )
         async with rebuilder.projecting():
             await rebuilder.rebuild()
-            spare_collector()
+            freeze_and_tune_gc()
             before = resource.getrusage(resource.RUSAGE_SELF)
             rebuilt = await rebuilder.rebuild()
             after = resource.getrusage(resource.RUSAGE_SELF)

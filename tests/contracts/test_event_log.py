@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from application.context import IdempotencyKey
 from application.errors import ClaimTaken, KeySeen, VersionConflict
-from application.log.event_log import Draft, EventFeed, EventLog, Span
+from application.log.event_log import Draft, EventFeed, EventLog, StreamRange
 from domain.user.events import PreviousName, UserRenamed
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
@@ -55,16 +55,16 @@ async def test_a_span_of_a_stream_is_those_events_alone(log: LogAndFeed) -> None
     for version in range(1, 6):
         events += (await log.append(change(stream, version))).events
     spans = {
-        Span(after=2): events[2:],
-        Span(version=4): events[:4],
-        Span(after=2, version=4): events[2:4],
-        Span(most=3): events[:3],
-        Span(after=2, most=3, version=4): events[2:4],
-        Span(after=1, at=events[3].recorded_at): events[1:4],
-        Span(at=events[0].recorded_at - timedelta(microseconds=1)): [],
-        Span(most=0): [],
-        Span(after=6): [],
-        Span(form="of no snapshot", version=4, most=3): events[:3],
+        StreamRange(after=2): events[2:],
+        StreamRange(version=4): events[:4],
+        StreamRange(after=2, version=4): events[2:4],
+        StreamRange(limit=3): events[:3],
+        StreamRange(after=2, limit=3, version=4): events[2:4],
+        StreamRange(after=1, at=events[3].recorded_at): events[1:4],
+        StreamRange(at=events[0].recorded_at - timedelta(microseconds=1)): [],
+        StreamRange(limit=0): [],
+        StreamRange(after=6): [],
+        StreamRange(snapshot_format="of no snapshot", version=4, limit=3): events[:3],
     }
     for span, expected in spans.items():
         loaded = await log.load(stream, span)
@@ -75,7 +75,7 @@ async def test_a_receipt_is_found_without_any_event(log: LogAndFeed) -> None:
     draft = registration(key="k")
     await log.append(draft)
     same = IdempotencyKey("k", b"request")
-    loaded = await log.load(draft.stream, Span(most=0), actor="token:t", idempotency=same)
+    loaded = await log.load(draft.stream, StreamRange(limit=0), actor="token:t", idempotency=same)
     assert (loaded.events, loaded.receipt and loaded.receipt.version) == ([], 1)
 
 
@@ -85,10 +85,14 @@ async def test_the_event_that_ended_a_stream_stands_for_all_of_it_where_that_wil
     draft = registration()
     await log.append(draft)
     last = (await log.append(erasure(draft.stream, 1))).events
-    for span in (Span(form="f"), Span(form="f", version=1), Span(form="f", most=0)):
+    for span in (
+        StreamRange(snapshot_format="f"),
+        StreamRange(snapshot_format="f", version=1),
+        StreamRange(snapshot_format="f", limit=0),
+    ):
         assert tuple((await log.load(draft.stream, span)).events) == last
     assert len((await log.load(draft.stream)).events) == 2
-    assert len((await log.load(draft.stream, Span(version=1))).events) == 1
+    assert len((await log.load(draft.stream, StreamRange(version=1))).events) == 1
 
 
 async def test_a_later_change_is_sealed_with_the_stream_s_own_key(log: LogAndFeed) -> None:

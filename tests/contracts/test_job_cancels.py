@@ -34,7 +34,7 @@ async def test_a_running_job_hears_of_its_cancel_when_it_reports(bench: Bench) -
         still = await bench.jobs.cancel(asked.id)
         assert still is not None
         assert still.state in ("running", "cancelled")
-        cancelled = await bench.until(asked, patience=5)
+        cancelled = await bench.until(asked, timeout_seconds=5)
     assert (cancelled.state, heard) == ("cancelled", ["JobCancelled"])
     assert cancelled.finished_at is not None
 
@@ -44,7 +44,7 @@ async def test_a_running_job_that_does_not_report_is_cut_short(bench: Bench) -> 
     async with bench.working(kind(silent)):
         await bench.until(asked, "running")
         await bench.jobs.cancel(asked.id)
-        assert (await bench.until(asked, patience=5)).state == "cancelled"
+        assert (await bench.until(asked, timeout_seconds=5)).state == "cancelled"
 
 
 async def test_cancelling_a_finished_job_changes_nothing(bench: Bench) -> None:

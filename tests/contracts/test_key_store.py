@@ -20,7 +20,7 @@ INDEX = uuid7()
 """The id of the log; older than all subjects but those of `FIRST`."""
 
 
-class Kept(Struct):
+class CachedDocument(Struct):
     """A store, and what others do to its keys meanwhile."""
 
     store: KeyStore
@@ -34,7 +34,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def kept(url: str | None) -> AsyncIterator[Kept]:
+async def kept(url: str | None) -> AsyncIterator[CachedDocument]:
     """With the index key alone in it, under the old master key."""
     index = wrapped(INDEX)
     if url is None:
@@ -46,7 +46,7 @@ async def kept(url: str | None) -> AsyncIterator[Kept]:
         async def destroy(subject: UUID) -> None:
             del store.keys[subject]
 
-        yield Kept(store, put, destroy)
+        yield CachedDocument(store, put, destroy)
         return
 
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
@@ -67,7 +67,7 @@ async def kept(url: str | None) -> AsyncIterator[Kept]:
             (INDEX, index.key.master_id, index.key.wrapped),
         )
         async with key_stores(url)() as opened:
-            yield Kept(opened, insert, delete)
+            yield CachedDocument(opened, insert, delete)
 
 
 def wrapped(subject: UUID | None = None, master_id: str = OLD) -> WrappedKey:
@@ -78,20 +78,20 @@ def rewrapped(key: WrappedKey) -> Rewrapped:
     return Rewrapped(key.subject, key.key, wrapped(key.subject, NEW).key)
 
 
-async def some(kept: Kept, count: int, master_id: str = OLD) -> list[WrappedKey]:
+async def some(kept: CachedDocument, count: int, master_id: str = OLD) -> list[WrappedKey]:
     keys = [wrapped(master_id=master_id) for _ in range(count)]
     for key in reversed(keys):
         await kept.put(key)
     return keys
 
 
-async def test_keys_are_counted_by_master_key_the_index_key_with_them(kept: Kept) -> None:
+async def test_keys_are_counted_by_master_key_the_index_key_with_them(kept: CachedDocument) -> None:
     await some(kept, 3)
     await some(kept, 2, NEW)
     assert await kept.store.counts() == {OLD: 4, NEW: 2}
 
 
-async def test_keys_come_in_pages_in_the_order_of_their_subjects(kept: Kept) -> None:
+async def test_keys_come_in_pages_in_the_order_of_their_subjects(kept: CachedDocument) -> None:
     keys = await some(kept, 4)
     await some(kept, 2, NEW)
     first = await kept.store.wrapped([OLD], after=FIRST, limit=3)
@@ -100,7 +100,7 @@ async def test_keys_come_in_pages_in_the_order_of_their_subjects(kept: Kept) -> 
     assert await kept.store.wrapped([OLD], after=keys[-1].subject, limit=3) == []
 
 
-async def test_only_keys_of_the_master_keys_asked_for_are_given(kept: Kept) -> None:
+async def test_only_keys_of_the_master_keys_asked_for_are_given(kept: CachedDocument) -> None:
     await some(kept, 1, NEW)
     (third,) = await some(kept, 1, "th1rd000")
     assert await kept.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [third]
@@ -108,7 +108,7 @@ async def test_only_keys_of_the_master_keys_asked_for_are_given(kept: Kept) -> N
     assert await kept.store.wrapped(["another0"], after=FIRST, limit=9) == []
 
 
-async def test_replaced_keys_stand_in_the_place_of_the_old_ones(kept: Kept) -> None:
+async def test_replaced_keys_stand_in_the_place_of_the_old_ones(kept: CachedDocument) -> None:
     keys = await some(kept, 3)
     changes = [rewrapped(key) for key in keys[:2]]
     assert await kept.store.replace(changes) == 2
@@ -117,7 +117,7 @@ async def test_replaced_keys_stand_in_the_place_of_the_old_ones(kept: Kept) -> N
     assert found == [WrappedKey(change.subject, change.new) for change in changes]
 
 
-async def test_the_index_key_is_replaced_like_any_other(kept: Kept) -> None:
+async def test_the_index_key_is_replaced_like_any_other(kept: CachedDocument) -> None:
     (index,) = await kept.store.wrapped([OLD], after=FIRST, limit=9)
     change = rewrapped(index)
     assert await kept.store.replace([change]) == 1
@@ -125,7 +125,7 @@ async def test_the_index_key_is_replaced_like_any_other(kept: Kept) -> None:
     assert found == [WrappedKey(INDEX, change.new)]
 
 
-async def test_a_key_that_changed_meanwhile_is_left_as_it_is(kept: Kept) -> None:
+async def test_a_key_that_changed_meanwhile_is_left_as_it_is(kept: CachedDocument) -> None:
     index, key, other = await kept.store.wrapped([OLD], after=FIRST, limit=1), *await some(kept, 2)
     changed = wrapped(key.subject, "th1rd000")
     await kept.put(changed)
@@ -135,12 +135,12 @@ async def test_a_key_that_changed_meanwhile_is_left_as_it_is(kept: Kept) -> None
     assert await kept.store.wrapped([OLD], after=FIRST, limit=9) == index
 
 
-async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(kept: Kept) -> None:
+async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(kept: CachedDocument) -> None:
     key, other = await some(kept, 2)
     await kept.destroy(key.subject)
     assert await kept.store.replace([rewrapped(key), rewrapped(other)]) == 1
     assert await kept.store.counts() == {OLD: 1, NEW: 1}
 
 
-async def test_to_replace_nothing_is_nothing(kept: Kept) -> None:
+async def test_to_replace_nothing_is_nothing(kept: CachedDocument) -> None:
     assert await kept.store.replace([]) == 0

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.log.event_log import EventLog, Span, StreamKey, StreamSnapshot
+from application.log.event_log import EventLog, StreamKey, StreamRange, StreamSnapshot
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.doubles.event_log import InMemoryEventLog
@@ -46,7 +46,9 @@ async def store(url: str | None, master_keys: str) -> AsyncIterator[Memory | Pos
         yield Postgres(store)
 
 
-async def found(log: EventLog, span: Span, stream_of: StreamSnapshot) -> StreamSnapshot | None:
+async def found(
+    log: EventLog, span: StreamRange, stream_of: StreamSnapshot
+) -> StreamSnapshot | None:
     return (await log.load(stream_of.stream, span)).snapshot
 
 
@@ -59,18 +61,18 @@ async def test_the_newest_snapshot_that_will_do_is_found_and_the_events_after_it
     await store.keep([snapshot(events, 10, "another form")], key)
     before_8 = events[7].recorded_at - timedelta(microseconds=1)
     for span, version, following in (
-        (Span(form="f"), 8, range(9, 13)),
-        (Span(form="f", version=8), 8, range(0)),
-        (Span(form="f", version=7), 4, range(5, 8)),
-        (Span(form="f", version=3), None, range(1, 4)),
-        (Span(form="f", below=8), 4, range(5, 13)),
-        (Span(form="f", below=4), None, range(1, 13)),
-        (Span(form="f", at=events[7].recorded_at), 8, range(0)),
-        (Span(form="f", at=before_8), 4, range(5, 8)),
-        (Span(form="f", version=6, most=1), 4, range(5, 6)),
-        (Span(form="f", version=3, most=2), None, range(1, 3)),
-        (Span(form="of a later release"), None, range(1, 13)),
-        (Span(), None, range(1, 13)),
+        (StreamRange(snapshot_format="f"), 8, range(9, 13)),
+        (StreamRange(snapshot_format="f", version=8), 8, range(0)),
+        (StreamRange(snapshot_format="f", version=7), 4, range(5, 8)),
+        (StreamRange(snapshot_format="f", version=3), None, range(1, 4)),
+        (StreamRange(snapshot_format="f", before=8), 4, range(5, 13)),
+        (StreamRange(snapshot_format="f", before=4), None, range(1, 13)),
+        (StreamRange(snapshot_format="f", at=events[7].recorded_at), 8, range(0)),
+        (StreamRange(snapshot_format="f", at=before_8), 4, range(5, 8)),
+        (StreamRange(snapshot_format="f", version=6, limit=1), 4, range(5, 6)),
+        (StreamRange(snapshot_format="f", version=3, limit=2), None, range(1, 3)),
+        (StreamRange(snapshot_format="of a later release"), None, range(1, 13)),
+        (StreamRange(), None, range(1, 13)),
     ):
         loaded = await store.log.load(events[0].stream, span)
         assert (span, loaded.snapshot) == (span, kept[version] if version else None)
@@ -83,7 +85,7 @@ async def test_a_snapshot_replaces_that_of_the_same_version(store: Memory | Post
     for state in (b"1", b"2"):
         made = snapshot(events, 2, state=state)
         await store.keep([made], key)
-        assert await found(store.log, Span(form="f"), made) == made
+        assert await found(store.log, StreamRange(snapshot_format="f"), made) == made
 
 
 async def test_a_snapshot_goes_with_the_person_and_none_comes_after_that(
@@ -94,5 +96,5 @@ async def test_a_snapshot_goes_with_the_person_and_none_comes_after_that(
     await store.keep([made, snapshot(events, 8)], key)
     await store.log.append(erasure(made.stream, 9))
     await store.keep([made], key)
-    for span in (Span(form="f"), Span(form="f", version=5)):
+    for span in (StreamRange(snapshot_format="f"), StreamRange(snapshot_format="f", version=5)):
         assert await found(store.log, span, made) is None

@@ -17,7 +17,7 @@ from tests.support.doubles.tickets import InMemoryTickets
 READER = Principal(actor="token:reader", permissions=PRESETS["reader"])
 
 
-class Keeper(Struct):
+class CachePut(Struct):
     """Tickets, and a way to let time pass."""
 
     tickets: Tickets
@@ -30,7 +30,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def keeper(url: str | None) -> AsyncIterator[Keeper]:
+async def keeper(url: str | None) -> AsyncIterator[CachePut]:
     if url is None:
         passed = timedelta()
 
@@ -38,7 +38,7 @@ async def keeper(url: str | None) -> AsyncIterator[Keeper]:
             nonlocal passed
             passed += timedelta(seconds=seconds)
 
-        yield Keeper(InMemoryTickets(lambda: datetime.now(UTC) + passed), age)
+        yield CachePut(InMemoryTickets(lambda: datetime.now(UTC) + passed), age)
         return
 
     async def age_rows(seconds: float) -> None:
@@ -48,15 +48,15 @@ async def keeper(url: str | None) -> AsyncIterator[Keeper]:
             )
 
     async with PostgresTickets.open(url) as tickets:
-        yield Keeper(tickets, age_rows)
+        yield CachePut(tickets, age_rows)
 
 
-async def test_a_ticket_stands_for_its_maker(keeper: Keeper) -> None:
+async def test_a_ticket_stands_for_its_maker(keeper: CachePut) -> None:
     ticket = await keeper.tickets.issue(READER)
     assert await keeper.tickets.redeem(ticket.ticket) == READER
 
 
-async def test_a_ticket_is_good_for_thirty_seconds(keeper: Keeper) -> None:
+async def test_a_ticket_is_good_for_thirty_seconds(keeper: CachePut) -> None:
     first, second = await keeper.tickets.issue(READER), await keeper.tickets.issue(READER)
     left = first.expires_at - datetime.now(UTC)
     assert TICKET_SECONDS - 2 < left.total_seconds() < TICKET_SECONDS + 2
@@ -66,19 +66,19 @@ async def test_a_ticket_is_good_for_thirty_seconds(keeper: Keeper) -> None:
     assert await keeper.tickets.redeem(second.ticket) is None
 
 
-async def test_a_ticket_is_good_once_however_many_try(keeper: Keeper) -> None:
+async def test_a_ticket_is_good_once_however_many_try(keeper: CachePut) -> None:
     ticket = (await keeper.tickets.issue(READER)).ticket
     tries = await asyncio.gather(*(keeper.tickets.redeem(ticket) for _ in range(10)))
     assert [who for who in tries if who is not None] == [READER]
 
 
-async def test_what_nobody_issued_is_nobodys(keeper: Keeper) -> None:
+async def test_what_nobody_issued_is_nobodys(keeper: CachePut) -> None:
     await keeper.tickets.issue(READER)
     for ticket in ("", "none", "\0", "ÿ", "x" * 10_000):
         assert await keeper.tickets.redeem(ticket) is None
 
 
-async def test_no_two_tickets_are_the_same(keeper: Keeper) -> None:
+async def test_no_two_tickets_are_the_same(keeper: CachePut) -> None:
     issued = [(await keeper.tickets.issue(READER)).ticket for _ in range(5)]
     assert len(set(issued)) == 5
     assert issued[0] not in repr(await keeper.tickets.issue(READER))

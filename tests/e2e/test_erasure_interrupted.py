@@ -20,7 +20,7 @@ from tests.support.servers.rollbook import RunningRollbook
 Json = dict[str, Any]
 
 WORDS: Final = Words("Quasarhopper")
-PATIENCE: Final = 40.0
+TIMEOUT: Final = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ async def erase(client: httpx2.AsyncClient, path: str, key: str = "erase") -> ht
 
 async def succeeded(client: httpx2.AsyncClient, job: str) -> Json:
     """The result of a job, once it is there."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (answer := (await client.get(job)).json())["state"] != "succeeded":
             assert answer["state"] in ("queued", "running"), answer
             await asyncio.sleep(0.1)
@@ -106,7 +106,7 @@ async def test_killed_before_it_could_answer_it_goes_on_where_it_was_when_asked_
         with pytest.raises(httpx2.HTTPError):
             await asked
         assert in_views(rollbook)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (answer := await _tried(client, path)) is None or answer.status_code != 200:
             await asyncio.sleep(0.1)
     assert answer.headers["Idempotency-Replayed"] == "true"
@@ -152,7 +152,7 @@ async def test_a_worker_that_dies_over_it_is_no_end_of_it(
     with frozen(rollbook.children()["projector"]):
         answer = await erase(client, path)
         job = answer.headers["Location"]
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while (await client.get(job)).json()["attempts"] == 0:
                 await asyncio.sleep(0.05)
         os.kill(rollbook.children()["worker"], signal.SIGKILL)

@@ -73,7 +73,7 @@ def make_run(clone: Path, programs: Path) -> Generator[httpx2.Client]:
         return directory.instance() is not None
 
     try:
-        until(is_up, patience=120)
+        until(is_up, timeout_seconds=120)
         running = directory.instance()
         assert running is not None
         headers = {"Authorization": f"Bearer {directory.admin_token()}"}

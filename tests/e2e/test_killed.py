@@ -58,7 +58,7 @@ async def test_parts_killed_under_load_come_back_and_nothing_is_lost_or_doubled(
                 await asyncio.sleep(SECONDS_OF_LOAD)
                 os.kill(rollbook.children()[part], signal.SIGKILL)
                 await asyncio.sleep(0.5)
-                await load.goes_on(patience=15)
+                await load.goes_on(timeout_seconds=15)
             await load.enough()
             await load.repeat(unanswered(load.sent))
             assert unanswered(load.sent) == []

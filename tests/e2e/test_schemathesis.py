@@ -18,7 +18,7 @@ from tests.support.servers.rollbook import ROOT, RunningRollbook
 
 CONFIGURATION: Final = ROOT / "tests/support/schemathesis/schemathesis.toml"
 LEAST_CASES: Final = 1000
-MOST_SECONDS: Final = 500
+MAX_SECONDS: Final = 500
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def report_of(rollbook: RunningRollbook, directory: Path, phases: str) -> dict[s
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=scaled(MOST_SECONDS),
+        timeout=scaled(MAX_SECONDS),
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr

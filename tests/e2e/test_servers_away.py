@@ -103,7 +103,7 @@ async def assert_all_goes_on(witnesses: Witnesses, seconds: float) -> None:
     client = witnesses.load.client
     end = monotonic() + seconds
     while monotonic() < end:
-        await witnesses.accept(1, patience=NOTICED_SECONDS)
+        await witnesses.accept(1, timeout_seconds=NOTICED_SECONDS)
         await assert_queries_answer(client, witnesses.load.users()[-1])
         position = await head(client)
         await witnesses.reader.reaches(position, NOTICED_SECONDS)

@@ -13,14 +13,14 @@ from application.projector.view_store import Changes, Slot
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.sql.copy_format import CopyForm
 from infrastructure.views.sql.ddl import missing_indexes
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.statements import Statement, statements_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
 APPLICATION: Final = "rollbook rebuild"
 # Between two lots the process does what else there is to do.
-_LOT: Final = 250
+_BATCH_ENTRIES: Final = 250
 # Indexes are made by as many sessions at once.
 _INDEXERS: Final = 2
 _INDEXER_MEMORY: Final = "128MB"
@@ -56,7 +56,7 @@ class PostgresBuild(Generic[V]):
         """See `Build.store`. One transaction, so that a crash leaves whole batches."""
         copies = [(slot, await _lines(slot, changes)) for slot, changes in batch.changes.items()]
         progress = {"after": batch.after, "events": batch.events, "before": self._filling.after}
-        with judging(self._connection):
+        with translate_errors(self._connection):
             async with self._connection.transaction():
                 await self._expect_one(_STORED, **progress)
                 for slot, lines in copies:
@@ -75,7 +75,7 @@ class PostgresBuild(Generic[V]):
         ]
         todo = iter(statements)
         makers = [asyncio.create_task(self._make(todo)) for _ in range(_INDEXERS)]
-        with judging(self._connection):
+        with translate_errors(self._connection):
             try:
                 await asyncio.gather(*makers)
             finally:
@@ -87,7 +87,7 @@ class PostgresBuild(Generic[V]):
 
     async def follow(self) -> None:
         """See `Build.follow`."""
-        with judging(self._connection):
+        with translate_errors(self._connection):
             await self._expect_one(_FOLLOWED)
         self._filling = msgspec.structs.replace(self._filling, followed=True)
 
@@ -132,7 +132,7 @@ async def _lines(slot: Slot[V], changes: Changes[V]) -> list[bytes]:
     """The rows to copy, a piece a lot."""
     form, lines = CopyForm(slot), list[bytes]()
     entries = list(changes.entries.items())
-    for begin in range(0, len(entries), _LOT):
-        lines.append(form.lines(entries[begin : begin + _LOT]))
+    for begin in range(0, len(entries), _BATCH_ENTRIES):
+        lines.append(form.lines(entries[begin : begin + _BATCH_ENTRIES]))
         await asyncio.sleep(0)
     return lines

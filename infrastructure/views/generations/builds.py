@@ -20,12 +20,12 @@ from infrastructure.postgres import Connection, connect
 from infrastructure.views.generations.build import APPLICATION, PostgresBuild
 from infrastructure.views.generations.drop import drop
 from infrastructure.views.sql.ddl import create
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.tables import bare_rows, tables_of
 from projections.projection import Projection, V
 
 # The session of a builder that crashed is gone in less.
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
@@ -125,7 +125,7 @@ class PostgresBuilds:
         except (psycopg.Error, OSError) as error:
             raise Unavailable from error
         async with connection:
-            with judging(connection):
+            with translate_errors(connection):
                 yield connection
 
     async def _drop_others(
@@ -203,7 +203,7 @@ async def _skipped(connection: Connection, projection: Projection[Any]) -> Skipp
 
 
 async def _lock(connection: Connection, key: int) -> None:
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     while True:
         row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()
         if row is not None and row[0]:

@@ -14,9 +14,9 @@ from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
 # Under load the two are rarely at one position, and never for long.
-_PATIENCE_SECONDS: Final = 2.0
+_TIMEOUT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
-_MOST_STREAMS: Final = 100
+_MAX_STREAMS: Final = 100
 # Both tables are read whole: sorted or hashed in memory where they fit.
 _SETTINGS: Final = "SELECT set_config('work_mem', '64MB', true)"
 
@@ -50,7 +50,7 @@ async def compare(
     connection: Connection, projection: Projection[Any], old: int, new: int
 ) -> Comparison:
     """Both generations in one snapshot, if possible at one position. Raises `BuildLost`."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     try:
         while True:
@@ -71,7 +71,7 @@ async def _try(
         "tenant": TENANT,
         "name": projection.name,
         "generations": [old, new],
-        "most": _MOST_STREAMS,
+        "most": _MAX_STREAMS,
     }
     row = await _one(connection, sql.SQL(_POSITIONS), given)
     low, high, generations = row

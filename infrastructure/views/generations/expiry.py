@@ -11,7 +11,7 @@ from application.errors import Unavailable
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.generations.builds import build_lock
 from infrastructure.views.generations.drop import APPLICATION, drop
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 
 # Whoever builds stores something now and then; a job that is tried again comes back sooner.
 _DUE: Final = """
@@ -39,7 +39,7 @@ class PostgresRetired:
         async with self._connection() as connection:
             cursor = await connection.execute(_DUE, {"tenant": TENANT})
             for projection, generation, left_behind in await cursor.fetchall():
-                if left_behind and not await _is_nobodys(connection, projection):
+                if left_behind and not await _is_unowned(connection, projection):
                     continue
                 if await drop(self._database_url, projection, generation):
                     dropped.append(f"{projection}/{generation}")
@@ -52,11 +52,11 @@ class PostgresRetired:
         except (psycopg.Error, OSError) as error:
             raise Unavailable from error
         async with connection:
-            with judging(connection):
+            with translate_errors(connection):
                 yield connection
 
 
-async def _is_nobodys(connection: Connection, projection: str) -> bool:
+async def _is_unowned(connection: Connection, projection: str) -> bool:
     """Whether nobody builds: a builder that takes long over an index holds its lock."""
     key = build_lock(projection)
     row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()

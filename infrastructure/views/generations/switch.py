@@ -14,7 +14,7 @@ from application.projector.generations import BuildLost, Comparison, StreamsPark
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.generations.build import APPLICATION
 from infrastructure.views.generations.compare import compare
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
 
 # While the one that serves stands still, its readers' commands wait to be seen.
@@ -55,8 +55,8 @@ _RING: Final = """
 SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(name)s)"""
 
 
-class PostgresSuccession(Generic[V]):
-    """See `Succession`."""
+class PostgresSwitch(Generic[V]):
+    """See `Switch`."""
 
     def __init__(
         self, connection: Connection, projection: Projection[V], old: int, new: int
@@ -76,7 +76,7 @@ class PostgresSuccession(Generic[V]):
     @asynccontextmanager
     async def open(
         cls, database_url: str, projection: Projection[V], new: int
-    ) -> AsyncGenerator["PostgresSuccession[V]"]:
+    ) -> AsyncGenerator["PostgresSwitch[V]"]:
         """Of the generation that serves now. Raises `Unavailable`."""
         try:
             connection = await connect(database_url, APPLICATION)
@@ -84,37 +84,37 @@ class PostgresSuccession(Generic[V]):
             raise Unavailable from error
         async with connection:
             given = {"tenant": TENANT, "name": projection.name}
-            with judging(connection):
+            with translate_errors(connection):
                 row = await _one(connection, _SERVING, given)
             yield cls(connection, projection, row[0], new)
 
     @property
     def replaced(self) -> int:
-        """See `Succession.replaced`."""
+        """See `Switch.replaced`."""
         return self._old
 
     async def gap(self) -> int:
-        """See `Succession.gap`."""
-        with judging(self._connection):
+        """See `Switch.gap`."""
+        with translate_errors(self._connection):
             old, new = await _one(self._connection, _POSITIONS, self._given)
         if new is None:
             raise BuildLost(BuildLost.__doc__)
         return old - new
 
     async def compare(self) -> Comparison:
-        """See `Succession.compare`."""
-        with judging(self._connection):
+        """See `Switch.compare`."""
+        with translate_errors(self._connection):
             return await compare(self._connection, self._projection, self._old, self._new)
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
-        """See `Succession.switch`."""
+        """See `Switch.switch`."""
         if self._old == self._new:
             raise BuildLost(BuildLost.__doc__)
         connection = self._connection
         given = {**self._given, "result": None}
         if result is not None:
             given["result"] = msgspec.json.encode(result).decode()
-        with judging(connection):
+        with translate_errors(connection):
             async with connection.transaction():
                 await connection.execute(_BEGIN)
                 if (await _one(connection, _SERVING, given))[0] != given["old"]:

@@ -34,16 +34,16 @@ class EnsureBusy(Exception):
 
 
 async def ensure_views(
-    database_url: str, projections: Iterable[Projection[Any]], *, patience: float = 60.0
+    database_url: str, projections: Iterable[Projection[Any]], *, timeout_seconds: float = 60.0
 ) -> list[Slot[Any]]:
     """The slots that serve, with all their tables there; several processes may call it at once.
 
-    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after `patience`
+    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after `timeout_seconds`
     seconds.
     """
     try:
         async with await connect(database_url, "rollbook ensure") as connection:
-            await _lock(connection, patience)
+            await _lock(connection, timeout_seconds)
             async with connection.transaction():
                 return [
                     slot
@@ -54,9 +54,9 @@ async def ensure_views(
         raise Unavailable from error
 
 
-async def _lock(connection: Connection, patience: float) -> None:
+async def _lock(connection: Connection, timeout_seconds: float) -> None:
     """Polled outside a transaction: a waiter inside one would hold up CREATE INDEX CONCURRENTLY."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     while True:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)
         row = await cursor.fetchone()

@@ -10,7 +10,7 @@ import psycopg
 from application.context import TENANT
 from application.projector.view_store import Slot
 from infrastructure.leadership import LeadingSession, lock_key
-from infrastructure.postgres import Connection, answered_within, connect, hang_up
+from infrastructure.postgres import Connection, abort, answered_within, connect
 from infrastructure.views.sql.slot_lock import lead_session
 
 _LOOK_SECONDS: Final = 0.4
@@ -27,7 +27,7 @@ SELECT EXISTS (SELECT FROM pg_locks
                  AND (classid::bigint << 32 | objid::bigint) = ANY(%s::bigint[]))"""
 
 
-class Sharing:
+class PartitionBalance:
     """What this process leads of one generation. It says so by a lock that is shared by all who do.
 
     Who leads few and waits for more is seen by who leads many. Nothing depends on it but how the
@@ -99,7 +99,7 @@ class Sharing:
         # Between two pages: none is done twice.
         async with session.turn:
             self._let_go, self._pause_ends = partition, _now() + _PAUSE_SECONDS
-            hang_up(session.connection)
+            abort(session.connection)
 
     def _key(self, led: int) -> int:
         return lock_key(f"{self._name} {led}")

@@ -8,9 +8,9 @@ from application.log.follower import NotLeading
 from application.projector.view_store import Slot, ViewWriter
 from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import Connection
-from infrastructure.views.projector.partition_balance import Sharing
+from infrastructure.views.projector.partition_balance import PartitionBalance
 from infrastructure.views.projector.writer import PostgresViewWriter
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.slot_lock import lead_session
 from infrastructure.views.sql.statements import statements_of
 from projections.projection import V
@@ -21,13 +21,13 @@ class PostgresViewStore:
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._sharing: dict[tuple[str, int], Sharing] = {}
+        self._sharing: dict[tuple[str, int], PartitionBalance] = {}
 
     @asynccontextmanager
     async def lead(self, slot: Slot[V]) -> AsyncGenerator[ViewWriter[V]]:
         """See `ViewStore.lead`."""
         async with self._session(slot) as session:
-            with judging(session.connection):
+            with translate_errors(session.connection):
                 position = await _position(session.connection, slot)
             yield PostgresViewWriter(session, slot, position)
 
@@ -36,7 +36,7 @@ class PostgresViewStore:
             return lead_session(self._database_url, slot)
         generation = (slot.projection.name, slot.generation)
         if generation not in self._sharing:
-            self._sharing[generation] = Sharing(self._database_url, slot)
+            self._sharing[generation] = PartitionBalance(self._database_url, slot)
         return self._sharing[generation].lead(slot)
 
 

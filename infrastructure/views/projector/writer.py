@@ -16,7 +16,7 @@ from application.log.follower import NotLeading
 from application.projector.view_store import Changes, Entry, PageOfViews, Skipped, Slot
 from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import Connection, answered_within, is_broken
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.rows import RowForm
 from infrastructure.views.sql.statements import SlotStatements, Statement, statements_of
 from projections.projection import V
@@ -45,7 +45,7 @@ class PostgresViewWriter(Generic[V]):
         connection = self._session.connection
         async with self._session.turn, answered_within(_PAGE_SECONDS, connection):
             try:
-                with judging(connection):
+                with translate_errors(connection):
                     page = await self._begin(reached, list(streams))
                 yield page
                 if page.is_committed:
@@ -104,7 +104,7 @@ class _Page(Generic[V]):
             work.append((statements.count, msgspec.json.encode(rows).decode()))
         if changes.parked:
             work.append((statements.park, msgspec.json.encode(changes.parked).decode()))
-        with judging(self._connection):
+        with translate_errors(self._connection):
             async with self._connection.pipeline():
                 for statement, rows in work:
                     await _run(self._connection, statement, {"rows": rows})

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from application.doorbell import Doorbell
 from application.log.event_log import EventFeed
-from application.projector.view_store import Standing, partition_of
+from application.projector.view_store import ProjectionProgress, partition_of
 from application.queries.directory import Answer, ProjectionStatus, Stats, UserList, UserPage
 from infrastructure.views.queries.progress import StandingOf
 from infrastructure.views.queries.statistics import counters, first_day, statistics
-from infrastructure.views.queries.status import status_of, surroundings
+from infrastructure.views.queries.status import status_context, status_of
 from infrastructure.views.queries.users import one_user, page_of, page_query, user_of
 from infrastructure.views.sql.reader import TableGone, ViewReader
 from projections.headcount import HEADCOUNT
@@ -87,14 +87,14 @@ class PostgresDirectory:
     async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
         """See `DirectoryQueries`."""
         standings = [(each, await self._standings[each.name].now()) for each in PROJECTIONS]
-        around = await surroundings(self._reader, self._feed)
+        around = await status_context(self._reader, self._feed)
         statuses = [
             await status_of(projection, standing, around, self._feed, self._now())
             for projection, standing in standings
         ]
         return Answer(statuses, min(standing.position for _, standing in standings))
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         """See `Standings`."""
         return await self._standings[projection].now()
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from application.context import TENANT
 from application.log.event_log import EventFeed
-from application.projector.view_store import Slot, Standing
+from application.projector.view_store import ProjectionProgress, Slot
 from application.queries.directory import ProjectionStatus
 from infrastructure.views.sql.catalogue import PARKED, PROJECTIONS
 from infrastructure.views.sql.reader import ViewReader
@@ -35,7 +35,7 @@ _PAUSED: Final = select(PROJECTIONS.c.name).where(
 )
 
 
-class Surroundings(Struct, frozen=True):
+class StatusContext(Struct, frozen=True):
     """What the statuses of all projections are told from."""
 
     parked: dict[tuple[str, int], int]
@@ -44,12 +44,12 @@ class Surroundings(Struct, frozen=True):
     head: int
 
 
-async def surroundings(reader: ViewReader, feed: EventFeed) -> Surroundings:
+async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
     """As they are now. Raises `Unavailable`."""
     parked = await reader.rows(_PARKED_STREAMS)
     held = await reader.rows(_HELD_LOCKS)
     paused = await reader.rows(_PAUSED)
-    return Surroundings(
+    return StatusContext(
         {(name, generation): streams for name, generation, streams in parked},
         frozenset(row[0] for row in held),
         frozenset(row[0] for row in paused),
@@ -59,8 +59,8 @@ async def surroundings(reader: ViewReader, feed: EventFeed) -> Surroundings:
 
 async def status_of(
     projection: Projection[Any],
-    standing: Standing,
-    around: Surroundings,
+    standing: ProjectionProgress,
+    around: StatusContext,
     feed: EventFeed,
     now: datetime,
 ) -> ProjectionStatus:

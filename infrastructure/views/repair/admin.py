@@ -41,14 +41,14 @@ WITH resumed AS (
 SELECT pg_notify('rollbook', 'generations') FROM resumed""")
 
 
-class PostgresCareStore:
-    """See `CareStore`. What it changes may safely be done twice, as a reader does."""
+class PostgresProjectionAdmin:
+    """See `ProjectionAdminStore`. What it changes may safely be done twice, as a reader does."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
-        """See `CareStore.parked`."""
+        """See `ProjectionAdminStore.parked`."""
         given = {"tenant": TENANT, "name": projection, "after": after, "limit": limit + 1}
         rows = await self._reader.rows(_PARKED, given)
         items = [
@@ -67,15 +67,15 @@ class PostgresCareStore:
         return ParkedPage(items, items[-1].position if len(rows) > limit else None)
 
     async def parked_streams(self) -> Mapping[str, int]:
-        """See `CareStore.parked_streams`."""
+        """See `ProjectionAdminStore.parked_streams`."""
         rows = await self._reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
         return {row[0]: row[1] for row in rows}
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
-        """See `CareStore.pause`."""
+        """See `ProjectionAdminStore.pause`."""
         given = {"tenant": TENANT, "name": projection, "reason": reason, "actor": actor}
         await self._reader.rows(_PAUSE, given)
 
     async def resume(self, projection: str) -> None:
-        """See `CareStore.resume`."""
+        """See `ProjectionAdminStore.resume`."""
         await self._reader.rows(_RESUME, {"tenant": TENANT, "name": projection})

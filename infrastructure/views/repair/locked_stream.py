@@ -13,7 +13,7 @@ from application.errors import Unavailable
 from application.projector.parked import Decision
 from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot
 from infrastructure.postgres import Connection
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.rows import RowForm
 from infrastructure.views.sql.statements import Statement, statements_of
 from projections.projection import V
@@ -48,14 +48,16 @@ _RING: Final = """
 SELECT pg_notify('rollbook', 'view:' || %(name)s), pg_notify('rollbook', 'parked')"""
 
 
-async def held_stream(connection: Connection, slot: Slot[V], stream: UUID) -> "Held[V]":
+async def lock_stream(
+    connection: Connection, slot: Slot[V], stream: UUID
+) -> "PostgresLockedStream[V]":
     """Begin a transaction that holds a stream; who ends it without a commit changes nothing.
 
     Raises `Unavailable` where the generation was dropped, and psycopg's errors.
     """
     given = {**checkpoint_names(slot), "stream": stream}
     await connection.execute("BEGIN")
-    held = Held(connection, slot, given, await hold_checkpoint(connection, slot))
+    held = PostgresLockedStream(connection, slot, given, await hold_checkpoint(connection, slot))
     await held.read()
     return held
 
@@ -79,8 +81,8 @@ def checkpoint_names(slot: Slot[Any]) -> dict[str, Any]:
     }
 
 
-class Held(Generic[V]):
-    """See `HeldStream`."""
+class PostgresLockedStream(Generic[V]):
+    """See `LockedStream`."""
 
     def __init__(
         self, connection: Connection, slot: Slot[V], given: Mapping[str, Any], position: int
@@ -112,10 +114,10 @@ class Held(Generic[V]):
         self.entry = entries.get(self._given["stream"])
 
     async def commit(self, changes: Changes[V]) -> None:
-        """See `HeldStream.commit`."""
+        """See `LockedStream.commit`."""
         statements, stream = statements_of(self._slot), self._given["stream"]
         entry = changes.entries.get(stream, self.entry)
-        with judging(self._connection):
+        with translate_errors(self._connection):
             if changes.entries:
                 await self._run(statements.store, {"rows": self._form.to_json(changes.entries)})
                 await have_copied(self._connection, self._slot, stream)
@@ -129,9 +131,9 @@ class Held(Generic[V]):
             await self._connection.execute("COMMIT")
 
     async def replace(self, entry: Entry[V] | None, counters: Mapping[str, int]) -> None:
-        """See `HeldStream.replace`."""
+        """See `LockedStream.replace`."""
         statements, stream = statements_of(self._slot), self._given["stream"]
-        with judging(self._connection):
+        with translate_errors(self._connection):
             if entry is None:
                 await self._run(statements.remove, {"streams": [stream]})
             else:
@@ -142,7 +144,7 @@ class Held(Generic[V]):
             await self._connection.execute("COMMIT")
 
     async def skip(self, decision: Decision) -> None:
-        """See `HeldStream.skip`."""
+        """See `LockedStream.skip`."""
         event = decision.event
         given = {
             **self._given,
@@ -153,7 +155,7 @@ class Held(Generic[V]):
             "reason": decision.reason,
             "actor": decision.actor,
         }
-        with judging(self._connection):
+        with translate_errors(self._connection):
             await self._connection.execute(_SKIP, given)
             await self._connection.execute("COMMIT")
 

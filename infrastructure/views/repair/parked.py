@@ -12,8 +12,8 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.view_store import Slot, partition_of, slots_of
 from infrastructure.postgres import Connection, answered_within, connect
-from infrastructure.views.repair.locked_stream import Held, held_stream
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.repair.locked_stream import PostgresLockedStream, lock_stream
+from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection, V
 
@@ -26,15 +26,15 @@ ORDER BY m.id LIMIT 500""")
 _REPLACED: Final = text("DELETE FROM mended WHERE id = ANY(:numbers) RETURNING id")
 
 
-class PostgresMendedStreams:
-    """See `MendedStreams`; of the projections it is given."""
+class PostgresRefreshQueue:
+    """See `RefreshQueue`; of the projections it is given."""
 
     def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
         self._reader = reader
         self._projections = {projection.name: projection for projection in projections}
 
     async def waiting(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
-        """See `MendedStreams.waiting`."""
+        """See `RefreshQueue.waiting`."""
         known = self._projections[projection]
         rows = await self._reader.rows(_WAITING, {"tenant": TENANT, "name": projection})
         waiting: dict[int, tuple[Slot[Any], UUID]] = {}
@@ -43,7 +43,7 @@ class PostgresMendedStreams:
         return waiting
 
     async def replaced(self, numbers: Collection[int]) -> None:
-        """See `MendedStreams.replaced`."""
+        """See `RefreshQueue.replaced`."""
         await self._reader.rows(_REPLACED, {"numbers": list(numbers)})
 
 
@@ -63,7 +63,7 @@ SELECT DISTINCT stream FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s"""
 
 
-class PostgresMending:
+class PostgresParkedStreams:
     """See `Mending`; of the projections it is given."""
 
     def __init__(self, database_url: str, projections: Iterable[Projection[Any]]) -> None:
@@ -89,10 +89,10 @@ class PostgresMending:
         return [stream for (stream,) in rows if slot.holds(stream)]
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[Held[V]]:
+    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
         """See `Mending.hold`."""
         async with self._connection() as connection:
-            yield await held_stream(connection, slot, stream)
+            yield await lock_stream(connection, slot, stream)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
@@ -102,5 +102,5 @@ class PostgresMending:
         except (psycopg.Error, OSError) as error:
             raise Unavailable from error
         async with connection, answered_within(_SECONDS, connection):
-            with judging(connection):
+            with translate_errors(connection):
                 yield connection

@@ -14,19 +14,19 @@ from application.projector.view_store import Slot
 from infrastructure.leadership import lock_key
 from infrastructure.postgres import Connection, answered_within, connect, is_broken
 from infrastructure.views.repair.locked_stream import (
-    Held,
+    PostgresLockedStream,
     count,
     have_copied,
-    held_stream,
     hold_checkpoint,
+    lock_stream,
     ring,
 )
-from infrastructure.views.sql.errors import judging
+from infrastructure.views.sql.errors import translate_errors
 from projections.projection import V
 
 APPLICATION: Final = "rollbook repair"
 # The session of a worker that was killed is gone in less.
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 _SECONDS: Final = 30.0
 # In the place of a stream, where the counters alone have changed.
@@ -56,16 +56,16 @@ class PostgresRepairs:
         except (psycopg.Error, OSError) as error:
             raise Unavailable from error
         async with connection:
-            with judging(connection):
+            with translate_errors(connection):
                 await connection.execute(_SETTINGS)
                 await _lock(connection, repair_lock(slots[0]))
             yield cls(connection)
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[Held[V]]:
+    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
         """See `Repairs.hold`."""
         async with self._transaction():
-            yield await held_stream(self._connection, slot, stream)
+            yield await lock_stream(self._connection, slot, stream)
 
     async def add(self, slot: Slot[Any], differences: Mapping[str, int]) -> None:
         """See `Repairs.add`."""
@@ -84,7 +84,7 @@ class PostgresRepairs:
         connection = self._connection
         async with answered_within(_SECONDS, connection):
             try:
-                with judging(connection):
+                with translate_errors(connection):
                     yield
             finally:
                 if not is_broken(connection):
@@ -98,7 +98,7 @@ def repair_lock(slot: Slot[Any]) -> int:
 
 
 async def _lock(connection: Connection, key: int) -> None:
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     while True:
         row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()
         if row is not None and row[0]:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
 from application.errors import Unavailable
 from application.projector.view_store import Entry, Slot, partition_of
-from application.verification.stored_views import KeptStream
+from application.verification.stored_views import StoredStream
 from infrastructure.postgres import Connection, answered_within, connect, is_outage
 from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
 from infrastructure.views.sql.rows import BOOKKEEPING, RowForm
@@ -29,8 +29,8 @@ _SETTINGS: Final = Statement(
 )
 
 
-class PostgresKeptViews(Generic[V]):
-    """See `KeptViews`. As a dump does, it keeps the server from vacuuming while it is open."""
+class PostgresStoredViews(Generic[V]):
+    """See `StoredViews`. As a dump does, it keeps the server from vacuuming while it is open."""
 
     def __init__(self, connection: Connection, slots: Sequence[Slot[V]]) -> None:
         self._connection = connection
@@ -65,8 +65,8 @@ class PostgresKeptViews(Generic[V]):
             raise Unavailable
         self.positions = [rows[0][0] for rows in found]
 
-    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[V]]:
-        """See `KeptViews.page`."""
+    async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[V]]:
+        """See `StoredViews.page`."""
         statements = _pages(self.slots[0], after is None)
         given: dict[str, Any] = {"most": limit} | ({} if after is None else {"after": after})
         sources = [await self._rows(statement, given) for statement in statements]
@@ -83,7 +83,7 @@ class PostgresKeptViews(Generic[V]):
         ]
 
     async def counters(self) -> Sequence[Mapping[str, int]]:
-        """See `KeptViews.counters`."""
+        """See `StoredViews.counters`."""
         counters: list[dict[str, int]] = [{} for _ in self.slots]
         if (table := self._tables.counters) is not None:
             c = table.c
@@ -100,13 +100,13 @@ class PostgresKeptViews(Generic[V]):
         row: Sequence[Any] | None,
         parked: Sequence[Any] | None,
         skipped: Sequence[Any] | None,
-    ) -> KeptStream[V]:
+    ) -> StoredStream[V]:
         entry, fits = None, True
         if row is not None:
             of_entry = len(BOOKKEEPING) + len(self.slots[0].projection.view.__struct_fields__)
             entry = self._form.entries([row[:of_entry]])[stream]
             fits = self._fits(stream, entry, row[of_entry:])
-        return KeptStream(
+        return StoredStream(
             stream=stream,
             entry=entry,
             parked=None if parked is None else parked[1],

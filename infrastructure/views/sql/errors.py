@@ -15,7 +15,7 @@ _THE_PAGE: Final = frozenset({"21", "22", "23", "54"})
 
 
 @contextmanager
-def judging(connection: Connection) -> Generator[None]:
+def translate_errors(connection: Connection) -> Generator[None]:
     """Errors of the server in the block as the port names them.
 
     A missing table or right stays what it is, neither the page's fault nor an outage: it would
@@ -26,12 +26,12 @@ def judging(connection: Connection) -> Generator[None]:
     except (psycopg.Error, OSError) as error:
         if is_outage(error, connection):
             raise Unavailable from error
-        if isinstance(error, psycopg.Error) and _is_the_page_s(error):
+        if isinstance(error, psycopg.Error) and _is_data_error(error):
             raise Unstorable(_reason(error)) from error
         raise
 
 
-def _is_the_page_s(error: psycopg.Error) -> bool:
+def _is_data_error(error: psycopg.Error) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.DataError)
     return error.sqlstate[:2] in _THE_PAGE

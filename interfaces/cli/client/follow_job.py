@@ -31,12 +31,12 @@ async def follow(
     report: JobReport,
     *,
     ask_after: float = NOBODY_SECONDS,
-    patience: float = GIVE_UP_SECONDS,
+    timeout_seconds: float = GIVE_UP_SECONDS,
 ) -> Job:
     """The job once it is finished; it goes on without us, too.
 
     Says that no worker takes it up after `ask_after` seconds, and raises `NobodyWorks` after
-    `patience`; `Unavailable` where the database stays away for so long.
+    `timeout_seconds`; `Unavailable` where the database stays away for so long.
     """
     loop = asyncio.get_running_loop()
     began = heard = loop.time()
@@ -45,7 +45,7 @@ async def follow(
         report.show(msgspec.convert(msgspec.to_builtins(job), watched_job.Job))
         if job.state in FINISHED:
             return job
-        if not job.attempts and loop.time() - began > patience:
+        if not job.attempts and loop.time() - began > timeout_seconds:
             raise NobodyWorks("no worker has taken the job up; it stays queued for the next one")
         if not job.attempts and not is_said and loop.time() - began > ask_after:
             is_said = True
@@ -55,5 +55,5 @@ async def follow(
             job = await jobs.job(job.id) or job
             heard = loop.time()
         except Unavailable:
-            if loop.time() - heard > patience:
+            if loop.time() - heard > timeout_seconds:
                 raise

@@ -24,7 +24,7 @@ from interfaces.cli.ldif_import.order import Outcome, Result
 _RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 _QUIET: Final = frozenset[Result]({"created", "unchanged"})
 _COLOURS: Final[dict[Result, str]] = {"updated": "green", "differs": "yellow", "refused": "red"}
-_MOST_SHOWN: Final = 1000
+_MAX_SHOWN: Final = 1000
 
 
 class ImportReport(Report):
@@ -95,7 +95,7 @@ class TerminalReport(ImportReport):
     def row(self, outcome: Outcome) -> None:
         super().row(outcome)
         self._bar.update(self._task, rows=sum(self.counts.values()))
-        if outcome.result not in _QUIET and len(self._shown) < _MOST_SHOWN:
+        if outcome.result not in _QUIET and len(self._shown) < _MAX_SHOWN:
             self._shown.append(outcome)
 
     def finish(self, stopped: str | None) -> None:

@@ -18,15 +18,15 @@ from interfaces.http.endpoint.errors import problem
 from interfaces.http.endpoint.middleware import common_headers
 
 HEAD_BYTES: Final = 64 * 1024
-MOST_HEADERS: Final = 200
+MAX_HEADERS: Final = 200
 # For the whole head of a request, and for the next piece of its body.
-PATIENCE_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 30.0
 
 _VERSION: Final = version("rollbook")
 _NO_HTTP: Final = "This is no HTTP/1.1 request."
-_TOO_LONG: Final = f"The head has more than {HEAD_BYTES // 1024} KiB or {MOST_HEADERS} headers."
+_TOO_LONG: Final = f"The head has more than {HEAD_BYTES // 1024} KiB or {MAX_HEADERS} headers."
 _NO_HOST: Final = "A request needs one Host header."
-_TOO_LATE: Final = f"Nothing came for {PATIENCE_SECONDS:.0f} seconds."
+_TOO_LATE: Final = f"Nothing came for {TIMEOUT_SECONDS:.0f} seconds."
 
 
 class _BrokenHead(Exception):
@@ -61,7 +61,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait(PATIENCE_SECONDS)
+        self._wait(TIMEOUT_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
@@ -87,7 +87,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._in_request:
             self._wait_no_more()
         elif self._timer is None:
-            self._wait(PATIENCE_SECONDS)
+            self._wait(TIMEOUT_SECONDS)
         if not self._in_head:
             self._last_piece = self.loop.time()
 
@@ -97,7 +97,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         hosts = sum(name == b"host" for name, _ in self.headers)
-        if len(self.headers) > MOST_HEADERS:
+        if len(self.headers) > MAX_HEADERS:
             raise _BrokenHead(_TOO_LONG)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise _BrokenHead(_NO_HOST)
@@ -202,7 +202,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._in_head:
             # Where we do not read, it is not the client who is slow.
             reading = not self.flow.read_paused
-            left = self._last_piece + PATIENCE_SECONDS - self.loop.time() if reading else 1.0
+            left = self._last_piece + TIMEOUT_SECONDS - self.loop.time() if reading else 1.0
         if left > 0:
             self._wait(left)
         else:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from interfaces.cli.server.http_protocol import BoundedHttpProtocol
 
 DRAIN_SECONDS: Final = 10
-MOST_MESSAGE_BYTES: Final = 64 * 1024
+MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def http_server(
             timeout_graceful_shutdown=DRAIN_SECONDS,
             # Clients of a stream say little; and beside a secret that an attacker can make us
             # repeat, the length of a compressed message would tell about it.
-            ws_max_size=MOST_MESSAGE_BYTES,
+            ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
         ),
         ready,

@@ -34,7 +34,7 @@ class ApplicationEnded(ServerFailed):
 class ApplicationProcess:
     """`rollbook serve` as a child, that serves a socket of ours where it has the role `api`.
 
-    Its standard input is its leash: it writes one byte there when it is ready, and ends when we
+    Its standard input is its parent_socket: it writes one byte there when it is ready, and ends when we
     are gone. What it must know, secrets too, is in its environment, for argv is for all to read.
     """
 
@@ -76,7 +76,7 @@ class ApplicationProcess:
     async def stop(self) -> None:
         """Let it drain, then end it."""
         if self._process is not None:
-            await end(self._process, signal.SIGTERM, signal.SIGKILL, patience=DRAIN_SECONDS)
+            await end(self._process, signal.SIGTERM, signal.SIGKILL, timeout_seconds=DRAIN_SECONDS)
         self._drop_leash()
 
     def _drop_leash(self) -> None:
@@ -93,7 +93,7 @@ def name_of(roles: Roles) -> str:
 def spawn(
     roles: Roles,
     listener: socket.socket | None,
-    leash: socket.socket,
+    parent_socket: socket.socket,
     environment: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
     """In a session of its own: a Ctrl-C in the terminal reaches the supervisor, which drains."""
@@ -104,7 +104,7 @@ def spawn(
         options.append(f"--socket={listener.fileno()}")
     return subprocess.Popen(
         [*bound, *program, *options],
-        stdin=leash.fileno(),
+        stdin=parent_socket.fileno(),
         pass_fds=[] if listener is None else [listener.fileno()],
         env={**os.environ, **environment, "PYTHONSAFEPATH": "1"},
         start_new_session=True,

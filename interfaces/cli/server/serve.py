@@ -14,7 +14,7 @@ from application.keys.ports import SealBroken, UnknownMasterKey
 from infrastructure.migrations import migrate
 from infrastructure.server_checks import UnsuitableServer, check_server
 from interfaces.composition.bootstrap import open_rollbook
-from interfaces.garbage_collection import spare_collector
+from interfaces.garbage_collection import freeze_and_tune_gc
 from interfaces.logging import configure_logging, log_loop_error
 from interfaces.roles import Roles, in_order
 from interfaces.settings import Settings, WrongSetting
@@ -29,17 +29,17 @@ def serve(
     roles: Roles,
     listener: socket.socket | None = None,
     *,
-    leash: socket.socket | None = None,
+    parent_socket: socket.socket | None = None,
     migrating: bool = False,
 ) -> int:
-    """Run until told to stop, by a signal or by the end of the leash; return the exit code.
+    """Run until told to stop, by a signal or by the end of the parent_socket; return the exit code.
 
     The role `api` needs a listener. Raises `WrongSetting` where the master keys are not the log's.
     """
     configure_logging(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, roles, listener, leash, migrating))
+            runner.run(_serve(settings, roles, listener, parent_socket, migrating))
     except UnsuitableServer as error:
         log.critical("application failed", reason=str(error))
         return 1
@@ -63,17 +63,17 @@ async def _serve(
     settings: Settings,
     roles: Roles,
     listener: socket.socket | None,
-    leash: socket.socket | None,
+    parent_socket: socket.socket | None,
     migrating: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
-    stop = _stop_of(loop, leash)
+    stop = _stop_of(loop, parent_socket)
     url = settings.database_url.get_secret_value()
     await check_server(url)
     if migrating:
         await migrate(url)
-    ready = partial(_tell, roles, listener, leash)
+    ready = partial(_tell, roles, listener, parent_socket)
     async with open_rollbook(settings, roles) as rollbook, AsyncExitStack() as stack:
         if rollbook.application is None:
             work = asyncio.create_task(_beat(roles))
@@ -95,30 +95,32 @@ async def _serve(
             rollbook.stopping.set()
 
 
-def _stop_of(loop: asyncio.AbstractEventLoop, leash: socket.socket | None) -> asyncio.Event:
-    """Set by a signal, or by the end of the supervisor's end of the leash, whatever ended it."""
+def _stop_of(loop: asyncio.AbstractEventLoop, parent_socket: socket.socket | None) -> asyncio.Event:
+    """Set by a signal, or by the end of the supervisor's end of the parent_socket, whatever ended it."""
     stop = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, stop.set)
-    if leash is not None:
+    if parent_socket is not None:
 
         def let_go() -> None:
             # Nothing is ever said to us there, so the one thing to read is that nobody is there.
-            loop.remove_reader(leash)
+            loop.remove_reader(parent_socket)
             stop.set()
 
-        loop.add_reader(leash, let_go)
+        loop.add_reader(parent_socket, let_go)
     return stop
 
 
-def _tell(roles: Roles, listener: socket.socket | None, leash: socket.socket | None) -> None:
+def _tell(
+    roles: Roles, listener: socket.socket | None, parent_socket: socket.socket | None
+) -> None:
     where = {}
     if listener is not None:
         where = dict(zip(("address", "port"), listener.getsockname()[:2], strict=True))
-    spare_collector()
+    freeze_and_tune_gc()
     log.info("ready", roles=in_order(roles), **where)
-    if leash is not None:
-        leash.send(b"1")
+    if parent_socket is not None:
+        parent_socket.send(b"1")
 
 
 async def _beat(roles: Roles) -> NoReturn:

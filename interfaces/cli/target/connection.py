@@ -12,7 +12,7 @@ from interfaces.cli.target.data_directory import DataDirectory, read
 from interfaces.settings import ClientSettings, WrongSetting, load
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_PATIENCE: Final = httpx2.Timeout(30.0, connect=5.0)
+_TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 
 
 class NoRollbook(CommandFailed):
@@ -38,7 +38,7 @@ class Connection(Struct, frozen=True):
         return httpx2.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             trust_env=not self.is_local,
             transport=transport,
         )

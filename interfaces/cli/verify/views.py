@@ -19,7 +19,7 @@ from interfaces.cli.client.watch_job import Job, SilentJobReport, TerminalJobRep
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 
-_MOST_NAMED: Final = 10
+_MAX_NAMED: Final = 10
 # All of them fit into the 80 columns that there are where no terminal says how wide it is.
 _COLUMNS: Final = ("Projection", "Position", "Events", "Seen", "Checksum", "Parked", "Differ")
 
@@ -29,7 +29,7 @@ class Counted(Struct, frozen=True):
     checksum: str
 
 
-class Left(Struct, frozen=True):
+class Unrepaired(Struct, frozen=True):
     stream: str
     reason: str
 
@@ -47,7 +47,7 @@ class VerifiedSlot(Struct, frozen=True):
     streams: Sequence[str]
     counters: Sequence[str]
     repaired: int
-    left: Sequence[Left]
+    left: Sequence[Unrepaired]
     right: bool
 
 
@@ -119,9 +119,9 @@ def _show(found: Found, *, repaired: bool) -> None:
 
 
 def _name_some(console: Console, what: str, names: Sequence[str], total: int) -> None:
-    for name in names[:_MOST_NAMED]:
+    for name in names[:_MAX_NAMED]:
         console.print(Text(f"{what} {name}"))
-    more = max(total, len(names)) - _MOST_NAMED
+    more = max(total, len(names)) - _MAX_NAMED
     if more > 0:
         console.print(f"{what} {more:,} more")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from application.audit.blame import UserEvents
 from application.audit.search import Audit
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.doorbell import Doorbell
 from application.erasure.service import Erasures
 from application.exports.requests import ExportService
@@ -19,7 +19,7 @@ from application.live.tail import Tail
 from application.live.tickets import Tickets
 from application.log.event_log import EventFeed
 from application.metrics.telemetry import Telemetry
-from application.projector.admin import ProjectionCare
+from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
 from application.users.commands import UserCommands
@@ -50,8 +50,8 @@ class Services:
     job_list: JobList
     exports: ExportService
     export_rows: ExportRows
-    projections: ProjectionCare
-    cursors: CursorBox
+    projections: ProjectionAdmin
+    cursors: TokenSealer
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
     log_id: UUID

@@ -15,7 +15,7 @@ POSITION: Final = "Rollbook-Position"
 MIN_POSITION: Final = "Rollbook-Min-Position"
 
 _REMEMBERED_SECONDS: Final = 10.0
-_MOST_ACTORS: Final = 10_000
+_MAX_ACTORS: Final = 10_000
 _POSITION: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -34,7 +34,7 @@ class RecentCommands:
         known = self.position(actor)
         self._last[actor] = (max(known, position), self._clock() + _REMEMBERED_SECONDS)
         self._last.move_to_end(actor)
-        if len(self._last) > _MOST_ACTORS:
+        if len(self._last) > _MAX_ACTORS:
             self._last.popitem(last=False)
 
     def position(self, actor: str) -> int:

@@ -7,18 +7,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.keys.ports import SealBroken
 from application.queries.directory import ListCursor, UserList
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest
 
 
-def seal_cursor(box: CursorBox, query: UserList, after: ListCursor | None) -> str | None:
+def seal_cursor(box: TokenSealer, query: UserList, after: ListCursor | None) -> str | None:
     """The cursor for the page after this one; None after the last."""
     return seal_place(box, _listed(query), after)
 
 
-def open_cursor(box: CursorBox, query: UserList, cursor: str) -> UserList:
+def open_cursor(box: TokenSealer, query: UserList, cursor: str) -> UserList:
     """The query, from where the cursor points.
 
     Raises `InvalidRequest` for a cursor that was tampered with or belongs to other filters.
@@ -44,7 +44,7 @@ class _Sealed(Struct, frozen=True, array_like=True):
 _DECODER: Final = msgspec.msgpack.Decoder(_Sealed)
 
 
-def seal_place(box: CursorBox, listed: Any, place: object | None) -> str | None:
+def seal_place(box: TokenSealer, listed: Any, place: object | None) -> str | None:
     """The cursor of the page that begins at a place; None where there is no such page.
 
     `listed` is all that makes the list what it is: its name and its filters, not the page size.
@@ -55,7 +55,7 @@ def seal_place(box: CursorBox, listed: Any, place: object | None) -> str | None:
     return box.seal(msgspec.msgpack.encode(_Sealed(_digest(listed), raw)))
 
 
-def open_place(box: CursorBox, listed: Any, cursor: str, of: type[T]) -> T:
+def open_place(box: TokenSealer, listed: Any, cursor: str, of: type[T]) -> T:
     """The place in the list that a cursor of it points to.
 
     Raises `InvalidRequest` for a cursor that was tampered with or belongs to another list.

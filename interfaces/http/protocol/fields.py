@@ -47,7 +47,7 @@ Schema = dict[str, Any]
 
 # A field error of this type has a message of ours, which is the whole detail.
 INVALID: Final = "invalid"
-MOST_ELEMENTS: Final = 200
+MAX_ELEMENTS: Final = 200
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VERSIONS: Final = range(1, 9)
@@ -90,11 +90,11 @@ def comma_list(parse: Callable[[str], object], schema: Schema) -> Parsed:
 
     def parse_list(text: str) -> tuple[object, ...]:
         elements = split_list(text)
-        if len(elements) > MOST_ELEMENTS:
-            raise InvalidValue(f"Must have at most {MOST_ELEMENTS} elements.")
+        if len(elements) > MAX_ELEMENTS:
+            raise InvalidValue(f"Must have at most {MAX_ELEMENTS} elements.")
         return tuple(parse(element) for element in elements)
 
-    bounds: Schema = {"type": "array", "minItems": 1, "maxItems": MOST_ELEMENTS}
+    bounds: Schema = {"type": "array", "minItems": 1, "maxItems": MAX_ELEMENTS}
     return Parsed(parse_list, {**bounds, "items": schema})
 
 

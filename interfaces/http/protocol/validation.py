@@ -21,7 +21,7 @@ _DETAILS: Final[Mapping[str, str]] = {
     "model_attributes_type": "Must be an object.",
     "bool_type": "Must be true or false.",
 }
-_MOST_FIELDS: Final = 50
+_MAX_FIELDS: Final = 50
 
 
 class RequestModel(BaseModel):
@@ -36,9 +36,9 @@ class NoParameters(RequestModel):
 
 def fields(adapter: TypeAdapter[T], value: object) -> T:
     """A body's fields; raises `InvalidRequest` with all that is wrong, by JSON pointer."""
-    if isinstance(value, dict) and len(cast("dict[str, object]", value)) > _MOST_FIELDS:
+    if isinstance(value, dict) and len(cast("dict[str, object]", value)) > _MAX_FIELDS:
         # Each unknown one would be an error of its own: the answer would dwarf the request.
-        raise InvalidRequest([FieldError("#", f"Must have at most {_MOST_FIELDS} members.")])
+        raise InvalidRequest([FieldError("#", f"Must have at most {_MAX_FIELDS} members.")])
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -89,7 +89,7 @@ def _query(request: Request) -> Sequence[tuple[str, str]]:
             raw.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_MOST_FIELDS,
+            max_num_fields=_MAX_FIELDS,
         )
     except ValueError:
         raise MalformedRequest("The query string is malformed.") from None

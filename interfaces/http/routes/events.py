@@ -23,8 +23,8 @@ from interfaces.http.protocol.refusals import FieldError, InvalidRequest, NotFou
 from interfaces.http.protocol.validation import NoParameters, RequestModel
 from interfaces.http.schemas.lists import EventList
 
-_MOST_EVENTS: Final = 1000
-_MOST_SECONDS: Final = 30
+_MAX_EVENTS: Final = 1000
+_MAX_SECONDS: Final = 30
 # How soon a client that went away is missed.
 _LOOK_SECONDS: Final = 1.0
 
@@ -33,12 +33,12 @@ class EventListParameters(RequestModel):
     after: Annotated[int, whole_number(0, 2**53)] = Field(
         default=0, description="Events after this position, without it; 0 is the beginning."
     )
-    limit: Annotated[int, whole_number(1, _MOST_EVENTS)] = 100
+    limit: Annotated[int, whole_number(1, _MAX_EVENTS)] = 100
     types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
         default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
     )
     user: UuidField | None = None
-    wait: Annotated[int, whole_number(0, _MOST_SECONDS)] = Field(
+    wait: Annotated[int, whole_number(0, _MAX_SECONDS)] = Field(
         default=0, description="Seconds to wait for an event where there is none yet."
     )
 

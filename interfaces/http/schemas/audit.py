@@ -23,21 +23,21 @@ from interfaces.http.protocol.headers import is_visible_ascii
 from interfaces.http.protocol.json_schemas import TEXT
 from interfaces.http.protocol.validation import RequestModel
 
-_MOST_ITEMS: Final = 200
-_MOST_CHARACTERS: Final = 255
+_MAX_ITEMS: Final = 200
+_MAX_CHARACTERS: Final = 255
 # Visible ASCII, but for the comma.
 _NAME: Final[Schema] = {
     "type": "string",
     "minLength": 1,
-    "maxLength": _MOST_CHARACTERS,
+    "maxLength": _MAX_CHARACTERS,
     "pattern": r"^[!-+\-.-~]+$",
 }
 _USER: Final[Schema] = {"anyOf": [UUID_SCHEMA, {"type": "string", "format": "email"}]}
 
 
 def _name(text: str) -> str:
-    if not is_visible_ascii(text, _MOST_CHARACTERS):
-        raise InvalidValue(f"Must be 1 to {_MOST_CHARACTERS} visible ASCII characters.")
+    if not is_visible_ascii(text, _MAX_CHARACTERS):
+        raise InvalidValue(f"Must be 1 to {_MAX_CHARACTERS} visible ASCII characters.")
     return text
 
 
@@ -46,7 +46,7 @@ def _user(text: str) -> UUID | EmailAddress:
 
 
 Names = Annotated[tuple[str, ...], comma_list(_name, _NAME)]
-Limit = Annotated[int, whole_number(1, _MOST_ITEMS)]
+Limit = Annotated[int, whole_number(1, _MAX_ITEMS)]
 
 
 class AuditFilters(RequestModel):

@@ -14,7 +14,7 @@ from interfaces.http.schemas.users import UserFilters
 
 _WHATS: Final[tuple[str, ...]] = get_args(What)
 _FORMATS: Final[tuple[str, ...]] = get_args(Format)
-_MOST_FILTERS: Final = 50
+_MAX_FILTERS: Final = 50
 # The filters whose values a job may show: none of them says anything about a person.
 _SHOWN: Final = frozenset({"ids", "role", "status", "sort", "from", "to"})
 
@@ -43,8 +43,8 @@ def _filters_of(model: type[BaseModel]) -> BeforeValidator:
         if not isinstance(raw, dict):
             raise invalid("Must be an object.")
         given = cast("dict[str, object]", raw)
-        if len(given) > _MOST_FILTERS:
-            raise invalid(f"Must have at most {_MOST_FILTERS} members.")
+        if len(given) > _MAX_FILTERS:
+            raise invalid(f"Must have at most {_MAX_FILTERS} members.")
         return {
             name: _comma_list(value) if name in lists else value for name, value in given.items()
         }

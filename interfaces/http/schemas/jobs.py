@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field
 
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.jobs import model as jobs
 from application.jobs.model import JOB_STATES, JobQuery, JobState
 from application.keys.ports import SealBroken
@@ -80,28 +80,28 @@ class JobResult(Struct, frozen=True):
     """What came of a job: an object, with members of the job's kind."""
 
 
-_MOST_JOBS: Final = 200
+_MAX_JOBS: Final = 200
 
 
 class JobListParameters(RequestModel):
     state: Annotated[
         tuple[JobState, ...], comma_list(one_of(JOB_STATES), {"type": "string", "enum": JOB_STATES})
     ] = Field(default=(), description="Any state where it is not given.")
-    limit: Annotated[int, whole_number(1, _MOST_JOBS)] = 50
+    limit: Annotated[int, whole_number(1, _MAX_JOBS)] = 50
     cursor: str | None = Field(default=None, max_length=4096)
 
-    def query(self, box: CursorBox) -> JobQuery:
+    def query(self, box: TokenSealer) -> JobQuery:
         """What is asked for. Raises `InvalidRequest` for a cursor that is not this list's."""
         before = None if self.cursor is None else self._opened(box, self.cursor)
         return JobQuery(states=self.state, limit=self.limit, before=before)
 
-    def cursor_to(self, box: CursorBox, before: UUID | None) -> str | None:
+    def cursor_to(self, box: TokenSealer, before: UUID | None) -> str | None:
         """The cursor of the page after this one."""
         if before is None:
             return None
         return box.seal(msgspec.msgpack.encode(_Cursor.of(self.state, before)))
 
-    def _opened(self, box: CursorBox, cursor: str) -> UUID:
+    def _opened(self, box: TokenSealer, cursor: str) -> UUID:
         try:
             opened = _DECODER.decode(box.open(cursor))
         except (SealBroken, msgspec.DecodeError):

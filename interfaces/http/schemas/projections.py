@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
 
-from application.cursors import CursorBox
+from application.cursors import TokenSealer
 from application.keys.ports import SealBroken
 from application.projector.admin import ParkedStream
 from application.projector.parked import Mended
@@ -19,7 +19,7 @@ from interfaces.http.protocol.json_schemas import TEXT
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest
 from interfaces.http.protocol.validation import RequestModel
 
-_MOST_STREAMS: Final = 200
+_MAX_STREAMS: Final = 200
 
 Reason = Annotated[
     str,
@@ -29,10 +29,10 @@ Reason = Annotated[
 
 
 class ParkedListParameters(RequestModel):
-    limit: Annotated[int, whole_number(1, _MOST_STREAMS)] = 50
+    limit: Annotated[int, whole_number(1, _MAX_STREAMS)] = 50
     cursor: str | None = Field(default=None, max_length=4096)
 
-    def after(self, box: CursorBox, projection: str) -> int:
+    def after(self, box: TokenSealer, projection: str) -> int:
         """The position after which to list. Raises `InvalidRequest`."""
         if self.cursor is None:
             return 0
@@ -45,7 +45,7 @@ class ParkedListParameters(RequestModel):
         return after
 
 
-def cursor_to(box: CursorBox, projection: str, after: int | None) -> str | None:
+def cursor_to(box: TokenSealer, projection: str, after: int | None) -> str | None:
     """The cursor of the page after this one."""
     return (
         None if after is None else box.seal(msgspec.msgpack.encode(["parked", projection, after]))

@@ -39,7 +39,7 @@ from interfaces.http.protocol.fields import (
 from interfaces.http.protocol.json_schemas import JSON_KEY, JSON_VALUE
 from interfaces.http.protocol.validation import RequestModel
 
-_MOST_USERS: Final = 200
+_MAX_USERS: Final = 200
 _SORTS: Final[tuple[str, ...]] = get_args(SortField)
 _SORT_NAMES: Final = (*_SORTS, *(f"-{name}" for name in _SORTS))
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
@@ -90,7 +90,10 @@ EmailField = Annotated[
     EmailAddress,
     Parsed(
         EmailAddress.parse,
-        {**_EMAIL, "description": "Kept as typed; all its spellings count as one address."},
+        {
+            **_EMAIL,
+            "description": "CachedDocument as typed; all its spellings count as one address.",
+        },
     ),
 ]
 RoleField = Annotated[Role, Parsed(Role.parse, _ROLE)]
@@ -210,7 +213,7 @@ class UserFilters(RequestModel):
 
 
 class UserListParameters(UserFilters):
-    limit: Annotated[int, whole_number(1, _MOST_USERS)] = 50
+    limit: Annotated[int, whole_number(1, _MAX_USERS)] = 50
     cursor: str | None = Field(default=None, max_length=4096)
 
     def query(self) -> UserList:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from application.cache.documents import CachedDocuments
 from application.cache.followers import UserCacheFollower
 from application.errors import Unavailable, ViewBehind
-from application.projector.view_store import Standing
+from application.projector.view_store import ProjectionProgress
 from application.queries.directory import Answer, UserList
 from application.queries.documents import RenderPage, UserDocument
 from infrastructure.doorbell.memory import MemoryDoorbell
@@ -46,7 +46,7 @@ class Counting(World):
         self._ask()
         return replace(await super().stats(now, at_least=at_least), generation=self.generation)
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         if self.is_away:
             raise Unavailable
         return replace(await super().standing(projection), generation=self.generation)

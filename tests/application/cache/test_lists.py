@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from application.cache.documents import CachedDocuments
 from application.errors import Unavailable, ViewBehind
-from application.projector.view_store import Standing
+from application.projector.view_store import ProjectionProgress
 from application.queries.directory import Answer, UserList, UserPage
 from tests.application.cache.test_documents import YAN, ZOE, Counting, Setting
 
@@ -13,7 +13,7 @@ from tests.application.cache.test_documents import YAN, ZOE, Counting, Setting
 class OfOnePartition(Counting):
     """The first partition is all there is."""
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         standing = await super().standing(projection)
         return replace(standing, positions={0: standing.positions[0]})
 

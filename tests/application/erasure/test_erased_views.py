@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.log.event_log import FeedPage, Unreadable
-from application.projector.projector import Projector, fold_page
+from application.projector.fold import fold_page
+from application.projector.projector import Projector
 from application.projector.view_store import Slot
 from domain.event import ERASED, Event, Recorded
 from domain.user.events import UserDeleted, UserErased, UserRegistered, UserSuspended

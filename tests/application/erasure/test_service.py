@@ -117,7 +117,7 @@ async def test_a_process_that_died_before_it_left_a_job_is_no_loss(world: World)
             raise Unavailable
 
     coverage = Coverage(world.views, None, world.doorbell)
-    dying = ErasureService(world.commands, coverage, Dying(uuid7), patience=0.01)
+    dying = ErasureService(world.commands, coverage, Dying(uuid7), timeout_seconds=0.01)
     with pytest.raises(OutcomeUnknown):
         await dying.erase(world.user_id, "error", context("key"))
     assert await world.log.head() == 2

@@ -41,7 +41,7 @@ class Failing(InMemoryExports):
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_rows, "_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(export_rows, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(export_rows, "_TIMEOUT_SECONDS", 0.3)
 
 
 async def exported(

@@ -57,13 +57,15 @@ async def rotated(
     store: KeyStore,
     *holders: KeyHolder,
     masters: MasterKeys = BOTH,
-    patience: float = 0.0,
+    timeout_seconds: float = 0.0,
     **arguments: str,
 ) -> Job:
     """The job, once it ended."""
 
     processes = InMemoryKeyHolders(*holders)
-    kind = key_rotation(opening(store), processes, masters, patience=patience, pause=0.0)
+    kind = key_rotation(
+        opening(store), processes, masters, timeout_seconds=timeout_seconds, pause=0.0
+    )
     jobs = InMemoryJobs(uuid7, kind)
     job = await jobs.submit(KEY_ROTATION, arguments, actor="test")
     await jobs.run_queued()
@@ -165,7 +167,7 @@ async def test_keys_that_an_old_process_adds_until_it_ends_are_found() -> None:
     store, keys = store_of(2)
 
     processes = Restarted(store)
-    kind = key_rotation(opening(store), processes, BOTH, patience=10.0, pause=0.0)
+    kind = key_rotation(opening(store), processes, BOTH, timeout_seconds=10.0, pause=0.0)
     jobs = InMemoryJobs(uuid7, kind)
     job = await jobs.submit(KEY_ROTATION, {}, actor="test")
     await jobs.run_queued()
@@ -197,7 +199,7 @@ class Erasing(InMemoryKeyStore):
 async def test_a_person_who_is_erased_between_reading_and_writing_stays_erased() -> None:
     keys, _ = store_of(3 * BATCH_KEYS)
     store = Erasing(keys.keys)
-    done = result(await rotated(store, HERE, patience=10.0))
+    done = result(await rotated(store, HERE, timeout_seconds=10.0))
     assert done["complete"]
     assert len(store.erased) == 3
     assert not store.erased & store.keys.keys()
@@ -209,7 +211,7 @@ async def test_a_key_that_does_not_open_is_left_and_said_after_all_others_are_do
     store, _ = store_of(3)
     damaged = next(iter(store.keys))
     store.keys[damaged] = StreamKey(OLD.newest, b"damaged")
-    job = await rotated(store, HERE, patience=10.0)
+    job = await rotated(store, HERE, timeout_seconds=10.0)
     assert job.state == "failed"
     assert job.error is not None
     assert job.error.startswith("1 key cannot be opened with the master key")

@@ -32,7 +32,7 @@ async def test_what_is_inside_the_ring_is_not_read_again() -> None:
 
 
 async def test_a_cursor_anywhere_around_the_edge_of_the_ring_misses_nothing() -> None:
-    log = Log(most_events=2)
+    log = Log(max_events=2)
     async with log.cursor(None):
         await settle()
         log.append(*(recorded(position) for position in (2, 4, 6, 8, 10)))
@@ -87,7 +87,7 @@ async def test_a_pulse_comes_also_when_nothing_matches_and_tells_how_far_the_cur
 
 
 async def test_a_cursor_far_behind_goes_on_when_the_store_is_back() -> None:
-    log = Log(most_events=2)
+    log = Log(max_events=2)
     log.grow(20)
     async with log.cursor(0) as cursor:
         batches = cursor.batches(0.05)
@@ -115,7 +115,7 @@ async def test_a_batch_is_bounded_in_events_and_in_bytes() -> None:
 
 
 async def test_the_ring_is_bounded_in_bytes() -> None:
-    log = Log(most_bytes=1_000_000)
+    log = Log(max_bytes=1_000_000)
     async with log.cursor(None) as cursor:
         await settle()
         big = UserRenamed(name="x" * 100_000, previous=PreviousName(""))

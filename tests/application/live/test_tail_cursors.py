@@ -60,7 +60,7 @@ class Following:
     """A tail with a small ring, and readers of it; each method is a step of a history."""
 
     def __init__(self) -> None:
-        self.log = Log(most_events=6, most_bytes=16_000)
+        self.log = Log(max_events=6, max_bytes=16_000)
         self.readers: list[Reader] = []
 
     async def append(self, events: list[tuple[int, Event, int]]) -> None:

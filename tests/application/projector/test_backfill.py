@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from application.projector import backfill as filling
-from application.projector.backfill import fill
+from application.projector.backfill import backfill
+from application.projector.fold import fold_page
 from application.projector.generations import Batch, Filling
-from application.projector.projector import fold_page
 from application.projector.view_store import (
     Entry,
     ParkedEvent,
@@ -90,7 +90,7 @@ def _sorted(parked: Sequence[ParkedEvent]) -> list[ParkedEvent]:
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests set the sizes; afterwards they are as before."""
-    for name in ("_PAGE_EVENTS", "_LOT_STREAMS"):
+    for name in ("_PAGE_EVENTS", "_BATCH_STREAMS"):
         monkeypatch.setattr(filling, name, getattr(filling, name))
 
 
@@ -113,7 +113,7 @@ def test_by_stream_is_as_in_order_whatever_the_sizes_and_however_often_it_is_kil
     partitions: int,
     cut: float,
 ) -> None:
-    filling._PAGE_EVENTS, filling._LOT_STREAMS = page, lot  # pyright: ignore
+    filling._PAGE_EVENTS, filling._BATCH_STREAMS = page, lot  # pyright: ignore
     up_to = round(cut * max((each.position for each in log), default=0))
     build = MemoryBuild(begun(projection, up_to, partitions))
 
@@ -121,7 +121,7 @@ def test_by_stream_is_as_in_order_whatever_the_sizes_and_however_often_it_is_kil
         for each in [*lives, 10**9]:
             build.lives = each
             try:
-                await fill(build, LogByStream(log), unreported)
+                await backfill(build, LogByStream(log), unreported)
             except Killed:
                 continue
             return
@@ -143,7 +143,7 @@ async def test_a_view_that_cannot_be_stored_parks_its_stream_alone(partitions: i
         recorded(registered(), 1, 40, YAN),
     ]
     build = MemoryBuild(begun(USERS, 40, partitions))
-    await fill(build, LogByStream(log), unreported)
+    await backfill(build, LogByStream(log), unreported)
     slot = build.filling.slots[partition_of(ZOE, partitions)]
     assert [(p.stream, p.version, p.error) for p in build.parked[slot]] == [
         (ZOE, 1, "U+0000 in a view"),
@@ -157,7 +157,7 @@ async def test_what_was_decided_to_be_left_out_is_left_out() -> None:
     log = history(registered(), UserRenamed(name="Zoe", previous=PreviousName("Zoë")))
     skipped = replace(begun(USERS, 2), skipped=frozenset({(ZOE, 2)}))
     build = MemoryBuild(skipped)
-    await fill(build, LogByStream(log), unreported)
+    await backfill(build, LogByStream(log), unreported)
     entry = build.entries[build.filling.slots[0]][ZOE]
     assert entry.view is not None
     assert (entry.view.name, entry.version) == ("Zoë", 2)
@@ -174,6 +174,6 @@ async def test_how_far_it_is_is_told_and_may_end_it() -> None:
             raise Killed
 
     with pytest.raises(Killed):
-        await fill(MemoryBuild(begun(USERS, 12)), LogByStream(log), report)
-    await fill(MemoryBuild(begun(USERS, 12)), LogByStream(log), report)
+        await backfill(MemoryBuild(begun(USERS, 12)), LogByStream(log), report)
+    await backfill(MemoryBuild(begun(USERS, 12)), LogByStream(log), report)
     assert told == [(5, 12), (10, 12), (5, 12), (10, 12), (12, 12), (12, 12)]

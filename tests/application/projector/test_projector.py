@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from application.doorbell import view_bell
 from application.log.event_log import FeedPage, Unreadable
 from application.log.follower import NotLeading
-from application.projector.projector import NOTHING, QUEUED, Projector, after, entry_after
+from application.projector.fold import NOTHING, QUEUED, after, entry_after
+from application.projector.projector import Projector
 from application.projector.view_store import Entry, Slot
 from domain.event import ERASED, Event, Recorded
 from domain.user.events import PreviousName, UserErased, UserRenamed

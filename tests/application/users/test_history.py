@@ -16,8 +16,8 @@ from application.log.event_log import (
     WHOLE,
     Draft,
     LoadedStream,
-    Span,
     StreamKey,
+    StreamRange,
     StreamSnapshot,
 )
 from application.users import history as user_history
@@ -45,7 +45,7 @@ class CountedLog(InMemoryEventLog):
     async def load(
         self,
         stream: UUID,
-        span: Span = WHOLE,
+        span: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
@@ -136,7 +136,7 @@ async def test_a_snapshot_that_cannot_be_used_is_passed_over_and_made_again(
     history = UserHistory(log, log, every=4)
     user_id = await user_with(log, 11)
     plain = await state(history, user_id)
-    good = (await log.load(user_id, Span(form=FORM))).snapshot
+    good = (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot
     key = (await log.load(user_id)).key
     assert good is not None
     assert key is not None
@@ -145,7 +145,7 @@ async def test_a_snapshot_that_cannot_be_used_is_passed_over_and_made_again(
     for _ in range(2):
         assert await state(history, user_id) == plain
     assert log.offered == [8]
-    assert (await log.load(user_id, Span(form=FORM))).snapshot == good
+    assert (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot == good
 
 
 async def test_many_snapshots_that_cannot_be_used_are_passed_over_in_a_few_steps() -> None:
@@ -153,7 +153,7 @@ async def test_many_snapshots_that_cannot_be_used_are_passed_over_in_a_few_steps
     history = UserHistory(log, log, every=2)
     user_id = await user_with(log, 1000)
     plain = await state(history, user_id)
-    loaded = await log.load(user_id, Span(form=FORM))
+    loaded = await log.load(user_id, StreamRange(snapshot_format=FORM))
     assert loaded.snapshot is not None
     assert loaded.key is not None
     spoiled = [
@@ -173,7 +173,7 @@ async def test_snapshots_of_another_form_are_passed_over() -> None:
     history = UserHistory(log, log, every=4)
     user_id = await user_with(log, 11)
     plain = await state(history, user_id)
-    good = (await log.load(user_id, Span(form=FORM))).snapshot
+    good = (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot
     key = (await log.load(user_id)).key
     assert good is not None
     assert key is not None
@@ -187,7 +187,7 @@ async def test_a_look_that_takes_too_long_gives_up_and_the_next_goes_on_from_the
     log = CountedLog()
     history = UserHistory(log, log, every=8)
     user_id = await user_with(log, 100)
-    monkeypatch.setattr(user_history, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(user_history, "_TIMEOUT_SECONDS", 0.0)
     for _ in range(100 // 16):
         with pytest.raises(Unavailable):
             await state(history, user_id)

@@ -13,7 +13,7 @@ STREAM = UUID(int=1)
 
 
 @pytest.fixture(autouse=True)
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_locks, "WAIT_SECONDS", 0.1)
 
 

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from application.log.by_stream import Place
 from application.log.event_log import FeedPage
-from application.projector.projector import Projector, after
+from application.projector.fold import after
+from application.projector.projector import Projector
 from application.projector.view_store import Entry, Slot, slots_of
 from application.verification import verify as module
 from application.verification.report import Tally
-from application.verification.stored_views import KeptStream
+from application.verification.stored_views import StoredStream
 from application.verification.verify import verify
 from domain.event import Event, Recorded
 from infrastructure.doorbell.memory import MemoryDoorbell
@@ -112,7 +113,7 @@ def _event(number: int) -> Recorded[Event]:
 
 
 class Endless:
-    """See `Histories` and `KeptViews`: `streams` users, made when they are read."""
+    """See `EventsByStream` and `StoredViews`: `streams` users, made when they are read."""
 
     slots = (_SLOT,)
 
@@ -129,9 +130,9 @@ class Endless:
     async def read(self, kinds: Collection[str], after: Place, up_to: int, limit: int) -> Log:
         return [_event(n) for n in self._after(after.stream, limit)]
 
-    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[Any]]:
+    async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[Any]]:
         return [
-            KeptStream(stream=UUID(int=n), entry=_entry(n))
+            StoredStream(stream=UUID(int=n), entry=_entry(n))
             for n in self._after(after or UUID(int=0), limit)
         ]
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from application.cache.documents import day_of
 from application.cache.followers import UserCacheFollower
 from application.cache.ports import Step
-from application.cache.refresh import MendedStats, MendedUsers
+from application.cache.refresh import RefreshedStats, RefreshedUsers
 from application.cache.warm_up import CacheWarming
 from application.projector.parked import retry
 from application.projector.rebuild import rebuild
@@ -22,7 +22,7 @@ from domain.user.events import UserRegistered
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.queries.entries import PostgresViewEntries
-from infrastructure.views.repair.parked import PostgresMendedStreams
+from infrastructure.views.repair.parked import PostgresRefreshQueue
 from infrastructure.views.sql.reader import ViewReader
 from projections.headcount import HEADCOUNT, Headcount
 from projections.registry import PROJECTIONS
@@ -120,8 +120,8 @@ async def test_copies_of_a_mended_user_are_replaced_though_no_position_moved(sid
     assert (before.version, before.status) == (1, "active")
     await known_from_now_on(side, stream)
     assert await side.copy(slot, stream) == before
-    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
-    users = MendedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
+    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    users = RefreshedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
     await users.replace()
     after = await side.copy(slot, stream)
     assert after is not None
@@ -151,8 +151,8 @@ async def test_copies_of_what_was_too_new_or_never_there_go_once_it_is_repaired(
         assert wrong is not None
         assert wrong.version == 9
     await verified(side, "users", repair=True)
-    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
-    users = MendedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
+    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    users = RefreshedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
     await users.replace()
     right = await side.copy(slot, stream)
     assert right is not None
@@ -179,8 +179,8 @@ async def test_the_statistics_are_replaced_though_no_position_moved(side: Cached
     before = await side.statistics(slot, day)
     assert b'"active":1,"suspended":0' in before.value
     await known_from_now_on(side, stream)
-    mended = PostgresMendedStreams(side.reader, PROJECTIONS)
-    await MendedStats(mended, side.cache.stats, rendered, lambda: NOW).replace()
+    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    await RefreshedStats(mended, side.cache.stats, rendered, lambda: NOW).replace()
     after = await side.statistics(slot, day)
     assert b'"active":0,"suspended":1' in after.value
     assert after.position == before.position

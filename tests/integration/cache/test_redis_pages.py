@@ -142,7 +142,7 @@ async def test_pages_of_before_a_restore_are_forgotten_too(
 async def test_there_are_no_more_pages_than_so_many(
     cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MOST_PAGES", 3)
+    monkeypatch.setattr(pages, "MAX_PAGES", 3)
     for limit in range(1, 8):
         await keep(cache, replace(QUERY, limit=limit), b"page")
         assert len(admin.fields(PAGES)) <= 1 + 3
@@ -152,7 +152,7 @@ async def test_there_are_no_more_pages_than_so_many(
 async def test_all_pages_together_take_no_more_than_so_many_bytes(
     cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MOST_BYTES", 1000)
+    monkeypatch.setattr(pages, "MAX_BYTES", 1000)
     for limit in range(1, 8):
         await keep(cache, replace(QUERY, limit=limit), b"x" * 300)
         fields = dict(admin.fields(PAGES))
@@ -168,9 +168,9 @@ async def test_all_pages_together_take_no_more_than_so_many_bytes(
 
 async def test_a_page_that_is_too_long_is_not_offered(cache: RedisCache) -> None:
     other = replace(QUERY, limit=3)
-    await keep(cache, other, b"x" * (pages.MOST_PAGE_BYTES + 1))
+    await keep(cache, other, b"x" * (pages.MAX_PAGE_BYTES + 1))
     assert not await known(cache, other)
-    await keep(cache, other, b"x" * pages.MOST_PAGE_BYTES)
+    await keep(cache, other, b"x" * pages.MAX_PAGE_BYTES)
     assert await known(cache, other)
     assert (cache.counts.pages.kept, cache.counts.pages.refused) == (2, 1)
 

@@ -50,7 +50,7 @@ async def test_where_nobody_works_it_is_said_first_and_given_up_later(
     jobs = InMemoryJobs(uuid7, COUNTING)
     job = await jobs.submit("counting", {}, actor="test")
     with pytest.raises(NobodyWorks, match="stays queued"):
-        await follow(jobs, job, Shown(), ask_after=0.1, patience=1.1)
+        await follow(jobs, job, Shown(), ask_after=0.1, timeout_seconds=1.1)
     said = capsys.readouterr().err
     assert said == "rollbook: no worker has taken the job up yet: does one run?\n"
 
@@ -79,4 +79,4 @@ async def test_one_that_stays_away_is_not() -> None:
     jobs.looks = 1000
     job = await jobs.submit("counting", {}, actor="test")
     with pytest.raises(Unavailable):
-        await follow(jobs, job, Shown(), ask_after=9, patience=0.8)
+        await follow(jobs, job, Shown(), ask_after=9, timeout_seconds=0.8)

@@ -126,7 +126,7 @@ async def test_it_ends_with_the_process_that_started_it_and_the_next_starts_at_o
     )
     assert parent.stdout
     orphan = int(parent.stdout.readline())
-    # Held fast, it can do what it does at its end only when the next runs already.
+    # PostgresLockedStream fast, it can do what it does at its end only when the next runs already.
     os.kill(orphan, signal.SIGSTOP)
     parent.kill()
     parent.wait()

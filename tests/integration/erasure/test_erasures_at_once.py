@@ -36,7 +36,9 @@ class Process:
         self.read_side = read_side
         self.users = UserService(read_side.events.log, read_side.events.snapshots)
         coverage = Coverage(views, None, read_side.doorbell)
-        self.erasures = ErasureService(self.users, coverage, InMemoryJobs(uuid7), patience=20)
+        self.erasures = ErasureService(
+            self.users, coverage, InMemoryJobs(uuid7), timeout_seconds=20
+        )
 
     @classmethod
     @asynccontextmanager

@@ -37,14 +37,14 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from infrastructure.event_store import library_recorder as recorder
 
-judged = recorder.verdicts
+judged = recorder.append_results
 
 def freeze_before_the_commit(*arguments):
-    recorder.verdicts = judged
+    recorder.append_results = judged
     os.kill(os.getpid(), signal.SIGSTOP)
     return judged(*arguments)
 
-recorder.verdicts = freeze_before_the_commit
+recorder.append_results = freeze_before_the_commit
 datastore = PostgresDatastore(**loads(sys.argv[1]))
 ours = recorder.AppendRecorder(datastore, events_table_name="stored_events")
 event = StoredEvent(originator_id=uuid4(), originator_version=1, topic="t", state=b"{}")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from application.log.event_log import Span
+from application.log.event_log import StreamRange
 from infrastructure.event_store.snapshots import QUEUE_BYTES, PostgresSnapshots
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
@@ -54,13 +54,15 @@ async def test_a_snapshot_is_sealed_and_opens_in_its_own_place_only(
         "sealed = ''",
     ):
         await admin.execute(f"UPDATE snapshots SET {spoiled} WHERE version = 8")  # pyright: ignore[reportArgumentType, reportCallIssue]
-        found = (await store.log.load(events[0].stream, Span(form="f"))).snapshot
+        found = (await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))).snapshot
         assert found is not None
         assert (spoiled, found.version, found.state) == (spoiled, 8, None)
         mended = snapshot(events, 8, state=SECRET)
         store.snapshots.offer([mended], key)
         await all_kept(store.snapshots)
-        assert (await store.log.load(mended.stream, Span(form="f"))).snapshot == mended
+        assert (
+            await store.log.load(mended.stream, StreamRange(snapshot_format="f"))
+        ).snapshot == mended
 
 
 async def test_an_erasure_takes_the_snapshots_with_the_key_and_none_comes_after_it(
@@ -128,7 +130,9 @@ async def test_two_processes_may_make_the_same_snapshot(
                 each.snapshots.offer(made, key)
             await all_kept(store.snapshots)
             await all_kept(other.snapshots)
-    assert (await store.log.load(events[0].stream, Span(form="f"))).snapshot == made[-1]
+    assert (
+        await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))
+    ).snapshot == made[-1]
 
 
 async def test_what_was_offered_is_kept_before_the_process_ends(
@@ -165,7 +169,7 @@ async def test_snapshots_that_cannot_be_kept_do_not_stop_what_follows(
     store.snapshots.offer([snapshot(events, 4)], key)
     store.snapshots.offer([snapshot(events, 8)], key)
     await all_kept(store.snapshots)
-    found = (await store.log.load(events[0].stream, Span(form="f"))).snapshot
+    found = (await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))).snapshot
     assert found == snapshot(events, 8)
 
 
@@ -182,7 +186,9 @@ async def test_the_connection_for_snapshots_is_made_anew(
     for version in (4, 8):
         store.snapshots.offer([snapshot(events, version)], key)
         await all_kept(store.snapshots)
-    assert (await store.log.load(events[0].stream, Span(form="f"))).snapshot == snapshot(events, 8)
+    assert (
+        await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))
+    ).snapshot == snapshot(events, 8)
 
 
 async def test_no_snapshot_waits_for_a_standby(database_url: str, store: EventStore) -> None:

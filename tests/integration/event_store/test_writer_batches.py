@@ -24,7 +24,12 @@ from application.errors import (
     Unavailable,
     VersionConflict,
 )
-from infrastructure.event_store.append_items import Item, Verdict, batch_payload, make_item
+from infrastructure.event_store.append_items import (
+    AppendResult,
+    Item,
+    append_request,
+    batch_payload,
+)
 from infrastructure.event_store.writer import (
     BATCH_BYTES,
     BATCH_ITEMS,
@@ -36,7 +41,7 @@ from infrastructure.event_store.writer_session import WriterSession
 from tests.support.servers.postgres import execute, name_of
 from tests.support.servers.postgres_proxy import PostgresProxy
 
-Outcomes = Sequence[Verdict | BaseException]
+Outcomes = Sequence[AppendResult | BaseException]
 
 
 def item(**given: Any) -> Item:
@@ -49,7 +54,7 @@ def item(**given: Any) -> Item:
         "actor": "token:test",
         "correlation_id": "test",
     }
-    return make_item(**{**fields, **given})
+    return append_request(**{**fields, **given})
 
 
 @asynccontextmanager
@@ -93,7 +98,9 @@ async def test_what_waits_together_is_recorded_in_one_transaction_and_in_order(
     database_url: str,
 ) -> None:
     outcomes = await written(database_url, [item() for _ in range(BATCH_ITEMS)])
-    assert [o.position for o in outcomes if isinstance(o, Verdict)] == [*range(1, BATCH_ITEMS + 1)]
+    assert [o.position for o in outcomes if isinstance(o, AppendResult)] == [
+        *range(1, BATCH_ITEMS + 1)
+    ]
     assert await transactions(database_url) == 1
 
 
@@ -116,7 +123,7 @@ async def test_one_item_that_the_server_refuses_fails_alone(
     items = [item() for _ in range(200)]
     items[77] = poison
     outcomes = await written(database_url, items)
-    assert kinds(outcomes) == [Refused if one is poison else Verdict for one in items]
+    assert kinds(outcomes) == [Refused if one is poison else AppendResult for one in items]
     assert await events(database_url) == 199
 
 
@@ -125,17 +132,17 @@ async def test_items_that_touch_each_other_are_judged_one_after_another(database
     address = [("email", b"address")]
     receipt = ("key", b"request", 200)
     judged = [
-        (item(stream=stream), Verdict),
-        (item(stream=stream, first=2), Verdict),
+        (item(stream=stream), AppendResult),
+        (item(stream=stream, first=2), AppendResult),
         (item(stream=stream, first=2), VersionConflict),
-        (item(take=address, stream=holder), Verdict),
+        (item(take=address, stream=holder), AppendResult),
         (item(take=address), ClaimTaken),
-        (item(receipt=receipt), Verdict),
+        (item(receipt=receipt), AppendResult),
         (item(receipt=receipt), KeySeen),
-        (item(receipt=receipt, actor="token:other"), Verdict),
-        (item(stream=holder, first=2, release=address), Verdict),
-        (item(take=address), Verdict),
-        (item(take=[("external_id", b"address")]), Verdict),
+        (item(receipt=receipt, actor="token:other"), AppendResult),
+        (item(stream=holder, first=2, release=address), AppendResult),
+        (item(take=address), AppendResult),
+        (item(take=[("external_id", b"address")]), AppendResult),
     ]
     outcomes = await written(database_url, [one for one, _ in judged])
     assert kinds(outcomes) == [kind for _, kind in judged]
@@ -156,7 +163,7 @@ async def test_one_command_may_trade_a_claim_for_another_that_was_just_given_up(
             item(stream=one, first=3, take=[c]),
         ],
     )
-    assert kinds(outcomes) == [Verdict] * 5
+    assert kinds(outcomes) == [AppendResult] * 5
     held = await ask(
         database_url, "SELECT array_agg(convert_from(value, 'UTF8') ORDER BY value) FROM claims"
     )
@@ -164,13 +171,13 @@ async def test_one_command_may_trade_a_claim_for_another_that_was_just_given_up(
 
 
 async def test_a_full_queue_takes_no_more_and_drops_nothing(database_url: str) -> None:
-    writer = GroupCommitWriter(WriterSession(database_url), patience=30)
+    writer = GroupCommitWriter(WriterSession(database_url), timeout_seconds=30)
     accepted = [asyncio.create_task(writer.append(item())) for _ in range(QUEUE_ITEMS)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await writer.append(item())
     writer.start()
-    assert kinds(await asyncio.gather(*accepted)) == [Verdict] * QUEUE_ITEMS
+    assert kinds(await asyncio.gather(*accepted)) == [AppendResult] * QUEUE_ITEMS
     await writer.append(item())
     await writer.close()
     assert await events(database_url) == QUEUE_ITEMS + 1
@@ -186,7 +193,7 @@ async def test_closing_writes_what_waits_and_takes_no_more(database_url: str) ->
     with pytest.raises(Unavailable):
         await writer.append(item())
     await closing
-    assert kinds(await asyncio.gather(*accepted)) == [Verdict] * 1000
+    assert kinds(await asyncio.gather(*accepted)) == [AppendResult] * 1000
     assert await events(database_url) == 1000
 
 
@@ -194,8 +201,8 @@ async def test_large_items_share_batches_of_four_megabytes(database_url: str) ->
     megabyte = os.urandom(700_000)  # and a third more in base64
     large = [item(events=[(uuid7(), "test.happened", megabyte)]) for _ in range(12)]
     too_large = item(events=[(uuid7(), "test.happened", bytes(BATCH_BYTES))])
-    async with writing(database_url, large, patience=20) as outcomes:
-        assert kinds(outcomes) == [Verdict] * 12
+    async with writing(database_url, large, timeout_seconds=20) as outcomes:
+        assert kinds(outcomes) == [AppendResult] * 12
     assert await transactions(database_url) == 3
     writer = GroupCommitWriter(WriterSession(database_url))
     with pytest.raises(Refused):
@@ -206,7 +213,7 @@ async def test_a_server_that_refuses_everything_makes_no_item_refused(database_u
     database = sql.Identifier(name_of(database_url))
     setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
     execute(database_url, setting.format(database, "on"))
-    writer = GroupCommitWriter(WriterSession(database_url), patience=1.5)
+    writer = GroupCommitWriter(WriterSession(database_url), timeout_seconds=1.5)
     writer.start()
     appends = [writer.append(item()) for _ in range(BATCH_ITEMS)]
     outcomes = await asyncio.gather(*appends, return_exceptions=True)
@@ -224,7 +231,7 @@ async def test_who_was_told_that_nothing_was_recorded_is_not_recorded_later(
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         async with PostgresProxy.to(database_url, Path(directory)) as proxy:
             proxy.hold()
-            writer = GroupCommitWriter(WriterSession(proxy.url), patience=1.5)
+            writer = GroupCommitWriter(WriterSession(proxy.url), timeout_seconds=1.5)
             writer.start()
             early = asyncio.create_task(writer.append(item()))
             with pytest.raises(Unavailable):
@@ -258,7 +265,7 @@ async def test_in_one_batch_who_still_waits_is_recorded_and_who_gave_up_is_not(
 async def test_an_answer_is_called_unknown_only_once_the_item_was_sent(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as holder:
         # Less than a session waits for a reply: both are answered while the first batch is sent.
-        writer = GroupCommitWriter(WriterSession(database_url), patience=1.2)
+        writer = GroupCommitWriter(WriterSession(database_url), timeout_seconds=1.2)
         writer.start()
         await writer.append(item())
         await holder.execute("SELECT pg_advisory_lock(1383034987, 1)")
@@ -288,4 +295,4 @@ async def test_a_database_with_another_isolation_by_default_is_no_hindrance(
 ) -> None:
     serializable = "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'"
     execute(database_url, sql.SQL(serializable).format(sql.Identifier(name_of(database_url))))
-    assert kinds(await written(database_url, [item()])) == [Verdict]
+    assert kinds(await written(database_url, [item()])) == [AppendResult]

@@ -141,7 +141,7 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_twice(
         worker.kill()
         await worker.wait()
     async with seeded.bench.working(seeded.kind):
-        done = await seeded.bench.until(job, patience=30)
+        done = await seeded.bench.until(job, timeout_seconds=30)
     assert (done.state, done.attempts) == ("succeeded", 2)
     assert [user.id for user in await users_in(seeded, done)] == alone
     # What the dead one might yet have said is not heard.

@@ -156,7 +156,7 @@ async def test_an_endless_head_is_cut_off_soon(server: Server) -> None:
 async def test_who_says_nothing_or_stops_halfway_is_let_go(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(http_protocol, "TIMEOUT_SECONDS", 0.3)
     async with server.wire() as silent, server.wire() as head, server.wire() as body:
         await head.say("GET /v1/me HTTP/1.1\r\n")
         await body.say(registration()[:-1])
@@ -170,7 +170,7 @@ async def test_who_says_nothing_or_stops_halfway_is_let_go(
 async def test_a_body_may_take_its_time_as_long_as_it_comes(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "TIMEOUT_SECONDS", 0.2)
     async with server.wire() as wire:
         await wire.say(registration("", "")[: -len("\r\n")].replace("th: 0", f"th: {len(BODY)}"))
         await wire.say("\r\n")

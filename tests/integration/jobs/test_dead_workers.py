@@ -12,7 +12,7 @@ import pytest
 
 from application.jobs.ledger import Again, Cancelled, Failed, RunNow, Succeeded
 from application.jobs.model import Job, Progress
-from infrastructure.jobs.endings import MOST_LOSSES
+from infrastructure.jobs.completion import MAX_LOSSES
 from tests.support.jobs.jobs import DEAD_AFTER, Bench, echo, endless, kind
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rollbook import ROOT, rollbook_environment
@@ -88,7 +88,7 @@ async def test_a_worker_that_starts_after_the_crash_does_the_job(
         first.kill()
         await first.wait()
     async with worker(database_url) as second:
-        done = await bench.until(job, patience=REVIVED_WITHIN + 5)
+        done = await bench.until(job, timeout_seconds=REVIVED_WITHIN + 5)
     assert done.result == {"process": second.pid, "attempt": 2}
 
 
@@ -106,7 +106,7 @@ async def test_a_frozen_worker_that_comes_back_changes_nothing_of_the_run_that_r
         still = await bench.until(job, "running")
         assert still.attempts == 2
         assert still.progress.done < running.progress.done + 20
-        done = await bench.until(job, patience=15)
+        done = await bench.until(job, timeout_seconds=15)
     other = second.pid if pid == first.pid else first.pid
     assert done.result == {"process": other, "attempt": 2}
     assert done.attempts == 2
@@ -120,7 +120,7 @@ async def test_a_frozen_worker_that_comes_back_after_the_end_changes_nothing_and
         await far(bench, job, 5)
         pid = await owner(database_url, (first, second))
         with frozen(pid):
-            done = await bench.until(job, patience=REVIVED_WITHIN + 5)
+            done = await bench.until(job, timeout_seconds=REVIVED_WITHIN + 5)
             (second if pid == first.pid else first).kill()
         # Alone now, it ends its old run, and takes up a new job.
         following = await bench.until(await counting(bench, 1))
@@ -134,7 +134,7 @@ async def test_a_worker_whose_existence_was_forgotten_works_on(
     async with worker(database_url) as only:
         await bench.until(await counting(bench, 1))
         await rows(database_url, "DELETE FROM procrastinate_workers")
-        done = await bench.until(await counting(bench, 1), patience=REVIVED_WITHIN)
+        done = await bench.until(await counting(bench, 1), timeout_seconds=REVIVED_WITHIN)
     assert done.result == {"process": only.pid, "attempt": 1}
 
 
@@ -150,19 +150,19 @@ async def test_a_job_that_is_cancelled_while_its_worker_is_dead_is_not_run_again
     assert cancelled is not None
     assert cancelled.state == "running"
     async with bench.working(kind(echo, "count")):
-        done = await bench.until(job, patience=REVIVED_WITHIN)
+        done = await bench.until(job, timeout_seconds=REVIVED_WITHIN)
     assert (done.state, done.attempts) == ("cancelled", 1)
 
 
 async def test_a_job_that_ends_every_worker_that_takes_it_is_given_up(bench: Bench) -> None:
     job = await bench.submit("work")
-    for attempt in range(1, MOST_LOSSES + 1):
+    for attempt in range(1, MAX_LOSSES + 1):
         async with bench.ledger() as doomed:
             taken = await doomed.take(["work"])
             assert taken is not None
             assert taken.attempt == attempt
         async with bench.working(kind(echo, "other")):
-            await bench.until(job, "queued", "failed", patience=REVIVED_WITHIN)
+            await bench.until(job, "queued", "failed", timeout_seconds=REVIVED_WITHIN)
     failed = await bench.until(job, "failed")
     assert failed.error == "Its worker ended in the middle of it, 5 times."
 

@@ -81,7 +81,7 @@ async def test_of_several_workers_one_runs_each_job(bench: Bench, database_url: 
 async def test_a_submitted_job_is_heard_of_long_before_the_next_poll(bench: Bench) -> None:
     async with bench.working(kind(echo), timing=SLOW_POLL):
         await asyncio.sleep(0.3)
-        await bench.until(await bench.submit("work"), patience=5)
+        await bench.until(await bench.submit("work"), timeout_seconds=5)
 
 
 async def test_a_cancel_at_any_moment_ends_the_job_one_way_or_the_other(

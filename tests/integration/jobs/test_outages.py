@@ -119,7 +119,7 @@ async def test_after_an_outage_that_outlasts_every_heartbeat_runs_go_on_with_the
                 await asyncio.sleep(0.1)
         await asyncio.sleep(DEAD_AFTER / 2)
         ends.set()
-        done = [await bench.until(job, patience=15) for job in jobs]
+        done = [await bench.until(job, timeout_seconds=15) for job in jobs]
     assert [(job.state, job.attempts) for job in done] == [("succeeded", 1)] * 2
 
 
@@ -143,7 +143,7 @@ async def test_what_ends_during_an_outage_is_recorded_after_it(
         async with asyncio.timeout(20):
             while not await answers(bench):
                 await asyncio.sleep(0.1)
-        done = await bench.until(job, patience=15)
+        done = await bench.until(job, timeout_seconds=15)
         following = await bench.until(await bench.submit("work"))
     assert (done.state, done.attempts, following.state) == ("succeeded", 1, "succeeded")
 
@@ -157,7 +157,7 @@ async def test_a_worker_that_starts_while_the_database_is_away_works_once_it_is_
         proxy.let_go()
         async with Bench.in_postgres(database_url) as direct:
             job = await direct.submit("work", {"n": 1})
-            assert (await direct.until(job, patience=20)).state == "succeeded"
+            assert (await direct.until(job, timeout_seconds=20)).state == "succeeded"
 
 
 async def test_without_a_database_everything_is_unavailable() -> None:
@@ -189,7 +189,7 @@ async def test_answers_that_are_lost_lose_no_job_and_make_none_twice(database_ur
             with suppress(OutcomeUnknown):
                 await bench.submit("work", {"n": n})
         listed = (await plain.jobs.jobs(JobQuery())).items
-        done = [await plain.until(job, patience=90) for job in reversed(listed)]
+        done = [await plain.until(job, timeout_seconds=90) for job in reversed(listed)]
     assert [job.result for job in done] == [{"n": n} for n in range(12)]
     assert {job.state for job in done} == {"succeeded"}
     assert sorted(runs) == list(range(12))

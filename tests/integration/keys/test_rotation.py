@@ -64,7 +64,7 @@ async def test_while_writers_register_and_erase_every_key_is_rewrapped(database_
     shares = [to_erase[number::WRITERS] for number in range(WRITERS)]
     newer = [await People.start(database_url, NEW_FIRST) for _ in range(WRITERS)]
     older = await People.start(database_url, OLD_FIRST)
-    rotating = asyncio.create_task(rotated(database_url, patience=30))
+    rotating = asyncio.create_task(rotated(database_url, timeout_seconds=30))
     for people, share in zip([*newer, older], [*shares, []], strict=True):
         people.begin(share)
     await asyncio.sleep(1)
@@ -123,7 +123,7 @@ async def test_a_process_with_the_old_list_keeps_a_rotation_from_its_end_until_i
     assert done["still_used_by"] == [
         {"master_id": OLD_ID, "process": older.process.pid, "address": None}
     ]
-    rotating = asyncio.create_task(rotated(database_url, patience=30))
+    rotating = asyncio.create_task(rotated(database_url, timeout_seconds=30))
     older.begin()
     await asyncio.sleep(0.5)
     assert not rotating.done()
@@ -155,7 +155,7 @@ async def test_two_rotations_at_once_share_the_work(database_url: str) -> None:
     await registered(database_url, OLD, 1)
     keys = await insert_keys(database_url, 3000)
     first, second = await asyncio.gather(
-        rotated(database_url, patience=10), rotated(database_url, patience=10)
+        rotated(database_url, timeout_seconds=10), rotated(database_url, timeout_seconds=10)
     )
     assert result(first)["complete"]
     assert result(second)["complete"]

@@ -138,7 +138,7 @@ async def test_connections_that_the_broker_closes_are_made_again(
 async def test_a_broker_that_is_frozen_is_given_up_and_found_again(
     beside_node: RelaySide, rabbit: RabbitNode
 ) -> None:
-    bus = RabbitMQBus(beside_node.amqp_url, patience=0.5)
+    bus = RabbitMQBus(beside_node.amqp_url, timeout_seconds=0.5)
     async with outsider(beside_node) as other, beside_node.relaying(bus):
         await beside_node.record(10)
         await beside_node.relayed()
@@ -263,7 +263,7 @@ async def test_a_relay_that_was_frozen_meanwhile_moves_nothing(relay_side: Relay
         async with relay_process(relay_side, "lives"):
             with frozen(first.pid):
                 await relay_side.record(200)
-                head = await relay_side.relayed(patience=10)
+                head = await relay_side.relayed(timeout_seconds=10)
             await record_for(relay_side, 1)
             await other.has(await relay_side.relayed())
         assert await relay_side.checkpoint() >= head

@@ -88,7 +88,7 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
 
 async def test_at_the_newest_schema_nobody_waits_for_another_migration(database_url: str) -> None:
     async with migrating_elsewhere(database_url):
-        await migrate(database_url, patience=0)
+        await migrate(database_url, timeout_seconds=0)
 
 
 def test_the_newest_migration_is_the_one_that_alembic_ends_with() -> None:
@@ -119,6 +119,6 @@ async def test_a_migration_that_takes_too_long_elsewhere_is_named(empty_database
     async with migrating_elsewhere(empty_database_url):
         began = time.monotonic()
         with pytest.raises(MigrationBusy, match="Another process is migrating"):
-            await migrate(empty_database_url, patience=0.3)
+            await migrate(empty_database_url, timeout_seconds=0.3)
         assert time.monotonic() - began < 3
     await migrate(empty_database_url)

@@ -185,7 +185,7 @@ async def test_a_fault_of_ours_is_told_as_one(
 
 
 async def test_a_token_has_so_many_streams_and_no_more() -> None:
-    directory = StreamingDirectory(most_streams=2)
+    directory = StreamingDirectory(max_streams=2)
     async with served(directory.app) as url:
         async with streaming(url) as first, streaming(url) as second:
             await frame(first)

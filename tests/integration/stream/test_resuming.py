@@ -29,11 +29,11 @@ class Reader:
                 await self._read_a_little(url, until)
 
     async def _read_a_little(self, url: str, until: int) -> None:
-        patience = self._chance.randrange(1, 8)
+        timeout_seconds = self._chance.randrange(1, 8)
         async with streaming(url, after=self.position, types=self._types) as stream:
             assert (await frame(stream))["position"] == self.position
             self.connections += 1
-            for _ in range(patience):
+            for _ in range(timeout_seconds):
                 said = await frame(stream)
                 positions = [int(event["position"]) for event in said.get("events", [])]
                 self.seen += positions

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.projector.projector import contribution_of, fold_page
+from application.projector.fold import contribution_of, fold_page
 from application.projector.view_store import Slot, slots_of
 from application.verification.verify import verify
 from domain.event import Event, Recorded

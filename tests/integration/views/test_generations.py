@@ -117,7 +117,7 @@ async def test_a_cancelled_rebuild_leaves_all_as_it_was(rebuilder: Rebuilder) ->
 async def test_two_cannot_build_one_projection_at_once(
     rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.views.generations.builds._PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("infrastructure.views.generations.builds._TIMEOUT_SECONDS", 0.3)
     users = rebuilder.projections["users"]
     async with rebuilder.ports.builds.open(users, "first"):
         with pytest.raises(RebuildUnderWay):

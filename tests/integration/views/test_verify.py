@@ -198,7 +198,7 @@ async def test_a_paused_projection_and_two_generations_are_compared(rebuilder: R
 async def test_only_one_repairs_a_generation_at_a_time(
     rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.views.repair.repairs._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("infrastructure.views.repair.repairs._TIMEOUT_SECONDS", 0.2)
     await three_users(rebuilder)
     [slots] = await rebuilder.slots.filled(rebuilder.projections["users"])
     async with PostgresRepairs.open(rebuilder.url, slots):
@@ -235,7 +235,7 @@ async def three_users_more(rebuilder: Rebuilder) -> None:
 
 
 class _Counting:
-    """See `Histories`; how long its pages were."""
+    """See `EventsByStream`; how long its pages were."""
 
     def __init__(self, histories: Any) -> None:
         self.head, self.count = histories.head, histories.count

@@ -16,9 +16,9 @@ from application.log.event_log import (
     Draft,
     FeedPage,
     LoadedStream,
-    Span,
     StoredReceipt,
     StreamKey,
+    StreamRange,
     StreamSnapshot,
 )
 from domain.event import ERASED, Event, Recorded
@@ -41,7 +41,7 @@ class InMemoryEventLog:
     async def load(
         self,
         stream: UUID,
-        span: Span = WHOLE,
+        span: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
@@ -58,7 +58,7 @@ class InMemoryEventLog:
             )
         events = self._stream(stream)
         snapshot = None
-        if span.form is not None and events and events[-1].event.ends:
+        if span.snapshot_format is not None and events and events[-1].event.is_terminal:
             events = events[-1:]
         else:
             snapshot = _nearest(span, self._snapshots.get(stream, ()))
@@ -150,23 +150,23 @@ def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
     return replace(recorded, event=erased)
 
 
-def _nearest(span: Span, snapshots: Sequence[StreamSnapshot]) -> StreamSnapshot | None:
+def _nearest(span: StreamRange, snapshots: Sequence[StreamSnapshot]) -> StreamSnapshot | None:
     fitting = (
         snapshot
         for snapshot in snapshots
-        if snapshot.form == span.form
-        and snapshot.version < (span.below or inf)
+        if snapshot.form == span.snapshot_format
+        and snapshot.version < (span.before or inf)
         and snapshot.version <= (inf if span.version is None else span.version)
         and (span.at is None or snapshot.recorded_at <= span.at)
     )
     return max(fitting, key=lambda snapshot: snapshot.version, default=None)
 
 
-def _within(span: Span, after: int, events: list[Recorded[Event]]) -> list[Recorded[Event]]:
+def _within(span: StreamRange, after: int, events: list[Recorded[Event]]) -> list[Recorded[Event]]:
     found = [
         recorded
         for recorded in events[after:]
         if (span.version is None or recorded.version <= span.version)
         and (span.at is None or recorded.recorded_at <= span.at)
     ]
-    return found if span.most is None else found[: span.most]
+    return found if span.limit is None else found[: span.limit]

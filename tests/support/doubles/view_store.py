@@ -20,7 +20,7 @@ from application.projector.view_store import (
     ViewWriter,
     partition_of,
 )
-from application.verification.stored_views import KeptStream
+from application.verification.stored_views import StoredStream
 from projections.projection import V
 
 
@@ -69,26 +69,26 @@ class MemoryViewStore:
 
 
 class MemoryKeptViews(Generic[V]):
-    """See `KeptViews`."""
+    """See `StoredViews`."""
 
     def __init__(self, slots: Sequence[Slot[V]], stored: Sequence[StoredSlot]) -> None:
         self.slots = slots
         self.positions = [each.position for each in stored]
         self._stored = stored
 
-    async def page(self, after: UUID | None, limit: int) -> Sequence[KeptStream[V]]:
-        """See `KeptViews.page`."""
+    async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[V]]:
+        """See `StoredViews.page`."""
         streams = sorted({stream for each in self._stored for stream in _streams(each)})
         later = [stream for stream in streams if after is None or stream > after]
         return [self._stream(stream) for stream in later[:limit]]
 
     async def counters(self) -> Sequence[Mapping[str, int]]:
-        """See `KeptViews.counters`."""
+        """See `StoredViews.counters`."""
         return [{name: n for name, n in each.counters.items() if n} for each in self._stored]
 
-    def _stream(self, stream: UUID) -> KeptStream[V]:
+    def _stream(self, stream: UUID) -> StoredStream[V]:
         stored = self._stored[partition_of(stream, len(self.slots))]
-        return KeptStream(
+        return StoredStream(
             stream=stream,
             entry=stored.entries.get(stream),
             parked=min(

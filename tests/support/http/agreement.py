@@ -15,7 +15,7 @@ Json = dict[str, Any]
 # Each says that this request recorded nothing.
 _NOTHING: Final = frozenset({"unavailable", "overloaded", "conflict"})
 _UNKNOWN: Final = frozenset({"", "outcome-unknown"})
-_MOST_SAID: Final = 20
+_MAX_SAID: Final = 20
 _GETS_AT_ONCE: Final = 32
 
 
@@ -77,7 +77,7 @@ async def assert_agreement(
     """The log after a position is what all its senders were told, and every user is as it tells."""
     events = await all_events(client, after)
     wrong = disagreements(events, sent)
-    assert not wrong, "\n".join(wrong[:_MOST_SAID])
+    assert not wrong, "\n".join(wrong[:_MAX_SAID])
     users = folded(events)
     answers = await shown(client, users, int(events[-1]["position"]))
     for user, answer in answers.items():

@@ -34,7 +34,7 @@ from application.queries.documents import RenderedDocuments
 from application.users.service import UserService
 from domain.email import comparable_address
 from infrastructure.doorbell.memory import MemoryDoorbell
-from infrastructure.keys import TokenBox
+from infrastructure.keys import AesTokenSealer
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import ReadinessCheck, Services
@@ -45,7 +45,7 @@ from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.doubles.tickets import InMemoryTickets
-from tests.support.views.projection_care import nothing_to_care_for
+from tests.support.views.projection_admin import nothing_to_care_for
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
 _OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
@@ -185,7 +185,7 @@ class Directory:
         commands = UserService(self.log)
         coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
         self.exports = exports or InMemoryExports()
-        audit, box = Audit(self.audit_log, self.log), TokenBox(os.urandom(32), "export")
+        audit, box = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
         selecting = Selecting(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
             uuid7,
@@ -196,7 +196,7 @@ class Directory:
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
         self.services = Services(
             commands=commands,
-            erasures=ErasureService(commands, coverage, self.jobs, patience=0.02),
+            erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
             queries=self.views,
             audit=audit,
             user_events=self.audit_log,
@@ -217,7 +217,7 @@ class Directory:
                 audit,
             ),
             projections=nothing_to_care_for("users", "headcount"),
-            cursors=TokenBox(os.urandom(32), "cursor"),
+            cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,
             log_id=LOG_ID,

@@ -96,10 +96,10 @@ class Load:
         self._enough.set()
         await asyncio.gather(*self._callers)
 
-    async def goes_on(self, patience: float) -> None:
+    async def goes_on(self, timeout_seconds: float) -> None:
         """Return once a command that was sent from now on is accepted."""
         seen = len(self.sent)
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while not any(one.accepted for one in self.sent[seen:]):
                 await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -34,15 +34,15 @@ class StreamReader:
         async with at_work(reader._keep_reading()):
             yield reader
 
-    async def reaches(self, position: int, patience: float = 15) -> None:
+    async def reaches(self, position: int, timeout_seconds: float = 15) -> None:
         """Return when it has all up to a position."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout_seconds):
                 while self.position < position:
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise AssertionError(
-                f"at {self.position}, not {position}, after {patience} s"
+                f"at {self.position}, not {position}, after {timeout_seconds} s"
             ) from None
 
     async def _keep_reading(self) -> NoReturn:

@@ -40,10 +40,10 @@ class Witnesses(Struct, frozen=True, kw_only=True):
             ):
                 yield cls(before=before, load=load, reader=reader, outsider=outsider)
 
-    async def accept(self, count: int, patience: float = 60.0) -> None:
+    async def accept(self, count: int, timeout_seconds: float = 60.0) -> None:
         """Return when so many more commands of the load were accepted."""
         enough = self.accepted + count
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while self.accepted < enough:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -69,9 +69,9 @@ class Witnesses(Struct, frozen=True, kw_only=True):
             assert self.outsider.first_deliveries == [int(event["position"]) for event in events]
             assert {message.message_id for message in self.outsider.messages} == set(ids)
 
-    async def projected(self, position: int, patience: float) -> None:
+    async def projected(self, position: int, timeout_seconds: float) -> None:
         """Return when every view is at a position."""
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while await self._behind() < position:
                 await asyncio.sleep(_PAUSE_SECONDS)
 

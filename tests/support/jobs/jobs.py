@@ -87,18 +87,18 @@ class Bench:
     ) -> Job:
         return await self.jobs.submit(kind, arguments or {}, actor="token:test", once=once)
 
-    async def until(self, job: Job | UUID, *states: JobState, patience: float = 20.0) -> Job:
+    async def until(self, job: Job | UUID, *states: JobState, timeout_seconds: float = 20.0) -> Job:
         """The job, once it is in one of these states, or finished where none is named."""
-        return await self.when(job, lambda it: it.state in (states or FINISHED), patience)
+        return await self.when(job, lambda it: it.state in (states or FINISHED), timeout_seconds)
 
     async def when(
-        self, job: Job | UUID, holds: Callable[[Job], bool], patience: float = 20.0
+        self, job: Job | UUID, holds: Callable[[Job], bool], timeout_seconds: float = 20.0
     ) -> Job:
         """The job, once that holds."""
         job_id = job.id if isinstance(job, Job) else job
         found = None
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout_seconds):
                 while (found := await self.jobs.job(job_id)) is None or not holds(found):
                     await asyncio.sleep(0.01)
         except TimeoutError:

@@ -68,10 +68,10 @@ class RelaySide(Struct, frozen=True):
         rows = await execute(self.url, statement)
         return rows[0][0] if rows else 0
 
-    async def relayed(self, patience: float = 30) -> int:
+    async def relayed(self, timeout_seconds: float = 30) -> int:
         """The head of the log, once the relay's checkpoint has reached it."""
         head = await self.events.feed.head()
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while await self.checkpoint() < head:
                 await asyncio.sleep(0.02)
         return head
@@ -120,8 +120,8 @@ class Outsider:
             ids.setdefault(message.message_id, position)
         return list(ids.values())
 
-    async def has(self, position: int, patience: float = 30) -> None:
+    async def has(self, position: int, timeout_seconds: float = 30) -> None:
         """Return when it got the event at a position."""
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while position not in self.positions[-2000:]:
                 await asyncio.sleep(0.02)

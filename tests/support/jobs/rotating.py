@@ -28,13 +28,13 @@ OLD_FIRST: Final = f"{OLD},{NEW}"
 NEW_FIRST: Final = f"{NEW},{OLD}"
 
 
-async def rotated(url: str, *, masters: str = NEW_FIRST, patience: float = 0.0) -> Job:
+async def rotated(url: str, *, masters: str = NEW_FIRST, timeout_seconds: float = 0.0) -> Job:
     """The job, once it ended, of a worker with these master keys; the keys are the database's."""
     kind = key_rotation(
         key_stores(url),
         PostgresKeyHolders(url),
         MasterKeys.parse(masters),
-        patience=patience,
+        timeout_seconds=timeout_seconds,
         pause=0.1,
     )
     jobs = InMemoryJobs(uuid7, kind)

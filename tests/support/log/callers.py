@@ -61,10 +61,10 @@ class Callers:
     def failures(self) -> list[ApplicationError]:
         return [one.outcome for one in self.said if not isinstance(one.outcome, Appended)]
 
-    async def success(self, patience: float = 10.0) -> None:
+    async def success(self, timeout_seconds: float = 10.0) -> None:
         """Return once an append that ended after now has succeeded."""
         heard = len(self.said)
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout_seconds):
             while not any(isinstance(one.outcome, Appended) for one in self.said[heard:]):
                 await asyncio.sleep(0.01)
 

@@ -33,7 +33,7 @@ class ListFeed:
 
 
 class LogByStream:
-    """See `Histories`."""
+    """See `EventsByStream`."""
 
     def __init__(self, log: Sequence[Recorded[Event]]) -> None:
         self._log = sorted(log, key=lambda each: (each.stream, each.version))

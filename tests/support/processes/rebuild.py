@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from application.projector import backfill as filling
-from application.projector.generations import Batch, Build, Comparison, Succession
+from application.projector.generations import Batch, Build, Comparison, Switch
 from application.projector.rebuild import rebuild
 from projections.projection import Projection
 from projections.users import USERS
 from tests.support.views.rebuilding import Rebuilder, unreported
 
-filling._LOT_STREAMS = 5  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
+filling._BATCH_STREAMS = 5  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
 filling._PAGE_EVENTS = 7  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
 
 
@@ -53,9 +53,9 @@ class TalkingBuild:
 
 
 class TalkingSuccession:
-    """See `Succession`."""
+    """See `Switch`."""
 
-    def __init__(self, succession: Succession) -> None:
+    def __init__(self, succession: Switch) -> None:
         self._succession = succession
 
     @property

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from application.projector.parked import HeldStream
+from application.projector.parked import LockedStream
 from application.projector.view_store import Entry, Slot
 from application.verification.repair import Repairs
 from tests.support.views.rebuilding import Rebuilder
@@ -47,9 +47,9 @@ class StoppingRepairs:
 
 
 class _Stopping:
-    """See `HeldStream`."""
+    """See `LockedStream`."""
 
-    def __init__(self, held: HeldStream[Any], repairs: StoppingRepairs) -> None:
+    def __init__(self, held: LockedStream[Any], repairs: StoppingRepairs) -> None:
         self._repairs = repairs
         self._held = held
         self.position, self.entry = held.position, held.entry

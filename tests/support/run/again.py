@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-MOST: Final = 5
+MAX: Final = 5
 
 
 class Failures:
@@ -46,7 +46,7 @@ def main(code: str, timeout: str) -> int:
     file = failures_in(Path.cwd())
     failed = file.read_text().splitlines() if file.exists() else []
     # With another code not all tests were run.
-    if int(code) != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed) <= MOST:
+    if int(code) != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed) <= MAX:
         return int(code)
     sys.stdout.write(f"\nOnce more, by themselves, what failed beside others: {len(failed)}\n")
     sys.stdout.flush()

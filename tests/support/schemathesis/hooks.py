@@ -29,7 +29,7 @@ BY_WHAT_WAS_THERE: Final = frozenset(
 # A cursor is a server's own, a position no higher than its log, and `at` excludes `version`.
 BY_WHAT_IS_KNOWN: Final = frozenset({"after", "cursor", "Rollbook-Min-Position", "version"})
 UNKNOWN_HEADER: Final = "in header - object with unexpected properties"
-MOST_SECONDS: Final = 1
+MAX_SECONDS: Final = 1
 
 
 def _parses(parse: Any, text: str) -> bool:
@@ -79,8 +79,8 @@ def _by_what_was_there(response: Response) -> bool:
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Nobody waits for half a minute here, and most users that are asked about live."""
     waits = str((case.query or {}).get("wait", ""))
-    if waits.isdecimal() and MOST_SECONDS < int(waits) <= 30:
-        case.query["wait"] = str(MOST_SECONDS)
+    if waits.isdecimal() and MAX_SECONDS < int(waits) <= 30:
+        case.query["wait"] = str(MAX_SECONDS)
     meta = case.meta
     chosen = meta is not None and meta.phase.name.value in ("coverage", "fuzzing")
     user = (case.path_parameters or {}).get("user_id", "")

@@ -22,7 +22,7 @@ _TERMINATE_ALL: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _WAITING: Final = """
 SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
@@ -60,7 +60,7 @@ async def waiting_for_lock(url: str, *, count: int = 1) -> int:
     Raises `TimeoutError`: who waits for it may give up, too.
     """
     async with (
-        asyncio.timeout(_PATIENCE_SECONDS),
+        asyncio.timeout(_TIMEOUT_SECONDS),
         await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
     ):
         while True:

@@ -77,7 +77,7 @@ class RunningRollbook:
     def master_key(self) -> str:
         return (self.data_dir / "master-key").read_text().strip()
 
-    def start(self, patience: float = 120.0) -> float:
+    def start(self, timeout_seconds: float = 120.0) -> float:
         """Start it; the seconds until it said that it runs."""
         began = time.monotonic()
         port = self.url.rpartition(":")[2] or "0"
@@ -92,16 +92,16 @@ class RunningRollbook:
                 cwd="/",
                 preexec_fn=_end_with_the_tests,
             )
-        until(self._is_up, patience)
+        until(self._is_up, timeout_seconds)
         return time.monotonic() - began
 
-    def status(self, path: str, patience: float = 5.0) -> int:
+    def status(self, path: str, timeout_seconds: float = 5.0) -> int:
         """The status of a GET; 0 where there was no answer."""
         request = urllib.request.Request(
             self.url + path, headers={"Authorization": f"Bearer {self.token}"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=patience) as answer:
+            with urllib.request.urlopen(request, timeout=timeout_seconds) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -171,9 +171,9 @@ def children_of(process: int) -> list[int]:
     ]
 
 
-def until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+def until(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
     """Return when the condition holds; an assertion fails where it does not in time."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {patience} s"
+        assert time.monotonic() < deadline, f"not within {timeout_seconds} s"
         time.sleep(0.02)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from application.cache.ports import ChangedStreams, EntriesAt
 from application.errors import ViewBehind
-from application.projector.view_store import Entry, Slot, Standing, partition_of
+from application.projector.view_store import Entry, ProjectionProgress, Slot, partition_of
 from application.queries.directory import Answer, UserList
 from application.queries.documents import RenderPage, UserDocument
 from projections.headcount import HEADCOUNT
@@ -120,10 +120,10 @@ class World:
         position = min(self.views.values())
         return Answer(b"%d" % position, position)
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         """See `Standings`."""
         assert projection in (USERS.name, HEADCOUNT.name)
-        return Standing(1, dict(self.views))
+        return ProjectionProgress(1, dict(self.views))
 
 
 def _document(moment: Moment | None) -> UserDocument | None:

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from application.cache.documents import CachedDocuments
 from application.cache.followers import StatsCacheFollower, UserCacheFollower
 from application.cache.ports import ChangedStreams, EntriesAt
-from application.projector.view_store import Entry, Slot, Standing
+from application.projector.view_store import Entry, ProjectionProgress, Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import RenderedDocuments, RenderPage, UserDocument
 from infrastructure.cache.redis_cache import RedisCache
@@ -76,7 +76,7 @@ class FollowedDocuments:
         found = {stream: rows[stream] for stream in streams if stream in rows}
         return EntriesAt(position, {s: Entry(row, row.version, b"") for s, row in found.items()})
 
-    async def standing(self, projection: str) -> Standing:
+    async def standing(self, projection: str) -> ProjectionProgress:
         """See `Standings`."""
         _, position = await self._directory.views.rows()
-        return Standing(1, {0: position})
+        return ProjectionProgress(1, {0: position})

@@ -81,7 +81,7 @@ class World:
         self.commands = UserService(self.log)
         coverage = Coverage(self.views, cache, self.doorbell, exports)
         self.jobs = InMemoryJobs(uuid7, erasure_jobs(coverage, run_seconds=0.05))
-        self.service = ErasureService(self.commands, coverage, self.jobs, patience=0.05)
+        self.service = ErasureService(self.commands, coverage, self.jobs, timeout_seconds=0.05)
         self.user_id = uuid7()
 
     async def register(self) -> None:

@@ -1,4 +1,4 @@
-"""Histories of users: given ones for examples, random ones for properties."""
+"""EventsByStream of users: given ones for examples, random ones for properties."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random

@@ -8,21 +8,21 @@ from typing import Any, Self
 
 from uuid_utils.compat import uuid7
 
-from application.projector.admin import ProjectionCare
+from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
 from application.projector.generations import keep_following
 from application.projector.projector import run_projectors
 from application.projector.rebuild import Rebuilding, rebuild
-from infrastructure.event_store.histories import PostgresHistories
+from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.views.generations.builds import PostgresBuilds
-from infrastructure.views.generations.switch import PostgresSuccession
+from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
     PostgresFormerGenerations,
 )
-from infrastructure.views.repair.admin import PostgresCareStore
-from infrastructure.views.repair.parked import PostgresMending
+from infrastructure.views.repair.admin import PostgresProjectionAdmin
+from infrastructure.views.repair.parked import PostgresParkedStreams
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
@@ -51,14 +51,14 @@ class Rebuilder:
         events = read_side.events
         self.ports = Rebuilding(
             builds=PostgresBuilds(self.url),
-            histories=PostgresHistories(events.reader, events.keys),
-            mending=PostgresMending(self.url, self.projections.values()),
-            succession=partial(PostgresSuccession[Any].open, self.url),
+            histories=PostgresEventsByStream(events.reader, events.keys),
+            mending=PostgresParkedStreams(self.url, self.projections.values()),
+            succession=partial(PostgresSwitch[Any].open, self.url),
         )
         self.former = PostgresFormerGenerations(reader)
-        self.care = ProjectionCare(
+        self.care = ProjectionAdmin(
             self.projections,
-            PostgresCareStore(reader),
+            PostgresProjectionAdmin(reader),
             self.ports.mending,
             self.ports.histories,
             self.former,

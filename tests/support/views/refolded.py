@@ -7,12 +7,12 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.by_stream import Histories
+from application.log.by_stream import EventsByStream
 from application.projector.view_store import Entry, Slot, slots_of
-from application.verification.stored_views import KeptStream, OpenKeptViews
+from application.verification.stored_views import OpenKeptViews, StoredStream
 from application.verification.verify import verify
-from infrastructure.event_store.histories import PostgresHistories
-from infrastructure.views.repair.stored_views import PostgresKeptViews
+from infrastructure.event_store.by_stream import PostgresEventsByStream
+from infrastructure.views.repair.stored_views import PostgresStoredViews
 from interfaces.composition.event_store import EventStore
 from projections.projection import V
 
@@ -41,7 +41,7 @@ async def unreported(done: int, total: int | None) -> None:
 
 
 async def differences(
-    views: OpenKeptViews, histories: Histories, slots: Sequence[Slot[Any]]
+    views: OpenKeptViews, histories: EventsByStream, slots: Sequence[Slot[Any]]
 ) -> Differences:
     """What differs in a generation, of which these are the slots."""
     async with views(slots) as kept:
@@ -57,7 +57,7 @@ async def snapshot(views: OpenKeptViews, slot: Slot[V]) -> Snapshot[V]:
     projection = slot.projection
     slots = slots_of(projection, slot.generation, projection.partitions)
     async with views(slots) as kept:
-        streams: list[KeptStream[V]] = []
+        streams: list[StoredStream[V]] = []
         while page := await kept.page(streams[-1].stream if streams else None, 3):
             streams += page
         mine = [each for each in streams if slot.holds(each.stream)]
@@ -71,9 +71,9 @@ async def snapshot(views: OpenKeptViews, slot: Slot[V]) -> Snapshot[V]:
 
 def views_in(database_url: str) -> OpenKeptViews:
     """The views of a database."""
-    return partial(PostgresKeptViews[Any].open, database_url)
+    return partial(PostgresStoredViews[Any].open, database_url)
 
 
-def histories_of(events: EventStore) -> PostgresHistories:
+def histories_of(events: EventStore) -> PostgresEventsByStream:
     """The log of an event store, stream by stream."""
-    return PostgresHistories(events.reader, events.keys)
+    return PostgresEventsByStream(events.reader, events.keys)

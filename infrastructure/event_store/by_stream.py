@@ -22,27 +22,27 @@ ORDER BY e.originator_id, e.originator_version LIMIT %s"""
 _SECONDS: Final = 30.0
 
 
-class PostgresHistories:
-    """See `Histories`. No snapshot is held from page to page: it would keep the server from vacuuming."""
+class PostgresEventsByStream:
+    """See `EventsByStream`. No snapshot is held from page to page: it would keep the server from vacuuming."""
 
     def __init__(self, reader: LogReader, keys: KeyRing) -> None:
         self._reader = reader
         self._keys = keys
 
     async def head(self) -> int:
-        """See `Histories.head`."""
+        """See `EventsByStream.head`."""
         rows = await self._reader.rows(_HEAD)
         return cast("int", rows[0][0])
 
     async def count(self, up_to: int) -> int:
-        """See `Histories.count`."""
+        """See `EventsByStream.count`."""
         rows = await self._reader.rows(_COUNT, (up_to,), seconds=_SECONDS)
         return cast("int", rows[0][0])
 
     async def read(
         self, kinds: Collection[str], after: Place, up_to: int, limit: int
     ) -> Sequence[Recorded[Event]]:
-        """See `Histories.read`."""
+        """See `EventsByStream.read`."""
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
         rows = await self._reader.rows(_PAGE, parameters, seconds=_SECONDS)
         return [recorded(row, self._keys, leniently=True) for row in rows]

@@ -6,19 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from application.log.by_stream import Place
-from application.projector.admin import ParkedPage, ProjectionCare
-from application.projector.parked import HeldStream
+from application.projector.admin import ParkedPage, ProjectionAdmin
+from application.projector.parked import LockedStream
 from application.projector.view_store import Slot
 from domain.event import Event, Recorded
 
 
-def nothing_to_care_for(*names: str) -> ProjectionCare:
+def nothing_to_care_for(*names: str) -> ProjectionAdmin:
     nothing = _Nothing()
-    return ProjectionCare(names, nothing, nothing, nothing, nothing)
+    return ProjectionAdmin(names, nothing, nothing, nothing, nothing)
 
 
 class _Nothing:
-    """See `CareStore`, `Mending`, `Histories` and `FormerGenerations`."""
+    """See `ProjectionAdminStore`, `Mending`, `EventsByStream` and `FormerGenerations`."""
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
         return ParkedPage([], None)
@@ -39,7 +39,7 @@ class _Nothing:
         return ()
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[Any], stream: UUID) -> AsyncGenerator[HeldStream[Any]]:
+    async def hold(self, slot: Slot[Any], stream: UUID) -> AsyncGenerator[LockedStream[Any]]:
         raise NotImplementedError
         yield
 

@@ -12,7 +12,7 @@ from application.keys.ports import SealBroken
 _NONCE_BYTES = 12
 
 
-class TokenBox:
+class AesTokenSealer:
     """Seals short texts, such as cursors, that may hold a name.
 
     `key` (32 bytes) should be derived for this one purpose, such as by `KeyRing.mac`.

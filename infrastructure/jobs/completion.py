@@ -15,7 +15,7 @@ from infrastructure.jobs.rows import RING
 from infrastructure.postgres import Connection
 
 # A job that takes its worker down with it must not do so for ever.
-MOST_LOSSES: Final = 5
+MAX_LOSSES: Final = 5
 
 _END: Final = Path(__file__).with_name("end.sql").read_bytes()
 _OWN: Final = """
@@ -55,8 +55,8 @@ async def revive(connection: Connection, job: UUID, task: int, worker: int | Non
     if await (await connection.execute(_HELD, (task, worker))).fetchone() is None:
         return False
     outcome: Outcome = Again()
-    if running.losses + 1 >= MOST_LOSSES:
-        outcome = Failed(f"Its worker ended in the middle of it, {MOST_LOSSES} times.")
+    if running.losses + 1 >= MAX_LOSSES:
+        outcome = Failed(f"Its worker ended in the middle of it, {MAX_LOSSES} times.")
     await _end(connection, job, running, outcome, lost=True)
     return True
 
