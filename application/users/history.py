@@ -121,5 +121,5 @@ class UserHistory:
                 log.warning(
                     "snapshot_unusable", stream=str(user_id), version=version, reason=str(error)
                 )
-                span = replace(span, below=version - step)
+                span = replace(span, before=version - step)
                 step = 4 * step + self._every
