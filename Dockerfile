@@ -1,4 +1,4 @@
-# Rollbook for servers: `rollbook migrate`, then each role. It holds no Postgres, Redis or RabbitMQ.
+# Rollbook for servers: `rollbook migrate`, then each role. It contains no Postgres, Redis or RabbitMQ.
 FROM python:3.13-slim AS build
 WORKDIR /opt/rollbook
 COPY .ci .ci

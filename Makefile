@@ -1,16 +1,16 @@
-# What can be done here; `make help` lists it.
+# The commands of this repository; `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-long check format lock clean
 
 PYTHON_BIN := .venv/bin
 TESTS ?= tests
 ARGS ?=
-# Tests wait more than they work. A few of them are done before so many workers have begun.
+# Tests mostly wait, so three workers fit two cores. A few tests finish sooner without workers.
 WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
-# A test that hangs says where, and ends the run.
+# A test that hangs prints its stack and ends its worker.
 PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
-# What fails beside others is run once more by itself, so that a busy machine fails no test.
+# A few failed tests run once more, alone, so that a busy machine fails no test.
 define RUN_TESTS
 	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.support.run.again $$? $(1)
 endef
@@ -24,14 +24,14 @@ install: ## Set up .venv with the rollbook command
 run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS="--port 9000")
 	@$(PYTHON_BIN)/rollbook up $(ARGS)
 
-test: .development ## Run the tests, the long ones in their short form (TESTS=tests/domain for some)
+test: .development ## Run the tests, the long ones in a short form (TESTS=tests/domain for some)
 	$(call RUN_TESTS,180)
 
 test-long: export ROLLBOOK_TEST_SCALE = 10
 test-long: .development ## Run the tests, the long ones in full
 	$(call RUN_TESTS,1800)
 
-check: .development ## Format, lint, types, import arrows and tests: what CI asks
+check: .development ## Format, lint, types, import rules and tests: the same as CI
 	@$(PYTHON_BIN)/ruff format --check
 	@$(PYTHON_BIN)/ruff check
 	@$(PYTHON_BIN)/pyright
@@ -42,10 +42,10 @@ format: .development ## Format the code and sort its imports
 	@$(PYTHON_BIN)/ruff check --select I --fix --quiet
 	@$(PYTHON_BIN)/ruff format
 
-lock: .development ## Pin what pyproject.toml asks for (UPGRADE=--upgrade for the newest)
+lock: .development ## Pin the packages of pyproject.toml (UPGRADE=--upgrade for the newest)
 	@.ci/lock $(UPGRADE)
 
-clean: ## Remove all that was installed or made, but no data
+clean: ## Remove all installed and generated files, but no data
 	@rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

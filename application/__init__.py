@@ -1,1 +1,1 @@
-"""What can be asked and what happens next: commands, queries, followers and the ports they need."""
+"""Commands, queries, followers and jobs, and the ports they need."""

@@ -1,11 +1,11 @@
-"""Who asks, for whom, and as part of what."""
+"""The context of a command: actor, party it acts for, correlation and idempotency key."""
 
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
-# The one tenant there is; in every stored row from the start, because it cannot be added later.
+# The only tenant; in every stored row from the start, because it cannot be added later.
 TENANT: Final = "main"
 
 

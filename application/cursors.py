@@ -1,4 +1,4 @@
-"""The port that makes a page's end opaque: encrypted, because a sort key may be a name."""
+"""The port that encrypts page cursors and export requests: they may contain a name."""
 
 from typing import Protocol
 
@@ -9,5 +9,5 @@ class TokenSealer(Protocol):
         ...
 
     def open(self, token: str) -> bytes:
-        """What was sealed. Raises `SealBroken` for anything this box did not seal."""
+        """The sealed bytes. Raises `SealBroken` for a token that this sealer did not seal."""
         ...

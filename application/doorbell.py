@@ -1,12 +1,12 @@
-"""A wake-up without content: whoever hears it looks at the stored position."""
+"""A wake-up without content: the listener then reads the stored position."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 LOG: Final = "log"
-# Other slots are to be followed, or another generation serves.
+# The followed slots changed, or another generation serves.
 GENERATIONS: Final = "generations"
-# Something was parked, or mended.
+# A stream was parked, or a parked stream was retried.
 PARKED: Final = "parked"
 
 
@@ -26,9 +26,9 @@ class Bell(Protocol):
 
 class Doorbell(Protocol):
     def ring(self, name: str) -> None:
-        """Wake every listener of this process, and of the others where there are any."""
+        """Wake all listeners of this process, and of other processes."""
         ...
 
     def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
-        """Hear a bell from now on, until the context ends."""
+        """Listen to a bell until the context ends."""
         ...

@@ -1,4 +1,4 @@
-"""Saying what went wrong: without repeating a value, and without denying what was recorded."""
+"""Descriptions of errors without personal data, and errors after a recorded command."""
 
 import re
 import traceback
@@ -16,7 +16,7 @@ _FIELD_PATH: Final = re.compile(r"`\$([^`]*)`")
 
 
 def describe(error: BaseException) -> str:
-    """The error's type, the field it names and the line it comes from; its message may be personal.
+    """The type, field and line of an error; not its message, which may hold personal data.
 
     For example `KeyError (users.py:71)` or `ValidationError at .attributes (mapper.py:140)`.
     """
@@ -30,7 +30,7 @@ def describe(error: BaseException) -> str:
 
 
 def places(error: BaseException) -> list[str]:
-    """Where the error came from, the innermost place last: `users.py:71 decide`."""
+    """The traceback as places, the innermost last: `users.py:71 decide`."""
     return [
         f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -39,7 +39,10 @@ def places(error: BaseException) -> list[str]:
 
 @contextmanager
 def already_recorded() -> Generator[None]:
-    """For what is read to answer a command that is known to be recorded: `Unavailable` denies it."""
+    """Turn `Unavailable`, which says that nothing was recorded, into `OutcomeUnknown`.
+
+    For reads that answer a command which is already recorded.
+    """
     try:
         yield
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""Who may do what: principals, their permissions, and the port that knows them by their token."""
+"""Principals, their permissions, and the port that finds a principal by its token."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, Protocol, get_args
@@ -21,7 +21,7 @@ PRESETS: Final[Mapping[Preset, frozenset[Permission]]] = {
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Who asks. `actor` is what events record: `token:<id>`, `user:<subject>`, `system:<part>`."""
+    """The caller. Events record `actor`: `token:<id>`, `user:<subject>`, `system:<part>`."""
 
     actor: str
     permissions: frozenset[Permission]
@@ -38,5 +38,5 @@ class Principal(Struct, frozen=True, kw_only=True):
 
 class Identity(Protocol):
     async def principal(self, token: str) -> Principal | None:
-        """Whose token this is; None where it is nobody's, or not valid any more."""
+        """The principal of a token; None if the token is unknown or no longer valid."""
         ...

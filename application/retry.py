@@ -1,4 +1,4 @@
-"""How often a task that fails tries again, and how often it says so."""
+"""Retries with back-off, and the log messages about them."""
 
 import asyncio
 import random
@@ -10,10 +10,10 @@ from application.failures import describe
 
 
 def raise_if_cancelled() -> None:
-    """Raise a cancellation of this task that was lost, or the process would never end.
+    """Raise a cancellation of this task that was lost; else the process would never end.
 
-    `asyncio.wait_for` before Python 3.12, which clients of servers use, loses one that comes just
-    when what it waits for is there. So whatever waits in a loop asks before it waits again.
+    `asyncio.wait_for` before Python 3.12, which client libraries use, loses a cancellation that
+    comes at the moment of the result. So each loop that waits calls this before it waits again.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 
 class BackOff:
-    """Waits longer each time, and says once that something fails and once that it works again."""
+    """Waits longer each time; logs the first failure and the recovery."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -39,7 +39,7 @@ class BackOff:
         if self._failing != type(error).__name__:
             self._failing = type(error).__name__
             log.warning("follower_waits", follower=self._name, error=describe(error))
-        # Jitter, so that processes which lost one server do not come back as one.
+        # Jitter, so that processes that lost a server do not all reconnect at once.
         await asyncio.sleep(self._seconds * random.uniform(0.5, 1))  # noqa: S311
         self._seconds = min(self._seconds * 2, _LONGEST_SECONDS)
 

@@ -1,4 +1,4 @@
-"""How a moment is written wherever others read it."""
+"""The text form of a moment in all outputs."""
 
 from datetime import UTC, datetime
 from typing import Annotated

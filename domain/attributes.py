@@ -11,7 +11,7 @@ MAX_KEYS: Final = 64
 MAX_KEY_LENGTH: Final = 128
 MAX_BYTES: Final = 16 * 1024
 MAX_DEPTH: Final = 8
-# The integers that every JSON implementation reads alike (RFC 8259, section 6).
+# Every JSON implementation reads integers up to this exactly (RFC 8259, section 6).
 MAX_NUMBER: Final = 2**53
 
 
@@ -59,9 +59,9 @@ def _merged(target: Mapping[str, Any], patch: Mapping[str, Any], depth: int) -> 
         if value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
-            former = result.get(key)
+            previous = result.get(key)
             result[key] = _merged(
-                cast("dict[str, Any]", former) if isinstance(former, dict) else {},
+                cast("dict[str, Any]", previous) if isinstance(previous, dict) else {},
                 cast("dict[str, Any]", value),
                 depth + 1,
             )
@@ -77,7 +77,7 @@ def _value(raw: object, depth: int) -> Any:
         case str():
             return _text(raw)
         case int() | float():
-            # Written so that NaN, which is never less, is refused too.
+            # Not `>`: this form also refuses NaN.
             if not abs(raw) <= MAX_NUMBER:
                 raise InvalidValue("Numbers in attributes must be finite and within ±2⁵³.")
             return raw

@@ -10,5 +10,5 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {event.topic: event for event in
 
 
 def kind_of(topic: str) -> str:
-    """The kind of stream a topic belongs to: `user.renamed` is of kind `user`."""
+    """The kind of stream of a topic: `user` for `user.renamed`."""
     return topic.partition(".")[0]

@@ -1,4 +1,4 @@
-"""How e-mail addresses are checked and compared; nothing is looked up in the DNS."""
+"""Checks and comparison of e-mail addresses, without DNS look-ups."""
 
 import re
 import unicodedata
@@ -13,8 +13,8 @@ from domain.text import tidied
 
 MAX_EMAIL_LENGTH: Final = 254
 
-# A dot-atom of ASCII (RFC 5322, section 3.2.3) at a domain without internationalised labels: what
-# nearly all addresses are. Whether it is one is then up to its domain, and domains repeat.
+# Nearly all addresses: a dot-atom of ASCII (RFC 5322, section 3.2.3) at a domain without
+# internationalised labels. Only the domain is then checked, and the result is cached.
 _PLAIN: Final = re.compile(
     r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+(?:\.[a-z0-9_!#$%&'*+\-/=?^`{|}~]+)*@((?:(?!xn--)[a-z0-9.-])+)",
     re.IGNORECASE | re.ASCII,
@@ -23,7 +23,7 @@ _KNOWN_DOMAINS: Final = 4096
 
 
 def tidied_address(raw: str) -> str:
-    """The address as typed, trimmed and in NFC, if it is one; raises `InvalidValue`."""
+    """The address as typed, trimmed and in NFC. Raises `InvalidValue`."""
     address = tidied(raw, "An e-mail address", MAX_EMAIL_LENGTH)
     _check(address)
     if not address.isascii():
@@ -40,8 +40,8 @@ def tidied_address(raw: str) -> str:
 def comparable_address(address: str) -> str:
     """The form that all spellings of one address share: NFKC and casefold, the domain in IDNA.
 
-    Total, so that an address which was accepted once can be compared for ever, whatever a later
-    version of a library thinks of it.
+    Never fails, so that an accepted address can always be compared, also if a later version of a
+    library would refuse it.
     """
     local, _, domain = address.rpartition("@")
     return f"{_folded(local)}@{_ascii_domain(domain)}"
@@ -54,7 +54,7 @@ def _check(address: str) -> None:
     try:
         validate_email(address, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError as error:
-        # What follows a colon or a bracket may repeat pieces of the address.
+        # The text after a colon or a bracket may repeat parts of the address.
         reason = str(error).partition(": ")[0].partition(" (")[0].rstrip(".")
         raise InvalidValue(f"{reason}.") from None
 
@@ -69,7 +69,7 @@ def _is_domain(domain: str) -> bool:
 
 
 def _folded(local: str) -> str:
-    """NFKC, then casefold and NFKC, as each can undo the other, until nothing changes any more."""
+    """NFKC, then casefold and NFKC until nothing changes, because each can undo the other."""
     folded = unicodedata.normalize("NFKC", local)
     while (again := unicodedata.normalize("NFKC", folded.casefold())) != folded:
         folded = again

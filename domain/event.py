@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class Erased(Enum):
-    """What a personal field reads as once the person's key is destroyed."""
+    """The value of a personal field after the person's key is destroyed."""
 
     ERASED = 0
 
@@ -41,7 +41,7 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 class Recorded(Struct, Generic[E_co], frozen=True, kw_only=True, gc=False):
-    """An event as the log holds it.
+    """A recorded event.
 
     `version` counts from 1 without holes within `stream`; `position` rises over the whole log and
     may have holes; `recorded_at` (UTC, microseconds) rises with position.

@@ -1,4 +1,4 @@
-"""What text may hold, wherever people type it."""
+"""Rules for text that people type."""
 
 import unicodedata
 from typing import Final
@@ -12,14 +12,14 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 _UNREADABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _INVISIBLE: Final = frozenset({"Cf", "Zs"})
 
-# The most characters that NFC makes one of: a letter and three marks.
+# NFC composes at most four characters into one: a letter and three marks.
 _COMPOSED: Final = 4
 
 
 def tidied(raw: str, what: str, limit: int) -> str:
     """Trimmed and in NFC, at most `limit` characters.
 
-    The length is checked before, too: normalising a long run of combining marks is quadratic.
+    The length is also checked before, because normalising many combining marks is quadratic.
     """
     text = raw.strip()
     if len(text) <= limit * _COMPOSED:
@@ -49,5 +49,5 @@ def refuse_control(text: str, what: str) -> None:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of the text can be seen."""
+    """Whether the text has no visible character."""
     return all(unicodedata.category(character) in _INVISIBLE for character in text)

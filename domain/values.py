@@ -1,4 +1,4 @@
-"""Values that are valid because they exist: parsed once at the door.
+"""Values that are valid because they exist: parsed once at the boundary.
 
 Every `parse` raises `InvalidValue` with a reason that never repeats the value.
 """
@@ -79,7 +79,7 @@ class Role(Struct, frozen=True):
 
 
 class ExternalId(Struct, frozen=True):
-    """Another system's name for the user: 1-255 characters, kept and compared exactly as given."""
+    """The id of the user in another system: 1-255 characters, stored and compared as given."""
 
     text: str
 
@@ -94,9 +94,9 @@ class ExternalId(Struct, frozen=True):
 
 
 def parse_reason(raw: str | None) -> str | None:
-    """Why a command was given: trimmed, NFC, up to 500 characters, nothing else where blank.
+    """The reason of a command: trimmed, NFC, up to 500 characters; None if blank.
 
-    As a name, but lines may be broken (by a newline; CR LF becomes one) and tabs used.
+    The rules of names apply, but newlines (CR LF becomes one) and tabs are allowed.
     """
     if raw is None:
         return None

@@ -1,1 +1,1 @@
-"""How it is done: one folder for each port's adapters."""
+"""The adapters: one folder per port."""

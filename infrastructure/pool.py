@@ -1,4 +1,4 @@
-"""Pools of connections to Postgres: made as they are asked for, found again soon after an outage."""
+"""Pools of connections to Postgres: opened on demand, and usable again soon after an outage."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from infrastructure.postgres import (
 )
 
 _IDLE_SECONDS: Final = 60.0
-# A server that is back is found within so many seconds by whoever waits for it.
+# Callers that wait find a server that is back within this time.
 _RETRY_SECONDS: Final = 0.5
 
 Pool = AsyncConnectionPool[Connection]
@@ -30,17 +30,18 @@ async def open_pool(
     name: str,
     *,
     size: int,
-    least: int = 0,
+    min_size: int = 0,
     autocommit: bool = True,
     prepare_threshold: int | None = 5,
     checked: bool = True,
     configure: Callable[[Connection], Awaitable[None]] | None = None,
     mark: str = "",
 ) -> AsyncGenerator[Pool]:
-    """At most `size` connections of sessions called `name`; opens while the server is away, too.
+    """At most `size` connections of sessions called `name`; opens even if the server is away.
 
-    `least` stay where nobody asks for any, once there were as many. `checked`: one that the server has closed meanwhile is replaced before it is used, which costs a
-    round trip each time. `mark` is the end of the sessions' names.
+    `min_size` connections stay open when the pool is idle. `checked`: a connection that the server
+    has closed is replaced before use, which costs a round trip each time. `mark` is the end of the
+    sessions' names.
     """
     settings: dict[str, Any] = {
         "autocommit": autocommit,
@@ -50,11 +51,11 @@ async def open_pool(
     pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
         conninfo(database_url, name, mark),
         kwargs=settings,
-        min_size=least,
+        min_size=min_size,
         max_size=size,
         max_idle=_IDLE_SECONDS,
         reconnect_timeout=_RETRY_SECONDS,
-        reconnect_failed=_try_on,
+        reconnect_failed=_reconnect_if_needed,
         configure=configure,
         check=AsyncConnectionPool.check_connection if checked else None,
         open=False,
@@ -66,15 +67,15 @@ async def open_pool(
         await pool.close()
 
 
-async def _try_on(pool: Pool) -> None:
-    # Alone the pool would connect again for the next caller only, not for those who wait already.
+async def _reconnect_if_needed(pool: Pool) -> None:
+    # The pool itself would reconnect only for the next caller, not for callers that already wait.
     if pool.get_stats().get("requests_waiting", 0):
         await pool.check()
 
 
 @asynccontextmanager
 async def available(pool: Pool, seconds: float) -> AsyncGenerator[Connection]:
-    """A connection for at most `seconds`. Raises `Unavailable`, and what the server says of a query."""
+    """A connection for at most `seconds`. Raises `Unavailable`, and the errors of queries."""
     connection = None
     try:
         async with (

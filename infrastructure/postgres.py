@@ -1,4 +1,4 @@
-"""What every adapter on Postgres needs: connections that notice a dead peer, and a way to hang up."""
+"""The base of all Postgres adapters: connections that detect a dead peer and can be aborted."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from psycopg import Error as PsycopgError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-# A peer that answers nothing for this long is taken for dead (TCP; a Unix socket needs none).
+# A peer that does not reply for this long counts as dead (TCP only; a Unix socket needs none).
 _KEEPALIVE: Final = {
     "keepalives": "1",
     "keepalives_idle": "5",
@@ -22,17 +22,17 @@ _KEEPALIVE: Final = {
 }
 CONNECT_SECONDS: Final = 2
 _NAME_BYTES: Final = 63  # a longer name is cut by the server
-# Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, plan of a former table,
-# transaction state, statement name, rollback, resources, locks, shutdown, disk.
-_AN_OUTAGE: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
+# Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, stale plan, transaction
+# state, statement name, rollback, resources, locks, shutdown, disk.
+_OUTAGE_CLASSES: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
 
 Connection = AsyncConnection[TupleRow]
 
 
 def conninfo(database_url: str, application_name: str, mark: str = "") -> str:
-    """`database_url` with keepalives, a name and times in UTC; what the URL sets itself wins.
+    """`database_url` with keepalives, a name and times in UTC; settings in the URL win.
 
-    `mark` is the end of the name in any case, for others to read.
+    `mark` is always the end of the name, so that other processes can read it.
     """
     given = conninfo_to_dict(database_url)
     options = f"-c timezone=UTC {given.pop('options', '')}".rstrip()
@@ -55,9 +55,9 @@ async def connect(database_url: str, application_name: str, mark: str = "") -> C
 
 
 def abort(connection: AsyncConnection[Any]) -> None:
-    """End the socket of a connection, so that whoever waits for its reply gets an error at once.
+    """Shut down a connection's socket, so that a caller waiting for a reply gets an error at once.
 
-    Cancelling the wait instead would have psycopg ask the server to cancel, and wait for that.
+    If the caller were cancelled instead, psycopg would ask the server to cancel, and wait for it.
     """
     pgconn = connection.pgconn
     with suppress(PsycopgError, OSError), socket.socket(fileno=dup(pgconn.socket)) as ours:
@@ -66,7 +66,7 @@ def abort(connection: AsyncConnection[Any]) -> None:
 
 @asynccontextmanager
 async def answered_within(seconds: float, connection: AsyncConnection[Any]) -> AsyncGenerator[None]:
-    """Hang up if the block still runs after `seconds`; it then sees an `OperationalError`."""
+    """Abort the connection if the block runs longer: it then gets an `OperationalError`."""
     timer = asyncio.get_running_loop().call_later(seconds, abort, connection)
     try:
         yield
@@ -80,17 +80,17 @@ def is_broken(connection: AsyncConnection[Any]) -> bool:
 
 
 def is_outage(error: PsycopgError | OSError, connection: AsyncConnection[Any]) -> bool:
-    """Whether another try, perhaps on another connection, may do."""
+    """Whether a retry, perhaps on another connection, may succeed."""
     if not isinstance(error, PsycopgError) or is_broken(connection):
         return True
     if error.sqlstate is None:
         return isinstance(error, OperationalError)
-    return error.sqlstate[:2] in _AN_OUTAGE or is_notify_queue_full(error)
+    return error.sqlstate[:2] in _OUTAGE_CLASSES or is_notify_queue_full(error)
 
 
 def is_notify_queue_full(error: PsycopgError) -> bool:
-    """Whether a commit failed because a listener of the cluster lags behind, which passes.
+    """Whether a commit failed because a listener of the cluster lags behind, which is temporary.
 
-    It has the SQLSTATE of limits that a statement itself exceeds; its place tells them apart.
+    Its SQLSTATE is that of statements that exceed a limit; only the source file differs.
     """
     return error.sqlstate == "54000" and error.diag.source_file == "async.c"

@@ -1,4 +1,4 @@
-"""Whether a Postgres server can hold a log: reachable, new enough, and not behind a pooling proxy."""
+"""Checks a Postgres server: reachable, new enough, and not behind a transaction-pooling proxy."""
 
 from typing import Final
 from uuid import uuid4
@@ -7,7 +7,7 @@ import psycopg
 
 from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within
 
-OLDEST: Final = 15
+MIN_VERSION: Final = 15
 PROXY_SECONDS: Final = 2.0
 
 
@@ -20,8 +20,10 @@ async def check_server(database_url: str) -> str:
     try:
         async with await _connect(database_url) as session:
             version = session.info.server_version // 10_000
-            if version < OLDEST:
-                raise UnsuitableServer(f"the database is Postgres {version}, {OLDEST} is needed")
+            if version < MIN_VERSION:
+                raise UnsuitableServer(
+                    f"the database is Postgres {version}, {MIN_VERSION} is needed"
+                )
             if await _is_pooled(session, database_url):
                 raise UnsuitableServer(
                     "the database is behind a proxy that pools transactions: "
@@ -33,7 +35,7 @@ async def check_server(database_url: str) -> str:
 
 
 async def check_schema(database_url: str) -> None:
-    """Raises `UnsuitableServer` where the database was never migrated."""
+    """Raises `UnsuitableServer` if the database was never migrated."""
     if not await has_schema(database_url):
         raise UnsuitableServer("the database is empty: run `rollbook migrate` first")
 
@@ -49,10 +51,10 @@ async def has_schema(database_url: str) -> bool:
 
 
 async def _is_pooled(session: Connection, database_url: str) -> bool:
-    """Whether what this session sets can be gone in its next transaction.
+    """Whether a setting of this session can be lost in its next transaction.
 
-    A server names the process it gave us; a proxy names one that is not the server's. Then a
-    second session takes a server connection, most likely ours, and ours is looked at again.
+    Through a proxy, the backend's process number differs from the one at connect. Then a second
+    session takes a server connection, most likely ours, and our setting is read again.
     """
     found = await (await session.execute("SELECT pg_backend_pid()")).fetchone()
     if found == (session.info.backend_pid,):
@@ -67,10 +69,10 @@ async def _is_pooled(session: Connection, database_url: str) -> bool:
             other.transaction(),
         ):
             await other.execute("SELECT 1")
-            asked = await session.execute("SELECT current_setting('rollbook.probe', true)")
-            return await asked.fetchone() != (mark,)
+            setting = await session.execute("SELECT current_setting('rollbook.probe', true)")
+            return await setting.fetchone() != (mark,)
     except psycopg.OperationalError:
-        return True  # the proxy has too few server connections for both of us
+        return True  # the proxy has too few server connections for two sessions
 
 
 def _unreachable(error: psycopg.Error) -> UnsuitableServer:
@@ -78,7 +80,7 @@ def _unreachable(error: psycopg.Error) -> UnsuitableServer:
 
 
 async def _connect(database_url: str) -> Connection:
-    """With nothing of ours in it: a proxy refuses settings and prepared statements first."""
+    """A plain connection: some proxies refuse settings and prepared statements."""
     return await psycopg.AsyncConnection.connect(
         database_url, autocommit=True, connect_timeout=CONNECT_SECONDS, prepare_threshold=None
     )

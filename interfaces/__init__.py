@@ -1,1 +1,1 @@
-"""Who asks: HTTP, the command line and the composition root."""
+"""The entry points: HTTP, the command line and the composition root."""

@@ -1,25 +1,25 @@
-"""How often a process looks for garbage that refers to itself."""
+"""Tunes when a process collects reference cycles."""
 
 import gc
 from typing import Final
 
-# A page of the log makes some thousands of objects, none of which refers to itself.
-_YOUNG_OBJECTS: Final = 50_000
+# A page of the log makes thousands of objects, and none of them is part of a cycle.
+_THRESHOLD: Final = 50_000
 
 
 def disable_gc() -> None:
-    """Look for none until `freeze_and_tune_gc`: of what a process loads nearly all stays."""
+    """Switch it off until `freeze_and_tune_gc`: nearly all objects of a start stay."""
     gc.disable()
 
 
 def freeze_and_tune_gc() -> None:
-    """Look at what is there for the last time, and at what is to come in larger lots.
+    """Collect once, exempt all objects that exist now, and collect less often from now on.
 
-    What was made so far stays to the end: a collection that looks at all of it, a tenth of a second
-    each time, would find nothing. Looking every 700 objects, as Python does by itself, takes a
-    sixth of a rebuild.
+    Objects made so far stay until the end: a full collection takes a tenth of a second, and would
+    find no garbage among them. Python's default, a collection every 700 objects, takes a sixth of
+    the time of a rebuild.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.set_threshold(_THRESHOLD)
     gc.enable()

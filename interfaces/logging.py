@@ -1,7 +1,7 @@
-"""Logs as JSON lines on standard error, of one shape for our own lines and every library's.
+"""Logs as JSON lines on standard error, in one format for Rollbook and all libraries.
 
-No personal data gets in: an exception is written as its type and where it happened, never with
-its message, which may quote a value. Names of people are never passed as fields.
+No personal data is logged: an exception is written as its type and place, without its message,
+because a message may quote a value. Names of people are never passed as fields.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-FRAMES: Final = 12
-# They report each try to connect again; their adapters say once that a server is away.
-TALKATIVE: Final = ("aio_pika", "aiormq")
+MAX_FRAMES: Final = 12
+# They log each attempt to reconnect; our adapters log once that a server is unreachable.
+NOISY_LIBRARIES: Final = ("aio_pika", "aiormq")
 
 
 def configure_logging(level: str) -> None:
     """Send all log lines of this process, from `level` on, to standard error.
 
-    Context that `structlog.contextvars` holds, such as `request_id`, is on every line of a task.
-    Other libraries are heard from warnings on, unless everything is wanted ("debug"): below that
-    they tell of addresses with their query strings.
+    Context in `structlog.contextvars`, such as `request_id`, is on every line of a task. Other
+    libraries log from warnings on, unless `level` is "debug": their other lines contain addresses
+    with query strings.
     """
     lowest = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
@@ -52,18 +52,18 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(lowest if level == "debug" else max(lowest, logging.WARNING))
-    for name in TALKATIVE:
+    for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(lowest if level == "debug" else logging.CRITICAL)
 
 
 def log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What an event loop calls for an error nobody awaited; its own handler quotes the message."""
+    """Handle an error that no task awaited; the loop's own handler quotes the message."""
     error = context.get("exception")
     structlog.get_logger("asyncio").error(str(context["message"]), exc_info=error)
 
 
 def describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace `exc_info` by types and places, the outermost exception first, without messages."""
+    """Replace `exc_info` by types and places, without messages; see `describe`."""
     match event.pop("exc_info", None):
         case BaseException() as error:
             event["exception"] = describe(error)
@@ -77,10 +77,10 @@ def describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict
 
 
 def describe(error: BaseException) -> list[dict[str, Any]]:
-    """The exception and what caused it, outermost first; a group with each of its members."""
+    """The exception and its causes, outermost first; a group has its members."""
     chain: list[dict[str, Any]] = []
     following: BaseException | None = error
-    while following is not None and len(chain) < FRAMES:
+    while following is not None and len(chain) < MAX_FRAMES:
         kind = type(following)
         part: dict[str, Any] = {
             "type": f"{kind.__module__}.{kind.__qualname__}",
@@ -91,7 +91,7 @@ def describe(error: BaseException) -> list[dict[str, Any]]:
             part["sqlstate"] = code
         if isinstance(following, BaseExceptionGroup):
             group = cast("BaseExceptionGroup[BaseException]", following)
-            part["group"] = [describe(one) for one in group.exceptions[:FRAMES]]
+            part["group"] = [describe(one) for one in group.exceptions[:MAX_FRAMES]]
         chain.append(part)
         hidden = following.__suppress_context__
         following = following.__cause__ or (None if hidden else following.__context__)
@@ -99,13 +99,13 @@ def describe(error: BaseException) -> list[dict[str, Any]]:
 
 
 def places(traceback: TracebackType | None) -> list[str]:
-    """Where an exception passed, the innermost last: file, line and function."""
+    """The frames that an exception passed, innermost last: file, line and function."""
     found: list[str] = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
         found.append(f"{code.co_filename}:{traceback.tb_lineno} {code.co_name}")
         traceback = traceback.tb_next
-    return found[-FRAMES:]
+    return found[-MAX_FRAMES:]
 
 
 def to_json(event: EventDict, **_: object) -> bytes:
@@ -113,7 +113,7 @@ def to_json(event: EventDict, **_: object) -> bytes:
 
 
 def kind_of(value: object) -> str:
-    """What stands for a value that is not JSON: its type, since its repr may name a person."""
+    """The type of a value that is not JSON: its repr may name a person."""
     return f"<{type(value).__qualname__}>"
 
 

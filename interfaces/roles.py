@@ -1,4 +1,4 @@
-"""What a process of Rollbook does: one role, or several."""
+"""The roles of a process: one, or several."""
 
 from typing import Final, Literal, get_args
 
@@ -8,7 +8,7 @@ Roles = frozenset[Role]
 # In the order in which they start; they end in reverse, so that requests end first.
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 EVERY_ROLE: Final[Roles] = frozenset(ROLES)
-# The one that needs no key: what it passes on stays sealed.
+# It needs no key: the events that it publishes stay sealed.
 RELAY_ALONE: Final[Roles] = frozenset({"relay"})
 
 
@@ -18,7 +18,7 @@ def in_order(roles: Roles) -> list[Role]:
 
 
 def parse_roles(words: str) -> Roles:
-    """The roles in a comma list. Raises `ValueError` for a word that is none."""
+    """The roles in a comma-separated list. Raises `ValueError` for an unknown role."""
     named = frozenset(words.split(","))
     if unknown := named.difference(ROLES):
         raise ValueError(f"no such role: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""What can be set from outside: read once, checked at once, then passed on as values."""
+"""The settings: read and checked once at the start, then passed on as values."""
 
 import base64
 import binascii
@@ -19,14 +19,14 @@ from pydantic_settings import (
 from interfaces.roles import Role, Roles, in_order
 
 PREFIX: Final = "ROLLBOOK_"
-SHORTEST_TOKEN: Final = 32
+MIN_TOKEN_LENGTH: Final = 32
 MASTER_KEY_BYTES: Final = 32
-LONGEST_TTL: Final = 365 * 24 * 3600
+MAX_TTL: Final = 365 * 24 * 3600
 
 RoleSecret = Literal["amqp_url", "master_key", "admin_token"]
 NEEDED: Final[Mapping[Role, Sequence[RoleSecret]]] = {
     "projector": ["master_key"],
-    "relay": ["amqp_url"],  # what it passes on stays sealed
+    "relay": ["amqp_url"],  # the events that it publishes stay sealed
     "worker": ["master_key"],
     "api": ["master_key", "admin_token"],
 }
@@ -74,7 +74,9 @@ def master_key_list(text: str) -> str:
         except binascii.Error:
             decoded = b""
         if len(decoded) != MASTER_KEY_BYTES:
-            raise ValueError("must be a comma list of keys of 32 bytes in base64, newest first")
+            raise ValueError(
+                "must be a comma-separated list of keys of 32 bytes in base64, newest first"
+            )
     if len(set(keys)) != len(keys):
         raise ValueError("holds the same key twice")
     return ",".join(keys)
@@ -86,10 +88,10 @@ def _master_keys(value: SecretStr) -> SecretStr:
 
 def _token(value: SecretStr) -> SecretStr:
     token = value.get_secret_value()
-    if len(token) < SHORTEST_TOKEN:
+    if len(token) < MIN_TOKEN_LENGTH:
         raise ValueError("must have 32 characters or more")
     if not all("!" <= character <= "~" for character in token):
-        raise ValueError("must be visible ASCII without spaces: it travels in a header")
+        raise ValueError("must be visible ASCII without spaces: it is sent in a header")
     return value
 
 
@@ -103,16 +105,16 @@ def _web_url(value: str) -> str:
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
-CacheTtl = Annotated[int, Field(ge=1, le=LONGEST_TTL)]
+CacheTtl = Annotated[int, Field(ge=1, le=MAX_TTL)]
 MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
 AdminToken = Annotated[SecretStr, AfterValidator(_token)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from the environment, then from `.env`; an empty value is as good as none.
+    """Settings from the environment, then from `.env`; an empty value counts as not set.
 
-    A secret `NAME` may also lie in a file that `NAME_FILE` names; beside it, the value wins.
+    A secret `NAME` may also be in a file that `NAME_FILE` names; if both are set, `NAME` wins.
     """
 
     model_config = SettingsConfigDict(
@@ -140,7 +142,7 @@ class FromEnvironment(BaseSettings):
 
 
 class Settings(FromEnvironment):
-    """What an application process takes from outside; which secrets it needs, its roles say."""
+    """The settings of an application process; its roles decide which secrets it needs."""
 
     database_url: DatabaseUrl
     redis_url: RedisUrl | None = None
@@ -152,7 +154,7 @@ class Settings(FromEnvironment):
     log_level: LogLevel = "info"
 
     def need(self, secret: RoleSecret) -> str:
-        """A secret that a role needs. Raises `WrongSetting` where it is not set."""
+        """A secret that a role needs. Raises `WrongSetting` if it is not set."""
         value: SecretStr | None = getattr(self, secret)
         if value is None:
             raise _missing(Settings, secret)
@@ -160,7 +162,7 @@ class Settings(FromEnvironment):
 
 
 class LocalSettings(FromEnvironment):
-    """What `rollbook up` takes from outside; it makes what is missing."""
+    """The settings of `rollbook up`, which creates what is missing."""
 
     database_url: DatabaseUrl | None = None
     redis_url: RedisUrl | None = None
@@ -174,14 +176,14 @@ class LocalSettings(FromEnvironment):
 
 
 class ClientSettings(FromEnvironment):
-    """Where commands find a running Rollbook, unless it is the local one."""
+    """How commands find a running Rollbook that is not the local one."""
 
     url: WebUrl | None = None
     token: SecretStr | None = None
 
 
 class MigrationSettings(FromEnvironment):
-    """What `rollbook migrate` needs."""
+    """The settings of `rollbook migrate`."""
 
     database_url: DatabaseUrl
     log_level: LogLevel = "info"
@@ -191,7 +193,7 @@ AnySettings = TypeVar("AnySettings", bound=FromEnvironment)
 
 
 def load(kind: type[AnySettings], *needed: str) -> AnySettings:
-    """Read these settings, of which some that may be left out are `needed` all the same.
+    """Read these settings; `needed` names optional ones that must be set too.
 
     Raises `WrongSetting` for the first that is missing or wrong.
     """
@@ -220,7 +222,7 @@ def variable(field: str) -> str:
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether the setting may also be given as a file."""
+    """Whether the setting may also be in a file."""
     return "SecretStr" in str(field.annotation)
 
 
@@ -231,7 +233,7 @@ def _missing(kind: type[FromEnvironment], field: str) -> WrongSetting:
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads the files that `NAME_FILE` beside another source's values names."""
+    """Reads secrets from the files that the `NAME_FILE` variables of another source name."""
 
     def __init__(self, settings: type[BaseSettings], beside: PydanticBaseSettingsSource) -> None:
         super().__init__(settings)
@@ -246,7 +248,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
         try:
             return Path(path).read_text().strip(), field_name, False
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            reason = error.strerror if isinstance(error, OSError) else "is not text"
             raise WrongSetting(name, f"{path}: {reason}") from None
 
     def __call__(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What can be read: one pure fold from events to a view for each projection."""
+"""Projections: one pure fold from events to a view each."""

@@ -1,4 +1,4 @@
-"""How text is folded for sorting and searching: the same for a row and for a query."""
+"""Folding of text for sorting and searching: the same for rows and queries."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ _WITHOUT_MARKS: Final = _WithoutMarks()
 
 
 def folded(text: str) -> str:
-    """Without case and without accents: `Ærø Straße` and `ÆRØ STRASSE` fold to the same."""
+    """Without case and accents: `Ærø Straße` and `ÆRØ STRASSE` fold to the same text."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
@@ -35,7 +35,7 @@ def folded(text: str) -> str:
 
 
 def sort_key(text: str | None) -> str:
-    """The key to sort by, in the order of code points; nothing sorts first."""
+    """The sort key, in the order of code points; empty text sorts first."""
     return folded(text)[:_KEY_CHARACTERS] if text else ""
 
 
@@ -46,11 +46,11 @@ def search_words(texts: Iterable[str | None]) -> list[str]:
 
 
 def marked_words(texts: Sequence[str | None]) -> list[str]:
-    """The words of `search_words`, each behind one of the `marks`, by which texts begin with it.
+    """The words of `search_words`, each after a mark that says which of the texts begin with it.
 
-    A text begins with a word where its sort key does. So whoever is sought by a word, in the order
-    of a text, lies where that text's keys begin with it, or has it with a mark of `marks` without
-    that text: an index finds either, and no word is kept twice.
+    A text begins with a word if its sort key does. A search for a word in the order of one text
+    has two parts, and an index serves each: the rows whose key of that text begins with the word,
+    and the rows that have the word with one of `marks` without that text. No word is stored twice.
     """
     marked = dict.fromkeys(search_words(texts), 0)
     bit = 1
@@ -63,6 +63,6 @@ def marked_words(texts: Sequence[str | None]) -> list[str]:
 
 
 def marks(texts: int, without: int | None = None) -> list[str]:
-    """What `marked_words` of at most three texts puts before words, or before those that the text
-    with the number `without` does not begin with."""
+    """All marks of `marked_words` for this many texts (at most three). With `without`, only those
+    of words that the text with this number does not begin with."""
     return [str(n) for n in range(1 << texts) if without is None or not n & 1 << without]

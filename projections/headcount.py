@@ -1,4 +1,4 @@
-"""How many users there are by status and role, and how many registered on each day (UTC)."""
+"""The number of users by status and role, and of registrations on each day (UTC)."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -35,7 +35,7 @@ class Headcount(Struct, frozen=True, kw_only=True):
 
 
 def evolve(record: Headcount | None, recorded: Recorded[Event]) -> Headcount:
-    """The record after the event. Raises `ValueError` where the history has no beginning."""
+    """The record after the event. Raises `ValueError` if the history has no beginning."""
     event = recorded.event
     if isinstance(event, UserRegistered):
         day = recorded.recorded_at.astimezone(UTC).date().isoformat()
@@ -61,7 +61,7 @@ def evolve(record: Headcount | None, recorded: Recorded[Event]) -> Headcount:
 
 
 def contribution(record: Headcount) -> Mapping[str, int]:
-    """A role counts the users who are there: active or suspended. A registration always counts."""
+    """A role counts active and suspended users only. A registration always counts."""
     counts = {f"{STATUS}{record.status}": 1, f"{REGISTERED}{record.registered}": 1}
     if record.status in ("active", "suspended"):
         counts[f"{ROLE}{record.role}"] = 1

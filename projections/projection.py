@@ -36,7 +36,7 @@ class Projection(Struct, Generic[V], frozen=True, kw_only=True):
     of each further index.
 
     `contribution` makes a view of many streams: what this one adds to each counter. Counters are
-    kept as sums, by adding what a change of the view makes of a difference.
+    sums: each change of a view adds its difference.
     """
 
     name: str

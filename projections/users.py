@@ -1,4 +1,4 @@
-"""The directory page: one row a user, typed, sortable and searchable."""
+"""The user directory: one row per user, typed, sortable and searchable."""
 
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
@@ -47,13 +47,13 @@ class UserView(Struct, frozen=True, kw_only=True):
 
 
 class UserRow(UserView, frozen=True, kw_only=True):
-    """What is listed, and what a deleted user becomes again when restored."""
+    """A listed user, and the status that a deleted user gets back when restored."""
 
     before_deletion: Literal["active", "suspended"] = "active"
 
 
 def evolve(row: UserRow | None, recorded: Recorded[Event]) -> UserRow:
-    """The user after the event. Raises `ValueError` where the history has no beginning."""
+    """The user after the event. Raises `ValueError` if the history has no beginning."""
     event = recorded.event
     if isinstance(event, UserRegistered):
         return _registered(event, recorded)
@@ -114,7 +114,7 @@ def _begun(row: UserRow | None) -> UserRow:
 
 
 def _open(value: T | Erased) -> T | None:
-    """What can no longer be read is shown as nothing."""
+    """None for an erased value."""
     return None if isinstance(value, Erased) else value
 
 

@@ -1,1 +1,1 @@
-"""The tests, one folder for each ring."""
+"""The tests: one folder for each layer, and support code that they share."""

@@ -1,1 +1,1 @@
-"""Who changed what and when: audit items, their search, and the origin of each field."""
+"""The audit: audit items, their search, and blame for each field."""

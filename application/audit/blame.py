@@ -1,4 +1,4 @@
-"""Who is answerable for each field of a user as it is now: the event that set it."""
+"""Blame: for each field of a user, the event that set its current value."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
@@ -24,7 +24,7 @@ from domain.user.events import (
 )
 
 _PAGE: Final = 500
-# Besides its registration: what sets a field.
+# The events that set a field, besides the registration.
 _SETTERS: Final[Mapping[str, frozenset[str]]] = {
     "name": frozenset({UserRenamed.topic}),
     "email": frozenset({UserEmailChanged.topic}),
@@ -36,7 +36,7 @@ _PERSONAL: Final = frozenset({"name", "email", "external_id"})
 
 
 class Blame(Struct, frozen=True, kw_only=True):
-    """A field's value now, and the event that set it; the value is null where it may not be seen."""
+    """The current value of a field, and the event that set it; a hidden value is null."""
 
     value: Any
     since: Timestamp
@@ -50,7 +50,7 @@ class Blame(Struct, frozen=True, kw_only=True):
 
 
 class UserBlame(Struct, frozen=True, kw_only=True):
-    """Every field of a user; `attributes` has one entry a key, and is null where it may not be seen."""
+    """All fields of a user; `attributes` has one entry per key, and is null if hidden."""
 
     id: UUID
     version: int
@@ -64,7 +64,7 @@ class UserBlame(Struct, frozen=True, kw_only=True):
 
 
 class UserEvents(Protocol):
-    """One user's events, from the newest back."""
+    """The events of one user, newest first."""
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         """The newest event of each type up to a version. Raises `Unavailable`."""
@@ -80,7 +80,7 @@ class UserEvents(Protocol):
 async def blame(
     commands: UserCommands, events: UserEvents, user_id: UUID, *, opened: bool
 ) -> UserBlame:
-    """Who set each field of the user that there is now.
+    """The event that set each current field of a user.
 
     Raises `UserNotFound`, `UserGone` for one that is deleted or erased, and `Unavailable`.
     """
@@ -116,7 +116,7 @@ async def blame(
 async def _attribute_setters(
     events: UserEvents, state: UserAt, registered: Recorded[Event]
 ) -> Mapping[str, Recorded[Event]]:
-    """The event that set each attribute that is there now: the newest that did."""
+    """The newest event that set each current attribute."""
     wanted = set(_attributes(state))
     found: dict[str, Recorded[Event]] = {}
     below = state.version + 1

@@ -1,4 +1,4 @@
-"""The audit of the log: who changed what, when, from what to what."""
+"""Audit items: the actor, the time and the changes of each event."""
 
 from collections.abc import Mapping
 from typing import Any, Final, assert_never, cast
@@ -26,14 +26,14 @@ from domain.user.events import (
 )
 from domain.user.state import Status
 
-# Which of the fields that an audit item shows are a person's own.
+# The personal fields among those that an audit item shows.
 _PERSONAL_FIELDS: Final = frozenset({"name", "email", "external_id", "attributes"})
 
 
 class Change(Struct, frozen=True):
-    """A field before and after; both null where the reader may not, or nobody can, see them.
+    """A field before and after; both are null if the values are hidden or erased.
 
-    Of `attributes` only the keys that changed: one that is absent was not there.
+    `attributes` has only the keys that changed; an absent key did not exist.
     """
 
     before: Any = field(name="from")
@@ -41,16 +41,16 @@ class Change(Struct, frozen=True):
 
 
 class StatusBefore(Struct, frozen=True):
-    """A user's status before an event, and what it was (or is again) while not deleted."""
+    """A user's status before an event, and its last status while not deleted."""
 
     status: Status
     in_life: Status
 
 
 class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event as an auditor reads it; `personal` says why values are null, as in an envelope.
+    """One event for an auditor; `personal` says why values are null, as in an envelope.
 
-    `unreadable` says why an event's changes cannot be told at all.
+    `unreadable` says why the changes of an event cannot be read.
     """
 
     position: int
@@ -100,7 +100,7 @@ def audit_item(
 
 
 def needs_status(event: Event) -> bool:
-    """Whether the event alone does not tell what the status was before it."""
+    """Whether the status before the event does not follow from the event alone."""
     return isinstance(event, UserDeleted | UserRestored | UserErased)
 
 

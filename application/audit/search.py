@@ -1,4 +1,4 @@
-"""Searching the log backwards: the newest events that match, in bounded steps."""
+"""Search of the log backwards: the newest events that match, in bounded steps."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
@@ -12,16 +12,16 @@ from application.audit.items import AuditItem, StatusBefore, audit_item, needs_s
 from domain.event import Event, Recorded
 from domain.values import EmailAddress
 
-# One request looks at no more than this many steps' events, however few of them match.
+# One request scans at most this many steps, also if few events match.
 _STEPS: Final = 6
 _BEYOND_THE_HEAD: Final = 2**62
 
 
 class AuditQuery(Struct, frozen=True, kw_only=True):
-    """Which events: filters are joined by AND, values within one by OR, nothing given is any.
+    """A filter: fields are joined by AND, values within one by OR; an empty field matches all.
 
     `types` are full names, `kinds` whole kinds of stream; either matches. `since` is inclusive,
-    `until` exclusive. `before` is the position to go on below.
+    `until` exclusive. The page has only positions below `before`.
     """
 
     actors: tuple[str, ...] = ()
@@ -36,45 +36,45 @@ class AuditQuery(Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-class Stretch(Struct, frozen=True):
-    """A stretch of the log: the positions between both, without them."""
+class PositionRange(Struct, frozen=True):
+    """The positions between both, exclusive."""
 
     above: int
     below: int
 
 
-class Looked(Struct, frozen=True):
-    """What matched, newest first; all above `down_to` was looked at."""
+class Scanned(Struct, frozen=True):
+    """The events that matched, newest first; all positions above `scanned_to` were scanned."""
 
     events: Sequence[Recorded[Event]]
-    down_to: int
+    scanned_to: int
 
 
 class AuditPage(Struct, frozen=True):
-    """`before` is where the next page goes on; a page may hold few items and yet not be the last."""
+    """`before` is for the next page, None on the last; a page with few items may not be the last."""
 
     items: Sequence[AuditItem]
     before: int | None
 
 
 class AuditLog(Protocol):
-    """The log as auditors ask it."""
+    """The log, for audits."""
 
-    async def look(self, query: AuditQuery, stretch: Stretch, limit: int) -> Looked:
-        """The newest events of a stretch that match, out of a bounded number. Raises `Unavailable`."""
+    async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
+        """The newest events in a range that match; scans a bounded number. Raises `Unavailable`."""
         ...
 
     async def last_before(self, moment: datetime) -> int:
-        """The position of the last event recorded before a moment, 0 where there is none."""
+        """The position of the last event recorded before a moment; 0 if there is none."""
         ...
 
     async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
-        """What each user's status was before a version of it."""
+        """The status of each user before a version of it."""
         ...
 
 
 class Claims(Protocol):
-    """The part of `EventLog` that tells who holds what."""
+    """The part of `EventLog` that finds the holder of a claim."""
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
         """See `EventLog.holder_of`."""
@@ -82,53 +82,53 @@ class Claims(Protocol):
 
 
 class Audit:
-    """Complete and current by construction: it reads the log itself, and no view of it."""
+    """Searches the log itself, not a view, so the result is complete and current."""
 
     def __init__(self, log: AuditLog, claims: Claims) -> None:
         self._log = log
         self._claims = claims
 
     async def user_at(self, email: EmailAddress) -> UUID | None:
-        """Who holds an address now."""
+        """The user that holds an address now."""
         return await self._claims.holder_of("email", email.comparable)
 
     async def page(self, query: AuditQuery, *, opened: bool) -> AuditPage:
         """The newest items that match below `query.before`. Raises `Unavailable`."""
         if not (query.types or query.kinds):
             return AuditPage((), None)
-        stretch = await self._stretch(query)
+        positions = await self._position_range(query)
         found: list[Recorded[Event]] = []
         for _ in range(_STEPS):
-            if stretch.below <= stretch.above + 1:
+            if positions.below <= positions.above + 1:
                 break
-            # One more than asked for tells whether another page is needed.
-            looked = await self._log.look(query, stretch, query.limit + 1 - len(found))
-            found += looked.events
-            stretch = Stretch(stretch.above, looked.down_to)
+            # One event more than the limit shows whether there is another page.
+            scanned = await self._log.scan(query, positions, query.limit + 1 - len(found))
+            found += scanned.events
+            positions = PositionRange(positions.above, scanned.scanned_to)
             if len(found) > query.limit:
                 del found[query.limit :]
-                stretch = Stretch(stretch.above, found[-1].position)
+                positions = PositionRange(positions.above, found[-1].position)
                 break
-        ended = stretch.below <= stretch.above + 1
-        return AuditPage(await self.items(found, opened=opened), None if ended else stretch.below)
+        ended = positions.below <= positions.above + 1
+        return AuditPage(await self.items(found, opened=opened), None if ended else positions.below)
 
     async def matching(
         self, query: AuditQuery, head: int, limit: int
     ) -> AsyncGenerator[Sequence[int]]:
-        """The positions of all that matches up to `head`, newest first, in steps of bounded work.
+        """The positions of all matching events up to `head`, newest first, in bounded steps.
 
-        A step has `limit` positions at the most, and may have none. Raises `Unavailable`.
+        A step has at most `limit` positions, and may have none. Raises `Unavailable`.
         """
         if not (query.types or query.kinds):
             return
-        stretch = await self._stretch(replace(query, before=head + 1))
-        while stretch.below > stretch.above + 1:
-            looked = await self._log.look(query, stretch, limit)
-            yield [each.position for each in looked.events]
-            stretch = Stretch(stretch.above, looked.down_to)
+        positions = await self._position_range(replace(query, before=head + 1))
+        while positions.below > positions.above + 1:
+            scanned = await self._log.scan(query, positions, limit)
+            yield [each.position for each in scanned.events]
+            positions = PositionRange(positions.above, scanned.scanned_to)
 
     async def items(self, events: Sequence[Recorded[Event]], *, opened: bool) -> list[AuditItem]:
-        """The items of events, in their order. Raises `Unavailable`."""
+        """The audit items of events, in the same order. Raises `Unavailable`."""
         unclear = [recorded for recorded in events if needs_status(recorded.event)]
         before: Mapping[int, StatusBefore] = {}
         if unclear:
@@ -136,9 +136,9 @@ class Audit:
             before = dict(zip((each.position for each in unclear), statuses, strict=True))
         return [audit_item(each, before.get(each.position), opened=opened) for each in events]
 
-    async def _stretch(self, query: AuditQuery) -> Stretch:
+    async def _position_range(self, query: AuditQuery) -> PositionRange:
         below = _BEYOND_THE_HEAD if query.before is None else query.before
         if query.until is not None:
             below = min(below, await self._log.last_before(query.until) + 1)
         above = 0 if query.since is None else await self._log.last_before(query.since)
-        return Stretch(above, below)
+        return PositionRange(above, below)

@@ -1,4 +1,4 @@
-"""The documents as the cache has them, and as the views have them where it has not."""
+"""Documents from the cache, and from the views if the cache does not have them."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,9 +9,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import ReadersCache, Vacancy
+from application.cache.ports import PageMiss, ReadersCache
 from application.doorbell import GENERATIONS, Doorbell
-from application.projector.view_store import ProjectionProgress, Slot, Standings, partition_of
+from application.projector.view_store import ProgressSource, ProjectionProgress, Slot, partition_of
 from application.queries.directory import Answer, UserList
 from application.queries.documents import Documents, RenderPage, UserDocument
 from application.retry import BackOff
@@ -19,40 +19,40 @@ from projections.headcount import HEADCOUNT
 from projections.projection import Projection
 from projections.users import USERS
 
-# How far the cache may stay behind the view before the view is asked: at most twice this.
-LOOK_SECONDS: Final = 1.0
+# The cache may be behind the view by up to twice this time before the view is asked instead.
+REFRESH_SECONDS: Final = 1.0
 
 
 class CachedDocuments:
-    """See `Documents`. What the cache answers is as true as an answer of the views.
+    """See `Documents`. Answers from the cache are as consistent as answers from the views.
 
-    It is used where its position has come to the one that is asked for, and to where the view was
-    seen to be a moment ago. So a cache that nobody moves on is left alone instead of growing old.
+    A cached document is used if its position has reached `at_least` and the position that the view
+    had at the refresh before the last. So a cache that no follower updates is soon unused.
     """
 
-    def __init__(self, cache: ReadersCache, views: Documents, standings: Standings) -> None:
+    def __init__(self, cache: ReadersCache, views: Documents, progress: ProgressSource) -> None:
         self._cache = cache
         self._counts = cache.counts
         self._views = views
-        self._users = _Watched(USERS, standings)
-        self._headcount = _Watched(HEADCOUNT, standings)
+        self._users = _WatchedProjection(USERS, progress)
+        self._headcount = _WatchedProjection(HEADCOUNT, progress)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, cache: ReadersCache, views: Documents, standings: Standings, doorbell: Doorbell
+        cls, cache: ReadersCache, views: Documents, progress: ProgressSource, doorbell: Doorbell
     ) -> AsyncGenerator[Self]:
-        """With a look at the views each second, which are all there is until the first one.
+        """Refreshes the positions of the views each second; until the first refresh the views answer.
 
-        Where another generation begins to serve it looks at once.
+        Refreshes at once after a switch of generations.
         """
-        documents = cls(cache, views, standings)
-        looking = asyncio.create_task(documents._keep_looking(doorbell))
+        documents = cls(cache, views, progress)
+        refreshing = asyncio.create_task(documents._keep_refreshing(doorbell))
         try:
             yield documents
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            refreshing.cancel()
+            await asyncio.gather(refreshing, return_exceptions=True)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         """See `Documents`."""
@@ -61,7 +61,7 @@ class CachedDocuments:
             return await self._views.user(user_id, at_least=at_least)
         known = await self._cache.users.look_up(place.slot, user_id)
         if known is not None:
-            if known.position >= max(at_least, place.floor):
+            if known.position >= max(at_least, place.min_position):
                 self._counts.users.hits += 1
                 return known
             self._counts.users.behind += 1
@@ -73,18 +73,18 @@ class CachedDocuments:
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`. Pages are kept where one slot has all users, and so all that moves them."""
+        """See `Documents`. Pages are cached only if one slot has all users."""
         place = self._users.only
         if place is None:
             return await self._views.users(query, render, at_least=at_least)
         known = await self._cache.pages.look_up(place.slot, query)
         if isinstance(known, Answer):
-            if known.position >= max(at_least, place.floor):
+            if known.position >= max(at_least, place.min_position):
                 self._counts.pages.hits += 1
                 return known
             self._counts.pages.behind += 1
         answer = await self._views.users(query, render, at_least=at_least)
-        if isinstance(known, Vacancy) and answer.generation == place.slot.generation:
+        if isinstance(known, PageMiss) and answer.generation == place.slot.generation:
             self._cache.pages.offer(known, answer)
         return answer
 
@@ -95,7 +95,7 @@ class CachedDocuments:
             return await self._views.stats(now, at_least=at_least)
         known = await self._cache.stats.look_up(place.slot, day_of(now))
         if known is not None:
-            if known.position >= max(at_least, place.floor):
+            if known.position >= max(at_least, place.min_position):
                 self._counts.stats.hits += 1
                 return known
             self._counts.stats.behind += 1
@@ -104,22 +104,22 @@ class CachedDocuments:
             self._cache.stats.offer(place.slot, day_of(now), answer)
         return answer
 
-    async def look(self) -> None:
-        """See how far the views are. Raises `Unavailable`."""
-        await asyncio.gather(self._users.look(), self._headcount.look())
+    async def refresh(self) -> None:
+        """Read the positions of the views. Raises `Unavailable`."""
+        await asyncio.gather(self._users.refresh(), self._headcount.refresh())
 
-    async def _keep_looking(self, doorbell: Doorbell) -> NoReturn:
+    async def _keep_refreshing(self, doorbell: Doorbell) -> NoReturn:
         back_off = BackOff("cache watch")
         async with doorbell.listen(GENERATIONS) as bell:
             while True:
                 try:
-                    await self.look()
+                    await self.refresh()
                 except Exception as error:
-                    # What was seen last still holds: without the views the cache goes on answering.
+                    # The last positions are still valid: without the views the cache answers.
                     await back_off.wait(error)
                 else:
                     back_off.reset()
-                await bell.wait(LOOK_SECONDS)
+                await bell.wait(REFRESH_SECONDS)
 
 
 def day_of(now: datetime) -> str:
@@ -128,40 +128,42 @@ def day_of(now: datetime) -> str:
 
 
 class _Place(Struct, frozen=True):
-    """Where the cache has what is asked for, and the position that it must have come to."""
+    """The slot of a cached document, and the lowest position at which it may be used."""
 
     slot: Slot[Any]
-    floor: int
+    min_position: int
 
 
-class _Watched:
-    """A projection's slots that serve, each with the position it had at the last look but one."""
+class _WatchedProjection:
+    """The serving slots of a projection, each with its position at the refresh before the last."""
 
-    def __init__(self, projection: Projection[Any], standings: Standings) -> None:
+    def __init__(self, projection: Projection[Any], progress: ProgressSource) -> None:
         self._projection = projection
-        self._standings = standings
+        self._progress = progress
         self._seen: ProjectionProgress | None = None
         self._places: tuple[_Place, ...] = ()
 
     def place_of(self, stream: UUID) -> _Place | None:
-        """The place of one stream; None before the first look."""
+        """The place of one stream; None before the first refresh."""
         places = self._places
         return places[partition_of(stream, len(places))] if places else None
 
     @property
     def only(self) -> _Place | None:
-        """The one place there is; None where there are more, and before the first look."""
+        """The only place; None if there are more, and before the first refresh."""
         places = self._places
         return places[0] if len(places) == 1 else None
 
     @property
     def whole(self) -> _Place | None:
-        """The place of what is made from all streams; None before the first look."""
+        """The place of a document about all streams; None before the first refresh."""
         places = self._places
-        return _Place(places[0].slot, min(place.floor for place in places)) if places else None
+        return (
+            _Place(places[0].slot, min(place.min_position for place in places)) if places else None
+        )
 
-    async def look(self) -> None:
-        seen = await self._standings.standing(self._projection.name)
+    async def refresh(self) -> None:
+        seen = await self._progress.progress(self._projection.name)
         before = self._seen
         if before is None or before.generation != seen.generation:
             before = seen

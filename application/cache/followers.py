@@ -1,4 +1,4 @@
-"""Keeps the cache behind the views: what changed in a view is sent on, and then its position."""
+"""Followers that keep the cache up to date: they send changed documents, then the position."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,8 +23,8 @@ from projections.headcount import HEADCOUNT
 from projections.users import USERS, UserRow
 
 STEP_EVENTS: Final = 500
-# Under load several pages of a view become one step: who cannot wait asks the view itself. The
-# statistics are counted anew at each step.
+# Under load several pages of a view become one step; a reader that cannot wait asks the view. Each
+# step of the statistics counts them again.
 _PAUSE_SECONDS: Final = 0.05
 _STATS_PAUSE_SECONDS: Final = 0.25
 
@@ -52,7 +52,7 @@ async def follow_users(
 ) -> None:
     """Keep the cache of one slot of the users up to date; cancel it to stop.
 
-    One process that does so is enough; more of them, wherever they are, do no harm.
+    Any number of processes may follow the same slot.
     """
     follower = UserCacheFollower(slot, cache, changes, views)
     await _follow(f"cache of {slot}", follower.step, USERS.name, doorbell)
@@ -68,7 +68,7 @@ async def run_stats_cache(
 
 
 class UserCacheFollower:
-    """Follows one slot of the users. All it knows lies in the cache: it may begin at any time."""
+    """Follows one slot of the users. Its state is in the cache, so it may start at any time."""
 
     def __init__(
         self,
@@ -83,9 +83,9 @@ class UserCacheFollower:
         self._views = views
 
     async def step(self) -> bool:
-        """Send on what changed next; whether there was something.
+        """Send the next changes to the cache. Returns whether there were any.
 
-        Raises `CacheAway` and `Unavailable`.
+        Raises `CacheUnavailable` and `Unavailable`.
         """
         position = await self._cache.position(self._slot)
         if position is None:
@@ -97,7 +97,7 @@ class UserCacheFollower:
             return False
         kinds, holds = self._slot.projection.kinds, self._slot.holds
         mine = {stream for kind, stream in changed.streams if kind in kinds and holds(stream)}
-        # Read after the changes, so that the view shows them as far as it has come.
+        # Read after the changes, so that the view includes them up to its position.
         view = await self._views.entries(self._slot, mine)
         reached = min(changed.reached, view.position)
         if reached <= position:
@@ -113,7 +113,7 @@ class UserCacheFollower:
 
 
 class StatsCacheFollower:
-    """Follows the headcount as a whole: one document, made anew whenever it moved."""
+    """Follows the headcount: one document, rendered again when the view moved."""
 
     def __init__(self, cache: StatsCache, views: Documents, now: Callable[[], datetime]) -> None:
         self._cache = cache
@@ -122,7 +122,7 @@ class StatsCacheFollower:
         self._sent: tuple[str, int, int] | None = None
 
     async def step(self) -> bool:
-        """Send the statistics on if they moved; whether they did. Raises `Unavailable`."""
+        """Send the statistics if the view moved. Returns whether it did. Raises `Unavailable`."""
         now = self._now()
         document = await self._views.stats(now)
         this = (day_of(now), document.generation, document.position)
@@ -135,7 +135,7 @@ class StatsCacheFollower:
 
 
 def document_of(entry: Entry[UserRow]) -> UserDocument | Removed:
-    """An entry as the cache keeps it."""
+    """The cached form of an entry."""
     return Removed(entry.version) if entry.view is None else UserDocument.of(entry.view)
 
 
@@ -147,7 +147,7 @@ async def _follow(
     *,
     pause: float = _PAUSE_SECONDS,
 ) -> NoReturn:
-    """Take steps while there are any, then wait for the view; whatever fails is tried again."""
+    """Take steps while there are changes, then wait for the view; retries after any error."""
     back_off = BackOff(name)
     async with doorbell.listen(view_bell(view)) as bell:
         while True:
@@ -160,7 +160,7 @@ async def _follow(
             if moved:
                 doorbell.ring(view_bell(view))
                 await asyncio.sleep(pause)
-                # Our own ring, and any until now: the next step looks anyway.
+                # Consume the ring above, and all earlier ones: the next step reads the feed anyway.
                 await bell.wait(0)
             else:
                 await bell.wait(POLL_SECONDS)

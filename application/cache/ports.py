@@ -1,9 +1,9 @@
-"""The port to the cache: documents beside the position of their view that they show.
+"""The port to the cache: documents, and the position of each slot.
 
-One rule holds, whatever is lost, late or done twice: each document of a slot shows its view as it
-was at the slot's position or later. So an answer from the cache is judged by that position, as one
-from the view is. A store keeps the rule by two means. It takes a document only if that was read at
-the slot's position or later. And where it has lost the position, it has lost all documents.
+One rule always holds, also after lost, late or repeated writes: each document of a slot shows its
+view at the slot's position or later. So that position says how current an answer of the cache is.
+A store keeps the rule in two ways: it takes a document only if that was read at the slot's position
+or later; and if it loses the position of a slot, it also loses all documents of the slot.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,8 +18,8 @@ from application.queries.documents import UserDocument
 from projections.projection import V
 
 
-class Vacancy(Struct, frozen=True):
-    """The place for a page that is not kept, as it was found: `mark` says where the slot stood."""
+class PageMiss(Struct, frozen=True):
+    """A page that is not cached; `mark` identifies the state of the slot at the look-up."""
 
     slot: Slot[Any]
     query: UserList
@@ -27,31 +27,30 @@ class Vacancy(Struct, frozen=True):
 
 
 class PageCache(Protocol):
-    """For readers. It raises nothing: a cache that is away knows nothing.
+    """For readers. It raises nothing: a cache that does not answer has no pages.
 
-    A slot that moves on or begins again has no pages any more, nor has one in which a document was
-    replaced on the spot. So a page that is found was read at the slot's position or later, and
-    nobody has passed that position since.
+    All pages of a slot are dropped when its position moves, when it is reset, and when a document
+    is replaced without a move. So a cached page was read at the slot's current position or later.
     """
 
-    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | Vacancy | None:
-        """The page, or the place for it; None where no page can be kept now."""
+    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | PageMiss | None:
+        """The page, or a miss to offer it with; None if no page can be cached now."""
         ...
 
-    def offer(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
-        """Have a page kept that was read after its vacancy was found; returns at once.
+    def offer(self, vacancy: PageMiss, page: Answer[bytes]) -> None:
+        """Cache a page that was read after the miss; returns at once.
 
-        It is taken if the slot is as it was then, and stands nowhere behind the page.
+        The cache takes it if the slot did not change since then, and the page is not behind it.
         """
         ...
 
 
 class DocumentCounts(Struct):
-    """Look-ups of one kind of document by what came of them, and offers.
+    """Look-ups of one kind of document by result, and offers.
 
-    `hits` were answered by the cache. The views were asked for the others: `misses` were not kept,
-    `behind` were kept but older than asked for, `away` were put to a cache that did not answer or
-    had no position. `kept` and `refused` are documents offered after a miss.
+    The cache answered `hits`; the views answered the others. `misses` were not cached, `behind`
+    were older than required; for `away` the cache did not answer or had no position. `kept` and
+    `refused` count documents offered after a miss.
     """
 
     hits: int = 0
@@ -63,27 +62,27 @@ class DocumentCounts(Struct):
 
 
 class CacheCounts(Struct, frozen=True):
-    """By kind of document."""
+    """Counts by kind of document."""
 
     users: DocumentCounts = field(default_factory=DocumentCounts)
     stats: DocumentCounts = field(default_factory=DocumentCounts)
     pages: DocumentCounts = field(default_factory=DocumentCounts)
 
 
-class CacheAway(Exception):
+class CacheUnavailable(Exception):
     """The cache does not answer."""
 
 
 class Removed(Struct, frozen=True):
-    """Stands for a user whose view was removed with this version."""
+    """Marks a user whose view was removed at this version."""
 
     version: int
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """What moves a slot on: the users who changed after one position and up to another.
+    """Moves a slot: all users that changed after position `after` and up to `reached`.
 
-    All of them, and as their views were at `read_at`, which is not before `reached`.
+    Their views were read at `read_at`, which is not before `reached`.
     """
 
     after: int
@@ -93,95 +92,95 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class UserCache(Protocol):
-    """The readers' side. It raises nothing: a cache that is away knows nothing."""
+    """For readers. It raises nothing: a cache that does not answer has no documents."""
 
     async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
-        """What is known of a user, with the slot's position; None where nothing is known."""
+        """The cached user with the slot's position; None if it is not cached."""
         ...
 
     def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
-        """Have a document kept that was read at a position, if it can be taken; returns at once."""
+        """Cache a document that was read at a position, if the rule allows it; returns at once."""
         ...
 
 
 class FollowingCache(Protocol):
-    """The followers' side. Any number may follow one slot; each method raises `CacheAway`."""
+    """For followers; any number may follow one slot. Each method raises `CacheUnavailable`."""
 
     async def position(self, slot: Slot[Any]) -> int | None:
-        """The slot's position; None where there is none, or none any more."""
+        """The slot's position; None if it has none, or lost it."""
         ...
 
     async def begin(self, slot: Slot[Any], position: int) -> None:
-        """Give a slot without a position this one, and no documents."""
+        """Set the position of a slot that has none; it then has no documents."""
         ...
 
     async def advance(self, slot: Slot[Any], step: Step) -> None:
-        """Keep the documents and move the position: both, or neither where the step does not fit.
+        """Store the documents and move the position: both, or neither if the step does not fit.
 
-        It fits a position between `after` and `read_at`. A document never replaces a newer one,
-        but one of its own version, since a view may change without an event of its turn. The
-        position never goes back. Pages are dropped where it moves, and by a step from 0 to 0.
+        A step fits if the position is between `after` and `read_at`. A document never replaces a
+        newer one, but may replace one of the same version, since a repair changes a view without
+        an event. The position never decreases. A move, or a step from 0 to 0, drops all pages.
         """
         ...
 
 
 class ErasingCache(Protocol):
-    """For who must know that nothing of a person is left; each method raises `CacheAway`."""
+    """For erasures. Each method raises `CacheUnavailable`."""
 
     async def position(self, slot: Slot[Any]) -> int | None:
         """See `FollowingCache.position`."""
         ...
 
-    async def begin_again(self, slot: Slot[Any], position: int) -> None:
-        """Void all documents and pages of a slot, and give it this position, whatever it had."""
+    async def reset(self, slot: Slot[Any], position: int) -> None:
+        """Drop all documents and pages of a slot, and set its position to this one."""
         ...
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
-        """Remove the user's documents, and all pages, which may show the user.
+        """Remove the user's documents from these slots, and all pages, which may show the user.
 
-        From these slots, and as former logs and forms had them.
+        Also removes them from key spaces of earlier logs and formats.
         """
         ...
 
 
 class RecentlyRead(Protocol):
-    """What is worth copying to another slot: whoever is in the cache was asked for lately."""
+    """The recently read users: all that are in the cache."""
 
-    async def hot(self, slot: Slot[Any], most: int) -> Collection[UUID]:
-        """Up to `most` users whose documents a slot has. Raises `CacheAway`."""
+    async def users(self, slot: Slot[Any], limit: int) -> Collection[UUID]:
+        """Up to `limit` users whose documents a slot has. Raises `CacheUnavailable`."""
         ...
 
 
 class RefreshQueue(Protocol):
-    """Streams whose views changed without a move of the position. Each raises `Unavailable`."""
+    """Streams whose views were repaired or retried. Each method raises `Unavailable`."""
 
-    async def waiting(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
-        """Some of those whose copies are not known to be replaced, by a number each."""
+    async def pending(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
+        """Some streams whose cached copies are not refreshed yet, by number."""
         ...
 
-    async def replaced(self, numbers: Collection[int]) -> None:
-        """Their copies are."""
+    async def mark_refreshed(self, numbers: Collection[int]) -> None:
+        """Remove streams from the queue: their copies are refreshed."""
         ...
 
 
 class StatsCache(Protocol):
-    """The statistics of each day: one document that carries its position with it."""
+    """The statistics of each day: one document with its own position."""
 
     async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
-        """The newest that is kept; None where there is none, or the cache is away."""
+        """The newest cached document; None if there is none, or the cache does not answer."""
         ...
 
     def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        """Have a document kept, unless a newer one is; returns at once."""
+        """Cache a document unless a newer one is cached; returns at once."""
         ...
 
     async def replace(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        """Keep a document, also in the place of another of its position. Raises `CacheAway`."""
+        """Cache a document, also over one of the same position. Raises `CacheUnavailable`."""
         ...
 
 
 class ReadersCache(Protocol):
-    """All that a cache is to readers."""
+    """The cache for readers."""
 
     @property
     def users(self) -> UserCache: ...
@@ -194,19 +193,19 @@ class ReadersCache(Protocol):
 
     @property
     def counts(self) -> CacheCounts:
-        """What this process asked of it: hits are counted by who judges them, the rest by it."""
+        """The counts of this process: `CachedDocuments` counts hits and `behind`, the cache the rest."""
         ...
 
 
 class ChangedStreams(Struct, frozen=True):
-    """Streams with events after a position, by kind; `reached` is the last position looked at."""
+    """Streams with events after a position, by kind; `reached` is the last position read."""
 
     streams: Collection[tuple[str, UUID]]
     reached: int
 
 
 class ChangeFeed(Protocol):
-    """The log for those who need not know what happened, but to whom."""
+    """The log as a list of changed streams."""
 
     async def changed(self, after: int, limit: int) -> ChangedStreams:
         """The streams of up to `limit` events after a position. Raises `Unavailable`."""
@@ -214,15 +213,15 @@ class ChangeFeed(Protocol):
 
 
 class EntriesAt(Struct, Generic[V], frozen=True):
-    """Some entries of a slot and its position, all of one moment."""
+    """Some entries of a slot, and its position at the same moment."""
 
     position: int
     entries: Mapping[UUID, Entry[V]]
 
 
 class ViewEntries(Protocol):
-    """The views for those who copy them."""
+    """The views, for cache followers."""
 
     async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
-        """The entries of these streams; absent where there is none. Raises `Unavailable`."""
+        """The entries of those streams that have one. Raises `Unavailable`."""
         ...

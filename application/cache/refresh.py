@@ -1,4 +1,4 @@
-"""Replaces cached copies of views that were mended: their position did not move, so nobody else does."""
+"""Refreshes cached copies of repaired views: the position did not move, so no follower does."""
 
 import asyncio
 from collections import defaultdict
@@ -23,60 +23,60 @@ from application.retry import BackOff
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
 
-_LOOK_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 
-async def keep_replacing(*copies: "RefreshedUsers | RefreshedStats") -> NoReturn:
-    """Look once a second for what was mended; cancel it to stop.
+async def run_cache_refresh(*copies: "RefreshedUsers | RefreshedStats") -> NoReturn:
+    """Refresh queued copies once a second; cancel it to stop.
 
-    One process that does so is enough; more of them do no harm.
+    Any number of processes may run it.
     """
-    back_off = BackOff("mended copies")
+    back_off = BackOff("cache refresh")
     while True:
         try:
-            moved = [await each.replace() for each in copies]
+            moved = [await each.refresh() for each in copies]
         except Exception as error:
             await back_off.wait(error)
         else:
             back_off.reset()
-            await asyncio.sleep(0 if any(moved) else _LOOK_SECONDS)
+            await asyncio.sleep(0 if any(moved) else _POLL_SECONDS)
 
 
 class RefreshedUsers:
-    """The copies of users."""
+    """Refreshes cached users."""
 
     def __init__(
         self,
-        mended: RefreshQueue,
+        queue: RefreshQueue,
         cache: FollowingCache,
-        former: ErasingCache,
+        erasing: ErasingCache,
         views: ViewEntries,
     ) -> None:
-        self._mended = mended
+        self._queue = queue
         self._cache = cache
-        self._former = former
+        self._erasing = erasing
         self._views = views
 
-    async def replace(self) -> bool:
-        """Replace some; whether there may be more.
+    async def refresh(self) -> bool:
+        """Refresh some users. Returns whether there may be more.
 
-        Raises `CacheAway` and `Unavailable`, after which it is done again.
+        Raises `CacheUnavailable` and `Unavailable`; the caller then retries.
         """
-        replaced = False
+        refreshed = False
         waiting = defaultdict[Slot[Any], dict[int, UUID]](dict)
-        for number, (slot, stream) in (await self._mended.waiting(USERS.name)).items():
+        for number, (slot, stream) in (await self._queue.pending(USERS.name)).items():
             waiting[slot][number] = stream
         for slot, streams in waiting.items():
-            if await self._sent(slot, set(streams.values())):
-                await self._mended.replaced(streams.keys())
-                replaced = True
-        return replaced
+            if await self._send(slot, set(streams.values())):
+                await self._queue.mark_refreshed(streams.keys())
+                refreshed = True
+        return refreshed
 
-    async def _sent(self, slot: Slot[Any], streams: Collection[UUID]) -> bool:
-        """Whether the cache took the views: it does not where it has come beyond them meanwhile."""
+    async def _send(self, slot: Slot[Any], streams: Collection[UUID]) -> bool:
+        """Send views to the cache. Returns False if the cache is already ahead of them."""
         for stream in streams:
-            # What was wrong may have had a higher version, or may be there no more.
-            await self._former.forget(stream, [slot])
+            # The wrong copy may have a higher version, or its view may be removed.
+            await self._erasing.forget(stream, [slot])
         view = await self._views.entries(slot, streams)
         users = {stream: document_of(entry) for stream, entry in view.entries.items()}
         step = Step(after=0, reached=0, read_at=view.position, users=users)
@@ -86,27 +86,27 @@ class RefreshedUsers:
 
 
 class RefreshedStats:
-    """The copy of the statistics of the day."""
+    """Refreshes the cached statistics of the day."""
 
     def __init__(
         self,
-        mended: RefreshQueue,
+        queue: RefreshQueue,
         cache: StatsCache,
         views: Documents,
         now: Callable[[], datetime],
     ) -> None:
-        self._mended = mended
+        self._queue = queue
         self._cache = cache
         self._views = views
         self._now = now
 
-    async def replace(self) -> bool:
-        """See `RefreshedUsers.replace`."""
-        waiting = await self._mended.waiting(HEADCOUNT.name)
+    async def refresh(self) -> bool:
+        """See `RefreshedUsers.refresh`."""
+        waiting = await self._queue.pending(HEADCOUNT.name)
         if waiting:
             now = self._now()
             document = await self._views.stats(now)
             slot = Slot(HEADCOUNT, document.generation)
             await self._cache.replace(slot, day_of(now), document)
-            await self._mended.replaced(waiting.keys())
+            await self._queue.mark_refreshed(waiting.keys())
         return bool(waiting)

@@ -1,1 +1,1 @@
-"""Erasing a person: the command, what must be clean, and the receipt."""
+"""Erasing a person: the command, the coverage and the receipt."""

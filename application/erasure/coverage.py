@@ -1,4 +1,4 @@
-"""How far the views and the cache are with an erasure: what is surely clean, and what is not yet."""
+"""Coverage of an erasure: which stores are clean of a person, and which are not yet."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import CacheAway, ErasingCache
+from application.cache.ports import CacheUnavailable, ErasingCache
 from application.doorbell import Bell, Doorbell, view_bell
 from application.errors import Unavailable
 from application.exports.requests import PendingExports
@@ -16,8 +16,8 @@ from application.projector.view_store import Slot
 from projections.registry import PROJECTIONS
 from projections.users import USERS
 
-# What the append of `user.erased` did in its one transaction: the key went, and with it whatever is
-# sealed by it, in the log, in snapshots and in messages, wherever they lie; so did the claims.
+# Erased by the transaction that appends `user.erased`: it deletes the claims and the data key. All
+# that the key sealed, in the log, snapshots and messages, can no longer be opened.
 BY_THE_APPEND: Final = ("data-key", "events", "snapshots", "messages", "claims")
 CACHE: Final = "cache"
 VIEWS: Final = "views"
@@ -27,7 +27,7 @@ _POLL_SECONDS: Final = 0.25
 
 
 class ViewGeneration(Struct, frozen=True):
-    """One build of a view; `positions` is how far each partition is, `serves` whether it is asked."""
+    """One generation of a view: the position of each partition, and whether it serves."""
 
     projection: str
     generation: int
@@ -36,7 +36,7 @@ class ViewGeneration(Struct, frozen=True):
 
     @property
     def position(self) -> int:
-        """What every stream's view has reached."""
+        """The position that all views have reached."""
         return min(self.positions.values())
 
     def __str__(self) -> str:
@@ -44,32 +44,33 @@ class ViewGeneration(Struct, frozen=True):
 
 
 class ErasedViews(Protocol):
-    """All builds of all views, for who must know that a person is in none of them."""
+    """All generations of all views, for erasures."""
 
     async def generations(self) -> Sequence[ViewGeneration]:
-        """Every build there is; one that nobody projects is at 0. Raises `Unavailable`."""
+        """All generations; one that no projector follows is at 0. Raises `Unavailable`."""
         ...
 
-    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        """Make what the view shows at a position it has passed durable, and forget all before.
+    async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        """Make the removal from a view durable, once the view has passed the position.
 
-        The store keeps samples of a view to plan its queries by; they are taken anew. Raises
-        `Unavailable`, also where it takes longer than `seconds`.
+        Also renews the planner statistics of the view, which may hold samples of the person.
+        Raises `Unavailable`, also if it takes longer than `seconds`.
         """
         ...
 
 
 class Covered(Struct, frozen=True):
-    """What is clean of a person, and what is not known to be so yet; both in words of the docs."""
+    """The stores that are clean of a person, and those not known to be; named as in the docs."""
 
     covers: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 class Coverage:
-    """Looks after what the followers do by themselves; all it removes itself are cached copies.
+    """Checks what the followers remove; it removes only cached copies itself.
 
-    An export's filters may name a person; from before the erasure none may be left.
+    The filters of an export may name a person, so no export requested before the erasure may be
+    pending.
     """
 
     def __init__(
@@ -84,19 +85,19 @@ class Coverage:
         self._doorbell = doorbell
         self._exports = exports
 
-    async def reached(
+    async def wait_until_clean(
         self,
         user_id: UUID,
         position: int,
         seconds: float,
         *,
-        settling: float = 0.0,
+        finish_seconds: float = 0.0,
         report: Callable[[int, int], Awaitable[None]] | None = None,
     ) -> Covered:
-        """How far all are with the erasure at a position, once they have passed it or time is up.
+        """Wait up to `seconds` until all stores have passed the erasure at a position.
 
-        What then settles a view may take up to `settling` seconds, or the rest of the time.
-        `report` is told how many of how many are clean. A server that is away is waited for.
+        `finish_erasure` of a view may take up to `finish_seconds`, or the rest of the time.
+        `report` gets the number of clean stores and of all. Waits for a server that is away.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -106,8 +107,8 @@ class Coverage:
                 bell = self._doorbell.listen(view_bell(projection.name))
                 bells[projection.name] = await stack.enter_async_context(bell)
             while True:
-                settle_within = max(deadline - loop.time(), settling, _POLL_SECONDS)
-                covered = await self._look(user_id, position, settle_within)
+                finish_within = max(deadline - loop.time(), finish_seconds, _POLL_SECONDS)
+                covered = await self._check(user_id, position, finish_within)
                 if report is not None:
                     done = len(covered.covers)
                     await report(done, done + len(covered.missing))
@@ -116,7 +117,7 @@ class Coverage:
                     return covered
                 await _bell_of(covered.missing[0], bells).wait(min(left, _POLL_SECONDS))
 
-    async def _look(self, user_id: UUID, position: int, settle_within: float) -> Covered:
+    async def _check(self, user_id: UUID, position: int, finish_within: float) -> Covered:
         cleared = list[str](BY_THE_APPEND)
         missing = list[str]()
         try:
@@ -126,59 +127,59 @@ class Coverage:
         known = {view.projection for view in generations}
         missing += [f"{VIEWS}:{each.name}" for each in PROJECTIONS if each.name not in known]
         for view in generations:
-            clear = await self._settled(view, position, settle_within)
+            clear = await self._is_finished(view, position, finish_within)
             (cleared if clear else missing).append(str(view))
         if self._cache is not None:
-            clear = await self._forgotten(self._cache, user_id, position, generations)
+            clear = await self._is_forgotten(self._cache, user_id, position, generations)
             (cleared if clear else missing).append(CACHE)
         if self._exports is not None:
-            clear = await _nothing_asked(self._exports, position)
+            clear = await _no_export_before(self._exports, position)
             (cleared if clear else missing).append(EXPORTS)
         return Covered(tuple(cleared), tuple(missing))
 
-    async def _settled(self, view: ViewGeneration, position: int, seconds: float) -> bool:
+    async def _is_finished(self, view: ViewGeneration, position: int, seconds: float) -> bool:
         if view.position < position:
             return False
         try:
-            await self._views.settle(view, position, seconds)
+            await self._views.finish_erasure(view, position, seconds)
         except Unavailable:
             return False
         return True
 
-    async def _forgotten(
+    async def _is_forgotten(
         self,
         cache: ErasingCache,
         user_id: UUID,
         position: int,
         generations: Iterable[ViewGeneration],
     ) -> bool:
-        """Whether the cache has passed the erasure in all slots, and its copies were removed.
+        """Whether the cache has passed the erasure in all slots, and its copies are removed.
 
-        What is read before a slot's position is never kept, so no copy can come back.
+        The cache takes no document read before a slot's position, so no copy can come back.
         """
         users = [view for view in generations if view.projection == USERS.name]
         try:
-            passed = [await _passed(cache, view, position) for view in users]
+            passed = [await _has_passed(cache, view, position) for view in users]
             if not all(passed):
                 return False
-            await cache.forget(user_id, _every_slot(users))
-        except CacheAway:
+            await cache.forget(user_id, _all_slots(users))
+        except CacheUnavailable:
             return False
         return True
 
 
-async def _nothing_asked(exports: PendingExports, position: int) -> bool:
+async def _no_export_before(exports: PendingExports, position: int) -> bool:
     try:
-        return not await exports.asked_before(position)
+        return not await exports.any_before(position)
     except Unavailable:
         return False
 
 
-async def _passed(cache: ErasingCache, view: ViewGeneration, position: int) -> bool:
-    """Whether the cache of one build of the users is beyond a position.
+async def _has_passed(cache: ErasingCache, view: ViewGeneration, position: int) -> bool:
+    """Whether the cache of one generation of the users has passed a position.
 
-    One that has lost its position has lost all documents; of one that is not asked nobody may be
-    the follower. Neither is waited for: it begins again where the view is.
+    Resets a slot without a position, which has no documents, and a slot that is behind in a
+    generation that does not serve, which may have no follower.
     """
     if view.position < position:
         return False
@@ -186,14 +187,14 @@ async def _passed(cache: ErasingCache, view: ViewGeneration, position: int) -> b
         slot = Slot[Any](USERS, view.generation, partition)
         at = await cache.position(slot)
         if at is None or (at < position and not view.serves):
-            await cache.begin_again(slot, reached)
+            await cache.reset(slot, reached)
         elif at < position:
             return False
     return True
 
 
-def _every_slot(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:
-    """The slots of these builds and of all that were before: their copies outlive their tables."""
+def _all_slots(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:
+    """The slots of all generations up to the newest: cached copies outlive dropped tables."""
     newest = max((view.generation for view in users), default=0)
     partitions = {partition for view in users for partition in view.positions}
     return [
@@ -204,6 +205,6 @@ def _every_slot(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:
 
 
 def _bell_of(missing: str, bells: Mapping[str, Bell]) -> Bell:
-    """The bell that rings when what is missing may have moved; the cache rings that of the users."""
+    """The bell that rings after the missing store moved; the cache rings that of the users."""
     projection = missing.removeprefix(f"{VIEWS}:").partition("/")[0]
     return bells.get(projection) or bells[USERS.name]

@@ -1,4 +1,4 @@
-"""Erasing a person: the command, the wait until nothing is left, and the receipt that says so."""
+"""Erasing a person: the command, the wait until all stores are clean, and the receipt."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
@@ -19,29 +19,29 @@ from domain.user.commands import EraseReason, EraseUser
 
 ERASURE: Final = "erasure"
 
-# How long a request is held for the followers, which take a tenth of a second when all is well.
+# How long a request waits for the followers, which normally need 0.1 s.
 TIMEOUT_SECONDS: Final = 2.0
-# A worker has few places: a run that waited in vain comes again later, and costs the job no try.
+# A worker has few slots: a run that is not done goes back to the queue, and uses up no try.
 _RUN_SECONDS: Final = 1.0
-# To sample a table anew takes Postgres a second or two, whatever its size.
-_SETTLE_SECONDS: Final = 60.0
-# The daily clean-up removes the rows that were replaced, and the log of the database goes round.
+# ANALYZE takes Postgres one or two seconds, for a table of any size.
+_FINISH_SECONDS: Final = 60.0
+# By then the daily clean-up has removed dead rows, and the write-ahead log is overwritten.
 _REMAINS: Final = timedelta(days=30)
 
 Remainder = Literal["freed-pages", "write-ahead-log"]
 
 
 class Remains(Struct, frozen=True, kw_only=True):
-    """Where bytes may lie that no query reaches, and until when."""
+    """Where bytes that no query reaches may remain, and until when."""
 
     until: Timestamp
     where: tuple[Remainder, ...] = ("freed-pages", "write-ahead-log")
 
 
 class ErasureReceipt(Struct, frozen=True, kw_only=True):
-    """What was erased when: `position` is that of the event `user.erased`.
+    """The erased person and the time; `position` is that of the event `user.erased`.
 
-    `covers` names what is clean of the person.
+    `covers` names the stores that are clean of the person.
     """
 
     user_id: str
@@ -52,8 +52,8 @@ class ErasureReceipt(Struct, frozen=True, kw_only=True):
 
 
 class Erasure(Struct, frozen=True, kw_only=True):
-    """How an erasure stands: it is recorded for good, and the answer is the receipt once all is
-    clean. Until then it is the job that waits for that.
+    """A recorded erasure: `answer` is the receipt if all stores are clean, else the job that waits
+    until they are.
     """
 
     position: int
@@ -81,15 +81,16 @@ class Erasures(Protocol):
         *,
         if_match: IfMatch | None = None,
     ) -> Erasure:
-        """Erase a person, or say how the erasure of who is erased already stands.
+        """Erase a person, or return the state of an earlier erasure.
 
-        Raises what `UserCommands.execute` raises. Where not all is clean within 2 s a job goes on.
+        Raises what `UserCommands.execute` raises. If not all stores are clean within 2 s, a job
+        continues.
         """
         ...
 
 
 class ErasureService:
-    """See `Erasures`. The command is recorded first: whatever fails then, asking again goes on."""
+    """See `Erasures`. The command is recorded first: after any later failure a repeat continues."""
 
     def __init__(
         self,
@@ -117,17 +118,19 @@ class ErasureService:
             user_id, EraseUser(reason), context, if_match=if_match
         )
         erased = outcome.user
-        assert isinstance(erased, ErasedAt), "who was erased is so for good"
-        covered = await self._coverage.reached(user_id, erased.position, self._timeout_seconds)
+        assert isinstance(erased, ErasedAt), "an erasure is permanent"
+        covered = await self._coverage.wait_until_clean(
+            user_id, erased.position, self._timeout_seconds
+        )
         answer = (
-            await self._go_on(erased, context.actor)
+            await self._submit_job(erased, context.actor)
             if covered.missing
             else _receipt(user_id, erased.position, erased.updated_at, covered.covers)
         )
         return Erasure(position=erased.position, answer=answer, replayed=outcome.replayed)
 
-    async def _go_on(self, erased: ErasedAt, actor: str) -> Job:
-        """The job that waits for the rest; one is enough, whoever asks."""
+    async def _submit_job(self, erased: ErasedAt, actor: str) -> Job:
+        """The job that waits for the rest: one job for each user."""
         arguments = {
             "user_id": str(erased.user_id),
             "position": erased.position,
@@ -140,15 +143,15 @@ class ErasureService:
 
 
 def erasure_jobs(coverage: Coverage, run_seconds: float = _RUN_SECONDS) -> JobKind:
-    """The jobs that wait until a person is nowhere; the result of one is the receipt.
+    """The jobs that wait until all stores are clean of a person; the result is the receipt.
 
-    Each run waits so long, then makes room for others.
+    Each run waits for at most `run_seconds`, then makes room for other jobs.
     """
 
     async def run(job: JobRun) -> dict[str, Any]:
         user_id, position = UUID(job.arguments["user_id"]), int(job.arguments["position"])
-        covered = await coverage.reached(
-            user_id, position, run_seconds, settling=_SETTLE_SECONDS, report=job.report
+        covered = await coverage.wait_until_clean(
+            user_id, position, run_seconds, finish_seconds=_FINISH_SECONDS, report=job.report
         )
         if covered.missing:
             raise NotCleanYet(covered.missing)

@@ -1,4 +1,4 @@
-"""Rows of exports as text: CSV that no spreadsheet takes for formulas, and NDJSON."""
+"""Rows of exports as text: NDJSON, and CSV that no spreadsheet reads as formulas."""
 
 import csv
 import io
@@ -22,21 +22,21 @@ MEDIA_TYPES: Final[Mapping[Format, str]] = {
     "ndjson": "application/x-ndjson",
 }
 
-# What a spreadsheet may begin a formula with, also behind white space and in full width (OWASP, "CSV
-# Injection"). An apostrophe of the value's own gets another, so that one can always be taken away.
+# The beginning of a formula, also after white space and in full width (OWASP, "CSV Injection"). A
+# value that begins with an apostrophe gets another one, so that `restored` can always remove one.
 _FORMULA: Final = re.compile(r"[\s\u200b\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n']")
 
 _encode = msgspec.json.Encoder().encode
 
 
-def head(what: What, form: Format) -> bytes:
-    """What comes before all rows: the names of the columns, in CSV."""
-    return _lines([COLUMNS[what]]) if form == "csv" else b""
+def head(what: What, file_format: Format) -> bytes:
+    """The bytes before all rows: in CSV the column names."""
+    return _lines([COLUMNS[what]]) if file_format == "csv" else b""
 
 
-def text(what: What, form: Format, rows: Sequence[Row]) -> bytes:
-    """Some rows: CSV of RFC 4180 with CRLF, or a JSON value a line, the same as the API shows."""
-    if form == "ndjson":
+def text(what: What, file_format: Format, rows: Sequence[Row]) -> bytes:
+    """Some rows: CSV of RFC 4180 with CRLF, or one JSON value per line, as the API returns it."""
+    if file_format == "ndjson":
         return b"".join(_encode(row) + b"\n" for row in rows)
     columns = COLUMNS[what]
     shown: list[dict[str, Any]] = [msgspec.to_builtins(row) for row in rows]
@@ -44,17 +44,17 @@ def text(what: What, form: Format, rows: Sequence[Row]) -> bytes:
 
 
 def defused(value: str) -> str:
-    """A text behind an apostrophe where it might be a formula; `restored` takes it away again."""
+    """The text, after an apostrophe if it might be a formula; `restored` removes that."""
     return f"'{value}" if _FORMULA.match(value) else value
 
 
 def restored(cell: str) -> str:
-    """The text that `defused` made this of."""
+    """The text before `defused`."""
     return cell.removeprefix("'")
 
 
 def _cell(value: object) -> str:
-    """Nothing for null, JSON for what has parts."""
+    """An empty cell for null, JSON for objects and lists."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""The job of an export: selects the rows as of one moment, and keeps which ones they are."""
+"""The job of an export: selects the rows at one moment, and stores references to them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -12,12 +12,12 @@ from application.errors import Unavailable
 from application.exports.requests import (
     EXPORT,
     PIECE_ROWS,
-    ExportOrder,
     ExportRuns,
+    ExportSpec,
     PendingExport,
     Piece,
     SelectedExport,
-    open_order,
+    open_spec,
 )
 from application.jobs.model import JobCancelled, JobKind, JobRun
 from application.log.event_log import EventFeed
@@ -25,9 +25,9 @@ from application.queries.directory import UserList
 
 
 class Selection(Struct, frozen=True):
-    """All rows of one moment, in order, in pieces of `PIECE_ROWS` at the most.
+    """All rows at one moment, in order, in pieces of at most `PIECE_ROWS`.
 
-    `position` is what they show; `total` is their number, where it is known beforehand.
+    `position` is the position they show; `total` is their number, if it is known in advance.
     """
 
     position: int
@@ -37,7 +37,7 @@ class Selection(Struct, frozen=True):
 
 class UserSelection(Protocol):
     def select(self, query: UserList, position: int) -> AbstractAsyncContextManager[Selection]:
-        """All users that match, once the view has reached a position; the page's bounds are ignored.
+        """All users that match, once the view has reached a position; ignores limit and cursor.
 
         Raises `NotThereYet` and `Unavailable`, also midway.
         """
@@ -45,36 +45,36 @@ class UserSelection(Protocol):
 
 
 class NotThereYet(Unavailable):
-    """The view of the users has not reached the position where the log stood when it was asked."""
+    """The view of the users has not reached the position at which the export was requested."""
 
     def __str__(self) -> str:
         return str(NotThereYet.__doc__)
 
 
-class Selecting(Struct, frozen=True):
-    """Where an export gets its rows from."""
+class ExportSources(Struct, frozen=True):
+    """The sources of the rows of an export."""
 
     users: UserSelection
     audit: Audit
     feed: EventFeed
 
     @asynccontextmanager
-    async def select(self, order: ExportOrder, position: int) -> AsyncGenerator[Selection]:
-        """The rows of an order; see `UserSelection`."""
-        if order.users is not None:
-            async with self.users.select(order.users, position) as selection:
+    async def select(self, spec: ExportSpec, position: int) -> AsyncGenerator[Selection]:
+        """The rows of an export; see `UserSelection`."""
+        if spec.users is not None:
+            async with self.users.select(spec.users, position) as selection:
                 yield selection
             return
-        assert order.audit is not None, "an order is for users or for audit items"
+        assert spec.audit is not None, "an export is of users or of audit items"
         head = await self.feed.head()
-        async with aclosing(_audit_pieces(self.audit, order.audit, head)) as pieces:
+        async with aclosing(_audit_pieces(self.audit, spec.audit, head)) as pieces:
             yield Selection(head, None, pieces)
 
 
-def export_jobs(runs: ExportRuns, box: TokenSealer, selecting: Selecting) -> JobKind:
-    """The jobs of exports; what they come to is what the files then show.
+def export_jobs(runs: ExportRuns, sealer: TokenSealer, sources: ExportSources) -> JobKind:
+    """The job kind of exports; the files show exactly the selected rows.
 
-    One at a time in each worker: a long one leaves room for all other jobs.
+    One at a time in each worker, so that a long export leaves room for other jobs.
     """
 
     async def run(job: JobRun) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def export_jobs(runs: ExportRuns, box: TokenSealer, selecting: Selecting) -> Job
             raise JobCancelled
         selected = begun
         if isinstance(begun, PendingExport):
-            order = open_order(box, begun.request)
-            async with selecting.select(order, begun.position) as selection:
-                selected = await _keep(runs, job, selection)
+            spec = open_spec(sealer, begun.request)
+            async with sources.select(spec, begun.position) as selection:
+                selected = await _store(runs, job, selection)
         assert isinstance(selected, SelectedExport)
         arguments = job.arguments
         return {
@@ -98,19 +98,19 @@ def export_jobs(runs: ExportRuns, box: TokenSealer, selecting: Selecting) -> Job
     return JobKind(name=EXPORT, run=run, at_once=1)
 
 
-async def _keep(runs: ExportRuns, job: JobRun, selection: Selection) -> SelectedExport:
-    """Raises `JobCancelled` where another run has taken over, or nobody wants the export."""
+async def _store(runs: ExportRuns, job: JobRun, selection: Selection) -> SelectedExport:
+    """Store all pieces. Raises `JobCancelled` if this run is outdated, or the export is dropped."""
     rows = number = 0
     await job.report(0, selection.total)
     async for piece in selection.pieces:
-        # A step may find nothing, and be worth a report all the same: a cancel is heard there.
+        # Also report after an empty step: the report raises a cancel.
         if piece.numbers:
             if not await runs.add(job.id, job.attempt, number, piece):
                 raise JobCancelled
             number += 1
             rows += len(piece.numbers)
         await job.report(rows, selection.total)
-    # Even where nothing matches: a piece tells that the export is still kept.
+    # Also if nothing matches: a piece shows that the export still exists.
     if not rows and not await runs.add(job.id, job.attempt, 0, Piece(())):
         raise JobCancelled
     selected = SelectedExport(rows, selection.position)
@@ -120,15 +120,15 @@ async def _keep(runs: ExportRuns, job: JobRun, selection: Selection) -> Selected
 
 
 async def _audit_pieces(audit: Audit, query: AuditQuery, head: int) -> AsyncGenerator[Piece]:
-    """Pieces of full size, and an empty one after each step that found too little for one."""
-    waiting: list[int] = []
+    """Full pieces, and an empty one after each step that did not fill one."""
+    pending: list[int] = []
     async with aclosing(audit.matching(query, head, PIECE_ROWS)) as steps:
         async for positions in steps:
-            waiting += positions
-            if len(waiting) < PIECE_ROWS:
+            pending += positions
+            if len(pending) < PIECE_ROWS:
                 yield Piece(())
             else:
-                yield Piece(tuple(waiting[:PIECE_ROWS]))
-                del waiting[:PIECE_ROWS]
-    if waiting:
-        yield Piece(tuple(waiting))
+                yield Piece(tuple(pending[:PIECE_ROWS]))
+                del pending[:PIECE_ROWS]
+    if pending:
+        yield Piece(tuple(pending))

@@ -1,4 +1,4 @@
-"""Many users at once as of former versions: short histories together, long ones by their snapshots."""
+"""Many users at earlier versions: short streams are read together, long ones by snapshot."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ from application.users.commands import UserCommands
 from application.users.states import ErasedAt, UserAt, UserState, after
 from domain.event import ERASED, Event, Recorded
 
-# Longer ones have snapshots.
+# Longer streams have snapshots.
 _SHORT: Final = 64
-# Read at a time, of all of them together.
+# Events read at a time, all streams together.
 _EVENTS: Final = 1000
 _LONG_AT_ONCE: Final = 8
 
@@ -28,13 +28,13 @@ class EventsUpTo(Protocol):
 
 
 class PastUsers(Struct, frozen=True):
-    """Reads the log, so it is as exact as a command's answer."""
+    """Reads users from the log, as commands do."""
 
     events: EventsUpTo
     commands: UserCommands
 
     async def at(self, places: Sequence[Place]) -> Mapping[UUID, UserAt]:
-        """Each user as of its version, but those who are erased. Raises `Unavailable`."""
+        """Each user at its version, without erased users. Raises `Unavailable`."""
         found: dict[UUID, UserAt] = {}
         short = [place for place in places if place[1] <= _SHORT]
         for some in _bounded(short):
@@ -56,7 +56,7 @@ class PastUsers(Struct, frozen=True):
 
 
 def _bounded(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
-    """The same in parts with a bounded number of events each."""
+    """The places in parts with a bounded number of events each."""
     part: list[Place] = []
     events = 0
     for place in places:

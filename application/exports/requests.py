@@ -1,4 +1,4 @@
-"""Exports: all users or audit items that match, as jobs; asking for one, and the ports to them."""
+"""Exports of all users or audit items that match: the request, and the ports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
@@ -18,12 +18,12 @@ EXPORT: Final = "export"
 What = Literal["users", "audit"]
 Format = Literal["csv", "ndjson"]
 
-# What is read, kept and sent at a time.
+# Rows that are read, stored and sent at a time.
 PIECE_ROWS: Final = 500
 
 
-class ExportOrder(Struct, frozen=True, kw_only=True):
-    """What to export: the users or the audit items that match; one of both is given."""
+class ExportSpec(Struct, frozen=True, kw_only=True):
+    """What to export: users or audit items; exactly one of both is given."""
 
     format: Format
     users: UserList | None = None
@@ -35,14 +35,14 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
 
 
 class Piece(Struct, frozen=True):
-    """Rows of an export, by reference: users with a version each, or positions of events alone."""
+    """References to rows of an export: users with their versions, or positions of events."""
 
     numbers: Sequence[int]
     users: Sequence[UUID] = ()
 
 
-class AskedExport(Struct, frozen=True, kw_only=True):
-    """An export as it is recorded: `request` is sealed, `position` where the log stood."""
+class RequestedExport(Struct, frozen=True, kw_only=True):
+    """A requested export: `request` is the sealed `ExportSpec`, `position` the head of the log."""
 
     id: UUID
     actor: str
@@ -52,103 +52,103 @@ class AskedExport(Struct, frozen=True, kw_only=True):
 
 
 class PendingExport(Struct, frozen=True):
-    """An export whose rows are to be selected; they show at least `position`."""
+    """An export without selected rows; they must show at least `position`."""
 
     request: str
     position: int
 
 
 class SelectedExport(Struct, frozen=True):
-    """An export whose rows are known: how many, and the position they show."""
+    """An export with selected rows: their number, and the position they show."""
 
     rows: int
     position: int
 
 
 class ExportRequests(Protocol):
-    async def record(self, asked: AskedExport) -> UUID:
-        """The id of the export, which is another's where the actor used the key before.
+    async def record(self, requested: RequestedExport) -> UUID:
+        """Record an export. Returns its id, or that of the earlier export of the same key.
 
-        Raises `IdempotencyMismatch`, and `Unavailable`.
+        Raises `IdempotencyMismatch` and `Unavailable`.
         """
         ...
 
 
 class ExportPieces(Protocol):
     async def piece(self, export: UUID, number: int) -> Piece | None:
-        """A piece of an export, counted from 0; None where there is none. Raises `Unavailable`."""
+        """A piece of an export, counted from 0; None if there is none. Raises `Unavailable`."""
         ...
 
 
 class ExportRuns(Protocol):
-    """A worker's side of exports: of several runs of one only the latest is heard.
+    """The exports, for a worker; only the latest run of an export may write.
 
-    Each raises `Unavailable`, after which it may have been done; doing it again is no harm.
+    Each method raises `Unavailable`, after which the write may be done or not; it is idempotent.
     """
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
-        """What to select rows for, without any yet; None where the run is not the latest any more,
-        or nobody wants the export."""
+        """The export; pending ones then have no pieces. None if the run is outdated, or the export
+        is dropped."""
         ...
 
     async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
-        """Keep the next piece; False as `begin` is None."""
+        """Store the next piece; False where `begin` returns None."""
         ...
 
     async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
-        """Record that all pieces are there, and forget the request; False as `begin` is None."""
+        """Record the end and delete the request; False where `begin` returns None."""
         ...
 
 
 class PendingExports(Protocol):
-    async def asked_before(self, position: int) -> bool:
-        """Whether requests from before a position of the log are still kept. Raises `Unavailable`."""
+    async def any_before(self, position: int) -> bool:
+        """Whether any stored request is from before a position. Raises `Unavailable`."""
         ...
 
 
 class ExportService:
-    """Asks for exports. The request is sealed: its filters may name a person."""
+    """Submits exports. The request is sealed: its filters may name a person."""
 
     def __init__(
-        self, requests: ExportRequests, jobs: Jobs, box: TokenSealer, new_id: Callable[[], UUID]
+        self, requests: ExportRequests, jobs: Jobs, sealer: TokenSealer, new_id: Callable[[], UUID]
     ) -> None:
         self._requests = requests
         self._jobs = jobs
-        self._box = box
+        self._sealer = sealer
         self._new_id = new_id
 
-    async def ask(
+    async def submit(
         self,
-        order: ExportOrder,
+        spec: ExportSpec,
         filters: Mapping[str, Any],
         *,
         actor: str,
         key: IdempotencyKey | None,
         position: int,
     ) -> tuple[Job, bool]:
-        """The job, and whether it is an earlier one of the same key.
+        """Submit an export. Returns the job, and whether it is an earlier one of the same key.
 
-        `filters` are shown with the job, so nothing in them is personal. The order is recorded
-        first: a repeat finds it, wherever the first one was cut short. Raises
-        `IdempotencyMismatch`, `Unavailable` and `OutcomeUnknown`.
+        `filters` are shown with the job, so nothing in them is personal. The request is recorded
+        first, so a repeat finds it after any interruption. Raises `IdempotencyMismatch`,
+        `Unavailable` and `OutcomeUnknown`.
         """
-        asked = AskedExport(
+        requested = RequestedExport(
             id=self._new_id(),
             actor=actor,
             key=key,
-            request=seal_order(self._box, order),
+            request=seal_spec(self._sealer, spec),
             position=position,
         )
-        export = await self._requests.record(asked)
-        arguments = {"what": order.what, "format": order.format, "filters": dict(filters)}
+        export = await self._requests.record(requested)
+        arguments = {"what": spec.what, "format": spec.format, "filters": dict(filters)}
         job = await self._jobs.submit(EXPORT, arguments, actor=actor, job_id=export)
-        return job, export != asked.id
+        return job, export != requested.id
 
 
-def seal_order(box: TokenSealer, order: ExportOrder) -> str:
-    return box.seal(msgspec.json.encode(order))
+def seal_spec(sealer: TokenSealer, spec: ExportSpec) -> str:
+    return sealer.seal(msgspec.json.encode(spec))
 
 
-def open_order(box: TokenSealer, request: str) -> ExportOrder:
-    """What `seal_order` sealed. Raises `SealBroken`."""
-    return msgspec.json.decode(box.open(request), type=ExportOrder)
+def open_spec(sealer: TokenSealer, request: str) -> ExportSpec:
+    """The spec that `seal_spec` sealed. Raises `SealBroken`."""
+    return msgspec.json.decode(sealer.open(request), type=ExportSpec)

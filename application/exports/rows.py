@@ -1,4 +1,4 @@
-"""The rows of an export, made from what they refer to when they are downloaded, a piece at a time."""
+"""The rows of an export, read at the download by their references, a piece at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -17,7 +17,7 @@ from application.queries.resources import User
 from domain.event import Event, Recorded
 from domain.user.state import Status
 
-# Headers are sent by then: a server that is away for a moment must not spoil a long download.
+# The headers are already sent, so a short outage must not end a long download.
 _TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
 _STATUSES: Final[tuple[Status, ...]] = get_args(Status)
@@ -36,9 +36,9 @@ class ExportGone(Exception):
 
 
 class ExportRows(Struct, frozen=True):
-    """Reads users and events anew, as they were: who was erased since is not in the rows.
+    """Reads users and events as they were at the selection, without persons erased since then.
 
-    A user is left out; an audit item stays, with its personal values null.
+    An erased user is left out; its audit items stay, with personal values null.
     """
 
     pieces: ExportPieces
@@ -50,27 +50,27 @@ class ExportRows(Struct, frozen=True):
     async def batches(
         self, export: UUID, what: What, rows: int, *, opened: bool
     ) -> AsyncGenerator[Sequence[Row]]:
-        """All rows in order, a piece at a time; `rows` is their number when they were selected.
+        """All rows in order, a piece at a time; `rows` is the number of selected rows.
 
-        Raises `ExportGone`, and `Unavailable`: at the first piece at once, later only after 10 s.
+        Raises `ExportGone`, and `Unavailable`: for the first piece at once, later after 10 s.
         """
         number = seen = 0
         while not number or seen < rows:
-            piece, batch = await self._patiently(export, number, what, opened)
+            piece, batch = await self._batch_with_retry(export, number, what, opened)
             yield batch
             seen += len(piece.numbers)
             number += 1
 
-    async def _patiently(
+    async def _batch_with_retry(
         self, export: UUID, number: int, what: What, opened: bool
     ) -> tuple[Piece, Sequence[Row]]:
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + (_TIMEOUT_SECONDS if number else 0.0)
+        deadline = loop.time() + (_TIMEOUT_SECONDS if number else 0.0)
         while True:
             try:
                 return await self._batch(export, number, what, opened)
             except (Unavailable, ViewBehind):
-                if loop.time() >= give_up_at:
+                if loop.time() >= deadline:
                     raise
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -90,7 +90,7 @@ class ExportRows(Struct, frozen=True):
         return piece, await self.audit.items(events, opened=opened)
 
     async def _users(self, piece: Piece) -> Sequence[User]:
-        """Most are as they were; the others are folded anew from their events."""
+        """Unchanged users come from the view; the others are folded from their events."""
         listed = UserList(ids=tuple(piece.users), statuses=_STATUSES, limit=len(piece.users))
         present = {view.id: view for view in (await self.queries.users(listed)).value.items}
         changed = [

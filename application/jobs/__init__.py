@@ -1,1 +1,1 @@
-"""Work that takes longer than a request: jobs, their runs, the worker and its maintenance."""
+"""Jobs, for work that takes longer than a request: their runs, the worker and maintenance."""

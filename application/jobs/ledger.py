@@ -1,4 +1,4 @@
-"""The port of a worker: which job to run next, what became of it, and what was asked meanwhile."""
+"""The port of a worker: take the next job, record its outcome, and get requests to cancel."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, Protocol
@@ -13,7 +13,7 @@ JOBS: Final = "jobs"
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """A job that is this worker's to run: `attempt` tells this run from all others of the job.
+    """A job taken by this worker; `attempt` identifies this run of the job.
 
     `failures` counts its earlier runs that failed.
     """
@@ -38,43 +38,43 @@ class Cancelled(Struct, frozen=True):
     pass
 
 
-class Again(Struct, frozen=True, kw_only=True):
-    """Back to the queue, for a run in so many seconds; `failed` where the run counts as a try."""
+class Requeued(Struct, frozen=True, kw_only=True):
+    """Back to the queue, for a run after `seconds`; `failed`: this run counts as a try."""
 
     seconds: float = 0.0
     error: str | None = None
     failed: bool = False
 
 
-Outcome = Succeeded | Failed | Cancelled | Again
+Outcome = Succeeded | Failed | Cancelled | Requeued
 
-# `lost`: the job has another run, or none any more, and this one is nobody's.
+# `lost`: this run is outdated; the job has another run, or none.
 Asked = Literal["cancel", "lost"]
 
 
 class RunNow(Struct, frozen=True):
-    """A run as it stands."""
+    """The current state of a run."""
 
     attempt: int
     progress: Progress
 
 
 class JobLedger(Protocol):
-    """One worker's side of the jobs. What it says of a run that is not the job's own any more
-    changes nothing. Each raises `Unavailable`, after which it may have been done.
+    """The jobs, for one worker. A write for an outdated run changes nothing. Each method raises
+    `Unavailable`, after which the write may be done or not.
     """
 
     async def take(self, kinds: Collection[str]) -> Taken | None:
-        """The oldest job of these kinds that is ready, which is `running` from now on."""
+        """Take the oldest ready job of these kinds; its state is then `running`."""
         ...
 
     async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
-        """Record what became of a run; where a cancel was asked, `Again` cancels the job."""
+        """Record the outcome of a run; if a cancel was requested, `Requeued` cancels the job."""
         ...
 
     async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
-        """Say that this worker lives and runs these jobs, and hear what was asked of them.
+        """Send a heartbeat with the running jobs. Returns what was asked of them.
 
-        Now and then it puts back what dead workers ran.
+        From time to time it also requeues the jobs of dead workers.
         """
         ...

@@ -1,4 +1,4 @@
-"""The hourly purge: what is kept for a while only leaves the database, a few rows at a time."""
+"""Maintenance jobs: the daily clean-up, and the hourly purge of rows past their retention."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -8,27 +8,27 @@ from typing import Any, Final, Protocol
 from application.jobs.model import JobKind, JobRun
 
 CLEAN_UP: Final = "clean-up"
-# At night in Europe, and not on the hour, when everybody's jobs begin.
+# At night in Europe, and not on the hour, when many other jobs begin.
 _DAILY: Final = "23 2 * * *"
 
 
 class Housekeeping(Protocol):
-    """The tables that hold or held people's data, sealed or not."""
+    """The tables with personal data, sealed or not."""
 
     async def tables(self) -> Sequence[str]:
         """Their names. Raises `Unavailable`."""
         ...
 
     async def vacuum(self, table: str) -> None:
-        """Remove dead rows and what leads to them, and sample the others anew.
+        """Remove dead rows and their index entries, and renew the planner statistics.
 
-        Readers and writers go on. Raises `Unavailable`.
+        Does not block readers and writers. Raises `Unavailable`.
         """
         ...
 
 
 def clean_up_jobs(housekeeping: Housekeeping) -> JobKind:
-    """The job of each night, which erasures rely on: they leave dead rows behind."""
+    """The nightly job. Erasures rely on it, because they leave dead rows."""
 
     async def run(job: JobRun) -> dict[str, Any]:
         tables = await housekeeping.tables()
@@ -42,24 +42,24 @@ def clean_up_jobs(housekeeping: Housekeeping) -> JobKind:
 
 PURGE: Final = "purge"
 
-RECEIPTS_ARE_KEPT: Final = timedelta(hours=24)
-EXPORTS_ARE_KEPT: Final = timedelta(hours=24)
-JOBS_ARE_KEPT: Final = timedelta(days=30)
+RECEIPT_RETENTION: Final = timedelta(hours=24)
+EXPORT_RETENTION: Final = timedelta(hours=24)
+JOB_RETENTION: Final = timedelta(days=30)
 
-# Not on the hour, when everybody's jobs begin.
+# Not on the hour, when many other jobs begin.
 _HOURLY: Final = "17 * * * *"
 
 
 class ShortLived(Protocol):
-    """Rows that are kept for a while only."""
+    """Rows with a limited retention."""
 
     @property
     def name(self) -> str:
-        """What they are, in the plural."""
+        """The name of the rows, in the plural."""
         ...
 
     def remove_old(self) -> AsyncGenerator[int]:
-        """Remove those whose time is over in short transactions; the rows removed by each.
+        """Remove expired rows in short transactions; yields the number of rows of each.
 
         Raises `Unavailable`.
         """
@@ -67,7 +67,7 @@ class ShortLived(Protocol):
 
 
 def purge_jobs(stores: Sequence[ShortLived]) -> JobKind:
-    """The job of each hour; its progress counts rows removed, its result those of each kind."""
+    """The hourly job; its progress counts removed rows, its result has the counts by kind."""
 
     async def run(job: JobRun) -> dict[str, Any]:
         removed = {store.name: 0 for store in stores}

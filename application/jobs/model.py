@@ -1,4 +1,4 @@
-"""Jobs: long work that is asked for now and done by a worker later, and the ports to them."""
+"""Jobs: long work that a caller submits and a worker does later, and the ports to them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ FINISHED: Final[frozenset[JobState]] = frozenset({"succeeded", "failed", "cancel
 
 
 class JobCancelled(Exception):
-    """Somebody asked to cancel the job."""
+    """A caller asked to cancel the job."""
 
 
 class JobFailed(Exception):
@@ -25,7 +25,7 @@ class JobFailed(Exception):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """`rate` is in units a second; both estimates are absent where nothing can be said yet."""
+    """`rate` is in units per second; `rate` and `eta_seconds` are None while unknown."""
 
     done: int = 0
     total: int | None = None
@@ -34,10 +34,10 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as it stands; arguments, result and error never hold personal data.
+    """The state of a job; arguments, result and error never hold personal data.
 
-    `attempts` counts the runs that began. `result` is there once it succeeded, `error` once a run
-    failed, also while it waits for the next one.
+    `attempts` counts the runs that began. `result` is set after success, `error` after a failed
+    run, also while the job waits for the next run.
     """
 
     id: UUID
@@ -55,7 +55,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class JobRun(Protocol):
-    """One run of a job, as its work sees it; `attempt` is 1 for the first."""
+    """One run of a job; `attempt` is 1 for the first."""
 
     @property
     def id(self) -> UUID: ...
@@ -70,20 +70,20 @@ class JobRun(Protocol):
     def attempt(self) -> int: ...
 
     async def report(self, done: int, total: int | None = None) -> None:
-        """Say how far the run is; cheap to call often, for it is stored at most twice a second.
+        """Report the progress; cheap to call often, because it is stored at most twice a second.
 
-        Raises `JobCancelled` within about a second after somebody asked to cancel the job.
+        Raises `JobCancelled` within about a second after a request to cancel the job.
         """
         ...
 
 
 class JobKind(Struct, frozen=True, kw_only=True):
-    """What a worker does for jobs of one name; what `run` returns is the job's result (JSON).
+    """The work for jobs of one name; `run` returns the result of the job (JSON).
 
-    A run may be cut short anywhere and start again from the beginning, so `run` is idempotent.
-    One that raises is tried again, `tries` runs in all, but not after `JobFailed`.
-    `schedule` is a cron expression in UTC, by which the kind is also submitted, without arguments.
-    A worker does no more than `at_once` of a kind at a time, so that others have their turn.
+    A run may be interrupted anywhere and start again from the beginning, so `run` is idempotent.
+    A run that raises is retried, up to `tries` runs in all, but not after `JobFailed`.
+    `schedule` is a cron expression in UTC; the kind is then also submitted without arguments.
+    A worker runs at most `at_once` jobs of the kind at a time, to leave room for other kinds.
     """
 
     name: str
@@ -103,30 +103,31 @@ class Jobs(Protocol):
         once: str | None = None,
         job_id: UUID | None = None,
     ) -> Job:
-        """Record a job durably; a worker that knows the kind takes it up.
+        """Record a job durably; a worker that knows the kind runs it.
 
-        While a job of that kind and `once` is unfinished, that one is the answer, and the job with
-        `job_id` where there is one. Raises `Unavailable`, `OutcomeUnknown`, and `ValueError` for
-        arguments that are no JSON.
+        Returns the existing job if one of that kind and `once` is unfinished, or if one has the id
+        `job_id`. Raises `Unavailable`, `OutcomeUnknown`, and `ValueError` for arguments that are
+        not JSON.
         """
         ...
 
     async def job(self, job_id: UUID) -> Job | None:
-        """The job as it stands. Raises `Unavailable`."""
+        """The job, None if it is unknown. Raises `Unavailable`."""
         ...
 
     async def cancel(self, job_id: UUID) -> Job | None:
-        """Ask to cancel: a queued job ends at once, a running one soon, a finished one stays.
+        """Request to cancel: a queued job ends at once, a running one soon, a finished one stays.
 
-        Answers the job as it then stands. Raises `Unavailable` and `OutcomeUnknown`.
+        Returns the job after that, None if it is unknown. Raises `Unavailable` and
+        `OutcomeUnknown`.
         """
         ...
 
 
 class JobQuery(Struct, frozen=True, kw_only=True):
-    """A page of jobs asked for; without `states`, in any state. `before` is where one ended.
+    """The query for a page of jobs; without `states`, in any state. `before` is exclusive.
 
-    With `exports_of` only the exports that this actor asked for.
+    With `exports_of`, only the exports that this actor requested.
     """
 
     states: tuple[JobState, ...] = ()
@@ -136,7 +137,7 @@ class JobQuery(Struct, frozen=True, kw_only=True):
 
 
 class JobPage(Struct, frozen=True):
-    """Jobs, newest first; `next` is the `before` of the next page, if there may be one."""
+    """Jobs, newest first; `next` is the `before` of the next page, None on the last."""
 
     items: Sequence[Job]
     next: UUID | None

@@ -1,4 +1,4 @@
-"""Tells people who watch how far a job is: now and then, and what came of it."""
+"""Sends notifications about the progress and the result of a job."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -9,47 +9,47 @@ from structlog import get_logger
 from application.errors import Unavailable
 from application.jobs.model import JobRun, Progress
 from application.jobs.runs import Pace
-from application.live.notifications import Notices, Severity
+from application.live.notifications import Notifier, Severity
 
-# A job that takes less is told of once, when it is done.
+# A shorter job sends one notification, when it is done.
 _EACH_SECONDS: Final = 2.0
 
 log = get_logger(__name__)
 
 
 class ProgressNotifier:
-    """Reports for a job, and tells people what it reports every two seconds."""
+    """Reports the progress of a job, and sends it as a notification every two seconds."""
 
     def __init__(
-        self, notices: Notices, job: JobRun, title: str, clock: Callable[[], float] = monotonic
+        self, notifier: Notifier, job: JobRun, title: str, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._notices = notices
+        self._notifier = notifier
         self._job = job
         self._title = title
         self._clock = clock
         self._pace = Pace(clock)
-        self._told_at = clock()
+        self._notified_at = clock()
 
     async def report(self, done: int, total: int | None = None) -> None:
         """See `JobRun.report`."""
         await self._job.report(done, total)
         self._pace.report(done, total)
-        if self._clock() >= self._told_at + _EACH_SECONDS:
-            await self.tell("info", told(self._pace.progress))
+        if self._clock() >= self._notified_at + _EACH_SECONDS:
+            await self.notify("info", progress_text(self._pace.progress))
 
-    async def tell(self, severity: Severity, message: str) -> None:
-        """Tell people; the job does not depend on it."""
-        self._told_at = self._clock()
+    async def notify(self, severity: Severity, message: str) -> None:
+        """Send a notification; a failure does not affect the job."""
+        self._notified_at = self._clock()
         try:
-            await self._notices.tell(
+            await self._notifier.notify(
                 severity, f"{self._title}: {message}", f"/v1/jobs/{self._job.id}"
             )
         except Unavailable:
             log.warning("notification_lost", job=str(self._job.id), severity=severity)
 
 
-def told(progress: Progress) -> str:
-    """Such as `45,000 of 100,000, 15,000/s, 4 s left`, as far as it is known."""
+def progress_text(progress: Progress) -> str:
+    """The known parts of, for example, `45,000 of 100,000, 15,000/s, 4 s left`."""
     parts = [f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "")]
     if progress.rate is not None:
         parts.append(f"{progress.rate:,.0f}/s")

@@ -1,4 +1,4 @@
-"""One run of a job: how far and how fast it is, and what becomes of the job when it ends."""
+"""One run of a job: its progress, its pace and its outcome."""
 
 import asyncio
 import json
@@ -13,18 +13,18 @@ from structlog import get_logger
 from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Unavailable
 from application.failures import describe, places
 from application.jobs.ledger import (
-    Again,
     Asked,
     Cancelled,
     Failed,
     Outcome,
+    Requeued,
     RunNow,
     Succeeded,
     Taken,
 )
 from application.jobs.model import JobCancelled, JobFailed, JobKind, Progress
 
-# Something else is away, and the job is not to blame: such a run costs it no try.
+# Outages of other servers: such a run does not count as a try.
 OUTAGES: Final = (Unavailable, Overloaded, OutcomeUnknown)
 
 RETRY_SECONDS: Final = 2.0
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 class Pace:
-    """How far a run is and how fast, reckoned from its first report: it may have begun midway."""
+    """The progress and rate of a run, from its first report on: a run may resume midway."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class Pace:
 
 
 class Run:
-    """See `JobRun`. Reporting waits for nobody: the worker's pulse passes it on."""
+    """See `JobRun`. A report does no I/O: the worker's pulse sends it."""
 
     def __init__(self, taken: Taken, retry: float = RETRY_SECONDS) -> None:
         self.taken = taken
@@ -95,30 +95,30 @@ class Run:
     async def report(self, done: int, total: int | None = None) -> None:
         """See `JobRun.report`."""
         self.pace.report(done, total)
-        # Work that never waits would keep the pulse from being heard.
+        # Without this, work that never awaits would block the pulse.
         await asyncio.sleep(0)
         if self.asked is not None:
             raise JobCancelled
 
     def ask(self, what: Asked, grace: float) -> None:
-        """Pass on what was asked: work that does not report is cut short after `grace` seconds."""
+        """Cancel the run; work that does not report is cancelled after `grace` seconds."""
         if what == self.asked:
             return
         self.asked = what
-        asyncio.get_running_loop().call_later(0 if what == "lost" else grace, self._cut)
+        asyncio.get_running_loop().call_later(0 if what == "lost" else grace, self._cancel_work)
 
     def stop(self) -> None:
-        """Cut the work short; the job goes back to the queue."""
+        """Cancel the work; the job goes back to the queue."""
         self._stopped = True
-        self._cut()
+        self._cancel_work()
 
     async def outcome(self, kind: JobKind) -> Outcome | None:
-        """Do the work, to its end; what then becomes of the job, None where it is not ours."""
+        """Do the work. Returns the outcome of the job, None if the run is outdated."""
         self._work = asyncio.create_task(_work(kind, self))
         try:
             await asyncio.wait({self._work})
         finally:
-            self._cut()
+            self._cancel_work()
         error = asyncio.CancelledError() if self._work.cancelled() else self._work.exception()
         if self.asked == "lost":
             return None
@@ -127,13 +127,13 @@ class Run:
         if self.asked == "cancel" or isinstance(error, JobCancelled):
             return Cancelled()
         if self._stopped and isinstance(error, asyncio.CancelledError):
-            return Again()
+            return Requeued()
         return self._failed(error, kind.tries)
 
     def _failed(self, error: BaseException, tries: int) -> Outcome:
         if isinstance(error, OUTAGES):
             seconds = retry_seconds(self.attempt, self._retry)
-            return Again(seconds=seconds, error=error_of(error))
+            return Requeued(seconds=seconds, error=error_of(error))
         if isinstance(error, JobFailed):
             return Failed(error_of(error))
         what = {"kind": self.taken.kind, "job": str(self.id), "error": type(error).__name__}
@@ -141,16 +141,16 @@ class Run:
         if self.taken.failures + 1 >= tries:
             return Failed(error_of(error))
         seconds = retry_seconds(self.taken.failures + 1, self._retry)
-        return Again(seconds=seconds, error=error_of(error), failed=True)
+        return Requeued(seconds=seconds, error=error_of(error), failed=True)
 
-    def _cut(self) -> None:
+    def _cancel_work(self) -> None:
         if self._work is not None:
             self._work.cancel()
 
 
 async def _work(kind: JobKind, run: Run) -> dict[str, Any]:
     result = await kind.run(run)
-    # What is no JSON is an error of the work, found while its place is known.
+    # Raises here, inside the work, if the result is not JSON.
     json.dumps(result, allow_nan=False)
     return result
 
@@ -158,13 +158,13 @@ async def _work(kind: JobKind, run: Run) -> dict[str, Any]:
 def progress_of(
     done: int, total: int | None, rate: float | None, *, running: bool = True
 ) -> Progress:
-    """Progress, while it runs with the seconds that are left at this rate."""
+    """The progress; while the job runs, with the seconds left at this rate."""
     eta = max(total - done, 0) / rate if running and rate and total is not None else None
     return Progress(done=done, total=total, rate=rate, eta_seconds=eta)
 
 
 def error_of(error: BaseException) -> str:
-    """What a job says about a run that raised; messages of unknown errors may be personal."""
+    """The text of a job's `error`; messages of unknown errors may hold personal data."""
     match error:
         case JobFailed():
             return str(error)
@@ -175,6 +175,6 @@ def error_of(error: BaseException) -> str:
 
 
 def retry_seconds(runs: int, first: float = RETRY_SECONDS) -> float:
-    """How long to wait after so many runs: twice as long each time, up to a minute, with jitter."""
+    """The pause after this many runs: doubles each time, up to a minute, with jitter."""
     longest = min(first * 2 ** min(runs - 1, 10), _LONGEST_SECONDS)
     return longest * random.uniform(0.5, 1)  # noqa: S311

@@ -1,4 +1,4 @@
-"""A worker: takes jobs up, a few at once, and sees each run to its end."""
+"""A worker: takes jobs, a few at once, and runs each to its end."""
 
 import asyncio
 from collections import Counter
@@ -31,9 +31,10 @@ log = get_logger(__name__)
 
 
 class Timing(Struct, frozen=True, kw_only=True):
-    """In seconds. `poll` finds what no bell told of; `pulse` is how soon a cancel is heard;
-    `grace` is what a run has to end by itself after a cancel, `drain` after the worker's stop;
-    `retry` is the pause after a first failure, twice as long after each further one.
+    """In seconds. `poll`: the interval of look-ups without a bell; `pulse`: the interval of
+    heartbeats, which also deliver cancels; `idle`: the same without runs; `grace`: how long a
+    cancelled run may take to end by itself; `drain`: the same after the worker's stop; `retry`:
+    the pause after the first failure, doubled after each further one.
     """
 
     poll: float = 2.0
@@ -47,7 +48,7 @@ class Timing(Struct, frozen=True, kw_only=True):
 class JobWorker:
     """Runs jobs of these kinds, `slots` at once, until it is cancelled; then it drains.
 
-    Runs that do not end in time go back to the queue, and are no failures.
+    Runs that do not end in time go back to the queue and do not count as failures.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class JobWorker:
         self._began = asyncio.Event()
 
     async def run(self, doorbell: Doorbell) -> NoReturn:
-        """Work; an error that no waiting repairs is raised, after the runs were put back."""
+        """Run until cancelled. Raises an error that a retry cannot solve, after the runs are requeued."""
         taking = asyncio.create_task(self._take(doorbell))
         pulse = asyncio.create_task(self._pulse())
         try:
@@ -74,9 +75,9 @@ class JobWorker:
             ended = [each.exception() for each in (taking, pulse) if each.done()]
             raise next(error for error in ended if error is not None)
         finally:
-            await _end(taking)
+            await _cancel(taking)
             await self._drain()
-            await _end(pulse)
+            await _cancel(pulse)
 
     async def _take(self, doorbell: Doorbell) -> NoReturn:
         back_off = BackOff("worker")
@@ -108,7 +109,7 @@ class JobWorker:
 
     def _start(self, taken: Taken) -> None:
         run = Run(taken, self._timing.retry)
-        task = asyncio.create_task(self._see_through(run))
+        task = asyncio.create_task(self._run_to_end(run))
         self._runs[task] = run
         self._began.set()
 
@@ -118,7 +119,7 @@ class JobWorker:
 
         task.add_done_callback(ended)
 
-    async def _see_through(self, run: Run) -> None:
+    async def _run_to_end(self, run: Run) -> None:
         kind = self._kinds[run.taken.kind]
         log.info("job_runs", kind=kind.name, job=str(run.id), attempt=run.attempt)
         outcome = await run.outcome(kind)
@@ -129,7 +130,7 @@ class JobWorker:
         log.info("job_run_ended", kind=kind.name, job=str(run.id), outcome=type(outcome).__name__)
 
     async def _record(self, run: Run, outcome: Outcome) -> None:
-        """For as long as it takes: until then the run's worker lives, so nobody else runs it."""
+        """Retry until the outcome is recorded: meanwhile no other worker takes the job."""
         back_off = BackOff("worker")
         while run.asked != "lost":
             try:
@@ -137,7 +138,7 @@ class JobWorker:
             except Unavailable as error:
                 await back_off.wait(error)
             except ValueError as error:
-                # A result that is no JSON of the store's; its error is.
+                # The store refuses the result as JSON; it accepts an error text.
                 log.warning("job_result_is_refused", job=str(run.id), error=describe(error))
                 outcome = Failed(describe(error))
             else:
@@ -159,7 +160,7 @@ class JobWorker:
             if runs:
                 await asyncio.sleep(self._timing.pulse)
             else:
-                await _either(self._began, self._timing.idle)
+                await _wait_for(self._began, self._timing.idle)
 
     async def _drain(self) -> None:
         if self._runs:
@@ -173,14 +174,14 @@ class JobWorker:
             task.cancel()
 
 
-async def _either(event: asyncio.Event, seconds: float) -> None:
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel until it ends: a client of a server may lose a cancellation on its way, once."""
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it ends: a client library may lose one cancellation."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=_AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""The port to the keys: what seals a person's data, and what hides the values of an index."""
+"""The port to the keys: those that seal personal data, and the index key."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,6 +1,6 @@
-"""The job `key-rotation`: wraps all keys anew under one master key while the service goes on.
+"""The job `key-rotation`: rewraps all keys under one master key while the service runs.
 
-Nothing of a run is kept between its batches, so a run that was cut short is simply begun again.
+A run stores no state between its batches, so an interrupted run starts again.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from application.log.event_log import StreamKey
 
 KEY_ROTATION: Final = "key-rotation"
 BATCH_KEYS: Final = 500
-# How long a run waits, once all is wrapped anew, for processes that began with another newest key.
+# How long a run waits, once all keys are rewrapped, for processes with another newest master key.
 TIMEOUT_SECONDS: Final = 180.0
 _PAUSE_SECONDS: Final = 2.0
 _BEFORE_ALL: Final = UUID(int=0)
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class WrappedKey(Struct, frozen=True):
-    """The key of a person, or of the index, whose subject is then the log's id."""
+    """The key of a person, or the index key, whose subject is the id of the log."""
 
     subject: UUID
     key: StreamKey
@@ -41,9 +41,9 @@ class Rewrapped(Struct, frozen=True):
 
 
 class KeyHolder(Struct, frozen=True, kw_only=True):
-    """A process that runs now, and the master key under which it wraps new keys.
+    """A running process, and the master key under which it wraps new keys.
 
-    `address` is where the database sees it, absent where it is the database's own machine.
+    `address` is its address as the database sees it; None on the machine of the database.
     """
 
     master_id: str
@@ -52,36 +52,36 @@ class KeyHolder(Struct, frozen=True, kw_only=True):
 
 
 class KeyStore(Protocol):
-    """All wrapped keys of a log, the index key among them. Each raises `Unavailable`."""
+    """All wrapped keys of a log, including the index key. Each method raises `Unavailable`."""
 
     async def counts(self) -> Mapping[str, int]:
-        """How many keys each master key wraps, by its id."""
+        """The number of keys that each master key wraps, by its id."""
         ...
 
     async def wrapped(
         self, by: Collection[str], *, after: UUID, limit: int
     ) -> Sequence[WrappedKey]:
-        """Up to `limit` keys that these master keys wrap, by subject, above `after`."""
+        """Up to `limit` keys that these master keys wrap, in the order of subjects, after `after`."""
         ...
 
     async def replace(self, keys: Sequence[Rewrapped]) -> int:
-        """Put the new in the old one's place, wherever the old one still stands; how many did.
+        """Replace each old key that is still stored. Returns the number of replaced keys.
 
-        A key that was destroyed stays so, and one that is being destroyed is passed over: nobody
-        is waited for.
+        A destroyed key stays destroyed; a key that is locked for its destruction is skipped
+        without waiting.
         """
         ...
 
 
 class KeyHolders(Protocol):
     async def holders(self) -> Sequence[KeyHolder]:
-        """Every process that runs on this log. Raises `Unavailable`."""
+        """All processes that run on this log. Raises `Unavailable`."""
         ...
 
 
 class Rotation(Struct, kw_only=True):
-    """How far a rotation came: a job's result. It is `complete` once no key and no process uses
-    another master key than `to`; only then may the others be taken out of the list.
+    """The result of a rotation. It is `complete` when no key and no process uses a master key other
+    than `to`; only then may the others be removed from the list.
     """
 
     to: str
@@ -105,7 +105,7 @@ def key_rotation(
     timeout_seconds: float = TIMEOUT_SECONDS,
     pause: float = _PAUSE_SECONDS,
 ) -> JobKind:
-    """The kind of job. Its argument `to` is the master key's id, by default the newest one's."""
+    """The job kind. Its argument `to` is a master key id; the default is the newest."""
 
     async def run(run: JobRun) -> dict[str, Any]:
         to = run.arguments.get("to", masters.ids[0])
@@ -125,20 +125,20 @@ async def _rotate(
     work: "_Work", holders: KeyHolders, timeout_seconds: float, pause: float
 ) -> dict[str, Any]:
     rotation = work.rotation
-    await work.look()
+    await work.count_remaining()
     await work.rewrap()
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while True:
-        # Processes first: a key that one of them adds after this look is seen in the keys.
+        # Processes first: a key that one of them adds after this is then among the counted keys.
         rotation.still_used_by = [
             holder for holder in await holders.holders() if holder.master_id != rotation.to
         ]
-        await work.look()
+        await work.count_remaining()
         if rotation.complete or asyncio.get_running_loop().time() > deadline:
             break
         if not rotation.still_used_by and rotation.remaining == work.broken:
             raise JobFailed(
-                f"{_keys(work.broken)} cannot be opened with the master key that stands there; "
+                f"{_keys(work.broken)} cannot be opened with the master key that they name; "
                 f"all others are under {rotation.to}"
             )
         await asyncio.sleep(pause)
@@ -149,7 +149,7 @@ async def _rotate(
 
 
 class _Work:
-    """Passes over the keys. `broken` ones do not open; they are as they were and in nobody's way."""
+    """The state of a run. `broken` counts the keys that do not open; they are left unchanged."""
 
     def __init__(
         self, store: KeyStore, masters: MasterKeyList, rotation: Rotation, run: JobRun
@@ -161,8 +161,8 @@ class _Work:
         self._run = run
         self._others: Sequence[str] = ()
 
-    async def look(self) -> None:
-        """Count what is left. Raises `JobFailed` where no key of the list opens it."""
+    async def count_remaining(self) -> None:
+        """Count the remaining keys. Raises `JobFailed` if the list lacks a master key of one."""
         counts = await self._store.counts()
         others = {name: count for name, count in counts.items() if name != self.rotation.to}
         unlisted = others.keys() - set(self._masters.ids)
@@ -179,7 +179,7 @@ class _Work:
         await self._report()
 
     async def rewrap(self) -> None:
-        """One pass: a key that comes under an old master key meanwhile may be left for the next."""
+        """One pass over the keys; keys added under an old master key meanwhile may need another."""
         if not self._others:
             return
         self.broken = 0

@@ -1,1 +1,1 @@
-"""Events as they are recorded: the tail of the log, notifications and tickets."""
+"""Live streams: the tail of the log, notifications and tickets."""

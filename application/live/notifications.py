@@ -1,4 +1,4 @@
-"""What people who watch are told: a few words now and then, not to be relied on as events are."""
+"""Notifications for people: short messages; unlike events, some may be lost."""
 
 import asyncio
 from collections import deque
@@ -16,18 +16,18 @@ from application.retry import BackOff
 Severity = Literal["info", "success", "warning", "error"]
 
 NOTIFICATIONS: Final = "notifications"
-"""The bell that rings when there is a new one."""
+"""The bell that rings after a new notification."""
 
-# A bell can be missed.
+# A listener can miss a bell.
 _POLL_SECONDS: Final = 2.0
 _PARKED_POLL_SECONDS: Final = 10.0
 _PAGE: Final = 100
-# Who reads so slowly misses the oldest.
+# A slower listener loses the oldest.
 _MAX_WAITING: Final = 100
 
 
 class Notification(Struct, frozen=True, kw_only=True):
-    """`about` is the address of what it is about. Nothing of it is personal."""
+    """`about` is the path of the resource. No field is personal."""
 
     id: UUID
     severity: Severity
@@ -36,42 +36,42 @@ class Notification(Struct, frozen=True, kw_only=True):
     time: datetime
 
 
-class Notices(Protocol):
-    """Where people are told something."""
+class Notifier(Protocol):
+    """Sends notifications."""
 
-    async def tell(self, severity: Severity, message: str, about: str) -> None:
-        """Tell all who watch. Raises `Unavailable`."""
+    async def notify(self, severity: Severity, message: str, about: str) -> None:
+        """Send a notification to all listeners. Raises `Unavailable`."""
         ...
 
 
 class NotificationLog(Protocol):
-    """The latest notifications, in order. Each raises `Unavailable`."""
+    """The latest notifications, in order. Each method raises `Unavailable`."""
 
     async def newest(self) -> int:
-        """The number of the last one, 0 where there is none."""
+        """The number of the last one; 0 if there is none."""
         ...
 
     async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
-        """Those after a number, each with its own."""
+        """The notifications after a number, each with its number."""
         ...
 
 
 class ParkedWatch(Protocol):
-    async def tell_parked(self) -> None:
-        """Tell of each projection that has parked more or fewer streams than people were told of.
+    async def notify_parked(self) -> None:
+        """Send a notification for each projection whose number of parked streams changed.
 
         Raises `Unavailable`.
         """
         ...
 
 
-async def keep_telling_parked(watch: ParkedWatch, doorbell: Doorbell) -> NoReturn:
-    """Tell people soon after something is parked or mended; cancel it to stop."""
+async def run_parked_notifications(watch: ParkedWatch, doorbell: Doorbell) -> NoReturn:
+    """Send notifications when streams are parked or no longer parked; cancel it to stop."""
     back_off = BackOff("parked watch")
     async with doorbell.listen(PARKED) as bell:
         while True:
             try:
-                await watch.tell_parked()
+                await watch.notify_parked()
             except Exception as error:
                 await back_off.wait(error)
             else:
@@ -80,7 +80,7 @@ async def keep_telling_parked(watch: ParkedWatch, doorbell: Doorbell) -> NoRetur
 
 
 class Inbox:
-    """What one listener was not told yet: the newest of it, if it takes too long to listen."""
+    """The queue of one listener; a slow listener loses the oldest."""
 
     def __init__(self) -> None:
         self._waiting = deque[Notification](maxlen=_MAX_WAITING)
@@ -91,7 +91,7 @@ class Inbox:
         self._filled.set()
 
     async def next(self) -> Notification:
-        """The oldest that waits, once there is one."""
+        """Wait for a notification; returns the oldest."""
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
@@ -99,7 +99,7 @@ class Inbox:
 
 
 class NoticeBoard:
-    """All listeners of a process: the log is read once for them, and only while there are any."""
+    """All listeners of a process: one task reads the notifications, while there are listeners."""
 
     def __init__(self, notifications: NotificationLog, doorbell: Doorbell) -> None:
         self._log = notifications
@@ -109,7 +109,7 @@ class NoticeBoard:
 
     @asynccontextmanager
     async def listen(self) -> AsyncGenerator[Inbox]:
-        """An inbox for what is told from now on."""
+        """An inbox for the notifications from now on."""
         inbox = Inbox()
         self._inboxes.add(inbox)
         if self._reading is None:

@@ -21,11 +21,11 @@ from application.log.search import EventFilter
 from application.retry import BackOff
 from domain.user.events import UserErased
 
-# A bell can be missed, and a store can be away: the tail looks once a second all the same.
+# The tail also reads once a second, because a bell can be missed and a store can be away.
 POLL_SECONDS: Final = 1.0
 
 _TAIL_PAGE: Final = 500
-# A page of a wide filter is handed out whole; one of a narrow filter is mostly passed over.
+# A wide filter matches most of a page; a narrow filter matches little of it.
 _WIDE_PAGE: Final = 100
 _NARROW_PAGE: Final = 1000
 # Clients refuse messages of more than a megabyte.
@@ -34,9 +34,9 @@ _BATCH_BYTES: Final = 256 * 1024
 
 
 class Batch(Struct, frozen=True, kw_only=True):
-    """Events that matched, in order, and the position after them and what was passed over.
+    """Events that matched, in order; `position` is after all events read.
 
-    `head` is the highest position known of.
+    `head` is the highest known position.
     """
 
     events: Sequence[TailEvent]
@@ -45,9 +45,9 @@ class Batch(Struct, frozen=True, kw_only=True):
 
 
 class Tail:
-    """Reads while somebody looks; `stopping` lets every cursor end.
+    """Reads the log while there are cursors; `stopping` ends all cursors.
 
-    The ring keeps `max_events` at most, in about `max_bytes`.
+    The ring keeps at most `max_events`, in about `max_bytes`.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Tail:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def place(self, after: int | None) -> tuple[int, int]:
-        """Where a reader begins, and the head: `after` if the log has it, the head for None.
+        """The start position of a reader, and the head: `after` if the log has it, the head for None.
 
         Raises `PositionAhead`, `PositionGone` and `Unavailable`.
         """
         head = await self.feed.head()
         if after is None:
             return head, head
-        # The store knows which positions a restore cut off; the ring does not.
+        # Only the store knows which positions a restore removed.
         page = await self.feed.read(after, 1)
         if not page.events and after > head:
             raise PositionAhead(head)
@@ -97,22 +97,22 @@ class Tail:
             self._cursors -= 1
             if not self._cursors:
                 self._ring = None
-                # Nobody waits for them: a read that a frozen store keeps would hold up the reader.
+                # Not awaited: a read in a frozen store would block the reader.
                 for task in self._tasks:
                     task.cancel()
 
     def ring_at(self, position: int) -> Ring | None:
-        """The ring, where it has all that follows a position."""
+        """The ring if it has all events after a position, else None."""
         ring = self._ring
         return ring if ring is not None and ring.start <= position else None
 
     @property
     def end(self) -> int:
-        """How far the tail has read; 0 before it knows where it stands."""
+        """The last position that the tail has read; 0 before the first read."""
         return 0 if self._ring is None else self._ring.end
 
     async def moved_beyond(self, position: int, seconds: float) -> None:
-        """Return when the tail has read more than that, when the time is up, or at the stop."""
+        """Wait until the tail has read beyond a position, the time is up, or the tail stops."""
         try:
             async with asyncio.timeout(seconds):
                 while self.end <= position and not self.stopping.is_set():
@@ -121,12 +121,12 @@ class Tail:
             return
 
     async def _read_on(self) -> NoReturn:
-        """Read what follows, for ever; a store that is away is waited for."""
+        """Read the log for ever; retries while the store is away."""
         ring: Ring | None = None
         back_off = BackOff("tail")
         while True:
             try:
-                # Heard from before the first read: what is recorded in between rings.
+                # Listens before the first read, so that an event recorded in between rings.
                 async with self._doorbell.listen(LOG) as bell:
                     if ring is None:
                         ring = self._ring = Ring(await self.feed.head(), **self._limits)
@@ -140,7 +140,7 @@ class Tail:
                 await back_off.wait(error)
 
     async def _advance(self, ring: Ring) -> bool:
-        """Take one page in; whether there was one."""
+        """Add one page to the ring. Returns whether there was one."""
         page = await self.feed.read(ring.end, _TAIL_PAGE)
         if page.reached == ring.end:
             return False
@@ -161,7 +161,7 @@ class Tail:
 
 
 class Cursor:
-    """One reader's place: all that matched up to `position` was handed out, once and in order."""
+    """The position of one reader: it got all matching events up to there, once and in order."""
 
     def __init__(self, tail: Tail, wanted: EventFilter, position: int) -> None:
         self.position = position
@@ -169,9 +169,9 @@ class Cursor:
         self._wanted = wanted
 
     async def batches(self, pulse: float) -> AsyncGenerator[Batch]:
-        """What matches, as it comes, until the tail stops; an empty batch every `pulse` seconds.
+        """Matching events until the tail stops, and an empty batch every `pulse` seconds.
 
-        While the store is away there are only empty ones. Raises `PositionGone`.
+        While the store is away, all batches are empty. Raises `PositionGone`.
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + pulse
@@ -188,10 +188,9 @@ class Cursor:
                 due = loop.time() + pulse
 
     async def next(self, seconds: float, limit: int = _BATCH_EVENTS) -> Batch:
-        """Up to `limit` events that match, out of one piece of the log, once there is a piece.
+        """Up to `limit` matching events from the next part of the log; waits up to `seconds` for it.
 
-        Empty where nothing of it matched, or nothing came within `seconds`. Raises `Unavailable`
-        and `PositionGone`.
+        Empty if nothing matched, or nothing was recorded. Raises `Unavailable` and `PositionGone`.
         """
         tail = self._tail
         if tail.ring_at(self.position) is None:
@@ -208,7 +207,7 @@ class Cursor:
         return self._take(ring.after(self.position), ring.end, limit)
 
     def _take(self, events: Iterable[TailEvent], end: int, limit: int) -> Batch:
-        """Hand out what matches, until the batch is full or the piece that ends there is read."""
+        """Collect matching events until the batch is full, or all up to `end` are read."""
         taken: list[TailEvent] = []
         size = 0
         for event in events:

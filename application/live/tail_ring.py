@@ -1,4 +1,4 @@
-"""The newest piece of the log in memory, without a gap, bounded in events and bytes."""
+"""The newest events of the log in memory, without gaps, bounded in events and bytes."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from domain.event import ERASED, Event, Recorded
 
 _encode: Final = msgspec.json.Encoder().encode
 
-# What an envelope has beside its data, in bytes.
+# The bytes of an envelope besides its data.
 _ENVELOPE_BYTES: Final = 640
-# An event is kept decoded, and its envelope encoded in up to two forms.
-_FORMS: Final = 3
+# Copies in memory: the decoded event, and up to two encoded envelopes.
+_COPIES: Final = 3
 
 
 class TailEvent:
-    """An event with its envelopes, each encoded once, when it is first asked for.
+    """An event with its envelopes, each encoded once, at first use.
 
     `size` is about the bytes of an envelope.
     """
@@ -42,7 +42,7 @@ class TailEvent:
         return encoded
 
     def erase(self) -> None:
-        """Forget the personal fields, as the log has."""
+        """Erase the personal fields, as in the log."""
         event = self.recorded.event
         if event.personal:
             erased = replace(event, **dict.fromkeys(event.personal, ERASED))
@@ -56,18 +56,18 @@ class Ring:
     def __init__(self, start: int, *, max_events: int, max_bytes: int) -> None:
         self.start = start
         self.end = start
-        self._most_events = max_events
-        self._most_bytes = max_bytes
+        self._max_events = max_events
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._positions: list[int] = []
         self._events: list[TailEvent] = []
 
     def extend(self, events: Iterable[TailEvent], end: int) -> None:
-        """Add what follows; `end` is the last position that was looked at. The oldest go."""
+        """Add events, and drop the oldest; `end` is the last position read."""
         for event in events:
             self._positions.append(event.recorded.position)
             self._events.append(event)
-            self._bytes += _FORMS * event.size
+            self._bytes += _COPIES * event.size
         self.end = end
         self._shrink()
 
@@ -76,16 +76,16 @@ class Ring:
         return self._events[bisect_right(self._positions, position) :]
 
     def erase(self, stream: UUID) -> None:
-        """Forget what one person's events tell about the person."""
+        """Erase the personal fields of all events of a person."""
         for event in self._events:
             if event.recorded.stream == stream:
                 event.erase()
 
     def _shrink(self) -> None:
-        surplus = max(len(self._events) - self._most_events, 0)
-        self._bytes -= _FORMS * sum(event.size for event in self._events[:surplus])
-        while self._bytes > self._most_bytes:
-            self._bytes -= _FORMS * self._events[surplus].size
+        surplus = max(len(self._events) - self._max_events, 0)
+        self._bytes -= _COPIES * sum(event.size for event in self._events[:surplus])
+        while self._bytes > self._max_bytes:
+            self._bytes -= _COPIES * self._events[surplus].size
             surplus += 1
         if surplus:
             self.start = self._positions[surplus - 1]

@@ -1,4 +1,4 @@
-"""The port to tickets: one-use passes to the stream, for clients that cannot send a header."""
+"""The port to tickets: one-time passes to the stream, for clients that cannot send a header."""
 
 from datetime import datetime
 from typing import Final, Protocol
@@ -21,14 +21,14 @@ class Ticket(Struct, frozen=True):
 
 
 class Tickets(Protocol):
-    """Whoever shows a ticket first, within `TICKET_SECONDS`, is its maker, once."""
+    """A ticket stands for its principal, once, within `TICKET_SECONDS`."""
 
     async def issue(self, principal: Principal) -> Ticket:
         """A new ticket. Raises `Unavailable`."""
         ...
 
     async def redeem(self, ticket: str) -> Principal | None:
-        """Whose ticket this was; None where it is nobody's, too old, or used. Raises `Unavailable`.
+        """The principal of a ticket; None if unknown, expired or used. Raises `Unavailable`.
 
         The principal has the actor and the permissions of the moment of issue.
         """

@@ -1,4 +1,4 @@
-"""The log stream by stream, for whoever folds all of it: each history is read whole, in one piece."""
+"""The port to the log in the order of streams, for rebuilds and verifications."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -21,17 +21,17 @@ BEGINNING: Final = Place(UUID(int=0), 0)
 
 
 class EventsByStream(Protocol):
-    """Commit order is position order: what is read up to a position never becomes more.
+    """Commit order is position order, so the events up to a position never become more.
 
     Each method raises `Unavailable`.
     """
 
     async def head(self) -> int:
-        """The highest position in the log, 0 where it is empty."""
+        """The highest position in the log; 0 if it is empty."""
         ...
 
     async def count(self, up_to: int) -> int:
-        """How many events there are up to a position, whatever their kind."""
+        """The number of events up to a position, of all kinds."""
         ...
 
     async def read(
@@ -39,23 +39,23 @@ class EventsByStream(Protocol):
     ) -> Sequence[Recorded[Event]]:
         """Up to `limit` events of these kinds after a place, none above position `up_to`.
 
-        Fewer only at the end. What cannot be read is `Unreadable`.
+        Fewer only at the end. An event that cannot be read is `Unreadable`.
         """
         ...
 
 
 async def streams_in_order(
-    histories: EventsByStream, kinds: Collection[str], up_to: int, limit: int
+    events_by_stream: EventsByStream, kinds: Collection[str], up_to: int, limit: int
 ) -> AsyncGenerator[Sequence[Recorded[Event]]]:
-    """All events of these kinds up to a position in pages, stream by stream; the next is read ahead.
+    """All events of these kinds up to a position, in pages, stream by stream; reads a page ahead.
 
-    Close it where it is not used up. Raises `Unavailable`.
+    Close the generator if it is not exhausted. Raises `Unavailable`.
     """
-    reading = asyncio.create_task(_page(histories, kinds, BEGINNING, up_to, limit))
+    reading = asyncio.create_task(_page(events_by_stream, kinds, BEGINNING, up_to, limit))
     try:
         while events := await reading:
             after = Place(events[-1].stream, events[-1].version)
-            reading = asyncio.create_task(_page(histories, kinds, after, up_to, limit))
+            reading = asyncio.create_task(_page(events_by_stream, kinds, after, up_to, limit))
             yield events
     finally:
         reading.cancel()
@@ -63,11 +63,11 @@ async def streams_in_order(
 
 
 async def rest_of_stream(
-    histories: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
+    events_by_stream: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
 ) -> AsyncGenerator[Sequence[Recorded[Event]]]:
     """The events of one stream after a place, in pages. Raises `Unavailable`."""
     while True:
-        page = await histories.read(kinds, after, up_to, limit)
+        page = await events_by_stream.read(kinds, after, up_to, limit)
         mine = [recorded for recorded in page if recorded.stream == after.stream]
         if mine:
             yield mine
@@ -77,6 +77,6 @@ async def rest_of_stream(
 
 
 async def _page(
-    histories: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
+    events_by_stream: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
 ) -> Sequence[Recorded[Event]]:
-    return await histories.read(kinds, after, up_to, limit)
+    return await events_by_stream.read(kinds, after, up_to, limit)

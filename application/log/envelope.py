@@ -1,4 +1,4 @@
-"""An event as others see it: CloudEvents 1.0, with Rollbook's own attributes."""
+"""The envelope of an event: CloudEvents 1.0, with Rollbook's own attributes."""
 
 from collections.abc import Container, Mapping
 from typing import Any, Final, Literal
@@ -11,15 +11,15 @@ from domain.event import Event, Recorded
 
 Personal = Literal["open", "sealed", "erased"]
 
-# What the contract marks optional is left out where nothing was given; the rest is null then.
+# Fields that the contract marks optional are left out if not given; all others are null then.
 _OPTIONAL: Final = frozenset({"reason"})
 
 
 class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`position` is a decimal string, because integers of CloudEvents have 32 bits.
 
-    `personal` tells why personal fields of `data` are null: `sealed` (the reader may not see
-    them) or `erased` (nobody can any more).
+    `personal` says why personal fields of `data` are null: `sealed` (the reader may not see them)
+    or `erased`.
     """
 
     specversion: Literal["1.0"]
@@ -86,7 +86,7 @@ def enveloped(
 
 
 def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
-    """A hidden field is null even where nothing was given: that, too, would tell something."""
+    """The fields, with null for hidden ones; also if not given, since that would be information."""
     data: dict[str, Any] = {}
     for name, value in fields.items():
         if name in hidden:
@@ -97,7 +97,7 @@ def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
 
 
 def personal_of(recorded: Recorded[Event], *, opened: bool) -> Personal:
-    """Whether the personal fields of an event are shown, and if not why."""
+    """Whether the personal fields of an event are shown, or why not."""
     if recorded.is_erased:
         return "erased"
     return "open" if opened or not recorded.event.personal else "sealed"

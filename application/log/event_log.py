@@ -12,14 +12,14 @@ from domain.event import Event, Recorded
 
 
 class StreamKey(Struct, frozen=True):
-    """The handle of the key that seals a stream's personal fields, as it lies in the store."""
+    """The stored, wrapped key that seals the personal fields of a stream."""
 
     master_id: str
     wrapped: bytes
 
 
 class StoredReceipt(Struct, frozen=True, kw_only=True):
-    """What the first request with an idempotency key was answered."""
+    """The answer to the first request with an idempotency key."""
 
     matches: bool
     status: int
@@ -29,15 +29,15 @@ class StoredReceipt(Struct, frozen=True, kw_only=True):
 
 
 class StreamSnapshot(Struct, frozen=True, kw_only=True):
-    """What a stream's events up to a version came to, as whoever folds them encoded it.
+    """The encoded state of a stream after its events up to a version.
 
-    `form` names that encoding and that fold. `created_at` is when the stream's first event was
-    recorded, `recorded_at` and `position` are those of the version's event. `state` is None where
-    the stored one does not open.
+    `format` names the encoding and the fold. `created_at` is when the stream's first event was
+    recorded; `recorded_at` and `position` are those of the version's event. `state` is None if the
+    stored one does not open.
     """
 
     stream: UUID
-    form: str
+    format: str
     version: int
     position: int
     created_at: datetime
@@ -65,9 +65,9 @@ WHOLE: Final = StreamRange()
 
 
 class LoadedStream(Struct, frozen=True, kw_only=True):
-    """A stream's events (those asked for), its sealing key, and the receipt asked about.
+    """The requested events of a stream, its sealing key, and the requested receipt.
 
-    The events follow on the snapshot, where there is one.
+    The events begin after the snapshot, if there is one.
     """
 
     events: Sequence[Recorded[Event]]
@@ -77,11 +77,11 @@ class LoadedStream(Struct, frozen=True, kw_only=True):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """One command's whole effect: all of it is recorded, or none.
+    """All effects of one command: all are recorded, or none.
 
-    `after_version` is the version the decision was made on (0: a new stream). `take` and
-    `release` are claims by scope, values in compared form. `status` is kept in the receipt where
-    the context has an idempotency key; a draft without events then records the receipt alone.
+    `after_version` is the version of the decision (0: a new stream). `take` and `release` are
+    claims by scope, with values in the form used for comparison. If the context has an idempotency
+    key, `status` is stored in the receipt; a draft without events records only the receipt.
     """
 
     kind: str
@@ -97,26 +97,26 @@ class Draft(Struct, frozen=True, kw_only=True):
 
 
 class Appended(Struct, frozen=True, kw_only=True):
-    """What was recorded; `position` is the last event's, or the log's head where there was none."""
+    """The recorded events; `position` is that of the last one, or the head if there are none."""
 
     events: tuple[Recorded[Event], ...]
     position: int
 
 
 class EventLog(Protocol):
-    """The write side's way to the log."""
+    """The log, for commands."""
 
     async def load(
         self,
         stream: UUID,
-        span: StreamRange = WHOLE,
+        stream_range: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
-        """The stream from its first event, or that span of it; empty where there is none.
+        """The events of a stream, all or a range; empty if there are none.
 
-        With an idempotency key, also its receipt for that actor, of the same moment.
+        With an idempotency key, also its receipt for that actor, at the same moment.
         Raises `Unavailable`.
         """
         ...
@@ -124,20 +124,20 @@ class EventLog(Protocol):
     async def append(self, draft: Draft) -> Appended:
         """Record the draft durably.
 
-        Raises `KeySeen`, `VersionConflict`, `ClaimTaken`, `Overloaded`, `Unavailable` (surely
-        nothing was recorded) or `OutcomeUnknown`.
+        Raises `KeySeen`, `VersionConflict`, `ClaimTaken`, `Overloaded`, `Unavailable` (nothing
+        was recorded) or `OutcomeUnknown`.
         """
         ...
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
-        """The stream that holds a claim now."""
+        """The stream that holds a claim, None if none does."""
         ...
 
 
 class Unreadable(Event, frozen=True):
-    """Stands in a feed for an event that cannot be read, so that what follows it can be.
+    """Replaces an event that cannot be read, so that readers can continue after it.
 
-    `type` is the stored name, `reason` what the event store says, without a value of the event.
+    `type` is the stored name; `reason` is from the event store and contains no value.
     """
 
     topic: ClassVar[str] = "unreadable"
@@ -147,34 +147,34 @@ class Unreadable(Event, frozen=True):
 
 
 class FeedPage(Struct, frozen=True, kw_only=True):
-    """Events after a position in order; `reached` is the last position looked at."""
+    """Events after a position in order; `reached` is the last position read."""
 
     events: Sequence[Recorded[Event]]
     reached: int
 
 
 class EventFeed(Protocol):
-    """The readers' way to the log: pages after a position, never a gap."""
+    """The log, for readers: pages after a position, without gaps."""
 
     async def read(self, after: int, limit: int) -> FeedPage:
         """Up to `limit` events with a position above `after`; empty at the head.
 
-        Raises `PositionGone` where a restore cut the log at that position, and `Unavailable`.
+        Raises `PositionGone` if a restore removed that position, and `Unavailable`.
         """
         ...
 
     async def head(self) -> int:
-        """The highest position in the log, 0 where it is empty."""
+        """The highest position in the log; 0 if it is empty."""
         ...
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
-        """The event with this id."""
+        """The event with this id, None if there is none."""
         ...
 
 
 class Snapshots(Protocol):
-    """Keeps what it is offered as soon as it can, or drops it: nothing depends on it."""
+    """Stores offered snapshots later, or drops them: nothing depends on them."""
 
     def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        """Have these of one stream kept, sealed with its key; never waits and never fails."""
+        """Store snapshots of one stream, sealed with its key; never waits and never fails."""
         ...

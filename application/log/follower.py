@@ -1,4 +1,4 @@
-"""The one loop that reads the log, handles a page and moves a checkpoint; it never gives up."""
+"""The one loop that reads the log, handles a page and moves a checkpoint; it always retries."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -12,14 +12,14 @@ from application.log.event_log import FeedPage
 from application.retry import BackOff, raise_if_cancelled
 
 PAGE_EVENTS: Final = 500
-# What a missed wake-up costs at most.
+# The longest delay after a missed wake-up.
 POLL_SECONDS: Final = 1.0
 
 log = get_logger(__name__)
 
 
 class NotLeading(Exception):
-    """Another process moves this checkpoint now; what is in memory counts no more."""
+    """Another process moves this checkpoint now; the state in memory is no longer valid."""
 
 
 class PageSource(Protocol):
@@ -31,7 +31,7 @@ class PageSource(Protocol):
 
 
 class Follower(Protocol):
-    """What is done with the log, by the one process that leads."""
+    """Handles the log in the one process that leads."""
 
     @property
     def position(self) -> int:
@@ -39,9 +39,9 @@ class Follower(Protocol):
         ...
 
     async def handle(self, page: FeedPage) -> None:
-        """Do what a page asks for and move the checkpoint to `page.reached`: both or neither.
+        """Handle a page and move the checkpoint to `page.reached`: both or neither.
 
-        Raises `NotLeading`, or `Unavailable` where the page is to be tried again.
+        Raises `NotLeading`, or `Unavailable`: the page is then retried.
         """
         ...
 
@@ -54,15 +54,15 @@ async def follow(
 ) -> NoReturn:
     """Follow the log for ever; cancel it to stop, also in the middle of a page.
 
-    `lead` waits until this process leads. A server that is away is waited for; any other failure
-    is tried again just so and stays visible as lag: it never ends the process.
+    `lead` waits until this process leads. Every failure is retried, also that of a server that is
+    away. It is visible as lag and never ends the process.
     """
     back_off = BackOff(name)
     while True:
         try:
             async with (
                 lead() as follower,
-                # Heard from before the first read: what is recorded in between rings.
+                # Listens before the first read, so that an event recorded in between rings.
                 doorbell.listen(LOG) as bell,
                 aclosing(_pages(feed, bell, follower.position)) as pages,
             ):
@@ -79,7 +79,7 @@ async def follow(
 
 
 async def _pages(feed: PageSource, bell: Bell, after: int) -> AsyncGenerator[FeedPage]:
-    """The log from a position on, an empty page at its head; then waits for the bell.
+    """The log after a position; at its head one empty page, then a wait for the bell.
 
     The next page is read while the last one is handled.
     """

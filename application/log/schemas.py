@@ -1,4 +1,4 @@
-"""Which types and schema versions of events a store holds, and whether this release reads them."""
+"""The types and schema versions of stored events, and whether this release can read them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from domain.catalogue import EVENT_TYPES
 
 
 class StoredSchema(Struct, frozen=True):
-    """So many events were stored as this version of this type."""
+    """The number of stored events of one type and schema version."""
 
     topic: str
     version: int
@@ -17,7 +17,7 @@ class StoredSchema(Struct, frozen=True):
 
     @property
     def is_readable(self) -> bool:
-        """Whether this release knows the type, and the version or the way from it to today's."""
+        """Whether this release knows the type and can upcast the version to the current one."""
         event_type = EVENT_TYPES.get(self.topic)
         if event_type is None or not 1 <= self.version <= event_type.schema_version:
             return False
@@ -28,5 +28,5 @@ class StoredSchema(Struct, frozen=True):
 
 class StoredSchemas(Protocol):
     async def stored(self) -> Sequence[StoredSchema]:
-        """All that the store holds, by type and version. Raises `Unavailable`."""
+        """All stored schemas, by type and version. Raises `Unavailable`."""
         ...

@@ -1,4 +1,4 @@
-"""An event whose personal fields nobody opened: as a sealed feed gives it, and as messages carry it."""
+"""Events with sealed personal fields, as sealed feeds return them and messages carry them."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -8,11 +8,11 @@ from domain.event import Event, Recorded
 
 
 class Sealed(Event, frozen=True):
-    """Stands in a sealed feed for an event as it lies in the store.
+    """A stored event in a sealed feed.
 
-    `type` is its stored name, `fields` has what is not personal, in schema version `schema`, and
-    `value` the rest as one ciphertext in base64 (RFC 4648 §4). Of a person who was erased there is
-    no value; `erased` then names the fields that went, as far as this release knows them.
+    `type` is its stored name; `fields` has the fields that are not personal, in schema version
+    `schema`; `value` is the ciphertext of the personal ones in base64 (RFC 4648 §4). After an
+    erasure `value` is None, and `erased` names the personal fields that this release knows.
     """
 
     topic: ClassVar[str] = "sealed"
@@ -26,10 +26,10 @@ class Sealed(Event, frozen=True):
 
 
 def sealed_envelope(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> Envelope:
-    """The envelope of an event for those who may pass it on, but not read who it is about.
+    """The envelope of an event for services that may not read its personal fields.
 
-    Its personal fields are one member `sealed`: the person whose key opens it, and the ciphertext
-    in base64url (RFC 4648 §5).
+    These are one member `sealed`: the person whose key opens it, and the ciphertext in base64url
+    (RFC 4648 §5).
     """
     data = shown(event.fields, hidden=event.erased)
     if event.value is not None:

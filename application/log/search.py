@@ -1,4 +1,4 @@
-"""Searching the log from a position: which events a reader asked for, in bounded steps."""
+"""Search of the log after a position, with a filter, in bounded steps."""
 
 from typing import Final, Self
 from uuid import UUID
@@ -8,7 +8,7 @@ from msgspec import Struct
 from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
 
-# One search reads at most this much, however little of it matches: 20,000 events.
+# One search reads at most 20,000 events, also if few match.
 _PAGE: Final = 1000
 _PAGES: Final = 20
 
@@ -24,9 +24,9 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, types: tuple[str, ...], *, user: UUID | None, every_kind: bool) -> Self:
-        """From names such as `user.renamed` and `user.*`; nothing asked is every event of users.
+        """From names such as `user.renamed` and `user.*`; without names, all events of users.
 
-        Other kinds than `user` match only where `every_kind` allows it, unknown names never.
+        Kinds other than `user` match only with `every_kind`; unknown names never match.
         """
         if not types:
             return cls(user=user)
@@ -39,7 +39,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it passes over events of users."""
+        """Whether it leaves out some events of users."""
         return self.user is not None or _DEFAULT_KIND not in self.kinds
 
     def matches(self, recorded: Recorded[Event]) -> bool:
@@ -49,7 +49,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """`reached` is the position to go on after; it lies behind what was passed over, too."""
+    """The search continues after `reached`; it is after all events read, also those not matching."""
 
     events: list[Recorded[Event]]
     reached: int
@@ -58,12 +58,12 @@ class Found(Struct, frozen=True, kw_only=True):
 async def search(
     feed: EventFeed, after: int, wanted: EventFilter, *, limit: int, head: int
 ) -> Found:
-    """Up to `limit` events after a position, out of at most 20,000 that are looked at.
+    """Up to `limit` matching events after a position; reads at most 20,000 events.
 
-    `head` was read before: what came later may wait for the next search. Raises `PositionGone`.
+    `head` was read before; later events may be left to the next search. Raises `PositionGone`.
     """
     found: list[Recorded[Event]] = []
-    # Where much is passed over, pages of `limit` events would be many round trips.
+    # With a narrow filter, pages of `limit` events would need many round trips.
     page_size = _PAGE if wanted.is_narrow else limit
     for _ in range(_PAGES):
         page = await feed.read(after, page_size)

@@ -1,4 +1,4 @@
-"""One reading of the log for all followers of a process: a page is read and opened once."""
+"""A cache of log pages for all followers of a process: a page is read and opened once."""
 
 import asyncio
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 from application.log.event_log import FeedPage
 from application.log.follower import PageSource
 
-# Followers drift apart by this much before a page is read twice: 8,000 events.
+# Followers may be 8,000 events apart before a page is read twice.
 _PAGES: Final = 16
-# Pages hold people's data in the clear: they do not outlive an erasure by more than this.
+# Pages hold personal data in the clear, so they must not outlive an erasure for long.
 _KEPT_SECONDS: Final = 1.0
 
 
 class SharedPages:
-    """A source of pages that remembers the last full ones for a moment.
+    """A page source that caches the last full pages for a short time.
 
-    Only a full page can be shared: it will never be another. At the head of the log each reader
-    looks for itself, because a read that is under way may have begun before what it is looking for.
+    Only full pages are shared, because they never change. At the head of the log each follower
+    reads itself, because a running read may have begun before the event that it looks for.
     """
 
     def __init__(self, pages: PageSource, kept_seconds: float = _KEPT_SECONDS) -> None:
@@ -30,8 +30,8 @@ class SharedPages:
         asked = (after, limit)
         if (reading := self._reading.get(asked)) is not None:
             await reading.wait()
-        if (known := self._full.get(asked)) is not None:
-            return known
+        if (cached := self._full.get(asked)) is not None:
+            return cached
         done = self._reading[asked] = asyncio.Event()
         try:
             page = await self._pages.read(after, limit)
@@ -44,7 +44,7 @@ class SharedPages:
         return page
 
     def _keep(self, asked: tuple[int, int], page: FeedPage) -> None:
-        """For so long, whether or not anybody reads on; and no more than the newest few."""
+        """Cache a page for `kept_seconds`, and at most the newest `_PAGES` pages."""
         self._full[asked] = page
         if len(self._full) > _PAGES:
             del self._full[next(iter(self._full))]

@@ -1,4 +1,4 @@
-"""The port to the message bus, where other people's services get the events from."""
+"""The port to the message bus, from which other services get the events."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,9 +9,9 @@ from msgspec import Struct
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """An event on its way out; `body` is a CloudEvent in structured JSON.
+    """A message about an event; `body` is a CloudEvent in structured JSON.
 
-    `position` and `version` let its receivers tell doubles and order.
+    With `position` and `version` receivers find duplicates and the order.
     """
 
     event_id: UUID
@@ -26,21 +26,21 @@ class Publisher(Protocol):
     """A connection to the bus."""
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Hand messages over in their order; those that were refused, though the bus works.
+        """Publish messages in order. Returns those that the bus refused.
 
-        When it returns, all others are kept wherever somebody asked for them. Raises `Unavailable`:
-        each of them may have been taken, or not.
+        All others are then stored in every bound queue. Raises `Unavailable`: each message may be
+        published or not.
         """
         ...
 
     def check(self) -> None:
-        """Raises `Unavailable` once the connection is known to be lost."""
+        """Raises `Unavailable` if the connection is known to be lost."""
         ...
 
 
 class Bus(Protocol):
-    """Where others' queues get the events from."""
+    """The message bus."""
 
     def connect(self) -> AbstractAsyncContextManager[Publisher]:
-        """A connection with what is published to in place. Raises `Unavailable`."""
+        """Connect, and declare the exchange. Raises `Unavailable`."""
         ...

@@ -1,4 +1,4 @@
-"""The relay: passes the log on to the message bus, sealed, in order and at least once."""
+"""The relay: publishes the log to the message bus, sealed, in order and at least once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -18,7 +18,7 @@ from application.log.sealed import Sealed, sealed_envelope
 from application.messaging.bus import Bus, Message, Publisher
 from domain.event import Event, Recorded
 
-# A refused message is tried again after each of these; then it is set aside.
+# A refused message is retried after each of these pauses; then it is set aside.
 _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 REFUSED: Final = f"refused by the broker {1 + len(_PAUSES)} times"
 
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class SetAside(Struct, frozen=True, kw_only=True):
-    """An event that was not passed on, and why; `error` names no value of it."""
+    """An event that was not published, and why; `error` contains no value."""
 
     position: int
     event_id: UUID
@@ -38,23 +38,23 @@ class SetAside(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Protocol):
-    """How far the log has been passed on, in the hand of the relay that leads."""
+    """The checkpoint of the relay, for the process that leads."""
 
     @property
     def position(self) -> int:
-        """The checkpoint as this relay left it. Raises `NotLeading` once the lead is lost."""
+        """The checkpoint that this relay stored. Raises `NotLeading` once the lead is lost."""
         ...
 
     async def advance(self, reached: int, set_aside: Sequence[SetAside]) -> None:
-        """Move the checkpoint and note what was set aside: both or neither.
+        """Move the checkpoint and record what was set aside: both or neither.
 
-        Raises `NotLeading` where it was moved by anybody else, and `Unavailable`.
+        Raises `NotLeading` if another process moved it, and `Unavailable`.
         """
         ...
 
 
 class RelayLedger(Protocol):
-    """Where the relay's checkpoint is kept, and what was set aside."""
+    """The store of the relay's checkpoint, and of the events that were set aside."""
 
     def lead(self) -> AbstractAsyncContextManager[Progress]:
         """Wait until no other relay leads, and lead until the context ends. Raises `Unavailable`."""
@@ -64,14 +64,14 @@ class RelayLedger(Protocol):
 async def run_relay(
     bus: Bus, ledger: RelayLedger, feed: PageSource, doorbell: Doorbell, log_id: UUID
 ) -> NoReturn:
-    """Pass on what a sealed feed gives, wherever this process leads; cancel it to stop."""
+    """Publish a sealed feed while this process leads; cancel it to stop."""
     await follow("relay", partial(Relay.leading, bus, ledger, log_id), feed, doorbell)
 
 
 class Relay:
     """The follower that publishes each page and then moves its checkpoint.
 
-    A page that was published before its checkpoint moved is published again after a crash.
+    After a crash between the two, the page is published again.
     """
 
     def __init__(self, publisher: Publisher, progress: Progress, log_id: UUID) -> None:
@@ -82,14 +82,14 @@ class Relay:
     @classmethod
     @asynccontextmanager
     async def leading(cls, bus: Bus, ledger: RelayLedger, log_id: UUID) -> AsyncGenerator["Relay"]:
-        # Connected first: a process that cannot reach the bus leaves the lead to one that can.
+        # Connects first, so that a process that cannot reach the bus does not take the lead.
         async with bus.connect() as publisher, ledger.lead() as progress:
             log.info("relay_leads", position=progress.position)
             yield cls(publisher, progress, log_id)
 
     @property
     def position(self) -> int:
-        """See `Follower.position`; raises `Unavailable` where the bus is known to be away."""
+        """See `Follower.position`; raises `Unavailable` if the bus is known to be away."""
         self._publisher.check()
         return self._progress.position
 
@@ -113,7 +113,7 @@ class Relay:
             log.warning("events_not_relayed", count=len(set_aside), first=min(positions))
 
     async def _publish(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Those that are refused however often; they hold up the page, but stop nothing."""
+        """Publish with retries. Returns the messages that the bus refused each time."""
         refused = await self._publisher.publish(messages)
         for pause in _PAUSES:
             if not refused:
@@ -124,7 +124,7 @@ class Relay:
 
 
 def message_of(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> Message:
-    """The message that tells of an event."""
+    """The message about an event."""
     return Message(
         event_id=recorded.event_id,
         type=event.type,

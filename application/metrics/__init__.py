@@ -1,1 +1,1 @@
-"""What a process measures of itself and of its servers."""
+"""Metrics of a process and its servers."""

@@ -1,4 +1,4 @@
-"""What there is to read of a process and its servers, as figures for those who watch over them."""
+"""The metrics of a process and its servers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, get_args
@@ -15,7 +15,7 @@ _STATES: Final = ("live", "catching-up", "parked", "stopped", "paused")
 
 
 class WriterCounts(Protocol):
-    """The writer of the log: what waits, and what it has sent."""
+    """The writer of the log: waiting commands, and the batches and commands sent."""
 
     @property
     def waiting(self) -> int: ...
@@ -28,7 +28,7 @@ class WriterCounts(Protocol):
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """What the relay and the workers have before them; `relay` is None before its first start."""
+    """The backlog of relay and workers; `relay` is None before the first start of the relay."""
 
     relay: int | None
     rejected: int
@@ -36,7 +36,7 @@ class Backlog(Struct, frozen=True, kw_only=True):
 
 
 def cache_readings(counts: CacheCounts) -> Sequence[Reading]:
-    """Look-ups and offers, by kind of document and what became of them."""
+    """Look-ups and offers, by kind of document and result."""
     look_ups: dict[tuple[str, ...], float] = {}
     offers: dict[tuple[str, ...], float] = {}
     for kind, counted in asdict(counts).items():
@@ -47,14 +47,14 @@ def cache_readings(counts: CacheCounts) -> Sequence[Reading]:
     return [
         Reading(
             name="rollbook_cache_lookups_total",
-            help="Documents looked up in the cache, by kind and what came of it.",
+            help="Documents looked up in the cache, by kind and result.",
             kind="counter",
             labels=("kind", "outcome"),
             values=look_ups,
         ),
         Reading(
             name="rollbook_cache_offers_total",
-            help="Documents offered to the cache after a miss, by kind and what became of them.",
+            help="Documents offered to the cache after a miss, by kind and result.",
             kind="counter",
             labels=("kind", "outcome"),
             values=offers,
@@ -63,7 +63,7 @@ def cache_readings(counts: CacheCounts) -> Sequence[Reading]:
 
 
 def writer_readings(writer: WriterCounts) -> Sequence[Reading]:
-    """The queue of commands of this process."""
+    """The command queue of this process."""
     return [
         _one("rollbook_writer_queue", "Commands that are queued or being written.", writer.waiting),
         _one("rollbook_writer_batches_total", "Batches answered by the log.", writer.batches),
@@ -72,14 +72,14 @@ def writer_readings(writer: WriterCounts) -> Sequence[Reading]:
 
 
 def projection_readings(answer: Answer[Sequence[ProjectionStatus]]) -> Sequence[Reading]:
-    """How each projection is doing, and the head of the log that they follow."""
+    """The status of each projection, and the head of the log."""
     statuses = answer.value
     texts = {
         "generation": "The generation that serves.",
         "position": "The position of the log that the view shows.",
         "lag": "Positions between the view and the head of the log.",
         "lag_seconds": "Age of the oldest event that the view does not show, in seconds.",
-        "parked": "Streams that stand still for the projection.",
+        "parked": "Streams that are parked for the projection.",
     }
     readings = [
         Reading(

@@ -1,4 +1,4 @@
-"""The port to what is measured: HTTP tells of its answers, and hands out all figures as text."""
+"""The port to the metrics: HTTP counts its answers, and serves all metrics as text."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """A figure by the values of its labels, which come from a closed set and name nobody.
+    """A metric by the values of its labels, which are from a closed set and not personal.
 
     A counter only rises while the process runs; its name ends in `_total`.
     """
@@ -20,11 +20,11 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 Source = Callable[[], Awaitable[Sequence[Reading]]]
-"""Readings that are taken when they are asked for; whatever it raises, there are none now."""
+"""Called at each scrape; if it raises, its readings are left out."""
 
 
 class Exposition(Struct, frozen=True):
-    """All figures in a form that a scraper takes."""
+    """All metrics in a format for scrapers."""
 
     body: bytes
     media_type: str
@@ -32,12 +32,12 @@ class Exposition(Struct, frozen=True):
 
 class Telemetry(Protocol):
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer: of a route as it is declared, so many seconds after its request."""
+        """Count an answer: its route as declared, and the seconds since its request."""
         ...
 
     async def exposition(self, accept: str) -> Exposition:
-        """All figures as they are now, in the form that an Accept header prefers.
+        """All current metrics, in the format that an Accept header prefers.
 
-        What cannot be read within 2 s is left out; it raises nothing.
+        Leaves out what cannot be read within 2 s; raises nothing.
         """
         ...

@@ -1,1 +1,1 @@
-"""Making and managing read models: the projector, rebuilds, generations and parked streams."""
+"""Read models: the projector, rebuilds, generations, and retry or skip of parked streams."""

@@ -1,4 +1,4 @@
-"""What administrators do for projections: look at what is parked, mend it, stop one and let it go on."""
+"""Administration of projections: list, retry and skip parked streams; pause and resume."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -8,11 +8,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.log.by_stream import EventsByStream
-from application.projector.parked import Mended, Mending, retry, skip
+from application.projector.parked import ParkedStreams, RetryResult, retry, skip
 
 
 class ParkedStream(Struct, frozen=True, kw_only=True):
-    """A stream that stands still for a projection: the event it stands at, and how many wait."""
+    """A parked stream: its first parked event, and the number of its parked events (`events`)."""
 
     stream: UUID
     version: int
@@ -25,41 +25,41 @@ class ParkedStream(Struct, frozen=True, kw_only=True):
 
 
 class ParkedPage(Struct, frozen=True):
-    """Parked streams in the order of their first parked events; `next` is where the page ended."""
+    """Parked streams by the position of their first parked event; the next page is after `next`."""
 
     items: Sequence[ParkedStream]
     next: int | None
 
 
 class ProjectionAdminStore(Protocol):
-    """What is known of projections besides their views. Each raises `Unavailable`."""
+    """Parked streams and pauses of projections. Each method raises `Unavailable`."""
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
-        """What is parked in the generation that serves, after a position."""
+        """The parked streams of the serving generation, after a position."""
         ...
 
-    async def parked_streams(self) -> Mapping[str, int]:
-        """How many streams are parked, of each projection that has any where it serves."""
+    async def parked_counts(self) -> Mapping[str, int]:
+        """The number of parked streams in the serving generation, for each projection with any."""
         ...
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
-        """Have nobody follow the log for this projection until it is resumed."""
+        """Stop following the log for this projection until it is resumed."""
         ...
 
     async def resume(self, projection: str) -> None:
-        """Have it followed again from where it stands."""
+        """Follow the log again, from the checkpoint."""
         ...
 
 
-class FormerGenerations(Protocol):
-    """The generations that served before, as long as they are kept."""
+class PreviousGenerations(Protocol):
+    """The serving generation, and the one before it while that is kept."""
 
     async def serving(self, projection: str) -> int:
-        """The one that serves. Raises `Unavailable`."""
+        """The serving generation. Raises `Unavailable`."""
         ...
 
-    async def former(self, projection: str) -> int | None:
-        """The one that served last before it. Raises `Unavailable`."""
+    async def previous(self, projection: str) -> int | None:
+        """The generation that served before it; None if it is not kept. Raises `Unavailable`."""
         ...
 
 
@@ -70,41 +70,41 @@ class ProjectionAdmin:
         self,
         names: Collection[str],
         store: ProjectionAdminStore,
-        mending: Mending,
-        histories: EventsByStream,
-        former: FormerGenerations,
+        parked_streams: ParkedStreams,
+        events_by_stream: EventsByStream,
+        previous_generations: PreviousGenerations,
     ) -> None:
         self.names = names
-        self.former = former
+        self.previous_generations = previous_generations
         self._store = store
-        self._mending = mending
-        self._histories = histories
+        self._parked_streams = parked_streams
+        self._events_by_stream = events_by_stream
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
         """See `ProjectionAdminStore.parked`."""
         return await self._store.parked(projection, after, limit)
 
-    async def parked_streams(self) -> Mapping[str, int]:
-        """See `ProjectionAdminStore.parked_streams`."""
-        return await self._store.parked_streams()
+    async def parked_counts(self) -> Mapping[str, int]:
+        """See `ProjectionAdminStore.parked_counts`."""
+        return await self._store.parked_counts()
 
-    async def retry(self, projection: str, stream: UUID) -> Mended:
-        """Fold a parked stream on. Raises `NothingParked` and `Unavailable`."""
-        return await retry(projection, stream, self._mending, self._histories)
+    async def retry(self, projection: str, stream: UUID) -> RetryResult:
+        """Retry a parked stream. Raises `NothingParked` and `Unavailable`."""
+        return await retry(projection, stream, self._parked_streams, self._events_by_stream)
 
     async def skip(
         self, projection: str, stream: UUID, version: int | None, reason: str, actor: str
-    ) -> Mended:
-        """Leave its first parked event out for good, and fold on.
+    ) -> RetryResult:
+        """Skip the first parked event of a stream permanently, and retry the rest.
 
         Raises `NothingParked`, `AnotherEventFirst` and `Unavailable`.
         """
         return await skip(
-            projection, stream, version, reason, actor, self._mending, self._histories
+            projection, stream, version, reason, actor, self._parked_streams, self._events_by_stream
         )
 
     async def pause(self, projection: str, reason: str | None, actor: str) -> None:
-        """See `ProjectionAdminStore.pause`; it stands still within a second."""
+        """See `ProjectionAdminStore.pause`; takes effect within a second."""
         await self._store.pause(projection, reason, actor)
 
     async def resume(self, projection: str) -> None:

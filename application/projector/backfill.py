@@ -1,4 +1,4 @@
-"""Fills a new generation: the log is read stream by stream, and each history folded whole."""
+"""Backfill of a new generation: reads the log stream by stream and folds each stream."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,52 +9,52 @@ from msgspec import Struct
 
 from application.log.by_stream import BEGINNING, EventsByStream, Place
 from application.projector.fold import QUEUED, counted, fold_events, parked_event
-from application.projector.generations import Batch, Build, Filling
+from application.projector.generations import Batch, Build, BuildProgress
 from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable, partition_of
 from domain.event import Event, Recorded
 from projections.projection import V
 
-# A page is read, then folded, while everything else waits: some 10 ms each.
+# Folding a page blocks the event loop for about 10 ms.
 _PAGE_EVENTS: Final = 1000
-# What is stored at once, and done again where the process ends.
+# Streams stored in one transaction; a restarted process repeats at most this many.
 _BATCH_STREAMS: Final = 4000
 
 Report = Callable[[int, int | None], Awaitable[None]]
-"""Takes how many events are done, and of how many; what it raises ends the work."""
+"""Called with the number of events done and the total; an exception stops the work."""
 
 
-async def backfill(build: Build[V], histories: EventsByStream, report: Report) -> None:
-    """Store the views of all streams as they are at the position that the build fills up to.
+async def backfill(build: Build[V], events_by_stream: EventsByStream, report: Report) -> None:
+    """Store the views of all streams as they are at position `up_to` of the build.
 
-    It goes on where the build stands. Events that projectors would park are parked.
+    Resumes at the recorded progress. Parks the events that a projector would park.
     Raises `BuildLost`, `Unavailable` and what `report` raises.
     """
-    filling = build.filling
-    total = await histories.count(filling.up_to)
-    folding = _Folding(filling)
-    # The log is read, the histories folded and the views stored at once, each a step ahead.
-    reading = asyncio.create_task(_page(filling, histories, BEGINNING, filling.after))
+    progress = build.progress
+    total = await events_by_stream.count(progress.up_to)
+    folding = _Folding(progress)
+    # Reading, folding and storing run concurrently, each one step ahead of the next.
+    reading = asyncio.create_task(_page(progress, events_by_stream, BEGINNING, progress.after))
     storing: asyncio.Task[None] | None = None
     try:
         while events := await reading:
             after = Place(events[-1].stream, events[-1].version)
-            reading = asyncio.create_task(_page(filling, histories, after))
+            reading = asyncio.create_task(_page(progress, events_by_stream, after))
             folding.add(events)
             if folding.is_full:
                 if storing is not None:
                     await storing
-                storing = asyncio.create_task(_store(build, histories, folding.full_batch()))
+                storing = asyncio.create_task(_store(build, events_by_stream, folding.full_batch()))
             await report(folding.events, total)
         if storing is not None:
             await storing
-        await _store(build, histories, folding.last_batch())
+        await _store(build, events_by_stream, folding.last_batch())
     finally:
-        await _ended(reading, storing)
+        await _cancel(reading, storing)
     await report(total, total)
 
 
 class _Batch(Struct, Generic[V], frozen=True, kw_only=True):
-    """Some whole streams, of which `after` is the last; `events` counts from the beginning."""
+    """Some whole streams, the last of which is `after`; `events` counts from the beginning."""
 
     entries: dict[UUID, Entry[V]]
     parked: dict[UUID, list[ParkedEvent]]
@@ -63,11 +63,11 @@ class _Batch(Struct, Generic[V], frozen=True, kw_only=True):
 
     @property
     def streams(self) -> list[UUID]:
-        """In order; sorting them takes some time."""
+        """Sorted; not cached."""
         return sorted(self.entries.keys() | self.parked.keys())
 
     def only(self, streams: Sequence[UUID]) -> "_Batch[V]":
-        """The part of it with these streams."""
+        """The part of the batch with these streams."""
         return _Batch(
             entries={stream: self.entries[stream] for stream in streams if stream in self.entries},
             parked={stream: self.parked[stream] for stream in streams if stream in self.parked},
@@ -77,18 +77,18 @@ class _Batch(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class _Folding(Generic[V]):
-    """Folds pages; the last stream of one may go on in the next, and is not given away before."""
+    """Folds pages into batches. The last stream may continue on the next page, so it stays here."""
 
-    def __init__(self, filling: Filling[V]) -> None:
-        self._projection = filling.slots[0].projection
-        self._skipped = filling.skipped
+    def __init__(self, progress: BuildProgress[V]) -> None:
+        self._projection = progress.slots[0].projection
+        self._skipped = progress.skipped
         self._entries: dict[UUID, Entry[V]] = {}
         self._parked: dict[UUID, list[ParkedEvent]] = {}
         self._last: UUID | None = None
-        # The stream before the last, and how many events of the last were read.
-        self._whole = filling.after
+        # The stream before the last, and the number of events read of the last.
+        self._whole = progress.after
         self._open_events = 0
-        self.events = filling.events
+        self.events = progress.events
 
     @property
     def is_full(self) -> bool:
@@ -113,7 +113,7 @@ class _Folding(Generic[V]):
         self._last = last
 
     def full_batch(self) -> _Batch[V]:
-        """All but the last stream."""
+        """All streams except the last."""
         events = self.events - self._open_events
         batch = _Batch(entries=self._entries, parked=self._parked, after=self._whole, events=events)
         last = self._last
@@ -125,44 +125,49 @@ class _Folding(Generic[V]):
         return batch
 
     def last_batch(self) -> _Batch[V]:
-        """All, at the end."""
+        """All streams, at the end of the log."""
         return _Batch(
             entries=self._entries, parked=self._parked, after=self._last, events=self.events
         )
 
 
 async def _page(
-    filling: Filling[Any], histories: EventsByStream, after: Place, stream: UUID | None = None
+    progress: BuildProgress[Any],
+    events_by_stream: EventsByStream,
+    after: Place,
+    stream: UUID | None = None,
 ) -> Sequence[Recorded[Event]]:
-    """The page after a place, or after all of a stream."""
-    kinds = filling.slots[0].projection.kinds
+    """The page after a place, or after a whole stream."""
+    kinds = progress.slots[0].projection.kinds
     place = after if stream is None else Place(stream)
-    return await histories.read(kinds, place, filling.up_to, _PAGE_EVENTS)
+    return await events_by_stream.read(kinds, place, progress.up_to, _PAGE_EVENTS)
 
 
-async def _store(build: Build[V], histories: EventsByStream, batch: _Batch[V]) -> None:
-    """Store a batch; one that cannot be stored is halved down to the stream, which is parked."""
+async def _store(build: Build[V], events_by_stream: EventsByStream, batch: _Batch[V]) -> None:
+    """Store a batch. Halves a batch that cannot be stored, down to one stream, and parks that."""
     if not batch.entries and not batch.parked:
         return
     try:
-        await build.store(_by_slot(build.filling, batch))
+        await build.store(_by_slot(build.progress, batch))
     except Unstorable as error:
         streams = batch.streams
         if len(streams) > 1:
             middle = len(streams) // 2
-            await _store(build, histories, batch.only(streams[:middle]))
-            await _store(build, histories, batch.only(streams[middle:]))
+            await _store(build, events_by_stream, batch.only(streams[:middle]))
+            await _store(build, events_by_stream, batch.only(streams[middle:]))
         elif batch.entries:
-            refused = await _refused(build.filling, histories, streams[0], error.reason)
+            refused = await _parked_stream(
+                build.progress, events_by_stream, streams[0], error.reason
+            )
             parked = _Batch[V](entries={}, parked=refused, after=batch.after, events=batch.events)
-            await build.store(_by_slot(build.filling, parked))
+            await build.store(_by_slot(build.progress, parked))
         else:
             raise
 
 
-def _by_slot(filling: Filling[V], batch: _Batch[V]) -> Batch[V]:
+def _by_slot(progress: BuildProgress[V], batch: _Batch[V]) -> Batch[V]:
     assert batch.after is not None, "a batch has streams, and so a last one"
-    slots = filling.slots
+    slots = progress.slots
     entries: list[dict[UUID, Entry[V]]] = [{} for _ in slots]
     parked: list[list[ParkedEvent]] = [[] for _ in slots]
     for stream, entry in batch.entries.items():
@@ -176,14 +181,14 @@ def _by_slot(filling: Filling[V], batch: _Batch[V]) -> Batch[V]:
     return Batch(changes=changes, after=batch.after, events=batch.events)
 
 
-async def _refused(
-    filling: Filling[Any], histories: EventsByStream, stream: UUID, reason: str
+async def _parked_stream(
+    progress: BuildProgress[Any], events_by_stream: EventsByStream, stream: UUID, reason: str
 ) -> dict[UUID, list[ParkedEvent]]:
-    """All events of a stream, parked: how far it can be stored is found out event by event."""
+    """All events of a stream, as parked; a later retry stores as many of them as possible."""
     parked: list[ParkedEvent] = []
     place = Place(stream, 0)
     while True:
-        page = await _page(filling, histories, place)
+        page = await _page(progress, events_by_stream, place)
         mine = [recorded for recorded in page if recorded.stream == stream]
         reasons = [QUEUED if parked else reason, *(QUEUED for _ in mine[1:])]
         parked += map(parked_event, mine, reasons)
@@ -192,7 +197,7 @@ async def _refused(
         place = Place(stream, mine[-1].version)
 
 
-async def _ended(*tasks: asyncio.Task[Any] | None) -> None:
+async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
     begun = [task for task in tasks if task is not None]
     for task in begun:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Takes an erased person out of a view when the erasure cannot be folded in its turn."""
+"""Removes an erased person from a view when the erasure event itself is parked."""
 
 from msgspec.structs import replace
 
@@ -9,18 +9,18 @@ from projections.projection import Projection, V
 
 
 def erases(recorded: Recorded[Event]) -> bool:
-    """Whether the event ends all that was known of a person."""
+    """Whether the event erases a person."""
     return isinstance(recorded.event, UserErased)
 
 
 def without_person(
     projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]
 ) -> Entry[V]:
-    """The entry of a parked stream once the person is erased, before that event's turn has come.
+    """The entry of a parked stream after the person is erased.
 
-    It stays at its version, so that the events in between can still be folded when they are
-    repaired: they tell nothing of the person any more, and the erasure comes last again. Where the
-    erasure itself cannot be folded, the view is taken away.
+    Its version does not change, so a retry can still fold the parked events: they hold no personal
+    data any more, and the erasure is folded last. If the erasure itself cannot be folded, the view
+    is removed.
     """
     if entry.view is None:
         return entry

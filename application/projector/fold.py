@@ -18,7 +18,7 @@ from projections.projection import Projection, V
 
 QUEUED: Final = "queued behind a parked event"
 NOTHING: Final[Entry[Any]] = Entry(None, 0, b"")
-"""The entry of a stream of which nothing was seen."""
+"""The entry of a stream before its first event."""
 
 _CHAIN_BYTES: Final = 16
 
@@ -30,9 +30,9 @@ def fold_page(
     events: Iterable[Recorded[Event]],
     skipped: Skipped = frozenset(),
 ) -> Changes[V]:
-    """What the events make of a page's views. See `fold_events`.
+    """The changes of the views by a page of events. See `fold_events`.
 
-    Raises `Unstorable` where a view's contribution cannot be told.
+    Raises `Unstorable` if the contribution of a view fails.
     """
     changed, left_out = fold_events(projection, entries, parked, events, skipped)
     counters = counted(projection, entries, changed)
@@ -46,10 +46,10 @@ def fold_events(
     events: Iterable[Recorded[Event]],
     skipped: Skipped = frozenset(),
 ) -> tuple[dict[UUID, Entry[V]], list[ParkedEvent]]:
-    """The entries that the events change, and what is parked; one seen before changes nothing.
+    """The changed entries and the parked events; an event already folded changes nothing.
 
-    An event that cannot be read or folded, or whose predecessor is missing, is parked, and with it
-    all later ones of its stream; an erasure among them still takes the person out of the view.
+    An event is parked if it cannot be read or folded, or if its predecessor is missing. All later
+    events of its stream are parked, too; an erasure among them still removes the person.
     """
     changed: dict[UUID, Entry[V]] = {}
     held_back = set(parked)
@@ -75,14 +75,14 @@ def fold_events(
 def entry_after(
     projection: Projection[V], entry: Entry[V], recorded: Recorded[Event], skipped: Skipped
 ) -> Entry[V] | str:
-    """The entry after a later event of its stream, or why the event is to be parked.
+    """The entry after the next event of its stream, or the reason to park the event.
 
-    A skipped event changes no view, but counts as seen; of an erasure the person does not stay.
+    A skipped event changes no view, but counts as folded; a skipped erasure removes the person.
     """
     if recorded.version != entry.version + 1:
         return f"version {entry.version + 1} is missing"
     if skipped and (recorded.stream, recorded.version) in skipped:
-        return _passed_over(projection, entry, recorded)
+        return _skipped_over(projection, entry, recorded)
     if isinstance(recorded.event, Unreadable):
         return recorded.event.reason
     try:
@@ -91,8 +91,10 @@ def entry_after(
         return describe(error)
 
 
-def _passed_over(projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]) -> Entry[V]:
-    """The entry once the event counts as seen; a view that shows its version shows the event's."""
+def _skipped_over(
+    projection: Projection[V], entry: Entry[V], recorded: Recorded[Event]
+) -> Entry[V]:
+    """The entry after a skipped event; a view with a field `version` gets the event's version."""
     view = without_person(projection, entry, recorded).view if erases(recorded) else entry.view
     if view is not None and "version" in view.__struct_fields__:
         view = replace(view, version=recorded.version)
@@ -120,7 +122,7 @@ def contribution_of(projection: Projection[V], entry: Entry[V] | None) -> Mappin
 def counted(
     projection: Projection[V], before: Mapping[UUID, Entry[V]], changed: Mapping[UUID, Entry[V]]
 ) -> dict[str, int]:
-    """What the changes add to each counter. Raises `Unstorable` where that cannot be told."""
+    """The differences of the counters. Raises `Unstorable` if a contribution fails."""
     if projection.contribution is None:
         return {}
     sums = Counter[str]()
@@ -133,12 +135,12 @@ def counted(
     return {counter: difference for counter, difference in sums.items() if difference}
 
 
-def refused(
+def park_unstorable(
     projection: Projection[V], entry: Entry[V] | None, recorded: Recorded[Event], reason: str
 ) -> Changes[V]:
-    """What becomes of an event whose view cannot be stored: it is parked.
+    """Park an event whose view cannot be stored.
 
-    Where it is an erasure there is no view at all from then on.
+    If the event is an erasure, the view is removed.
     """
     parked = parked_event(recorded, reason)
     if entry is None or not erases(recorded):
@@ -147,13 +149,13 @@ def refused(
     try:
         counters = counted(projection, {recorded.stream: entry}, {recorded.stream: gone})
     except Unstorable:
-        # A sum that is wrong can be counted again; a person who stays cannot be explained.
+        # A wrong counter can be repaired later; the person must be removed now.
         counters = {}
     return Changes(entries={recorded.stream: gone}, counters=counters, parked=[parked])
 
 
 def parked_event(recorded: Recorded[Event], reason: str) -> ParkedEvent:
-    """The event as it is parked for that reason."""
+    """The event, parked for this reason."""
     return ParkedEvent(
         stream=recorded.stream,
         version=recorded.version,

@@ -1,4 +1,4 @@
-"""Generations: builds of a projection's views beside each other, all followed, one of them serving."""
+"""Generations: builds of a projection's views; all are kept up to date, one of them serves."""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -14,7 +14,7 @@ from application.projector.view_store import Changes, Skipped, Slot
 from application.retry import BackOff
 from projections.projection import Projection, V
 
-# What a missed wake-up costs at most.
+# The longest delay after a missed wake-up.
 _POLL_SECONDS: Final = 1.0
 _DROP_SECONDS: Final = 20.0
 
@@ -22,31 +22,34 @@ log = get_logger(__name__)
 
 
 class RebuildUnderWay(Exception):
-    """Another process builds a generation of this projection."""
+    """Another process is building a generation of this projection."""
 
 
 class BuildLost(Exception):
-    """The generation that was built here was taken over or dropped by another process."""
+    """Another process took over or dropped the generation that was built here."""
 
 
 class FollowedSlots(Protocol):
-    """Which slots are to be kept up to date."""
+    """The slots to keep up to date."""
 
     async def followed(self) -> Collection[Slot[Any]]:
-        """Those of all generations that are filled, without paused projections.
+        """The slots of all backfilled generations, without paused projections.
 
         Raises `Unavailable`.
         """
         ...
 
 
-async def keep_following(
+async def run_followers(
     name: str,
     slots: FollowedSlots,
     doorbell: Doorbell,
     follow: Callable[[Slot[Any]], Coroutine[Any, Any, None]],
 ) -> NoReturn:
-    """Run `follow` for each slot as long as it is to be followed; cancel it to stop."""
+    """Run `follow` for each followed slot, and cancel it when the slot is no longer followed.
+
+    Cancel this function to stop all.
+    """
     back_off = BackOff(name)
     running: dict[Slot[Any], asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as group, doorbell.listen(GENERATIONS) as bell:
@@ -54,7 +57,7 @@ async def keep_following(
             try:
                 wanted = await slots.followed()
             except Exception as error:
-                # What was followed before goes on.
+                # The slots that were followed before are still followed.
                 await back_off.wait(error)
                 continue
             back_off.reset()
@@ -67,21 +70,21 @@ async def keep_following(
             await bell.wait(_POLL_SECONDS)
 
 
-class RetiredGenerations(Protocol):
-    async def drop_due(self) -> Sequence[str]:
-        """Drop what nobody needs any more; what was dropped. Raises `Unavailable`."""
+class ExpiredGenerations(Protocol):
+    async def drop_expired(self) -> Sequence[str]:
+        """Drop the expired generations and return their names. Raises `Unavailable`."""
         ...
 
 
-async def keep_dropping(retired: RetiredGenerations) -> NoReturn:
-    """Drop generations when their time has come; cancel it to stop.
+async def run_expiry(expired: ExpiredGenerations) -> NoReturn:
+    """Drop generations when they expire; cancel it to stop.
 
-    One process that does so is enough; more of them do no harm.
+    Any number of processes may run it.
     """
-    back_off = BackOff("retired generations")
+    back_off = BackOff("expired generations")
     while True:
         try:
-            for dropped in await retired.drop_due():
+            for dropped in await expired.drop_expired():
                 log.info("generation_dropped", generation=dropped)
         except Exception as error:
             await back_off.wait(error)
@@ -90,11 +93,11 @@ async def keep_dropping(retired: RetiredGenerations) -> NoReturn:
             await asyncio.sleep(_DROP_SECONDS)
 
 
-class Filling(Struct, Generic[V], frozen=True, kw_only=True):
-    """How far a build is: all streams up to `after` are in, `events` events of the log up to `up_to`.
+class BuildProgress(Struct, Generic[V], frozen=True, kw_only=True):
+    """The progress of a build: all streams up to `after` are stored, with `events` events in all.
 
-    `skipped` is known since it was opened. Once it is `followed` it is filled, and left to the
-    projectors.
+    Only events up to position `up_to` are read. `skipped` was read when the build was opened.
+    `followed`: the backfill is complete, and the projectors keep the generation up to date.
     """
 
     slots: Sequence[Slot[V]]
@@ -106,7 +109,7 @@ class Filling(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class Batch(Struct, Generic[V], frozen=True, kw_only=True):
-    """Whole streams, one after another up to `after`; `events` counts from the beginning."""
+    """Whole streams in order, the last of which is `after`; `events` counts from the beginning."""
 
     changes: Mapping[Slot[V], Changes[V]]
     after: UUID
@@ -114,31 +117,32 @@ class Batch(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class Build(Protocol[V]):
-    """A generation that is being filled. Each method raises `BuildLost` and `Unavailable`."""
+    """A generation during its backfill. Each method raises `BuildLost` and `Unavailable`."""
 
     @property
-    def filling(self) -> Filling[V]:
-        """As it is recorded: whoever goes on after a crash begins there."""
+    def progress(self) -> BuildProgress[V]:
+        """The recorded progress: after a crash the build resumes there."""
         ...
 
     async def store(self, batch: Batch[V]) -> None:
-        """Store all of a batch and record that it is in. Raises `Unstorable`: nothing of it is."""
+        """Store a batch and record the progress: both or, with `Unstorable`, neither."""
         ...
 
     async def index(self) -> None:
-        """Make what readers and projectors need beside the rows."""
+        """Create the indexes that readers and projectors need."""
         ...
 
     async def follow(self) -> None:
-        """Leave it to the projectors."""
+        """Hand the generation over to the projectors."""
         ...
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """What two generations show, at positions between which `skipped` streams changed.
+    """The serving generation (`before`) and the new one (`after`), compared: the number of views.
 
-    `differing` counts the streams whose views differ, `streams` has the first of them. The
-    counters that differ are told only where both were at one position.
+    `differing` counts the streams whose views differ; `streams` has the first of them. `moving`
+    counts the streams with events between the two positions, which are not compared. `counters`
+    names the counters that differ; it is None if the positions are not equal.
     """
 
     before: int
@@ -150,35 +154,35 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 class Switch(Protocol):
-    """The generation that serves, and the one that is to take its place.
+    """The serving generation and the one that will replace it.
 
-    Each method raises `BuildLost` where that is no longer so, and `Unavailable`.
+    Each method raises `BuildLost` if one of them changed, and `Unavailable`.
     """
 
     @property
     def replaced(self) -> int:
-        """The generation that serves."""
+        """The serving generation."""
         ...
 
     async def gap(self) -> int:
-        """How many positions the new one is behind; 0 and below: it may take its place."""
+        """How many positions the new generation is behind; at 0 or less it may serve."""
         ...
 
     async def compare(self) -> Comparison:
-        """Both, in one snapshot."""
+        """Compare both in one snapshot."""
         ...
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
-        """Let the new one serve, and record what came of the rebuild; readers see no gap.
+        """Switch to the new generation and record the result of the rebuild; readers see no gap.
 
-        The position that serves does not go back. Raises `StreamsParked` where the new one has
-        parked streams that are not accepted, and `Unavailable` where it is behind.
+        The served position never decreases. Raises `StreamsParked` if the new generation has
+        parked streams and `with_parked` is false, and `Unavailable` if it is behind.
         """
         ...
 
 
 class StreamsParked(Exception):
-    """The new generation could not apply all events; `streams` counts theirs."""
+    """The new generation could not apply all events; `streams` counts its parked streams."""
 
     def __init__(self, streams: int) -> None:
         self.streams = streams
@@ -186,23 +190,23 @@ class StreamsParked(Exception):
 
 
 class Builds(Protocol):
-    """Where generations are built."""
+    """The store of builds."""
 
     def open(self, projection: Projection[V], by: str) -> AbstractAsyncContextManager[Build[V]]:
-        """The build that was begun with the same code and did not serve yet, else a new one.
+        """Resume the unfinished build of the same code, or begin a new one.
 
-        Nobody else builds in this context. Raises `RebuildUnderWay`, where somebody does for more
-        than some seconds, and `Unavailable`.
+        No other process builds while the context is open. Raises `RebuildUnderWay` if another
+        process builds for more than a few seconds, and `Unavailable`.
         """
         ...
 
     async def abandon(self, projection: Projection[V]) -> None:
-        """Have dropped what was built and did not serve; soon, by whoever keeps house.
+        """Mark the unfinished build as abandoned; housekeeping drops it soon.
 
         Raises `Unavailable`.
         """
         ...
 
     async def finished(self, projection: Projection[V], by: str) -> Mapping[str, Any] | None:
-        """What came of the rebuild that was asked by `by`, if it serves. Raises `Unavailable`."""
+        """The result of the rebuild requested by `by`, if it serves. Raises `Unavailable`."""
         ...

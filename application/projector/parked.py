@@ -1,4 +1,4 @@
-"""Mends a parked stream: folds on from where its view stands, up to the checkpoint and no further."""
+"""Retry and skip of parked streams: fold on from the view, up to the checkpoint of its slot."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.log.by_stream import EventsByStream, Place
-from application.projector.fold import NOTHING, fold_page, refused
+from application.projector.fold import NOTHING, fold_page, park_unstorable
 from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot, Unstorable
 from domain.event import Event, Recorded
 from projections.projection import V
@@ -29,15 +29,15 @@ class AnotherEventFirst(Exception):
         super().__init__(f"{self.__doc__} ({version})")
 
 
-class Mended(Struct, frozen=True, kw_only=True):
-    """What came of it: how many events were folded, and the first that is parked still."""
+class RetryResult(Struct, frozen=True, kw_only=True):
+    """How many events were folded, and the first event that is still parked."""
 
     applied: int
     parked: ParkedEvent | None
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """That an event is left out for good: who decided so, and why."""
+    """The decision to skip an event permanently: the actor and the reason."""
 
     event: ParkedEvent
     reason: str
@@ -45,7 +45,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 class LockedStream(Protocol[V]):
-    """One stream's view, held still together with its checkpoint."""
+    """The view of one stream, locked together with the checkpoint of its slot."""
 
     @property
     def position(self) -> int:
@@ -54,7 +54,7 @@ class LockedStream(Protocol[V]):
 
     @property
     def entry(self) -> Entry[V] | None:
-        """The view as it stands."""
+        """The stored view."""
         ...
 
     @property
@@ -64,33 +64,34 @@ class LockedStream(Protocol[V]):
 
     @property
     def skipped(self) -> Skipped:
-        """Those that are left out for good."""
+        """The events that are skipped permanently."""
         ...
 
     async def commit(self, changes: Changes[V]) -> None:
-        """Store the entry, and take its events out of those that are parked.
+        """Store the entry, and remove its events from the parked ones.
 
-        Of those in `changes.parked` the error is kept. Raises `Unstorable` and `Unavailable`.
+        The events in `changes.parked` stay parked with their new error. Raises `Unstorable` and
+        `Unavailable`.
         """
         ...
 
     async def replace(self, entry: Entry[V] | None, counters: Mapping[str, int]) -> None:
-        """Keep this entry in the place of what is there, or none, and add to the counters.
+        """Replace the stored entry (None: remove it), and add to the counters.
 
         Raises `Unstorable` and `Unavailable`.
         """
         ...
 
     async def skip(self, decision: Decision) -> None:
-        """Record that an event is left out, in all generations. Raises `Unavailable`."""
+        """Record that an event is skipped in all generations. Raises `Unavailable`."""
         ...
 
 
-class Mending(Protocol):
-    """Where parked streams are mended."""
+class ParkedStreams(Protocol):
+    """The store of parked streams."""
 
     async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
-        """The slots in which the stream is parked, that of the serving generation first.
+        """The slots in which the stream is parked, the serving generation first.
 
         Raises `Unavailable`.
         """
@@ -100,23 +101,25 @@ class Mending(Protocol):
         """The parked streams of a slot. Raises `Unavailable`."""
         ...
 
-    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
-        """Hold a stream; without `commit` or `skip` nothing happens. Raises `Unavailable`."""
+    def lock(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
+        """Lock a stream; without `commit` or `skip` nothing changes. Raises `Unavailable`."""
         ...
 
 
 async def retry(
-    projection: str, stream: UUID, mending: Mending, histories: EventsByStream
-) -> Mended:
-    """Fold on, in each generation; what came of it where it serves.
+    projection: str, stream: UUID, parked_streams: ParkedStreams, events_by_stream: EventsByStream
+) -> RetryResult:
+    """Retry a stream in each generation; the result is that of the serving one.
 
     Raises `NothingParked` and `Unavailable`.
     """
-    slots = await mending.parked_in(projection, stream)
+    slots = await parked_streams.parked_in(projection, stream)
     if not slots:
         raise NothingParked(NothingParked.__doc__)
-    mended = [await mend(slot, stream, mending, histories) for slot in slots]
-    return mended[0]
+    results = [
+        await retry_in_slot(slot, stream, parked_streams, events_by_stream) for slot in slots
+    ]
+    return results[0]
 
 
 async def skip(
@@ -125,49 +128,53 @@ async def skip(
     version: int | None,
     reason: str,
     actor: str,
-    mending: Mending,
-    histories: EventsByStream,
-) -> Mended:
-    """Leave the first parked event out for good, and fold on after it.
+    parked_streams: ParkedStreams,
+    events_by_stream: EventsByStream,
+) -> RetryResult:
+    """Skip the first parked event permanently, and retry the events after it.
 
-    `version` says which event was meant. Raises `NothingParked`, `AnotherEventFirst` and
+    `version` names the event that the caller means. Raises `NothingParked`, `AnotherEventFirst` and
     `Unavailable`.
     """
-    slots = await mending.parked_in(projection, stream)
+    slots = await parked_streams.parked_in(projection, stream)
     if not slots:
         raise NothingParked(NothingParked.__doc__)
-    async with mending.hold(slots[0], stream) as held:
-        if not held.parked:
+    async with parked_streams.lock(slots[0], stream) as locked:
+        if not locked.parked:
             raise NothingParked(NothingParked.__doc__)
-        first = held.parked[0]
+        first = locked.parked[0]
         if version is not None and version != first.version:
             raise AnotherEventFirst(first.version)
-        await held.skip(Decision(event=first, reason=reason, actor=actor))
-    return await retry(projection, stream, mending, histories)
+        await locked.skip(Decision(event=first, reason=reason, actor=actor))
+    return await retry(projection, stream, parked_streams, events_by_stream)
 
 
-async def mend(slot: Slot[V], stream: UUID, mending: Mending, histories: EventsByStream) -> Mended:
-    """Fold on in one slot. What cannot be stored is halved down to the event, which stays parked."""
-    applied, most, reason = 0, _ALL, None
+async def retry_in_slot(
+    slot: Slot[V], stream: UUID, parked_streams: ParkedStreams, events_by_stream: EventsByStream
+) -> RetryResult:
+    """Retry in one slot. Halves a page that cannot be stored, down to the event, which stays parked."""
+    applied, limit, reason = 0, _ALL, None
     while True:
-        async with mending.hold(slot, stream) as held:
-            if not held.parked:
-                return Mended(applied=applied, parked=None)
-            entry = held.entry or NOTHING
-            events = await _rest(slot, stream, histories, entry.version, held.position, most)
+        async with parked_streams.lock(slot, stream) as locked:
+            if not locked.parked:
+                return RetryResult(applied=applied, parked=None)
+            entry = locked.entry or NOTHING
+            events = await _rest(
+                slot, stream, events_by_stream, entry.version, locked.position, limit
+            )
             try:
-                changes = _folded(slot, entry, events, held.skipped, reason)
-                await held.commit(changes)
+                changes = _folded(slot, entry, events, locked.skipped, reason)
+                await locked.commit(changes)
             except Unstorable as error:
                 if reason is not None or not events:
                     raise
                 reason = error.reason if len(events) == 1 else None
-                most = max(1, len(events) // 2)
+                limit = max(1, len(events) // 2)
                 continue
             after = changes.entries.get(stream, entry)
             applied += after.version - entry.version
-            if changes.parked or len(events) < most:
-                return Mended(applied=applied, parked=next(iter(changes.parked), None))
+            if changes.parked or len(events) < limit:
+                return RetryResult(applied=applied, parked=next(iter(changes.parked), None))
 
 
 def _folded(
@@ -177,26 +184,31 @@ def _folded(
     skipped: Skipped,
     reason: str | None,
 ) -> Changes[V]:
-    """What the events make of the entry; with a reason, the one event is refused for it."""
+    """The changes by the events; with a reason, the one event is parked for it."""
     if reason is not None:
         known = None if entry is NOTHING else entry
-        return refused(slot.projection, known, events[0], reason)
+        return park_unstorable(slot.projection, known, events[0], reason)
     stream = {recorded.stream for recorded in events}
     entries = dict.fromkeys(stream, entry)
     return fold_page(slot.projection, entries, frozenset(), events, skipped)
 
 
 async def _rest(
-    slot: Slot[Any], stream: UUID, histories: EventsByStream, version: int, up_to: int, most: int
+    slot: Slot[Any],
+    stream: UUID,
+    events_by_stream: EventsByStream,
+    version: int,
+    up_to: int,
+    limit: int,
 ) -> Sequence[Recorded[Event]]:
-    """The stream's events after a version, up to a position, `most` of them at most."""
+    """Up to `limit` events of the stream after a version, none above position `up_to`."""
     events: list[Recorded[Event]] = []
     while True:
-        limit = min(most - len(events), _PAGE_EVENTS)
+        page_limit = min(limit - len(events), _PAGE_EVENTS)
         kinds = slot.projection.kinds
-        page = await histories.read(kinds, Place(stream, version), up_to, limit)
+        page = await events_by_stream.read(kinds, Place(stream, version), up_to, page_limit)
         mine = [recorded for recorded in page if recorded.stream == stream]
         events += mine
-        if len(mine) < limit or len(events) == most:
+        if len(mine) < page_limit or len(events) == limit:
             return events
         version = mine[-1].version

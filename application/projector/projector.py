@@ -12,7 +12,7 @@ from application.doorbell import PARKED, Doorbell, view_bell
 from application.log.event_log import EventFeed, FeedPage
 from application.log.follower import PageSource, follow
 from application.log.shared_pages import SharedPages
-from application.projector.fold import QUEUED, fold_page, refused
+from application.projector.fold import QUEUED, fold_page, park_unstorable
 from application.projector.view_store import (
     ParkedEvent,
     Slot,
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 async def run_projectors(
     slots: Iterable[Slot[Any]], store: ViewStore, feed: EventFeed, doorbell: Doorbell
 ) -> None:
-    """Keep the views of all slots, wherever this process leads; cancel it to stop."""
+    """Run a projector for each slot while this process leads it; cancel it to stop."""
     pages = SharedPages(feed)
     async with asyncio.TaskGroup() as group:
         for slot in slots:
@@ -39,13 +39,13 @@ async def run_projectors(
 async def run_projector(
     slot: Slot[Any], store: ViewStore, pages: PageSource, doorbell: Doorbell
 ) -> None:
-    """Keep the views of one slot, while this process leads it; cancel it to stop."""
+    """Run the projector of one slot while this process leads it; cancel it to stop."""
     lead = partial(Projector[Any].leading, store, slot, doorbell)
     await follow(str(slot), lead, pages, doorbell)
 
 
 class Projector(Generic[V]):
-    """The follower that keeps one slot's views."""
+    """The follower that updates the views of one slot."""
 
     def __init__(self, slot: Slot[V], writer: ViewWriter[V], doorbell: Doorbell) -> None:
         self._slot = slot
@@ -76,7 +76,7 @@ class Projector(Generic[V]):
         self._doorbell.ring(view_bell(self._slot.projection.name))
 
     async def _project(self, events: Sequence[Recorded[Event]], reached: int) -> None:
-        """Store what a page makes; a page that cannot be stored is halved down to the event."""
+        """Fold and store a page. Halves a page that cannot be stored, down to one event."""
         try:
             async with self._writer.page(reached, {event.stream for event in events}) as page:
                 projection = self._slot.projection
@@ -99,7 +99,7 @@ class Projector(Generic[V]):
     async def _park(self, recorded: Recorded[Event], reason: str, reached: int) -> None:
         async with self._writer.page(reached, {recorded.stream}) as page:
             entry = page.entries.get(recorded.stream)
-            changes = refused(self._slot.projection, entry, recorded, reason)
+            changes = park_unstorable(self._slot.projection, entry, recorded, reason)
             await page.commit(changes)
         self._report(changes.parked[0])
 

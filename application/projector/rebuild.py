@@ -1,4 +1,4 @@
-"""Rebuilds a projection beside itself: a new generation is filled, catches up, and takes its place."""
+"""Rebuild of a projection: backfills a new generation, lets it catch up, and switches to it."""
 
 import asyncio
 import time
@@ -15,28 +15,28 @@ from application.log.by_stream import EventsByStream
 from application.projector.backfill import Report, backfill
 from application.projector.generations import (
     Build,
+    BuildProgress,
     Builds,
     Comparison,
-    Filling,
     StreamsParked,
     Switch,
 )
-from application.projector.parked import Mending, mend
+from application.projector.parked import ParkedStreams, retry_in_slot
 from projections.projection import Projection, V
 
-# Between two looks at how far the projectors have come.
+# Between two checks of how far the projectors are.
 _LOOK_SECONDS: Final = 0.2
-# More than that are no exceptions: whoever wrote the fold should see some of them first.
+# With more parked streams the fold is probably wrong: its author should look at it first.
 _MAX_PARKED: Final = 1000
 
 log = get_logger(__name__)
 
-OpenSuccession = Callable[[Projection[Any], int], AbstractAsyncContextManager[Switch]]
-"""The succession of a generation to the one that serves now."""
+OpenSwitch = Callable[[Projection[Any], int], AbstractAsyncContextManager[Switch]]
+"""Opens the switch from the serving generation to this one."""
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
-    """What came of a rebuild: `events` were read in `seconds`, indexes and all the rest included."""
+    """The result of a rebuild: `events` were read; `seconds` is the time of all steps together."""
 
     projection: str
     generation: int
@@ -47,31 +47,31 @@ class Rebuilt(Struct, frozen=True, kw_only=True):
 
 
 Warm = Callable[[str, int, int], Awaitable[None]]
-"""Prepares the readers of a projection for a generation in the place of another."""
+"""Warms the cache of a projection before a switch from one generation to another."""
 
 
-async def _nobody(projection: str, old: int, new: int) -> None:
-    """For who has no cache."""
+async def _without_cache(projection: str, old: int, new: int) -> None:
+    """Does nothing: there is no cache."""
 
 
-class Rebuilding(Struct, frozen=True, kw_only=True):
+class RebuildPorts(Struct, frozen=True, kw_only=True):
     """The ports of a rebuild."""
 
     builds: Builds
-    histories: EventsByStream
-    mending: Mending
-    succession: OpenSuccession
-    warm: Warm = _nobody
+    events_by_stream: EventsByStream
+    parked_streams: ParkedStreams
+    open_switch: OpenSwitch
+    warm: Warm = _without_cache
 
 
 async def rebuild(
-    projection: Projection[Any], by: str, ports: Rebuilding, report: Report
+    projection: Projection[Any], by: str, ports: RebuildPorts, report: Report
 ) -> dict[str, Any]:
-    """Build a new generation and let it serve: a `Rebuilt` as JSON has it.
+    """Build a new generation and switch to it. Returns a `Rebuilt` as JSON values.
 
-    `by` names who asks: after a crash the same asker goes on where it was, and learns what came
-    of a rebuild that was finished. A cancel by `report`, and `StreamsParked`, leave all as it was.
-    Raises `RebuildUnderWay`, `BuildLost` and `Unavailable`, after which it may be asked again.
+    `by` names the caller: after a crash the same caller resumes its build, or gets the result if
+    the rebuild was finished. A cancel by `report`, or `StreamsParked`, drops the build.
+    Raises `RebuildUnderWay`, `BuildLost` and `Unavailable`; the caller may retry after these.
     """
     done = await ports.builds.finished(projection, by)
     if done is not None:
@@ -80,50 +80,52 @@ async def rebuild(
     try:
         async with ports.builds.open(projection, by) as build:
             await prepare(build, ports, report)
-            return await _succeed(build.filling, ports, report, began)
+            return await _switch(build.progress, ports, report, began)
     except (JobCancelled, StreamsParked):
         await ports.builds.abandon(projection)
         raise
 
 
-async def prepare(build: Build[V], ports: Rebuilding, report: Report) -> None:
-    """Fill the generation, and leave it to the projectors. Raises what `rebuild` does."""
-    if not build.filling.followed:
-        await backfill(build, ports.histories, report)
-        log.info("generation_filled", slot=str(build.filling.slots[0]), events=build.filling.events)
+async def prepare(build: Build[V], ports: RebuildPorts, report: Report) -> None:
+    """Backfill the generation and hand it over to the projectors. Raises what `rebuild` does."""
+    if not build.progress.followed:
+        await backfill(build, ports.events_by_stream, report)
+        log.info(
+            "generation_filled", slot=str(build.progress.slots[0]), events=build.progress.events
+        )
         await build.index()
         await build.follow()
-    # From now on whoever decides to leave an event out finds this generation, too: what was
-    # decided before is seen here, what is decided later is seen there.
-    for slot in build.filling.slots:
-        streams = await ports.mending.streams(slot)
+    # From now on `skip` sees this generation, too. Events that were skipped earlier are handled by
+    # the retry here.
+    for slot in build.progress.slots:
+        streams = await ports.parked_streams.streams(slot)
         if len(streams) > _MAX_PARKED:
             raise StreamsParked(len(streams))
         for stream in streams:
-            # A view that could not be stored was parked as a whole.
-            await mend(slot, stream, ports.mending, ports.histories)
+            # The backfill parked all events of a stream whose view could not be stored.
+            await retry_in_slot(slot, stream, ports.parked_streams, ports.events_by_stream)
 
 
-async def _succeed(
-    filling: Filling[Any], ports: Rebuilding, report: Report, began: float
+async def _switch(
+    progress: BuildProgress[Any], ports: RebuildPorts, report: Report, began: float
 ) -> dict[str, Any]:
-    slot = filling.slots[0]
-    async with ports.succession(slot.projection, slot.generation) as succession:
-        while await succession.gap() > 0:
-            await report(filling.events, filling.events)
+    slot = progress.slots[0]
+    async with ports.open_switch(slot.projection, slot.generation) as switch:
+        while await switch.gap() > 0:
+            await report(progress.events, progress.events)
             await asyncio.sleep(_LOOK_SECONDS)
-        compared = await succession.compare()
-        await ports.warm(slot.projection.name, succession.replaced, slot.generation)
-        await report(filling.events, filling.events)
+        compared = await switch.compare()
+        await ports.warm(slot.projection.name, switch.replaced, slot.generation)
+        await report(progress.events, progress.events)
         rebuilt = Rebuilt(
             projection=slot.projection.name,
             generation=slot.generation,
-            replaced=succession.replaced,
-            events=filling.events,
+            replaced=switch.replaced,
+            events=progress.events,
             seconds=round(time.monotonic() - began, 3),
             compared=compared,
         )
         result: dict[str, Any] = msgspec.to_builtins(rebuilt)
-        await succession.switch(result)
+        await switch.switch(result)
     log.info("generation_serves", slot=str(slot), differing=compared.differing)
     return result

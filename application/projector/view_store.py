@@ -1,4 +1,4 @@
-"""The port to the views: who leads writes them page by page, with their checkpoint."""
+"""The port to the views: the leading process writes them page by page, with the checkpoint."""
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,11 +15,11 @@ from projections.projection import Projection, V
 V_co = TypeVar("V_co", bound=Struct, covariant=True)
 
 Skipped = AbstractSet[tuple[UUID, int]]
-"""Events that somebody decided to leave out for good, by stream and version."""
+"""Events that are skipped permanently, by stream and version."""
 
 
 class Unstorable(Exception):
-    """The store takes no such view; nothing of its page was stored. `reason` names no value."""
+    """The store refused a view; nothing of its page was stored. `reason` contains no value."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -27,7 +27,7 @@ class Unstorable(Exception):
 
 
 class Slot(Struct, Generic[V], frozen=True):
-    """What has a checkpoint of its own: one partition of one build of a projection's views."""
+    """One partition of one generation of a projection, with its own checkpoint."""
 
     projection: Projection[V]
     generation: int = 1
@@ -42,45 +42,45 @@ class Slot(Struct, Generic[V], frozen=True):
 
 
 def slots_of(projection: Projection[V], generation: int, partitions: int) -> list[Slot[V]]:
-    """All slots of a generation, which keeps the number of partitions that it was made with."""
+    """All slots of a generation, with the number of partitions that it was built with."""
     if partitions != projection.partitions:
         projection = replace(projection, partitions=partitions)
     return [Slot(projection, generation, partition) for partition in range(partitions)]
 
 
 def partition_of(stream: UUID, partitions: int) -> int:
-    """The same for ever, in every process: rows are found by it."""
+    """Stable for ever and in every process: stored rows are found by it."""
     return zlib.crc32(stream.bytes) % partitions
 
 
 class ProjectionProgress(Struct, frozen=True):
-    """The generation that serves and the position of each of its partitions, at one moment."""
+    """The serving generation and the position of each of its partitions, at one moment."""
 
     generation: int
     positions: Mapping[int, int]
 
     @property
     def position(self) -> int:
-        """What every stream's view has reached."""
+        """The position that all views have reached."""
         return min(self.positions.values())
 
     def position_of(self, stream: UUID) -> int:
-        """What one stream's view has reached."""
+        """The position that the view of a stream has reached."""
         return self.positions[partition_of(stream, len(self.positions))]
 
 
-class Standings(Protocol):
-    """How far the projections are."""
+class ProgressSource(Protocol):
+    """The progress of the projections."""
 
-    async def standing(self, projection: str) -> ProjectionProgress:
-        """A projection's standing, now. Raises `Unavailable`."""
+    async def progress(self, projection: str) -> ProjectionProgress:
+        """The current progress of a projection. Raises `Unavailable`."""
         ...
 
 
 class Entry(Struct, Generic[V_co], frozen=True):
-    """A stream's view after `version` events; `chain` is a digest over the ids of all of them.
+    """The view of a stream after `version` events; `chain` is a digest over the ids of all of them.
 
-    Without a view it still says what was seen.
+    `view` may be None; version and chain then still say which events were folded.
     """
 
     view: V_co | None
@@ -89,7 +89,7 @@ class Entry(Struct, Generic[V_co], frozen=True):
 
 
 class ParkedEvent(Struct, frozen=True, kw_only=True):
-    """An event that is left out of the views, and why; `error` names no value."""
+    """An event that could not be folded, and the reason; `error` contains no value."""
 
     stream: UUID
     version: int
@@ -99,7 +99,7 @@ class ParkedEvent(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, Generic[V], frozen=True, kw_only=True):
-    """What a page makes of the views: all of it is stored, or none."""
+    """The changes by a page of events: all are stored, or none."""
 
     entries: Mapping[UUID, Entry[V]] = {}
     counters: Mapping[str, int] = {}
@@ -107,52 +107,52 @@ class Changes(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class PageOfViews(Protocol[V]):
-    """The views of a page's streams, held still until they are replaced."""
+    """The views of the streams of a page, locked until the changes are stored."""
 
     @property
     def entries(self) -> Mapping[UUID, Entry[V]]:
-        """As they are before the page; a stream that was never seen is absent."""
+        """The entries before the page; a new stream has none."""
         ...
 
     @property
     def parked(self) -> AbstractSet[UUID]:
-        """Which of the streams are parked."""
+        """The streams of the page that are parked."""
         ...
 
     @property
     def skipped(self) -> Skipped:
-        """Which events of the streams are left out for good."""
+        """The events of the streams that are skipped permanently."""
         ...
 
     async def commit(self, changes: Changes[V]) -> None:
         """Store the changes and move the checkpoint.
 
-        Raises `Unstorable` and `Unavailable`; after the latter it may have been stored.
+        Raises `Unstorable`, and `Unavailable`: the changes may be stored or not.
         """
         ...
 
 
 class ViewWriter(Protocol[V]):
-    """The right to write one slot's views."""
+    """The exclusive right to write the views of one slot."""
 
     @property
     def position(self) -> int:
-        """The checkpoint as this writer left it. Raises `NotLeading` once the lead is lost."""
+        """The checkpoint that this writer stored. Raises `NotLeading` once the lead is lost."""
         ...
 
     def page(
         self, reached: int, streams: Collection[UUID]
     ) -> AbstractAsyncContextManager[PageOfViews[V]]:
-        """A page that moves the checkpoint to `reached`; without `commit` nothing happens.
+        """A page that moves the checkpoint to `reached`; without `commit` nothing changes.
 
-        Raises `NotLeading` where the checkpoint was moved by anybody else, and `Unavailable`.
+        Raises `NotLeading` if another process moved the checkpoint, and `Unavailable`.
         """
         ...
 
 
 class ViewStore(Protocol):
-    """Where views and their checkpoints are kept."""
+    """The store of views and their checkpoints."""
 
     def lead(self, slot: Slot[V]) -> AbstractAsyncContextManager[ViewWriter[V]]:
-        """Wait until nobody else leads, and lead until the context ends. Raises `Unavailable`."""
+        """Wait until no other process leads; lead until the context ends. Raises `Unavailable`."""
         ...

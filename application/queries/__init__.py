@@ -1,1 +1,1 @@
-"""What can be asked of the read models, and the documents that answer."""
+"""Queries to the read models, and the documents of their answers."""

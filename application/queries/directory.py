@@ -1,4 +1,4 @@
-"""What can be asked of the views; every answer names the position it shows."""
+"""Queries to the views; every answer has the position that it shows."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,9 +15,9 @@ SortField = Literal["name", "email", "created_at", "updated_at"]
 
 
 class Answer(Struct, Generic[T], frozen=True):
-    """A value and the position of the view it came from (read before the value).
+    """A value, and the position of its view (read before the value).
 
-    `generation` says which build of the view it was, to whoever keeps the value.
+    Caches use `generation`, the generation of the view.
     """
 
     value: T
@@ -26,17 +26,17 @@ class Answer(Struct, Generic[T], frozen=True):
 
 
 class ListCursor(Struct, frozen=True):
-    """Where a page ended: the sort key of its last row and its id as the tie-breaker."""
+    """The end of a page: the sort key of the last row, and its id as the tie-breaker."""
 
     key: str
     id: UUID
 
 
 class UserList(Struct, frozen=True, kw_only=True):
-    """A page of users asked for; filters are joined by AND, values within one by OR.
+    """The query for a page of users; filters are joined by AND, values within one by OR.
 
     Without `statuses`, active and suspended users. `words` are the words of `q`, not yet folded;
-    `emails` are addresses in the form in which they are compared.
+    `emails` are addresses in the form used for comparison.
     """
 
     words: str | None = None
@@ -84,9 +84,9 @@ class ProjectionStatus(Struct, frozen=True, kw_only=True):
 
 
 class DirectoryQueries(Protocol):
-    """`at_least` is the position the view must have reached (0: any): the query waits for it by
-    doorbell for 2 s, then raises `ViewBehind`; above the log's head it raises `PositionAhead` at
-    once. `Unavailable` where Postgres is away."""
+    """`at_least` is the position that the view must have reached (0: any). A query waits for it for
+    2 s, then raises `ViewBehind`; above the head of the log it raises `PositionAhead` at once.
+    Raises `Unavailable` if Postgres is away."""
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]: ...
 

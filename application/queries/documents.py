@@ -1,4 +1,4 @@
-"""Users, lists and the statistics as the bytes that HTTP sends, rendered from the views."""
+"""Users, pages and statistics as the bytes that HTTP sends, rendered from the views."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -15,15 +15,15 @@ from domain.user.state import Status
 from projections.users import UserView
 
 RenderPage = Callable[[Answer[UserPage]], bytes]
-"""Makes the bytes of a page: the same, whoever asks for it, in every process."""
+"""Renders a page: the same bytes for all callers, in every process."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class UserDocument(Struct, frozen=True):
-    """A user's JSON, and what an answer says besides; `body` is empty for a user who is gone.
+    """The JSON of a user, and the values for headers and problems.
 
-    Of a deleted or an erased user an answer tells no more than since when and with which version.
+    For a deleted or erased user `body` is empty: an answer has only its version and time.
     """
 
     version: int
@@ -43,8 +43,7 @@ class UserDocument(Struct, frozen=True):
 
 
 class Documents(Protocol):
-    """The queries whose answers are sent as they are kept; they wait and raise as
-    `DirectoryQueries` does."""
+    """Queries with encoded answers; they wait and raise as `DirectoryQueries` does."""
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]: ...
 
@@ -56,7 +55,7 @@ class Documents(Protocol):
 
 
 class RenderedDocuments:
-    """See `Documents`: each rendered when it is asked for."""
+    """See `Documents`; renders each document at the query."""
 
     def __init__(self, queries: DirectoryQueries) -> None:
         self._queries = queries

@@ -1,4 +1,4 @@
-"""The JSON shapes that HTTP sends and the cache keeps: one form, wherever the bytes come from."""
+"""The JSON shapes that HTTP sends and the cache stores."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Self, TypeVar

@@ -1,4 +1,4 @@
-"""What can be asked of a user, and what a command comes to."""
+"""The port to the commands of a user, and their outcome."""
 
 from datetime import datetime
 from typing import Protocol
@@ -13,9 +13,9 @@ from domain.user.commands import UserCommand
 
 
 class IfMatch(Struct, frozen=True):
-    """The versions a command may be applied to, and (If-None-Match) those that it may not.
+    """The versions to which a command may be applied (If-Match), and may not (If-None-Match).
 
-    None stands for any (`*`).
+    None means any version (`*`).
     """
 
     versions: frozenset[int] | None
@@ -29,9 +29,9 @@ class IfMatch(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a command came to: the user after it, and the position to pass on to queries.
+    """The outcome of a command: the user after it, and the position to pass to queries.
 
-    `status` is the HTTP status that the first answer had (kept with the idempotency key).
+    `status` is the HTTP status of the first answer (stored with the idempotency key).
     """
 
     user: UserState
@@ -41,14 +41,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> UserAt:
-        """The user, to whom may see one. Raises `UserGone` once the user is erased."""
+        """The user to show. Raises `UserGone` if the user is erased."""
         if isinstance(self.user, ErasedAt):
             raise gone(self.user, erased=True)
         return self.user
 
 
 class UserCommands(Protocol):
-    """Every command of a user, and its state at any version."""
+    """All commands of a user, and its state at any version."""
 
     async def execute(
         self,
@@ -59,7 +59,7 @@ class UserCommands(Protocol):
         if_match: IfMatch | None = None,
         status: int = 200,
     ) -> Outcome:
-        """Decide and record the command, or answer as its idempotency key was answered before.
+        """Decide and record the command, or repeat the first answer of its idempotency key.
 
         Raises, in this order: `IdempotencyMismatch`; `UserNotFound`, `UserGone`;
         `PreconditionFailed`; `InvalidValue`, `UserAlreadyExists`, `ClaimTaken`, `Contended`; and
@@ -70,8 +70,8 @@ class UserCommands(Protocol):
     async def user_at(
         self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
     ) -> UserAt:
-        """The user as it was at a version or a moment, or as it is now.
+        """The user at a version or a moment, or now.
 
-        Raises `UserNotFound` where there was none, and `UserGone` once the user is erased.
+        Raises `UserNotFound` if there was none, and `UserGone` if the user is erased.
         """
         ...

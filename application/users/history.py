@@ -1,4 +1,4 @@
-"""Users loaded from the log at little cost, however long their streams are."""
+"""Loads users from the log: a bounded number of events, thanks to snapshots."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from application.log.event_log import (
     StreamRange,
     StreamSnapshot,
 )
-from application.users.snapshots import FORM, Unusable, snapshot_of, state_of
+from application.users.snapshots import SNAPSHOT_FORMAT, Unusable, snapshot_of, state_of
 from application.users.states import UserAt, UserState, after
 from domain.event import Event, Recorded
 
 SNAPSHOT_EVERY: Final = 64
-# A long way without a snapshot is gone in pages, so that others have their turn in between, and
-# for no longer than a read of the log may take: the next try goes on from what was offered.
+# A long stream without snapshots is read in pages, so that other tasks run in between, and for no
+# longer than a read of the log may take. The next try continues from the snapshots offered so far.
 _PAGE_EVENTS: Final = 1024
 _TIMEOUT_SECONDS: Final = 2.5
 
@@ -35,7 +35,7 @@ log = get_logger(__name__)
 
 
 class LoadedUser(Struct, frozen=True, kw_only=True):
-    """A user's state (None: there is none), the stream's key, and the receipt asked about."""
+    """The state of a user (None: no such user), its key, and the requested receipt."""
 
     state: UserState | None
     key: StreamKey | None = None
@@ -43,10 +43,10 @@ class LoadedUser(Struct, frozen=True, kw_only=True):
 
 
 class UserHistory:
-    """Folds on from the nearest snapshot, and offers one at every version where one belongs.
+    """Folds from the nearest snapshot, and offers missing snapshots.
 
-    Snapshots lie at the multiples of `every`: whoever folds past one without having begun at it
-    offers it, so that those which are lost, late or thrown away come back by being missed.
+    Snapshots are at the multiples of `every`. A fold that passes such a version offers a snapshot
+    of it, so lost, late and dropped snapshots are made again when needed.
     """
 
     def __init__(
@@ -64,25 +64,29 @@ class UserHistory:
         version: int | None = None,
         at: datetime | None = None,
     ) -> LoadedUser:
-        """The user as of a version and a time, or as it is now; an erased one is so at any.
+        """The user at a version and a time, or now; an erased user is erased at all versions.
 
-        With a context, also the receipt of its idempotency key: where there is one, no state.
+        With a context, also the receipt of its idempotency key; if there is one, no state.
         Raises `Unavailable`.
         """
-        give_up_at = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
-        span = StreamRange(version=version, at=at, limit=2 * self._every, snapshot_format=FORM)
-        loaded, begin = await self._begin(user_id, span, context)
+        deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
+        stream_range = StreamRange(
+            version=version, at=at, limit=2 * self._every, snapshot_format=SNAPSHOT_FORMAT
+        )
+        loaded, begin = await self._begin(user_id, stream_range, context)
         if loaded.receipt is not None:
             return LoadedUser(state=None, key=loaded.key, receipt=loaded.receipt)
         state = self.follow(begin, loaded.events, loaded.key)
         ended = len(loaded.events) < 2 * self._every
         while not ended and isinstance(state, UserAt):
-            if asyncio.get_running_loop().time() >= give_up_at:
+            if asyncio.get_running_loop().time() >= deadline:
                 raise Unavailable
-            span = StreamRange(after=state.version, version=version, at=at, limit=_PAGE_EVENTS)
-            page = await self._log.load(user_id, span)
+            stream_range = StreamRange(
+                after=state.version, version=version, at=at, limit=_PAGE_EVENTS
+            )
+            page = await self._log.load(user_id, stream_range)
             if page.key is None and loaded.key is not None:
-                # Erased meanwhile: what was read before is not to be shown with what is left.
+                # Erased meanwhile: the pages read before must not be shown.
                 return await self.load(user_id, version=version, at=at)
             state = self.follow(state, page.events, page.key)
             ended = len(page.events) < _PAGE_EVENTS
@@ -91,7 +95,7 @@ class UserHistory:
     def follow(
         self, state: UserState | None, events: Sequence[Recorded[Event]], key: StreamKey | None
     ) -> UserState | None:
-        """The state after the events that follow it, with the snapshots that are due on the way."""
+        """The state after the events; offers the snapshots that are due."""
         due: list[StreamSnapshot] = []
         for recorded in events:
             state = after(state, recorded)
@@ -102,16 +106,18 @@ class UserHistory:
         return state
 
     async def _begin(
-        self, user_id: UUID, span: StreamRange, context: Context | None
+        self, user_id: UUID, stream_range: StreamRange, context: Context | None
     ) -> tuple[LoadedStream, UserAt | None]:
-        """The first events, and the state they follow on: that of the nearest usable snapshot.
+        """The first page, and the state before it: that of the nearest usable snapshot.
 
-        Where one is not, those before it may not be either: the steps back grow.
+        If a snapshot is unusable, the ones before it may be, too, so the steps back grow.
         """
         step = 0
         actor, idempotency = (context.actor, context.idempotency) if context else ("", None)
         while True:
-            loaded = await self._log.load(user_id, span, actor=actor, idempotency=idempotency)
+            loaded = await self._log.load(
+                user_id, stream_range, actor=actor, idempotency=idempotency
+            )
             if loaded.snapshot is None:
                 return loaded, None
             try:
@@ -121,5 +127,5 @@ class UserHistory:
                 log.warning(
                     "snapshot_unusable", stream=str(user_id), version=version, reason=str(error)
                 )
-                span = replace(span, before=version - step)
+                stream_range = replace(stream_range, before=version - step)
                 step = 4 * step + self._every

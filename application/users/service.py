@@ -37,13 +37,13 @@ from domain.user.events import UserEvent
 from domain.user.state import evolve
 
 KIND: Final = "user"
-# A caller has its answer within 5 s, and an append may take 3.2 s: none is begun later than this.
+# A caller gets its answer within 5 s, and an append may take 3.2 s: none begins later than this.
 _BEGIN_SECONDS: Final = 1.6
 _JITTER_SECONDS: Final = (0.002, 0.03)
 
 
 class UserService:
-    """The command side over a log: load, decide, append, and again where another was faster."""
+    """Runs commands: load, decide, append; repeats all after a version conflict."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class UserService:
             async with self._locks.turn(user_id):
                 return await self._change(user_id, command, context, if_match, status, begin_by)
         except KeySeen:
-            # Another request with this key was recorded while this one was on its way.
+            # Another request with this key was recorded in the meantime.
             with already_recorded():
                 loaded = await self._log.load(
                     user_id,
@@ -107,7 +107,7 @@ class UserService:
     async def _register(
         self, user_id: UUID, command: RegisterUser, context: Context, status: int
     ) -> Outcome:
-        """A new stream needs no look before the append: the append itself finds it there."""
+        """Append without a load: the append itself detects an existing stream."""
         try:
             return await self._record(user_id, LoadedUser(state=None), command, context, status)
         except VersionConflict:
@@ -167,7 +167,7 @@ class UserService:
         )
         appended = await self._append(draft)
         recorded = self._history.follow(state, appended.events, loaded.key)
-        assert recorded is not None, "nothing is decided about nobody"
+        assert recorded is not None, "an append has events or a state before it"
         return Outcome(user=recorded, position=appended.position, status=status)
 
     async def _append(self, draft: Draft) -> Appended:
@@ -190,11 +190,11 @@ class UserService:
 def _decide(
     state: UserState | None, command: UserCommand, if_match: IfMatch | None
 ) -> tuple[UserEvent, ...]:
-    """What the command causes; a wrong version is told before a wrong value."""
+    """The events of a command. `PreconditionFailed` comes before `InvalidValue`."""
     try:
         decided = decide(user_of(state), command)
     except (UserIsDeleted, UserIsErased) as refusal:
-        assert state is not None, "nobody is neither deleted nor erased"
+        assert state is not None, "only an existing user is deleted or erased"
         raise gone(state, erased=isinstance(refusal, UserIsErased)) from None
     except InvalidValue:
         _check(if_match, state)

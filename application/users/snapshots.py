@@ -1,4 +1,4 @@
-"""What a snapshot of a user holds, and the name of that form."""
+"""The snapshot of a user: its content and the name of its format."""
 
 from typing import Final
 
@@ -8,23 +8,23 @@ from application.log.event_log import StreamSnapshot
 from application.users.states import UserAt
 from domain.user.state import User
 
-# Raised whenever `User` changes, or what `evolve` or an upcaster makes of the same events: those of
-# another form are passed over.
-FORM: Final = "user/1"
+# Increased whenever `User`, `evolve` or an upcaster changes the state of the same events. Snapshots
+# of another format are ignored.
+SNAPSHOT_FORMAT: Final = "user/1"
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(User).decode
 
 
 class Unusable(Exception):
-    """A snapshot of this form does not open or does not decode."""
+    """A snapshot of this format does not open or does not decode."""
 
 
 def snapshot_of(state: UserAt) -> StreamSnapshot:
-    """The state as it is kept aside."""
+    """The snapshot of a state."""
     return StreamSnapshot(
         stream=state.user_id,
-        form=FORM,
+        format=SNAPSHOT_FORMAT,
         version=state.version,
         position=state.position,
         created_at=state.created_at,
@@ -34,7 +34,7 @@ def snapshot_of(state: UserAt) -> StreamSnapshot:
 
 
 def state_of(snapshot: StreamSnapshot) -> UserAt:
-    """The state that was kept aside. Raises `Unusable`, which names no value."""
+    """The state of a snapshot. Raises `Unusable`, which contains no value."""
     if snapshot.state is None:
         raise Unusable("does not open")
     try:

@@ -1,4 +1,4 @@
-"""A user as of one version of the stream, folded from recorded events."""
+"""A user at one version of its stream, folded from recorded events."""
 
 from datetime import datetime
 from typing import Final, cast
@@ -13,7 +13,7 @@ from domain.user.state import User, evolve
 
 
 class UserAt(Struct, frozen=True, kw_only=True):
-    """A user as of one version; `position` is that of the version's event."""
+    """A user at one version; `position` is that of the version's event."""
 
     user_id: UUID
     user: User
@@ -24,7 +24,7 @@ class UserAt(Struct, frozen=True, kw_only=True):
 
 
 class ErasedAt(Struct, frozen=True, kw_only=True):
-    """What is known of an erased user: which event it was that erased the person."""
+    """An erased user: the version, position and time of the event that erased it."""
 
     user_id: UUID
     version: int
@@ -34,16 +34,16 @@ class ErasedAt(Struct, frozen=True, kw_only=True):
 
 UserState = UserAt | ErasedAt
 
-# The rules ask an erased user's status alone, and nothing else is known of one.
+# The rules only check the status of an erased user.
 _ERASED_USER: Final = User(
     name=ERASED, email=ERASED, role="", external_id=ERASED, attributes=ERASED, status="erased"
 )
 
 
 def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
-    """The state after the event that follows it (None: none came before).
+    """The state after the next event; `state` is None before the first.
 
-    The event that erases a user tells all there is to know: those before it may be left out.
+    `user.erased` determines the whole state, so the events before it may be left out.
     """
     event = cast(UserEvent, recorded.event)
     if isinstance(event, UserErased) or isinstance(state, ErasedAt):
@@ -64,7 +64,7 @@ def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
 
 
 def user_of(state: UserState | None) -> User | None:
-    """What the rules of a user judge by."""
+    """The state that the rules of a user check."""
     return _ERASED_USER if isinstance(state, ErasedAt) else state and state.user
 
 

@@ -21,9 +21,9 @@ class _Turn:
 
 
 class StreamLocks:
-    """Spares commands on a hot stream the conflicts they would have with each other.
+    """Prevents version conflicts between commands on a busy stream.
 
-    Correctness rests on the version check of the append; this only keeps order and saves work.
+    Correctness depends on the version check of the append; the locks only save work.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class StreamLocks:
 
     @asynccontextmanager
     async def turn(self, stream: UUID) -> AsyncGenerator[None]:
-        """Hold the stream. Raises `Overloaded` if its turn does not come within 1.5 s."""
+        """Lock the stream. Raises `Overloaded` if that takes longer than 1.5 s."""
         turn = self._turns.setdefault(stream, _Turn())
         turn.users += 1
         try:
-            # Not `locked()`: between a release and the next turn the lock is free, but not for us.
+            # Not `locked()`: after a release the lock looks free, but belongs to the next waiting task.
             if turn.users > 1:
                 await self._wait(turn.lock)
             else:

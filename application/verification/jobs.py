@@ -1,4 +1,4 @@
-"""Comparing a projection with the log as a job, and repairing what differs."""
+"""The job `verify`: compares a projection with the log, and repairs what differs."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -14,7 +14,7 @@ from application.projector.backfill import Report
 from application.projector.view_store import Slot
 from application.verification.repair import OpenRepairs
 from application.verification.report import Verified
-from application.verification.stored_views import FilledGenerations, OpenKeptViews
+from application.verification.stored_views import FilledGenerations, OpenStoredViews
 from application.verification.verify import verify
 from projections.projection import Projection
 
@@ -23,20 +23,20 @@ VERIFY: Final = "verify"
 log = get_logger(__name__)
 
 
-class Verifying(Struct, frozen=True, kw_only=True):
+class VerificationPorts(Struct, frozen=True, kw_only=True):
     """The ports of a verification."""
 
     generations: FilledGenerations
-    views: OpenKeptViews
+    views: OpenStoredViews
     repairs: OpenRepairs
-    histories: EventsByStream
+    events_by_stream: EventsByStream
 
 
-def verify_jobs(projections: Iterable[Projection[Any]], ports: Verifying) -> JobKind:
-    """Arguments: `projection`, and `repair` where what differs is to be folded anew.
+def verify_jobs(projections: Iterable[Projection[Any]], ports: VerificationPorts) -> JobKind:
+    """Arguments: `projection`; `repair`: whether to repair the streams that differ.
 
-    Result: `slots`, a `Verified` for each partition of each generation, as JSON has it, and `right`,
-    whether all of them are.
+    Result: `slots`, a `Verified` as JSON for each partition of each generation; `right`: whether
+    all slots match the log.
     """
     known = {projection.name: projection for projection in projections}
 
@@ -52,7 +52,7 @@ def verify_jobs(projections: Iterable[Projection[Any]], ports: Verifying) -> Job
             progress.next()
         return {
             "projection": projection.name,
-            "right": all(each.right for each in found),
+            "right": all(each.matches for each in found),
             "slots": msgspec.to_builtins(found),
         }
 
@@ -60,16 +60,16 @@ def verify_jobs(projections: Iterable[Projection[Any]], ports: Verifying) -> Job
 
 
 async def verify_generation(
-    slots: Sequence[Slot[Any]], ports: Verifying, report: Report, *, repairing: bool
+    slots: Sequence[Slot[Any]], ports: VerificationPorts, report: Report, *, repairing: bool
 ) -> list[Verified]:
-    """What `verify` finds of a generation, and does about it. Raises what `verify` does."""
+    """Verify a generation and, with `repairing`, repair it. Raises what `verify` raises."""
     async with AsyncExitStack() as stack:
         repairs = None
         if repairing:
-            # Before the views are looked at: what is found differing nobody else repairs then.
+            # Locked before the views are read, so that no other process repairs what is found here.
             repairs = await stack.enter_async_context(ports.repairs(slots))
         views = await stack.enter_async_context(ports.views(slots))
-        found = await verify(views, ports.histories, report, repairs)
+        found = await verify(views, ports.events_by_stream, report, repairs)
     for each in found:
         if each.differing or each.counters:
             log.warning(
@@ -83,7 +83,7 @@ async def verify_generation(
 
 
 class _Progress:
-    """The events of one generation after the other, of which only this one's number is known."""
+    """Progress over several generations; the total is known for the current one only."""
 
     def __init__(self, job: JobRun) -> None:
         self._job = job

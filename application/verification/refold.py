@@ -1,4 +1,4 @@
-"""One stream folded anew beside what is kept of it, and whether the two are the same."""
+"""Folds one stream again and compares the result with the stored entry."""
 
 from collections.abc import Mapping
 from typing import Generic
@@ -13,28 +13,28 @@ from projections.projection import Projection, V
 
 
 class Refold(Generic[V]):
-    """What the log makes of a stream; a parked one is folded up to its first parked event."""
+    """A fresh fold of a stream; a parked stream is folded up to its first parked event."""
 
-    def __init__(self, slot: Slot[V], kept: StoredStream[V]) -> None:
+    def __init__(self, slot: Slot[V], stored: StoredStream[V]) -> None:
         self.slot = slot
-        self.kept = kept
+        self.stored = stored
         self.entry: Entry[V] = NOTHING
-        # Why an event that is not parked cannot be folded; it names no value.
+        # Why an event that is not parked cannot be folded; contains no value.
         self.problem: str | None = None
-        # The last version that was read, parked ones included.
+        # The last version read, parked events included.
         self.reached = 0
-        self._skipped = frozenset((kept.stream, version) for version in kept.skipped)
+        self._skipped = frozenset((stored.stream, version) for version in stored.skipped)
         self._is_erased = False
-        self._is_taken_out = False
+        self._is_person_removed = False
         self._has_erased_events = False
 
     @property
     def stream(self) -> UUID:
-        return self.kept.stream
+        return self.stored.stream
 
     @property
-    def fresh(self) -> Entry[V] | None:
-        """What should be kept; None where no event of the stream counts."""
+    def expected(self) -> Entry[V] | None:
+        """The entry that should be stored; None if the stream has no events up to the checkpoint."""
         return self.entry if self.entry.version else None
 
     def take(self, recorded: Recorded[Event]) -> None:
@@ -44,10 +44,10 @@ class Refold(Generic[V]):
             self._is_erased = True
         elif recorded.is_erased:
             self._has_erased_events = True
-        if self.kept.parked is not None and recorded.version >= self.kept.parked:
+        if self.stored.parked is not None and recorded.version >= self.stored.parked:
             if erases(recorded):
                 self.entry = without_person(self.slot.projection, self.entry, recorded)
-                self._is_taken_out = True
+                self._is_person_removed = True
             return
         folded = self.problem or entry_after(
             self.slot.projection, self.entry, recorded, self._skipped
@@ -59,35 +59,40 @@ class Refold(Generic[V]):
             self.entry = Entry(None, recorded.version, chained(self.entry, recorded))
 
     @property
-    def is_kept(self) -> bool:
-        """Whether version, chain and every field are kept as the log has them."""
-        kept, fresh = self.kept.entry, self.fresh
-        if kept is None or fresh is None:
-            return kept is fresh
-        # A view that could not be stored without the person was taken away.
-        return self._is_seen(kept, fresh) and (
-            kept.view == fresh.view or (self._is_taken_out and kept.view is None)
+    def matches(self) -> bool:
+        """Whether version, chain and all fields of the stored entry are as expected."""
+        stored, expected = self.stored.entry, self.expected
+        if stored is None or expected is None:
+            return stored is expected
+        # If the view without the person could not be stored, it was removed.
+        return self._same_events(stored, expected) and (
+            stored.view == expected.view or (self._is_person_removed and stored.view is None)
         )
 
     @property
     def may_be_erased_since(self) -> bool:
-        """Whether all is as it should be if the person was erased after the checkpoint.
+        """Whether the entry would match if the person was erased after the checkpoint.
 
-        The view then still shows what the log no longer tells.
+        The view then still has values that the log no longer has.
         """
-        kept, fresh = self.kept.entry, self.fresh
+        stored, expected = self.stored.entry, self.expected
         open_since = self._has_erased_events and not self._is_erased
-        return open_since and kept is not None and fresh is not None and self._is_seen(kept, fresh)
+        return (
+            open_since
+            and stored is not None
+            and expected is not None
+            and self._same_events(stored, expected)
+        )
 
-    def _is_seen(self, kept: Entry[V], fresh: Entry[V]) -> bool:
-        same_events = (kept.version, kept.chain) == (fresh.version, fresh.chain)
-        return same_events and self.kept.fits and self.problem is None
+    def _same_events(self, stored: Entry[V], expected: Entry[V]) -> bool:
+        same_events = (stored.version, stored.chain) == (expected.version, expected.chain)
+        return same_events and self.stored.columns_match and self.problem is None
 
 
-def contribution_told(projection: Projection[V], entry: Entry[V] | None) -> Mapping[str, int]:
-    """What an entry adds to the counters; nothing where that cannot be told of it."""
+def contribution_or_nothing(projection: Projection[V], entry: Entry[V] | None) -> Mapping[str, int]:
+    """What an entry adds to the counters; nothing if `contribution` raises."""
     try:
         return contribution_of(projection, entry)
     except Exception:
-        # Of a view that was tampered with, or made by other code: it is compared all the same.
+        # The view was tampered with, or made by other code; the comparison must still run.
         return {}

@@ -1,4 +1,4 @@
-"""Repairs a stream that is not kept as the log has it: it is folded anew, up to the checkpoint."""
+"""Repairs a stream that differs from the log: folds it again, up to the checkpoint."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from application.log.by_stream import EventsByStream, Place, rest_of_stream
 from application.projector.fold import NOTHING, counted, fold_events
 from application.projector.parked import LockedStream
 from application.projector.view_store import Entry, Slot, Unstorable
-from application.verification.refold import Refold, contribution_told
+from application.verification.refold import Refold, contribution_or_nothing
 from projections.projection import V
 
 PARKED: Final = "parked: retry or skip it first"
@@ -21,60 +21,64 @@ _PAGE_EVENTS: Final = 500
 
 
 class Repairs(Protocol):
-    """The right to repair a generation, which nobody else has meanwhile."""
+    """The exclusive right to repair a generation."""
 
-    def hold(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
-        """Hold a stream; without `replace` nothing happens. Raises `Unavailable`."""
+    def lock(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
+        """Lock a stream; without `replace` nothing changes. Raises `Unavailable`."""
         ...
 
     async def add(self, slot: Slot[Any], differences: Mapping[str, int]) -> None:
-        """Add to a slot's counters, all or none. Raises `Unavailable`: then it may be done."""
+        """Add to the counters of a slot: all or none. Raises `Unavailable`: they may be added or not."""
         ...
 
 
 OpenRepairs = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[Repairs]]
-"""Takes the slots of one generation. Raises `Unavailable`, also while somebody else repairs it."""
+"""Takes the slots of one generation. Raises `Unavailable`, also while another process repairs it."""
 
 
-async def repair(refold: Refold[V], repairs: Repairs, histories: EventsByStream) -> str | None:
-    """Keep of a stream what the log makes of it; why it was left as it is, None where it was not.
+async def repair(
+    refold: Refold[V], repairs: Repairs, events_by_stream: EventsByStream
+) -> str | None:
+    """Store the expected entry of a stream. Returns None, or the reason why it was not repaired.
 
-    A row is removed where no event of its stream counts. The counters move with the view, so what
-    is wrong with them beside it stays as wrong as it was. Raises `Unavailable`.
+    The row is removed if its stream has no events up to the checkpoint. The counters change by the
+    difference of the two views; other errors in them remain. Raises `Unavailable`.
     """
     if refold.problem is not None:
         return UNFOLDABLE.format(refold.problem)
-    async with repairs.hold(refold.slot, refold.stream) as held:
-        if held.parked:
+    async with repairs.lock(refold.slot, refold.stream) as locked:
+        if locked.parked:
             return PARKED
-        fresh = await _folded_on(refold, held, histories)
-        if isinstance(fresh, str):
-            return fresh
+        expected = await _fold_to_checkpoint(refold, locked, events_by_stream)
+        if isinstance(expected, str):
+            return expected
         projection, stream = refold.slot.projection, refold.stream
         try:
-            counters = Counter(counted(projection, {}, {} if fresh is None else {stream: fresh}))
-            counters.subtract(contribution_told(projection, held.entry))
-            await held.replace(fresh, {name: n for name, n in counters.items() if n})
+            counters = Counter(
+                counted(projection, {}, {} if expected is None else {stream: expected})
+            )
+            counters.subtract(contribution_or_nothing(projection, locked.entry))
+            await locked.replace(expected, {name: n for name, n in counters.items() if n})
         except Unstorable as error:
             return UNSTORABLE.format(error.reason)
     return None
 
 
-async def _folded_on(
-    refold: Refold[V], held: LockedStream[V], histories: EventsByStream
+async def _fold_to_checkpoint(
+    refold: Refold[V], locked: LockedStream[V], events_by_stream: EventsByStream
 ) -> Entry[V] | str | None:
-    """The stream up to the checkpoint that is held now, or why it cannot be folded so far."""
+    """The entry at the locked checkpoint (None: no events), or why it cannot be folded."""
     projection, stream = refold.slot.projection, refold.stream
-    skipped = {version for _, version in held.skipped}
-    # What was decided since then counts from its event on.
-    is_current = refold.kept.parked is None and skipped == refold.kept.skipped
+    skipped = {version for _, version in locked.skipped}
+    # After a retry or a skip in between, the stream is folded from its beginning.
+    is_current = refold.stored.parked is None and skipped == refold.stored.skipped
     entry: Entry[V] = refold.entry if is_current else NOTHING
     place = Place(stream, entry.version)
     async for events in rest_of_stream(
-        histories, projection.kinds, place, held.position, _PAGE_EVENTS
+        events_by_stream, projection.kinds, place, locked.position, _PAGE_EVENTS
     ):
         changed, left_out = fold_events(
-            projection, {stream: entry}, frozenset(), events, held.skipped
+            projection, {stream: entry}, frozenset(), events, locked.skipped
         )
         if left_out:
             return UNFOLDABLE.format(left_out[0].error)

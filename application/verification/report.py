@@ -1,4 +1,4 @@
-"""What a comparison of a slot with the log has found, stream by stream, and what is to be told of it."""
+"""The report of a verification: the counts, the streams that differ and their repairs."""
 
 import hashlib
 from collections import Counter
@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from application.projector.view_store import Entry, Slot
-from application.verification.refold import Refold, contribution_told
+from application.verification.refold import Refold, contribution_or_nothing
 
 _BYTES: Final = 16
 _MODULUS: Final = 1 << (8 * _BYTES)
 
 
 class Tally:
-    """How many events were counted, and a digest over the chains of all streams.
+    """The number of events, and a digest over the chains of all streams.
 
     The digest is the sum, modulo 2**128, of the first 16 bytes of SHA-256 over stream, version and
-    chain of each. A chain digests the ids of a stream's events in their order, so equal digests
-    mean: the same events of the same streams, each once.
+    chain of each. A chain is a digest over the ids of a stream's events in order, so equal digests
+    mean the same events of the same streams, each once.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,25 @@ MAX_NAMED: Final = 100
 
 
 class Counted(Struct, frozen=True, kw_only=True):
-    """See `Tally`; of the log without the events that wait behind a parked one."""
+    """See `Tally`; the tally of the log leaves out events queued behind a parked one."""
 
     events: int
     checksum: str
 
 
 class Unrepaired(Struct, frozen=True, kw_only=True):
-    """A stream that differs and was not repaired, and why not."""
+    """A stream that differs and was not repaired, and the reason."""
 
     stream: UUID
     reason: str
 
 
 class Verified(Struct, frozen=True, kw_only=True):
-    """One slot at `position`, its checkpoint, against the log up to there.
+    """One slot compared with the log up to `position`, its checkpoint.
 
-    `differing` counts the streams of which version, chain or a field differ; `streams` has the
-    first of them by id, `counters` the first of the counters that differ, by name, `left` the first
-    streams that a repair did not change. `parked` counts streams. `right`: nothing differs any more.
+    `differing` counts the streams whose version, chain or fields differ; `streams` has the first of
+    them by id. `counters` has the first counters that differ, by name. `left` has the first streams
+    that were not repaired. `parked` counts streams. `matches`: nothing differs, or all is repaired.
     """
 
     generation: int
@@ -76,11 +76,11 @@ class Verified(Struct, frozen=True, kw_only=True):
     counters: Sequence[str]
     repaired: int
     left: Sequence[Unrepaired]
-    right: bool
+    matches: bool = field(name="right")
 
 
 class Findings:
-    """What was found of one slot."""
+    """The findings of one slot."""
 
     def __init__(self, slot: Slot[Any], position: int) -> None:
         self.slot = slot
@@ -93,23 +93,25 @@ class Findings:
         self.counters: Mapping[str, int] = {}
 
     def count(self, refold: Refold[Any], *, differs: bool) -> None:
-        """Take a stream into account."""
-        projection, kept, fresh = self.slot.projection, refold.kept.entry, refold.fresh
-        self._parked += refold.kept.parked is not None
-        if fresh is not None:
-            self._log.add(refold.stream, fresh)
-        if kept is not None:
-            self._views.add(refold.stream, kept)
+        """Count a stream."""
+        projection, stored, expected = self.slot.projection, refold.stored.entry, refold.expected
+        self._parked += refold.stored.parked is not None
+        if expected is not None:
+            self._log.add(refold.stream, expected)
+        if stored is not None:
+            self._views.add(refold.stream, stored)
         if projection.contribution is not None:
-            self._of_views.update(told := contribution_told(projection, kept))
-            self._of_log.update(contribution_told(projection, fresh) if differs else told)
+            self._of_views.update(contribution := contribution_or_nothing(projection, stored))
+            self._of_log.update(
+                contribution_or_nothing(projection, expected) if differs else contribution
+            )
         if differs:
             self._differing += 1
             if len(self._streams) < MAX_NAMED:
                 self._streams.append(refold.stream)
 
-    def settle(self, refold: Refold[Any], reason: str | None) -> None:
-        """Say what a repair came to: None, or why the stream was left as it is."""
+    def record_repair(self, refold: Refold[Any], reason: str | None) -> None:
+        """Record the result of a repair: None, or the reason why the stream was not repaired."""
         if reason is None:
             self._repaired += 1
         elif len(self._left) < MAX_NAMED:
@@ -117,11 +119,11 @@ class Findings:
 
     @property
     def drift(self) -> Mapping[str, int]:
-        """What the counters say more than the views that are kept. No page or repair changes it."""
+        """The counters minus the sums over the stored views. Pages and repairs do not change it."""
         return _difference(self.counters, self._of_views)
 
     def verified(self, *, was_repaired: bool) -> Verified:
-        """All of it; `was_repaired`: what the counters say too much was taken off them."""
+        """The report; `was_repaired`: the drift of the counters was removed."""
         differing = _difference(self.counters, self._of_log)
         return Verified(
             generation=self.slot.generation,
@@ -135,7 +137,7 @@ class Findings:
             counters=sorted(differing)[:MAX_NAMED],
             repaired=self._repaired,
             left=self._left,
-            right=self._repaired == self._differing and (was_repaired or not differing),
+            matches=self._repaired == self._differing and (was_repaired or not differing),
         )
 
 

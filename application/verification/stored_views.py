@@ -1,4 +1,4 @@
-"""All that a generation keeps, as it was at one moment: for whoever compares it with the log."""
+"""The port to all stored views of a generation at one moment, for the comparison with the log."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,17 +13,17 @@ from projections.projection import Projection, V
 
 
 class StoredStream(Struct, Generic[V], frozen=True, kw_only=True):
-    """What is kept of one stream; where there is no row of it, there is no entry.
+    """What is stored of one stream; `entry` is None if there is no row.
 
-    `parked` is its first parked version, `skipped` has those that are left out for good. `fits`:
-    what lies beside the entry to find and sort it by is what the view makes of it.
+    `parked` is the first parked version; `skipped` has the versions that are skipped permanently.
+    `columns_match`: the search and sort columns are those of the view.
     """
 
     stream: UUID
     entry: Entry[V] | None = None
     parked: int | None = None
     skipped: AbstractSet[int] = frozenset()
-    fits: bool = True
+    columns_match: bool = True
 
 
 class StoredViews(Protocol[V]):
@@ -40,23 +40,23 @@ class StoredViews(Protocol[V]):
         ...
 
     async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[V]]:
-        """The streams after one, in order, `limit` of each source at most; none at the end only."""
+        """The streams after one, in order; at most `limit` of each source. Empty only at the end."""
         ...
 
     async def counters(self) -> Sequence[Mapping[str, int]]:
-        """The counters of each slot that are not 0."""
+        """The counters of each slot, without zeros."""
         ...
 
 
-OpenKeptViews = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[StoredViews[Any]]]
-"""Takes the slots of one generation. Raises `Unavailable`, also where it was dropped."""
+OpenStoredViews = Callable[[Sequence[Slot[Any]]], AbstractAsyncContextManager[StoredViews[Any]]]
+"""Takes the slots of one generation. Raises `Unavailable`, also if it was dropped."""
 
 
 class FilledGenerations(Protocol):
-    """Which generations there are to compare."""
+    """The generations to compare."""
 
     async def filled(self, projection: Projection[V]) -> Sequence[Sequence[Slot[V]]]:
-        """The slots of each generation that is filled, the oldest first, also while it is paused.
+        """The slots of each backfilled generation, oldest first, also while it is paused.
 
         Raises `Unavailable`.
         """

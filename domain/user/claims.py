@@ -1,4 +1,4 @@
-"""Which unique values a user holds."""
+"""The unique values that a user holds."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -11,10 +11,10 @@ Scope = Literal["email", "external_id"]
 
 
 def claims_of(user: User | None) -> Mapping[Scope, str]:
-    """The values a user holds, by scope, in the form in which they are compared.
+    """The values a user holds, by scope, in the form used for comparison.
 
-    A deleted or erased user holds none. What a command takes and releases is the difference
-    between the claims before and after it, so it is reduced to its net effect by construction.
+    A deleted or erased user holds none. A command takes and releases the difference
+    between the claims before and after it, which is always the net effect.
     """
     if user is None or user.status in ("deleted", "erased"):
         return {}

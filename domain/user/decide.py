@@ -44,10 +44,10 @@ T = TypeVar("T")
 
 
 def decide(user: User | None, command: UserCommand) -> tuple[UserEvent, ...]:
-    """The events the command causes, none where it changes nothing.
+    """The events that the command causes; none if it changes nothing.
 
     Raises `UserNotFound`, `UserAlreadyExists`, `UserIsDeleted` or `UserIsErased`, and
-    `InvalidValue` where the attributes would break their limits once merged.
+    `InvalidValue` if the merged attributes would break their limits.
     """
     match command:
         case RegisterUser():
@@ -108,7 +108,7 @@ def _register(user: User | None, command: RegisterUser) -> tuple[UserEvent, ...]
 
 
 def _edit(user: User, command: ReplaceUser | ChangeUser) -> Iterator[UserEvent]:
-    """One event a field that changes; what is UNSET stays."""
+    """One event for each changed field; a field that is UNSET stays."""
     name, email = _readable(user.name), _readable(user.email)
     external_id, attributes = _readable(user.external_id), _readable(user.attributes)
     if command.name is not UNSET and command.name.text != name:
@@ -142,7 +142,7 @@ def _attribute_changes(before: Attributes, after: Attributes) -> Iterator[UserAt
 
 
 def _readable(value: T | Erased) -> T:
-    """A live user's personal data; where the key is gone, the person is as good as erased."""
+    """Personal data of a live user. Raises `UserIsErased` if its key is destroyed."""
     if isinstance(value, Erased):
         raise UserIsErased
     return value

@@ -11,7 +11,7 @@ Attributes = dict[str, Any]
 
 
 def _with_attributes(data: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 knew no attributes: such a user had none."""
+    """Version 1 had no attributes."""
     return {"attributes": {}, **data}
 
 
@@ -76,9 +76,9 @@ class UserRoleChanged(Event, frozen=True):
 
 
 class UserAttributesChanged(Event, frozen=True):
-    """`set` holds the attributes that are new or differ, `removed` the keys that went.
+    """`set` has the attributes that are new or changed, `removed` the removed keys.
 
-    `previous` has the former value of each key in either, where there was one.
+    `previous` has the earlier value of each of these keys that had one.
     """
 
     topic: ClassVar[str] = "user.attributes_changed"
@@ -118,7 +118,7 @@ class UserRestored(Event, frozen=True):
 
 
 class UserErased(Event, frozen=True):
-    """The person's data key went in the same transaction; `reason` is a code, nothing personal."""
+    """The same transaction deletes the person's data key; `reason` is a code, not personal."""
 
     topic: ClassVar[str] = "user.erased"
     is_terminal: ClassVar[bool] = True

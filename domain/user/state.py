@@ -26,7 +26,7 @@ Status = Literal["active", "suspended", "deleted", "erased"]
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """`before_deletion` is what a deleted user becomes again when restored."""
+    """`before_deletion` is the status that a deleted user gets back when restored."""
 
     name: str | Erased
     email: str | Erased
@@ -38,7 +38,7 @@ class User(Struct, frozen=True, kw_only=True):
 
 
 def fold(events: Iterable[UserEvent]) -> User | None:
-    """The user after all the events; None where there were none."""
+    """The user after all events; None if there are none."""
     user = None
     for event in events:
         user = evolve(user, event)
@@ -48,7 +48,7 @@ def fold(events: Iterable[UserEvent]) -> User | None:
 def evolve(user: User | None, event: UserEvent) -> User:
     """The user after the event; never fails on a history that `decide` made.
 
-    Raises `ValueError` where a history does not begin with `user.registered`.
+    Raises `ValueError` if a history does not begin with `user.registered`.
     """
     if isinstance(event, UserRegistered):
         return User(
@@ -102,7 +102,7 @@ def _begun(user: User | None) -> User:
 def _with_changes(
     attributes: dict[str, Any] | Erased, event: UserAttributesChanged
 ) -> dict[str, Any] | Erased:
-    """What is erased stays so: a change alone does not tell what was there before it."""
+    """Erased attributes stay erased: a change alone does not contain the earlier ones."""
     if attributes is ERASED or event.set is ERASED or event.removed is ERASED:
         return ERASED
     kept = {key: value for key, value in attributes.items() if key not in event.removed}

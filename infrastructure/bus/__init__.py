@@ -1,1 +1,1 @@
-"""The message bus: RabbitMQ, and its double in memory."""
+"""The message bus: RabbitMQ."""

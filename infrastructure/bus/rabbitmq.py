@@ -1,4 +1,4 @@
-"""Publishing to RabbitMQ: a page at a time, each message confirmed by the broker."""
+"""Publishes to RabbitMQ page by page; the broker confirms each message."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -21,16 +21,16 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 _CONNECT_SECONDS: Final = 5.0
 CONFIRM_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
-# A peer that says nothing for three of these is taken for dead; what the URL sets itself wins.
+# A peer that is silent for three heartbeats counts as dead; a setting in the URL wins.
 _HEARTBEAT_SECONDS: Final = 10
 
 log = get_logger(__name__)
 
 
 class RabbitMQBus:
-    """See `Bus`. A lost connection stays lost: whoever publishes makes another and says it again.
+    """See `Bus`. It does not reconnect: the publisher opens a new connection and publishes again.
 
-    A connection that repairs itself would publish on without knowing what had been confirmed.
+    A connection that reconnects by itself would not know which messages were confirmed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RabbitMQBus:
         try:
             yield await self._publisher(connection)
         finally:
-            # A broker that is away cannot say goodbye.
+            # A broker that is away cannot confirm the close.
             with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await connection.close()
@@ -73,7 +73,7 @@ class RabbitMQBus:
         return publisher
 
     def _report(self, error: Exception | None) -> None:
-        """Says once that the broker is away, and once that it is back."""
+        """Logs once that the broker is away, and once that it is back."""
         if error is not None and not self._is_away:
             log.warning("broker_away", error=type(error).__name__)
         elif error is None and self._is_away:
@@ -82,7 +82,7 @@ class RabbitMQBus:
 
 
 class RabbitMQPublisher:
-    """See `Publisher`. A message that no queue is bound for counts as taken."""
+    """See `Publisher`. A message that no queue is bound for counts as published."""
 
     def __init__(self, channel: AbstractChannel, timeout_seconds: float) -> None:
         self._channel = channel
@@ -97,8 +97,8 @@ class RabbitMQPublisher:
         """See `Publisher.publish`."""
         self.check()
         try:
-            # All are on their way before the first is confirmed; tasks begin in their order, and
-            # the channel writes in the order in which they ask.
+            # All messages are sent before the first is confirmed. Tasks start in their order, and
+            # the channel writes in the order of the calls.
             async with asyncio.timeout(self._timeout_seconds):
                 outcomes = await asyncio.gather(*map(self._send, messages), return_exceptions=True)
         except TimeoutError as error:

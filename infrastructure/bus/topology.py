@@ -1,4 +1,4 @@
-"""What Rollbook has on the broker; the queues of others are their own."""
+"""Rollbook's exchange on the broker; consumers declare their own queues."""
 
 from typing import Final
 
@@ -9,5 +9,5 @@ EXCHANGE: Final = "rollbook.events"
 
 
 async def declare_topology(channel: AbstractChannel) -> None:
-    """Make what is missing. Raises AMQP errors, such as where a thing exists in another form."""
+    """Declare the exchange. Raises AMQP errors, for example if it exists with other properties."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)

@@ -1,1 +1,1 @@
-"""The cache on Redis: documents that follow their views, and are never staler than they say."""
+"""The cache on Redis: copies of view documents, each with the position that it shows."""

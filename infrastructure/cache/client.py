@@ -1,4 +1,4 @@
-"""What is used of redis-py: a few typed commands over a small pool that never tries again."""
+"""The part of redis-py in use: a few typed commands over a small pool without retries."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from application.cache.ports import CacheAway
+from application.cache.ports import CacheUnavailable
 
 _CONNECTIONS: Final = 8
 _LUA: Final = Path(__file__).with_name("lua")
@@ -22,7 +22,7 @@ class Script(Protocol):
 
 
 class Client(Protocol):
-    """The part of redis-py in use; its own annotations leave open what is awaited."""
+    """The commands in use; redis-py's own annotations do not say what is awaitable."""
 
     async def mget(self, keys: Sequence[str]) -> Sequence[bytes | None]: ...
 
@@ -41,16 +41,16 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def open_client(redis_url: str) -> AsyncGenerator[Client]:
-    """A client with a pool of its own; nothing is connected before the first command.
+    """A client with its own pool; it connects at the first command.
 
-    It waits as long as the caller does: who asks sets the time, by cancelling, which costs the
-    connection. What failed is not tried again here: whoever asks knows better than redis-py.
+    It has no timeout: the caller sets one by cancelling, which closes the connection. It does not
+    retry: that is the caller's decision.
     """
     pool = cast("Any", BlockingConnectionPool).from_url(
         redis_url,
         max_connections=_CONNECTIONS,
         timeout=None,
-        # With one, redis-py sends by `wait_for`, which in Python 3.11 may swallow a cancellation.
+        # With a timeout, redis-py uses `wait_for`, which in Python 3.11 may swallow a cancellation.
         socket_timeout=None,
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
@@ -65,14 +65,14 @@ async def open_client(redis_url: str) -> AsyncGenerator[Client]:
 
 @asynccontextmanager
 async def answered_within(seconds: float) -> AsyncGenerator[None]:
-    """The server's errors in the block, and its silence, as the ports name them: `CacheAway`."""
+    """Turns the server's errors in the block, and a timeout, into `CacheUnavailable`."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except (RedisError, OSError) as error:
-        raise CacheAway from error
+        raise CacheUnavailable from error
 
 
 def script(client: Client, name: str) -> Script:
-    """A script of the folder `lua`; it is sent when the server turns out not to know it."""
+    """A script of the folder `lua`; its text is sent only if the server does not know it."""
     return client.register_script(_LUA.joinpath(f"{name}.lua").read_text())

@@ -1,4 +1,4 @@
-"""The cache for who must know that nothing of a person is left in it."""
+"""Erases a person from the cache and reports failures, so that nothing of the person stays."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -26,18 +26,18 @@ class RedisErasingCache:
             mark = read_mark(await self._client.getex(key, ex=POSITION_SECONDS))
         return mark.position if mark else None
 
-    async def begin_again(self, slot: Slot[Any], position: int) -> None:
-        """See `ErasingCache.begin_again`."""
-        keys = self._keys.once_in(slot)
+    async def reset(self, slot: Slot[Any], position: int) -> None:
+        """See `ErasingCache.reset`."""
+        keys = self._keys.slot_keys(slot)
         async with answered_within(_TIMEOUT_SECONDS):
-            # The position first: from then on no page of before is taken.
+            # The position first: from then on no older page is stored.
             await self._client.set(keys.position, new_mark(position), ex=POSITION_SECONDS)
             await self._client.unlink(keys.pages)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
         """See `ErasingCache.forget`."""
         async with answered_within(_TIMEOUT_SECONDS):
-            for keys in self._keys.with_former():
-                # One command a slot: in a cluster they lie apart.
+            for keys in self._keys.with_previous():
+                # One command per slot: in a cluster the slots lie on different nodes.
                 for slot in slots:
-                    await self._client.unlink(keys.of(slot, user_id), keys.once_in(slot).pages)
+                    await self._client.unlink(keys.of(slot, user_id), keys.slot_keys(slot).pages)

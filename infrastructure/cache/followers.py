@@ -1,4 +1,4 @@
-"""The cache for its followers: where a slot stands, and steps that move it on."""
+"""The cache for its followers: the position of a slot, and steps that advance it."""
 
 from typing import Any, Final
 
@@ -8,17 +8,17 @@ from infrastructure.cache.client import Client, answered_within
 from infrastructure.cache.keys import Keys, new_mark, read_mark
 from infrastructure.cache.put import POSITION_SECONDS, CachedDocument, CachePut
 
-# Nobody waits for a follower, and one step may carry megabytes.
+# No caller waits for a follower, and one step may carry megabytes.
 _TIMEOUT_SECONDS: Final = 2.0
 
 
 class RedisFollowingCache:
-    """See `FollowingCache`. A step that arrives late or twice is judged when it arrives."""
+    """See `FollowingCache`. The script checks each step on arrival, also a late or repeated one."""
 
-    def __init__(self, client: Client, keys: Keys, keeper: CachePut) -> None:
+    def __init__(self, client: Client, keys: Keys, cache_put: CachePut) -> None:
         self._client = client
         self._keys = keys
-        self._keeper = keeper
+        self._cache_put = cache_put
 
     async def position(self, slot: Slot[Any]) -> int | None:
         """See `FollowingCache.position`."""
@@ -29,13 +29,13 @@ class RedisFollowingCache:
 
     async def begin(self, slot: Slot[Any], position: int) -> None:
         """See `FollowingCache.begin`."""
-        keys = self._keys.once_in(slot)
+        keys = self._keys.slot_keys(slot)
         async with answered_within(_TIMEOUT_SECONDS):
             began = await self._client.set(
                 keys.position, new_mark(position), ex=POSITION_SECONDS, nx=True
             )
             if began:
-                # They no longer count, and nobody else would come by.
+                # Old pages are no longer valid, and nothing else would delete them.
                 await self._client.unlink(keys.pages)
 
     async def advance(self, slot: Slot[Any], step: Step) -> None:
@@ -45,10 +45,10 @@ class RedisFollowingCache:
             for user_id, document in step.users.items()
         ]
         async with answered_within(_TIMEOUT_SECONDS):
-            await self._keeper.keep(
-                self._keys.once_in(slot),
+            await self._cache_put.put(
+                self._keys.slot_keys(slot),
                 documents,
                 after=step.after,
                 reached=step.reached,
-                mended=step.reached == 0,
+                repaired=step.reached == 0,
             )

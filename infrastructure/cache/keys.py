@@ -1,15 +1,16 @@
-"""How the cache lies in Redis: its keys, and the bytes of each value.
+"""The layout of the cache in Redis: its keys, and the bytes of each value.
 
 | key | value |
 |---|---|
-| `rb2:{main.<log>.<epoch>.users.<generation>.<partition>}:pos` | `<incarnation>:<position>:<mends>` |
+| `rb2:{main.<log>.<epoch>.users.<generation>.<partition>}:pos` | a mark, see below |
 | `rb2:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
-| `rb2:{…}:pages` | a hash: for each list that was asked for `<mark>\\n<position>\\n<JSON>`, and `size` |
+| `rb2:{…}:pages` | a hash: for each requested list `<mark>\\n<position>\\n<JSON>`, and `size` |
 | `rb2:{main.<log>.<epoch>.headcount.<generation>.0}:<day>` | `<position>\\n<JSON>` |
 
-The braces keep a slot together in a cluster. A document counts only in the incarnation that the
-position names: where the position is lost, a new one begins, and all that was kept is void. A page
-counts only beside the very mark, which is the value of the position, that it was stored with.
+A mark, the value of the position, is `<incarnation>:<position>:<repairs>`. The braces keep the
+keys of a slot on one node of a cluster. A document is valid only in the incarnation of the mark:
+if the position is lost, a new incarnation begins and all older documents are invalid. A page is
+valid only while the slot has the same mark as when the page was stored.
 """
 
 import secrets
@@ -26,9 +27,9 @@ from application.queries.directory import Answer
 from application.queries.documents import UserDocument
 from domain.user.state import Status
 
-# Part of each key: raise it when a value changes its form, the JSON of a document included, so
-# that no process reads what another version wrote.
-FORM: Final = 2
+# Part of each key: increase it when the format of a value changes, including a document's JSON,
+# so that no process reads values of another version.
+FORMAT: Final = 2
 
 _INCARNATION_BYTES: Final = 8
 _MARK_PARTS: Final = 3
@@ -38,9 +39,9 @@ _HEAD_PARTS: Final = 4
 
 
 class Mark(Struct, frozen=True):
-    """Where a slot stands, and in which incarnation documents count; `value` says all of it.
+    """A slot's position and incarnation; `value` is the stored value of both.
 
-    `value` is another one, too, once the view was changed on the spot.
+    `value` also changes when a view is repaired without a new position.
     """
 
     incarnation: bytes
@@ -49,7 +50,7 @@ class Mark(Struct, frozen=True):
 
 
 class SlotKeys(Struct, frozen=True):
-    """What there is once in a slot."""
+    """The keys that exist once per slot."""
 
     position: str
     pages: str
@@ -58,37 +59,37 @@ class SlotKeys(Struct, frozen=True):
 class Keys:
     """The keys of one log, since its last restore."""
 
-    def __init__(self, log_id: UUID, epoch: int, form: int = FORM) -> None:
+    def __init__(self, log_id: UUID, epoch: int, format_: int = FORMAT) -> None:
         self._log_id = log_id
         self._epoch = epoch
         # The end of a UUIDv7 is random; its beginning is a time that two logs may share.
-        self._prefix = f"rb{form}:{{{TENANT}.{log_id.hex[-12:]}.{epoch}"
+        self._prefix = f"rb{format_}:{{{TENANT}.{log_id.hex[-12:]}.{epoch}"
 
-    def with_former(self) -> Iterator["Keys"]:
-        """These, and those of the log before each of its restores, in every form there was."""
-        for form in range(1, FORM + 1):
+    def with_previous(self) -> Iterator["Keys"]:
+        """These keys and all earlier ones: of each epoch before a restore, in each format."""
+        for format_ in range(1, FORMAT + 1):
             for epoch in range(1, self._epoch + 1):
-                yield Keys(self._log_id, epoch, form)
+                yield Keys(self._log_id, epoch, format_)
 
     def of(self, slot: Slot[Any], name: object) -> str:
-        """The key of something that belongs to a slot."""
+        """The key `name` in a slot."""
         projection = slot.projection.name
         return f"{self._prefix}.{projection}.{slot.generation}.{slot.partition}}}:{name}"
 
     def position_of(self, slot: Slot[Any]) -> str:
         return self.of(slot, "pos")
 
-    def once_in(self, slot: Slot[Any]) -> SlotKeys:
+    def slot_keys(self, slot: Slot[Any]) -> SlotKeys:
         return SlotKeys(self.position_of(slot), self.of(slot, "pages"))
 
 
 def new_mark(position: int) -> str:
-    """Of an incarnation that there never was."""
+    """A mark with a new, unused incarnation."""
     return f"{secrets.token_hex(_INCARNATION_BYTES)}:{position}:0"
 
 
 def read_mark(value: bytes | None) -> Mark | None:
-    """None for what is no position of ours."""
+    """The mark; None if the value is not a mark."""
     parts = (value or b"").split(b":")
     if value is None or len(parts) != _MARK_PARTS or not parts[1].isdigit():
         return None
@@ -96,7 +97,7 @@ def read_mark(value: bytes | None) -> Mark | None:
 
 
 def user_value(document: UserDocument | Removed) -> bytes:
-    """All of the value but the incarnation, which is known where it is stored."""
+    """The value without its incarnation, which the script adds."""
     if isinstance(document, Removed):
         return b"%d %b %b\n" % (document.version, _REMOVED, _NEVER)
     head = f"{document.version} {document.status} {document.updated_at}\n"
@@ -106,7 +107,7 @@ def user_value(document: UserDocument | Removed) -> bytes:
 def read_user(
     value: bytes | None, mark: Mark, generation: int
 ) -> Answer[UserDocument | None] | None:
-    """The document, or that there is none; None for what does not count."""
+    """The document, or an answer without one if it was removed; None if the value is not valid."""
     head, newline, body = (value or b"").partition(b"\n")
     parts = head.split(b" ")
     if not newline or len(parts) != _HEAD_PARTS or parts[0] != mark.incarnation:
@@ -125,7 +126,7 @@ def page_value(mark: bytes, page: Answer[bytes]) -> bytes:
 
 
 def read_page(value: bytes | None, mark: Mark, generation: int) -> Answer[bytes] | None:
-    """None for what is no page, or one that was stored beside another mark."""
+    """The page; None if the value is not a page or was stored with another mark."""
     stored, _, rest = (value or b"").partition(b"\n")
     position, newline, body = rest.partition(b"\n")
     if stored != mark.value or not newline or not position.isdigit():
@@ -138,7 +139,7 @@ def stats_value(document: Answer[bytes]) -> bytes:
 
 
 def read_stats(value: bytes | None, generation: int) -> Answer[bytes] | None:
-    """None for what are no statistics of ours."""
+    """The statistics; None if the value is not valid."""
     position, newline, body = (value or b"").partition(b"\n")
     known = newline and position.isdigit()
     return Answer(body, int(position), generation) if known else None

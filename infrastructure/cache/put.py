@@ -1,4 +1,4 @@
-"""Puts documents of one slot into Redis by the one script that guards them."""
+"""Puts documents of one slot into Redis through the script that checks them."""
 
 from collections.abc import Sequence
 from typing import Final, cast
@@ -10,7 +10,7 @@ from application.queries.documents import UserDocument
 from infrastructure.cache.client import Client, script
 from infrastructure.cache.keys import SlotKeys, user_value
 
-# Renewed at each look of a follower: without any, nothing stays for good.
+# Renewed whenever a follower reads the position: without a follower, entries expire.
 POSITION_SECONDS: Final = 3600
 
 
@@ -23,28 +23,29 @@ class CachedDocument(Struct, frozen=True):
 
 
 class CachePut:
-    """`put.lua` with its arguments in order; documents live for `ttl` seconds."""
+    """Calls `put.lua`; documents live for `ttl` seconds."""
 
     def __init__(self, client: Client, ttl: int) -> None:
         self._script = script(client, "put")
         self._ttl = ttl
 
-    async def keep(
+    async def put(
         self,
         slot: SlotKeys,
         documents: Sequence[CachedDocument],
         *,
         after: int = 0,
         reached: int = 0,
-        mended: bool = False,
+        repaired: bool = False,
     ) -> int:
-        """Keep what fits the slot's position, and move that from `after` on up to `reached`.
+        """Store documents that are not behind the slot's position, and advance it to `reached`.
 
-        How many were kept. Pages go where the position moves, and where the documents were
-        `mended`: changed by no event. Raises redis-py's errors.
+        Returns the number stored: 0, without any change, if the position is below `after`. Pages
+        are deleted if the position moves or if the documents were `repaired` (changed without an
+        event). Raises redis-py's errors.
         """
-        arguments: list[int | bytes] = [after, reached, self._ttl, POSITION_SECONDS, int(mended)]
-        for kept in documents:
-            arguments += (kept.read_at, kept.document.version, user_value(kept.document))
-        keys = [slot.position, slot.pages, *(kept.key for kept in documents)]
+        arguments: list[int | bytes] = [after, reached, self._ttl, POSITION_SECONDS, int(repaired)]
+        for each in documents:
+            arguments += (each.read_at, each.document.version, user_value(each.document))
+        keys = [slot.position, slot.pages, *(each.key for each in documents)]
         return cast("int", await self._script(keys, arguments))

@@ -1,4 +1,4 @@
-"""The whole cache of a process on one Redis, opened and closed in order."""
+"""The whole cache of a process on one Redis server."""
 
 import hmac
 import secrets
@@ -23,23 +23,23 @@ DEFAULT_TTL: Final = 3600
 
 
 class RedisCache:
-    """What the cache is to readers (`users`, `stats`, `pages`), followers and who erases.
+    """The cache for readers (`users`, `stats`, `pages`), followers and erasures.
 
-    Readers share one circuit breaker: where one finds the server away, none of them waits for it.
+    Readers share one circuit breaker: after one finds the server away, no reader waits for it.
     """
 
     def __init__(
         self, client: Client, keys: Keys, ttl: int, breaker: CircuitBreaker, mac: Mac
     ) -> None:
-        keeper = CachePut(client, ttl)
+        cache_put = CachePut(client, ttl)
         self._client = client
         self.counts = CacheCounts()
-        self.users = RedisUserCache(client, keys, keeper, breaker, self.counts.users)
+        self.users = RedisUserCache(client, keys, cache_put, breaker, self.counts.users)
         self.stats = RedisStatsCache(client, keys, ttl, breaker, self.counts.stats)
         self.pages = RedisPageCache(client, keys, PageNames(mac), ttl, breaker, self.counts.pages)
-        self.following = RedisFollowingCache(client, keys, keeper)
+        self.following = RedisFollowingCache(client, keys, cache_put)
         self.erasing = RedisErasingCache(client, keys)
-        self.hot = RedisRecentlyRead(client, keys)
+        self.recently_read = RedisRecentlyRead(client, keys)
 
     @classmethod
     @asynccontextmanager
@@ -55,7 +55,7 @@ class RedisCache:
     ) -> AsyncGenerator[Self]:
         """The cache of one log; documents live for `ttl` seconds. Connects at the first use.
 
-        Processes whose `mac` is the same share pages; without one, nobody else has these.
+        Processes with the same `mac` share pages; without one, the pages are for this process.
         """
         async with open_client(redis_url) as client:
             cache = cls(
@@ -63,7 +63,7 @@ class RedisCache:
                 Keys(log_id, epoch),
                 ttl,
                 breaker or CircuitBreaker(),
-                mac or _mac_of_our_own(),
+                mac or _random_mac(),
             )
             try:
                 yield cache
@@ -71,17 +71,17 @@ class RedisCache:
                 await cache.idle()
 
     async def idle(self) -> None:
-        """Return once nothing is under way, what was offered included."""
+        """Returns when no look-up and no offer is in progress."""
         await self.users.idle()
         await self.stats.idle()
         await self.pages.idle()
 
     async def answers(self) -> None:
-        """Return if the server answers. Raises `CacheAway`."""
+        """Returns when the server answers. Raises `CacheUnavailable`."""
         async with answered_within(TIMEOUT_SECONDS):
             await self._client.ping()
 
 
-def _mac_of_our_own() -> Mac:
+def _random_mac() -> Mac:
     key = secrets.token_bytes(32)
     return lambda value: hmac.digest(key, value, "sha256")

@@ -1,4 +1,4 @@
-"""The statistics of each day: one value, which says itself how new it is."""
+"""The statistics of each day: one value, which contains its own position."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,18 +7,18 @@ from typing import Any, Final
 from application.cache.ports import DocumentCounts
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
-from infrastructure.cache.batch import Gatherer
+from infrastructure.cache.batch import BatchLoader
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, script
 from infrastructure.cache.keys import Keys, read_stats, stats_value
 
 _MAX_LOOK_UPS: Final = 128
-# One is enough: who comes while it is under way brings the same, or will be asked again.
+# One is enough: a later offer is either equal or will be made again.
 _MAX_WAITING_OFFERS: Final = 1
-# Nobody waits for a follower.
+# No caller waits for a follower.
 _REPLACE_SECONDS: Final = 2.0
 
-# What lies at a key; None where the server did not answer.
+# The value of a key; None if the server did not answer.
 _Found = tuple[bytes | None] | None
 
 
@@ -38,16 +38,16 @@ class RedisStatsCache:
         self._ttl = ttl
         self._breaker = breaker
         self._counts = counts
-        self._keep = script(client, "put_newest")
-        self._look_ups = Gatherer[str, _Found](self._fetch, most=_MAX_LOOK_UPS)
-        self._offers = Gatherer[tuple[str, Answer[bytes]], None](self._store, most=1)
+        self._put_newest = script(client, "put_newest")
+        self._look_ups = BatchLoader[str, _Found](self._fetch, max_batch=_MAX_LOOK_UPS)
+        self._offers = BatchLoader[tuple[str, Answer[bytes]], None](self._store, max_batch=1)
 
     async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
         """See `StatsCache.look_up`."""
         if self._breaker.is_open:
             self._counts.away += 1
             return None
-        found = await self._look_ups.ask(self._keys.of(slot, day))
+        found = await self._look_ups.load(self._keys.of(slot, day))
         if found is None:
             self._counts.away += 1
             return None
@@ -61,7 +61,7 @@ class RedisStatsCache:
         if self._breaker.is_open or self._offers.waiting >= _MAX_WAITING_OFFERS:
             self._counts.refused += 1
             return
-        self._offers.ask((self._keys.of(slot, day), document))
+        self._offers.load((self._keys.of(slot, day), document))
 
     async def replace(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
         """See `StatsCache.replace`."""
@@ -69,7 +69,7 @@ class RedisStatsCache:
             await self._put(self._keys.of(slot, day), document, in_place=True)
 
     async def idle(self) -> None:
-        """Return once nothing is under way, what was offered included."""
+        """Returns when no look-up and no offer is in progress."""
         await self._look_ups.idle()
         await self._offers.idle()
 
@@ -86,5 +86,5 @@ class RedisStatsCache:
         return [None] * len(offers)
 
     async def _put(self, key: str, document: Answer[bytes], *, in_place: bool = False) -> bool:
-        given = (document.position, stats_value(document), self._ttl, int(in_place))
-        return bool(await self._keep([key], given))
+        arguments = (document.position, stats_value(document), self._ttl, int(in_place))
+        return bool(await self._put_newest([key], arguments))

@@ -1,4 +1,4 @@
-"""A doorbell across processes by `broadcaster`; a lost ring costs the listener's timed poll."""
+"""A doorbell across processes by `broadcaster`; listeners also poll, so rings may be lost."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -22,10 +22,10 @@ class _Subscriber(Protocol):
 
 
 class BroadcastDoorbell:
-    """Rings here at once and elsewhere a moment later, each bell once however often it rang.
+    """Rings in this process at once and in others a moment later; repeated rings are merged.
 
-    One subscription hears all bells of the whole process. Whenever it begins again, all of them
-    ring: nobody knows what was missed. Given the bells of another doorbell, it rings those, too.
+    One subscription receives all bells of the process. When it starts again, all bells ring,
+    because messages may have been missed. It can share the `bells` of another doorbell.
     """
 
     def __init__(self, broadcast: Broadcast, channel: str, bells: MemoryDoorbell) -> None:
@@ -33,24 +33,24 @@ class BroadcastDoorbell:
         self._channel = channel
         self._bells = bells
         self._outbox = Outbox()
-        # What this process sent has rung here already.
-        self._own = token_hex(8)
+        # The sender in each message: this process ignores its own messages.
+        self._sender_id = token_hex(8)
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, redis_url: str, namespace: str, bells: MemoryDoorbell | None = None
     ) -> AsyncGenerator[Self]:
-        """A doorbell that listens from the start, or, while the server is away, as soon as it can.
+        """A doorbell that listens at once or, if the server is away, as soon as it is back.
 
-        Processes of one `namespace` hear one another.
+        Processes with the same `namespace` ring one another.
         """
         channel = _CHANNEL.format(namespace=namespace)
         broadcast = Broadcast(backend=RedisBackend(redis_url, channel))
         async with broadcast, broadcast.subscribe(channel) as subscriber:
             doorbell = cls(broadcast, channel, MemoryDoorbell() if bells is None else bells)
             tasks = [
-                asyncio.create_task(doorbell._hear(subscriber)),
+                asyncio.create_task(doorbell._receive(subscriber)),
                 asyncio.create_task(
                     doorbell._outbox.send_by(doorbell._publish, RedisError, OSError)
                 ),
@@ -71,15 +71,15 @@ class BroadcastDoorbell:
         """See `Doorbell.listen`."""
         return self._bells.listen(name)
 
-    async def _hear(self, subscriber: _Subscriber) -> NoReturn:
+    async def _receive(self, subscriber: _Subscriber) -> NoReturn:
         while True:
             message = (await subscriber.get()).message
             sender, _, name = message.partition(" ")
             if message == RESTORED:
                 self._bells.ring_all()
-            elif sender != self._own:
+            elif sender != self._sender_id:
                 self._bells.ring(name)
 
     async def _publish(self, names: list[str]) -> None:
         for name in names:
-            await self._broadcast.publish(self._channel, f"{self._own} {name}")
+            await self._broadcast.publish(self._channel, f"{self._sender_id} {name}")

@@ -9,7 +9,7 @@ from application.retry import raise_if_cancelled
 
 
 class MemoryDoorbell:
-    """Rings from the event loop's own thread only."""
+    """Not thread-safe: `ring` is called only from the event loop's thread."""
 
     def __init__(self) -> None:
         self._bells: dict[str, set[_MemoryBell]] = {}
@@ -20,7 +20,7 @@ class MemoryDoorbell:
             bell.ring()
 
     def ring_all(self) -> None:
-        """Wake everybody: what rang in the meantime is not known."""
+        """Ring all bells: it is not known which of them rang in the meantime."""
         for name in self._bells:
             self.ring(name)
 

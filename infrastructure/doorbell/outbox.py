@@ -1,4 +1,4 @@
-"""Bells on their way to other processes: each waits once, however often it rang."""
+"""Bells to send to other processes: repeated rings of a bell are merged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,14 +10,14 @@ _MAX_BELLS: Final = 64
 
 
 class Outbox:
-    """A bell says no more than that somebody should look, so sending it again does no harm."""
+    """A bell carries no content, so sending it twice does no harm."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._filled = asyncio.Event()
 
     def add(self, name: str) -> None:
-        """Send the bell soon; one too many is dropped, which costs a listener's timed poll."""
+        """Queue the bell; if the queue is full, it is dropped and listeners find it by polling."""
         if len(self._names) < _MAX_BELLS:
             self._names.add(name)
             self._filled.set()
@@ -25,7 +25,7 @@ class Outbox:
     async def send_by(
         self, send: Callable[[list[str]], Awaitable[None]], *failures: type[Exception]
     ) -> NoReturn:
-        """Send for ever; what fails is sent again."""
+        """Send bells for ever; after a failure they are sent again."""
         back_off = BackOff("doorbell sender")
         while True:
             await self._filled.wait()

@@ -1,4 +1,4 @@
-"""A doorbell across processes by LISTEN and NOTIFY; a lost ring costs the listener's timed poll."""
+"""A doorbell across processes by LISTEN and NOTIFY; listeners also poll, so rings may be lost."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -17,7 +17,7 @@ from infrastructure.postgres import Connection, abort, answered_within, connect
 CHANNEL: Final = "rollbook"
 _REPLY_SECONDS: Final = 2.0
 
-# A bell carries nothing that could be lost, so its commit need not wait for the disk.
+# A bell carries no data, so its commit need not wait for the disk.
 _UNSYNCED: Final = "SELECT set_config('synchronous_commit', 'off', false)"
 _NOTIFY: Final = "SELECT pg_notify(%s, name) FROM unnest(%s::text[]) AS name"
 
@@ -25,10 +25,10 @@ log = get_logger(__name__)
 
 
 class PostgresDoorbell:
-    """Rings here at once and elsewhere a moment later, each bell once however often it rang.
+    """Rings in this process at once and in others a moment later; repeated rings are merged.
 
-    One connection listens for the whole process. Whenever it comes back, all bells ring: nobody
-    knows what was missed. Given the bells of another doorbell, it rings those, too.
+    One connection listens for the whole process. When it reconnects, all bells ring, because
+    notifications may have been missed. It can share the `bells` of another doorbell.
     """
 
     def __init__(self, database_url: str, bells: MemoryDoorbell | None = None) -> None:
@@ -43,7 +43,7 @@ class PostgresDoorbell:
     async def open(
         cls, database_url: str, bells: MemoryDoorbell | None = None
     ) -> AsyncGenerator[Self]:
-        """A doorbell that listens from the start, or, while the server is away, as soon as it can."""
+        """A doorbell that listens at once or, if the server is away, as soon as it is back."""
         doorbell = cls(database_url, bells)
         tasks = [asyncio.create_task(doorbell._listen()), asyncio.create_task(doorbell._send())]
         try:
@@ -73,14 +73,14 @@ class PostgresDoorbell:
                     back_off.reset()
                     self._tried_to_listen.set()
                     self._bells.ring_all()
-                    await self._pass_on(connection)
+                    await self._receive(connection)
             except (psycopg.Error, OSError) as error:
                 self._tried_to_listen.set()
                 await back_off.wait(error)
 
-    async def _pass_on(self, connection: Connection) -> None:
+    async def _receive(self, connection: Connection) -> None:
         async for notify in connection.notifies():
-            # What this process sent has rung here already.
+            # Bells that this process sent have already rung here.
             if self._sender is None or notify.pid != self._sender.info.backend_pid:
                 self._bells.ring(notify.payload)
 
@@ -88,7 +88,7 @@ class PostgresDoorbell:
         try:
             await self._outbox.send_by(self._notify, psycopg.Error, OSError)
         finally:
-            self._drop_sender()
+            self._close_sender()
 
     async def _notify(self, names: list[str]) -> None:
         try:
@@ -98,10 +98,10 @@ class PostgresDoorbell:
             async with answered_within(_REPLY_SECONDS, self._sender):
                 await self._sender.execute(_NOTIFY, (CHANNEL, names))
         except (psycopg.Error, OSError):
-            self._drop_sender()
+            self._close_sender()
             raise
 
-    def _drop_sender(self) -> None:
+    def _close_sender(self) -> None:
         if self._sender is not None:
             abort(self._sender)
             self._sender.pgconn.finish()

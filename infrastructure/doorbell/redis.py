@@ -1,6 +1,6 @@
-"""A back end of `broadcaster` on Redis that hears what it says it hears, and says when it did not.
+"""A Redis back end for `broadcaster` that reconnects and reports when messages may be missing.
 
-Broadcaster's own is ready before it has subscribed, and nobody connects it again.
+Broadcaster's own back end is ready before it has subscribed, and it does not reconnect.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from structlog import get_logger
 
 from application.retry import BackOff
 
-# Instead of a message: anything may have been missed.
+# Sent instead of a message when messages may have been missed.
 RESTORED: Final = ""
 
 _CONNECTIONS: Final = 3
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class _Subscription(Protocol):
-    """What is used of redis-py's, whose own annotations leave much open."""
+    """The part of redis-py's PubSub in use; its own annotations are incomplete."""
 
     async def subscribe(self, *channels: str) -> None: ...
 
@@ -46,11 +46,11 @@ class _Client(Protocol):
 
 
 class RedisBackend(BroadcastBackend):
-    """One subscription to one channel, from `connect` on, or as soon as the server is there.
+    """One subscription to one channel, from `connect` on, or as soon as the server is reachable.
 
-    A message that comes again before it was read counts once. Whenever the subscription begins,
-    or more messages wait than anybody reads, `RESTORED` stands for all of them. After
-    `silent_seconds` without a message it asks whether the server is still there.
+    Equal unread messages are merged. When the subscription starts, or when more than 64 messages
+    are unread, `RESTORED` replaces all of them. After `silent_seconds` without a message it pings
+    the server.
     """
 
     def __init__(self, redis_url: str, channel: str, silent_seconds: float = 5.0) -> None:
@@ -73,10 +73,10 @@ class RedisBackend(BroadcastBackend):
         await self._client.aclose()
 
     async def subscribe(self, group: str) -> None:
-        """There is one channel, and it is heard already."""
+        """Does nothing: the one channel is subscribed by `connect`."""
 
     async def unsubscribe(self, group: str) -> None:
-        """It is heard until `disconnect`."""
+        """Does nothing: the channel stays subscribed until `disconnect`."""
 
     async def publish(self, channel: str, message: Any) -> None:
         """Raises redis-py's errors or `TimeoutError`."""
@@ -104,29 +104,29 @@ class RedisBackend(BroadcastBackend):
                             log.info("doorbell_listens", over="redis")
                             back_off.reset()
                             self._tried_to_listen.set()
-                        self._hear(message)
+                        self._add(message)
             except (RedisError, OSError) as error:
                 self._tried_to_listen.set()
                 await back_off.wait(error)
 
     async def _messages(self, subscription: _Subscription) -> AsyncGenerator[str]:
-        """`RESTORED` once the channel is heard, then what is said there, until the peer is mute."""
+        """`RESTORED` after subscribing, then messages. Raises `TimeoutError` without a reply."""
         async with asyncio.timeout(_REPLY_SECONDS):
             await subscription.subscribe(self._channel)
-        asked = False
+        pinged = False
         while True:
-            heard = await subscription.get_message(timeout=self._silent_seconds)
-            if heard is None:
-                if asked:
+            received = await subscription.get_message(timeout=self._silent_seconds)
+            if received is None:
+                if pinged:
                     raise TimeoutError
                 await subscription.ping()
-            elif heard["type"] == "subscribe":
+            elif received["type"] == "subscribe":
                 yield RESTORED
-            elif heard["type"] == "message":
-                yield heard["data"].decode()
-            asked = heard is None
+            elif received["type"] == "message":
+                yield received["data"].decode()
+            pinged = received is None
 
-    def _hear(self, message: str) -> None:
+    def _add(self, message: str) -> None:
         if len(self._unread) == _MAX_UNREAD:
             self._unread.clear()
             message = RESTORED
@@ -140,9 +140,9 @@ def _client(redis_url: str) -> _Client:
         max_connections=_CONNECTIONS,
         timeout=_REPLY_SECONDS,
         socket_connect_timeout=_REPLY_SECONDS,
-        # With one, redis-py sends by `wait_for`, which in Python 3.11 may swallow a cancellation.
+        # With a timeout, redis-py uses `wait_for`, which in Python 3.11 may swallow a cancellation.
         socket_timeout=None,
-        # What fails is tried again by us, with a pause; redis-py would do so ten times at once.
+        # We retry with a pause; redis-py would retry ten times at once.
         retry=Retry(NoBackoff(), 0),
     )
     return cast("_Client", Redis.from_pool(pool))

@@ -1,1 +1,1 @@
-"""Servers that Rollbook brings along and runs itself, from binaries it finds on the machine."""
+"""Embedded servers: Rollbook runs them itself, from binaries that it finds on the machine."""

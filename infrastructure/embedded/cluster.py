@@ -1,4 +1,4 @@
-"""A Postgres cluster on disk: making one whole or not at all, and the command that serves it."""
+"""A Postgres cluster on disk: creates it completely or not at all, and gives the server command."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ SETTINGS: Final = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
     "cluster_name": "rollbook",
-    # What a statement carries may be a person's data: no statement, parameter or row in the log.
+    # A statement may carry personal data: no statement, parameter or row goes into the log.
     "log_min_error_statement": "panic",
     "log_parameter_max_length_on_error": "0",
     "log_error_verbosity": "terse",
@@ -33,7 +33,7 @@ SETTINGS: Final = {
 
 
 def initialise(data: Path, binaries: Binaries, account: Account) -> None:
-    """Make an empty cluster at `data`; one half made by a start that was cut short is thrown away.
+    """Create an empty cluster at `data`; an incomplete one of an interrupted start is deleted.
 
     Raises `StartFailed`.
     """
@@ -47,7 +47,7 @@ def initialise(data: Path, binaries: Binaries, account: Account) -> None:
             str(binaries.initdb),
             f"--pgdata={draft}",
             f"--username={SUPERUSER}",
-            "--auth=trust",  # only who can enter the socket's directory gets this far
+            "--auth=trust",  # only accounts that can enter the socket's directory can connect
             "--encoding=UTF8",
             "--data-checksums",
             "--no-instructions",
@@ -67,7 +67,7 @@ def initialise(data: Path, binaries: Binaries, account: Account) -> None:
 
 
 def server_command(data: Path, socket: Path, binaries: Binaries, account: Account) -> list[str]:
-    """The command that serves the cluster; its options win over any file in `data`."""
+    """The command that runs the server; its options override any file in `data`."""
     settings = SETTINGS | {"unix_socket_directories": f'"{socket}"'}
     if Path("/proc/self").exists():
         settings["recovery_init_sync_method"] = "syncfs"
@@ -76,7 +76,7 @@ def server_command(data: Path, socket: Path, binaries: Binaries, account: Accoun
 
 
 def reason_in(output: str) -> str:
-    """The last line that says what went wrong, else the last line."""
+    """The last line with an error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    blamed = [line for line in lines if "FATAL" in line or "error:" in line]
-    return (blamed or lines or [""])[-1]
+    errors = [line for line in lines if "FATAL" in line or "error:" in line]
+    return (errors or lines or [""])[-1]

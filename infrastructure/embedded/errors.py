@@ -1,4 +1,4 @@
-"""Why a server that Rollbook brings along does not start; each message is one line for people."""
+"""Why an embedded server does not start; each message is one line for people."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ class EmbeddedServerError(Exception):
 
 
 class NoServerFound(EmbeddedServerError):
-    """The programs of a server are not on this machine."""
+    """The server programs are not on this machine."""
 
-    def __init__(self, server: str, looked_in: str, setting: str) -> None:
-        self.looked_in = looked_in
-        super().__init__(f"no {server} found ({looked_in}): install one, or set {setting}")
+    def __init__(self, server: str, searched: str, setting: str) -> None:
+        self.searched = searched
+        super().__init__(f"no {server} found ({searched}): install one, or set {setting}")
 
 
-class OtherVersion(EmbeddedServerError):
-    """The data were written by another major version than the programs found."""
+class VersionMismatch(EmbeddedServerError):
+    """The data was written by another major version than that of the programs found."""
 
     def __init__(self, data: Path, written_by: int, found: str) -> None:
         self.data = data
@@ -28,7 +28,7 @@ class OtherVersion(EmbeddedServerError):
 
 
 class InUse(EmbeddedServerError):
-    """Another process holds this directory."""
+    """Another process has locked this directory."""
 
     def __init__(self, directory: Path, holder: str) -> None:
         self.directory = directory
@@ -37,7 +37,7 @@ class InUse(EmbeddedServerError):
 
 
 class NoAccount(EmbeddedServerError):
-    """Postgres refuses to run as root, and no other identity can be had here."""
+    """Postgres refuses to run as root, and no other account can be used here."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -48,18 +48,18 @@ class NoAccount(EmbeddedServerError):
 
 
 class NoPlaceForPrograms(EmbeddedServerError):
-    """Another account must run the programs, but it can reach neither them nor a copy."""
+    """Another account must run the programs, but it can reach neither the programs nor a copy."""
 
     def __init__(self, programs: Path, places: str) -> None:
         self.programs = programs
         super().__init__(
-            f"no account beside root can run the programs in {programs}, nor a copy in {places}: "
+            f"only root can run the programs in {programs} or a copy in {places}: "
             "start Rollbook as an ordinary user, or set ROLLBOOK_DATABASE_URL"
         )
 
 
 class NotPrivate(EmbeddedServerError):
-    """A directory that must be ours alone belongs to someone else."""
+    """A directory that must be private belongs to another user."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -70,9 +70,9 @@ class NotPrivate(EmbeddedServerError):
 
 
 class StartFailed(EmbeddedServerError):
-    """The server ended, or did not become ready, while it started."""
+    """The server ended while it started, or it did not become ready in time."""
 
-    def __init__(self, server: str, log: Path, last_words: str) -> None:
+    def __init__(self, server: str, log: Path, reason: str) -> None:
         self.log = log
-        self.last_words = last_words
-        super().__init__(f"{server} did not start: {last_words or 'no message'} (see {log})")
+        self.reason = reason
+        super().__init__(f"{server} did not start: {reason or 'no message'} (see {log})")

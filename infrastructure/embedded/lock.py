@@ -1,4 +1,4 @@
-"""Holds a directory for one process at a time; the kernel lets go when the process ends."""
+"""Locks a directory for one process; the kernel releases the lock when the process ends."""
 
 import fcntl
 import os
@@ -9,16 +9,16 @@ from infrastructure.embedded.ownership import open_beside
 
 
 class DirectoryLock:
-    """An exclusive hold on a directory, by a lock on the file `lock` in it."""
+    """An exclusive lock on a directory, made by a lock on the file `lock` in it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the directory; twice is once.
+        """Lock the directory. Idempotent.
 
-        Raises `InUse` where another process has it, `NotPrivate` where it is another user's.
+        Raises `InUse` if another process has locked it, `NotPrivate` if it is another user's.
         """
         if self._descriptor is not None:
             return
@@ -37,7 +37,7 @@ class DirectoryLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go. The file stays: removing it would let two processes lock two files."""
+        """Unlock. The file stays: if it were removed, two processes could lock two files."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

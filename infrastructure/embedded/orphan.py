@@ -1,4 +1,4 @@
-"""A Postgres server that outlived the process that started it: find it, and let it end."""
+"""Finds and stops a Postgres server that outlived the process that started it."""
 
 import contextlib
 import os
@@ -10,37 +10,38 @@ from typing import Final
 
 POLL_SECONDS: Final = 0.05
 FAST_SECONDS: Final = 30.0
-AT_ONCE_SECONDS: Final = 10.0
+IMMEDIATE_SECONDS: Final = 10.0
 
 
 def end_orphan(data: Path, socket_lock: Path) -> None:
-    """Return when no server runs on these data any more, and none seems to.
+    """Returns when no server runs on this data, and no lock file names a running process.
 
-    Call it with the directory locked: a server that still runs has lost its supervisor, and shuts
-    down already or is told to. After that no lock file may name a process that is there all the
-    same: a dead server nobody has waited for yet, or a stranger, for process numbers start again
-    with a container.
+    Call it with the directory locked: a server that still runs has lost its supervisor. It shuts
+    down by itself or gets a signal. After that the lock file may still name an existing process:
+    a dead server that its parent has not reaped, or an unrelated process, because process numbers
+    start again in a new container.
     """
-    for end, timeout_seconds in ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, AT_ONCE_SECONDS)):
+    shutdowns = ((signal.SIGINT, FAST_SECONDS), (signal.SIGQUIT, IMMEDIATE_SECONDS))
+    for shutdown, timeout_seconds in shutdowns:
         deadline = time.monotonic() + timeout_seconds
-        told = False
-        while (server := live_server(data)) is not None and time.monotonic() < deadline:
-            if not told:
+        signalled = False
+        while (server := running_server(data)) is not None and time.monotonic() < deadline:
+            if not signalled:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(server, end)
-                told = True
+                    os.kill(server, shutdown)
+                signalled = True
             time.sleep(POLL_SECONDS)
-    if live_server(data) is None:
+    if running_server(data) is None:
         socket_lock.unlink(missing_ok=True)
-        stranger = noted_process(data)
-        if stranger is not None and is_alive(stranger):
-            sign(data / "postmaster.pid")
+        other = pid_in_lock_file(data)
+        if other is not None and is_alive(other):
+            write_own_pid(data / "postmaster.pid")
 
 
-def sign(lock: Path) -> None:
-    """Put our number into the server's lock file: a server takes its parent's for a stale one.
+def write_own_pid(lock: Path) -> None:
+    """Write our process number into the lock file: a server treats its parent's number as stale.
 
-    The file stays, for it names the memory in which the server looks for sessions that are left.
+    The file stays, because it names the shared memory that the server checks for old sessions.
     """
     with lock.open("r+") as file:
         _, rest = file.read().split("\n", 1)
@@ -49,15 +50,15 @@ def sign(lock: Path) -> None:
         file.truncate()
 
 
-def live_server(data: Path) -> int | None:
-    """The process of the server that runs on these data."""
-    process = noted_process(data)
+def running_server(data: Path) -> int | None:
+    """The process of the server that runs on this data."""
+    process = pid_in_lock_file(data)
     if process is None or str(data) not in command_of(process):
         return None
     return process
 
 
-def noted_process(data: Path) -> int | None:
+def pid_in_lock_file(data: Path) -> int | None:
     """The process number in the server's own lock file."""
     try:
         return int((data / "postmaster.pid").read_text().split("\n", 1)[0])
@@ -76,7 +77,7 @@ def is_alive(process: int) -> bool:
 
 
 def command_of(process: int) -> list[str]:
-    """The words of a process's command line; none where it ended."""
+    """The words of a process's command line; empty if it has ended."""
     if Path("/proc/self").exists():
         try:
             return (

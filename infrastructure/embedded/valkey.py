@@ -1,4 +1,4 @@
-"""A Valkey server of our own, for what may vanish: it keeps nothing on disk and opens no port."""
+"""An embedded Valkey server for data that may be lost: it stores nothing on disk, opens no port."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import quote
 
-from infrastructure.embedded.account import Account, account_for, bound_to_us, succeeds
+from infrastructure.embedded.account import Account, account_for, current_account, succeeds
 from infrastructure.embedded.errors import NoAccount, NoServerFound, StartFailed
-from infrastructure.embedded.process import POLL_SECONDS, put_aside, spawn
+from infrastructure.embedded.process import POLL_SECONDS, rotate_log, spawn
 from infrastructure.embedded.server import EmbeddedServer
 from infrastructure.embedded.socket_path import make_private, remove_if_empty, socket_directory
 
@@ -27,7 +27,7 @@ SETTINGS: Final = {
     "appendonly": "no",
     "maxmemory": "128mb",
     "maxmemory-policy": "allkeys-lru",
-    # What a command carries may be a person's data: none of it in a log, on disk or in memory.
+    # A command may carry personal data: none of it goes into a log, on disk or in memory.
     "commandlog-execution-slower-than": "-1",
     "commandlog-request-larger-than": "-1",
     "commandlog-reply-larger-than": "-1",
@@ -37,7 +37,7 @@ SETTINGS: Final = {
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """Its socket and its log lie in `directory`; it starts empty, and forgets all when it ends."""
+    """Its socket and log lie in `directory`; it starts empty and loses all data when it ends."""
 
     stop_signals: ClassVar = (signal.SIGTERM, signal.SIGKILL)
     stop_seconds: ClassVar = 5.0
@@ -46,25 +46,25 @@ class EmbeddedValkey(EmbeddedServer):
         """Raises `NoServerFound`."""
         super().__init__(directory)
         self._program = find_valkey()
-        # Each process has a name of its own: a server that shuts down removes its socket's name,
-        # and the one that a killed process left may do so when the next already runs.
+        # Each process has its own socket name: a server that shuts down removes its socket, and
+        # the server of a killed process may do so when the next one already runs.
         name = f"{os.getpid()}.sock"
         self._socket = socket_directory(self._home, name) / name
 
     @property
     def url(self) -> str:
-        """Where to connect once it runs."""
+        """The URL to connect to while it runs."""
         return f"unix://{quote(str(self._socket), safe='/')}"
 
     def _prepare(self) -> list[str]:
         make_private(self._socket.parent)
-        # Those of servers that were killed.
-        for left in self._socket.parent.glob("*.sock"):
-            left.unlink(missing_ok=True)
+        # Sockets of killed servers.
+        for stale in self._socket.parent.glob("*.sock"):
+            stale.unlink(missing_ok=True)
         account = _account(self._home, self._program)
         for path in (self._home, self._socket.parent):
             account.own(path)
-        put_aside(self._log)
+        rotate_log(self._log)
         return server_command(self._program, self._home, self._socket, account)
 
     async def _launch(self, command: list[str]) -> None:
@@ -75,14 +75,14 @@ class EmbeddedValkey(EmbeddedServer):
                 raise StartFailed("Valkey", self._log, _last_line(self._log))
             await asyncio.sleep(POLL_SECONDS)
 
-    def _tidy_up(self) -> None:
+    def _clean_up(self) -> None:
         self._socket.unlink(missing_ok=True)
         if self._socket.parent.parent != self._home:
             remove_if_empty(self._socket.parent)
 
 
 def server_command(program: Path, directory: Path, socket: Path, account: Account) -> list[str]:
-    """The command that serves a socket; it reads no configuration file."""
+    """The command that runs the server on a socket; it reads no configuration file."""
     settings = SETTINGS | {"dir": str(directory), "unixsocket": str(socket)}
     options = [word for name, value in settings.items() for word in (f"--{name}", value)]
     return [*account.prefix, str(program), *options]
@@ -112,14 +112,14 @@ def _account(directory: Path, program: Path) -> Account:
         account = account_for(directory)
     except NoAccount:
         account = None
-    # Unlike Postgres it does not mind being root's, and where its program lies it is found.
+    # Unlike Postgres, Valkey may run as root, which can always reach the program.
     if account is None or not succeeds(*account.prefix, str(program), "--version"):
-        return bound_to_us()
+        return current_account()
     return account
 
 
 def listens(path: Path) -> bool:
-    """Whether a server takes connections there."""
+    """Whether a server accepts connections on this socket."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(path))

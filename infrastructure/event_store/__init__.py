@@ -1,1 +1,1 @@
-"""The log in Postgres: writer, append function, mapper, feed."""
+"""The log in Postgres: writer, append function, serializer, feeds."""

@@ -1,4 +1,4 @@
-"""The log as auditors ask it: each question by the index that leaves least to look at."""
+"""The log for audit queries: each query uses the index that leaves the fewest events to check."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.types.numeric import Int8
 
 from application.audit.items import StatusBefore
-from application.audit.search import AuditQuery, Looked, Stretch
+from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
 from domain.user.state import Status
@@ -20,8 +20,8 @@ _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
 _STATUSES: Final = _SQL.joinpath("statuses.sql").read_text()
 
-# What is looked at in one step where a filter passes events over.
-_LOOK: Final = 2000
+# The number of events that one step reads if a filter excludes some of them.
+_STEP_SIZE: Final = 2000
 _SUMMARY_COLUMNS: Final = 2
 
 _STRETCH: Final = "e.notification_id < %(below)s AND e.notification_id > %(above)s"
@@ -29,7 +29,7 @@ _BY_POSITION: Final = f"""
     SELECT e.* FROM stored_events e
     WHERE {_STRETCH}
     ORDER BY e.notification_id DESC LIMIT %(look)s"""
-# Where the stretch ends at an event of the stream its version spares the way there.
+# If the range ends at an event of this stream, its version is used to skip to that place.
 _BY_STREAM: Final = f"""
     SELECT e.* FROM stored_events e
     WHERE e.originator_id = %(user)s
@@ -41,10 +41,10 @@ _BY_STREAM: Final = f"""
 
 
 def _by(column: str, values: str) -> str:
-    """By an index that has the position behind the column: one walk a value, merged.
+    """Uses the index on (column, position): one scan per value, merged.
 
-    Compared and ordered by both together, which no other index can do: that of the position alone
-    would be walked from end to end for a value that is rare.
+    Compares and orders by both columns together, which only this index supports. The planner could
+    otherwise scan the whole index of positions for a rare value.
     """
     return f"""
     SELECT walked.* FROM unnest(%({values})s::text[]) AS one(value)
@@ -80,7 +80,7 @@ ORDER BY e.originator_version DESC LIMIT %(limit)s"""
 _AT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.notification_id = ANY (%(positions)s) ORDER BY e.notification_id DESC"""
-# One walk a user: joined as a whole, the planner might read all events for them.
+# One scan per user: with an ordinary join the planner might read all events.
 _UP_TO: Final = f"""
 SELECT {COLUMNS} FROM unnest(%(users)s::uuid[], %(versions)s::bigint[]) AS asked(stream, version)
 CROSS JOIN LATERAL (
@@ -99,11 +99,11 @@ class PostgresAuditLog:
         self._reader = reader
         self._keys = keys
 
-    async def look(self, query: AuditQuery, stretch: Stretch, limit: int) -> Looked:
-        """See `AuditLog.look`."""
-        look = look_of(query, limit)
+    async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
+        """See `AuditLog.scan`."""
+        step = step_size(query, limit)
         rows = await self._reader.rows(
-            look_sql(query),
+            search_sql(query),
             {
                 "user": query.user,
                 "actors": list(query.actors),
@@ -111,18 +111,18 @@ class PostgresAuditLog:
                 "correlation_ids": list(query.correlation_ids),
                 "types": list(query.types),
                 "kinds": list(query.kinds),
-                "above": Int8(stretch.above),
-                "below": Int8(stretch.below),
-                "look": Int8(look),
+                "above": Int8(positions.above),
+                "below": Int8(positions.below),
+                "look": Int8(step),
                 "limit": Int8(limit),
             },
         )
-        looked, lowest = rows[0][:_SUMMARY_COLUMNS]
+        scanned, lowest = rows[0][:_SUMMARY_COLUMNS]
         found = [row[_SUMMARY_COLUMNS:] for row in rows if row[_SUMMARY_COLUMNS] is not None]
         events = [recorded(row, self._keys, leniently=True) for row in found]
         if len(events) == limit:
-            return Looked(events, events[-1].position)
-        return Looked(events, stretch.above if looked < look else cast("int", lowest))
+            return Scanned(events, events[-1].position)
+        return Scanned(events, positions.above if scanned < step else cast("int", lowest))
 
     async def last_before(self, moment: datetime) -> int:
         """See `AuditLog.last_before`."""
@@ -169,16 +169,16 @@ class PostgresAuditLog:
         return [recorded(row, self._keys) for row in rows]
 
 
-def look_of(query: AuditQuery, limit: int) -> int:
-    """How many events one step looks at: where nothing is passed over, as many as are wanted."""
+def step_size(query: AuditQuery, limit: int) -> int:
+    """How many events one step reads: only `limit` if no filter excludes any of them."""
     narrowed = sum(bool(getattr(query, name)) for name in _CONDITIONS)
     if not query.types and query.kinds and narrowed <= 1 and not query.on_behalf_of:
         return limit
-    return max(limit, _LOOK // max(1, len(query.actors), len(query.correlation_ids)))
+    return max(limit, _STEP_SIZE // max(1, len(query.actors), len(query.correlation_ids)))
 
 
-def look_sql(query: AuditQuery) -> str:
-    """The statement for the filters that are given: few differ, whatever the values."""
+def search_sql(query: AuditQuery) -> str:
+    """The statement for the given filters: it depends on their names, not on their values."""
     conditions = [_TYPES, *(sql for name, sql in _CONDITIONS.items() if getattr(query, name))]
     return f"""
 WITH looked AS MATERIALIZED ({_path(query)})
@@ -194,7 +194,7 @@ ORDER BY matching.notification_id DESC"""
 
 
 def _path(query: AuditQuery) -> str:
-    """What leaves least to look at: one user's events, one request's, one actor's, or all."""
+    """The most selective access path: one user's events, one request's, one actor's, or all."""
     if query.user is not None:
         return _BY_STREAM
     if query.correlation_ids:

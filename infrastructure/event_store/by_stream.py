@@ -1,4 +1,4 @@
-"""The log stream by stream: pages over its primary key, each a short statement of its own."""
+"""The log stream by stream: pages over its primary key, each read by its own short statement."""
 
 from collections.abc import Collection, Sequence
 from typing import Final, cast
@@ -11,19 +11,19 @@ from infrastructure.event_store.reader import LogReader
 
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
-# Joined with the keys in their order, each page would pass over all keys before.
+# One probe per row: a merge join would scan all earlier keys for each page.
 _PAGE: Final = f"""
 SELECT {COLUMNS} FROM stored_events e {PROBED_KEY}
 WHERE (e.originator_id, e.originator_version) > (%s, %s)
   AND e.notification_id <= %s AND e.kind = ANY(%s)
 ORDER BY e.originator_id, e.originator_version LIMIT %s"""
 
-# Nobody waits for an answer, but for the whole of it.
+# No client waits for a single page, so a page may take long.
 _SECONDS: Final = 30.0
 
 
 class PostgresEventsByStream:
-    """See `EventsByStream`. No snapshot is held from page to page: it would keep the server from vacuuming."""
+    """See `EventsByStream`. No database snapshot is open between pages: it would block vacuum."""
 
     def __init__(self, reader: LogReader, keys: KeyRing) -> None:
         self._reader = reader

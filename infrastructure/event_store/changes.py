@@ -1,4 +1,4 @@
-"""The log for those who need not know what happened, but to whom: nothing is opened or decoded."""
+"""A feed of changed streams: only their ids are read, no event is decrypted or decoded."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ WHERE notification_id > %s ORDER BY notification_id LIMIT %s"""
 
 
 class PostgresChangeFeed:
-    """Commit order is position order, so no stream that changed before `reached` is left out."""
+    """Commit order is position order, so no stream that changed up to `reached` is missing."""
 
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader

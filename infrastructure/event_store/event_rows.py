@@ -1,4 +1,4 @@
-"""From rows of the log to recorded events."""
+"""Converts rows of the log to recorded events."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,13 +12,13 @@ EVENT: Final = """
     e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
     e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at"""
 _EVENT_COLUMNS: Final = 12
-# The wrapped key is read in the statement that reads the event: a destroyed key is gone at once.
+# The statement that reads the event also reads its wrapped key: a destroyed key is gone at once.
 COLUMNS: Final = f"{EVENT}, k.master_id, k.wrapped"
 SEALED_COLUMNS: Final = f"{EVENT}, k.subject IS NULL"
 WITH_KEY: Final = """
     stored_events e LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
 
-# One probe a stream: joined as a whole, the planner might read all keys for a few events.
+# One probe per stream: with an ordinary join the planner might read all keys for a few events.
 PROBED_KEY: Final = """
     LEFT JOIN LATERAL (
         SELECT s.master_id, s.wrapped FROM subject_keys s
@@ -30,9 +30,9 @@ KEY_COLUMNS: Final = 2
 
 
 def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Event]:
-    """The event of a row of `COLUMNS`; `leniently` puts an `Unreadable` in an unreadable one's place.
+    """The event of a row of `COLUMNS`; with `leniently` an unreadable event becomes `Unreadable`.
 
-    Raises what the key ring raises, and else what `to_event` does.
+    Raises the errors of the key ring and of `to_event`.
     """
     _, stream, _, topic, state, _, event_id, *_ = row
     key = key_of(row)
@@ -47,7 +47,7 @@ def recorded(row: Row, keys: KeyRing, *, leniently: bool = False) -> Recorded[Ev
 
 
 def sealed(row: Row) -> Recorded[Event]:
-    """The event of a row of `SEALED_COLUMNS`, `Sealed`, or `Unreadable` where it cannot be read."""
+    """The event of a row of `SEALED_COLUMNS` as `Sealed`, or `Unreadable` if it cannot be read."""
     topic, state, is_erased = row[3], row[4], row[-1]
     try:
         event = to_sealed(topic, state, is_erased=is_erased)

@@ -1,4 +1,4 @@
-"""The log as readers see it: pages of events after a position."""
+"""The feed of the log: pages of events after a position."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
@@ -8,7 +8,7 @@ from application.keys.ports import KeyRing
 from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
 from infrastructure.event_store.event_rows import COLUMNS, WITH_KEY, recorded
-from infrastructure.event_store.identity import LogBreak, refuse_gap
+from infrastructure.event_store.identity import LogBreak, raise_if_gone
 from infrastructure.event_store.reader import LogReader
 
 _PAGE: Final = f"""
@@ -19,15 +19,15 @@ _EVENT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.event_id = %s AND e.recorded_at BETWEEN %s AND %s"""
 
-# An event id is a UUIDv7 made by an application's clock a moment before the database's clock dates
-# the event: the time index finds it in a window as wide as the two clocks may lie apart.
+# An event id is a UUIDv7 with the application's time, made a moment before the database sets the
+# event's time. The time index is searched in a window as wide as the two clocks may differ.
 _WINDOWS: Final = (timedelta(minutes=5), timedelta(days=1))
 _UUID7: Final = 7
 _PAGE_SECONDS: Final = 3.0
 
 
 class PostgresEventFeed:
-    """Commit order is position order, so what is read after a position is all there is."""
+    """Commit order is position order, so a page after a position misses no event."""
 
     def __init__(self, reader: LogReader, keys: KeyRing, breaks: tuple[LogBreak, ...] = ()) -> None:
         self._reader = reader
@@ -36,7 +36,7 @@ class PostgresEventFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         """See `EventFeed.read`."""
-        refuse_gap(after, self._breaks)
+        raise_if_gone(after, self._breaks)
         rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
         events = [recorded(row, self._keys, leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)

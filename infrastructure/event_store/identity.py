@@ -1,4 +1,4 @@
-"""The log's identity: its id, its index key, and where a restore cut it."""
+"""The log's identity: its id, its index key, and the gaps that restores left."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,17 +14,17 @@ from infrastructure.event_store.event_rows import Row
 from infrastructure.event_store.reader import LogReader
 from infrastructure.postgres import Connection
 
-# Positions are never reused: after a restore the log goes on at the next multiple of this.
+# Positions are never reused: after a restore the log continues at the next multiple of this.
 _LEAP: Final = 10**12
 _WATCH_SECONDS: Final = 5.0
 
-# The timeline that is written now: the control file names a new one only at its next checkpoint,
-# which may be minutes after a promotion. A segment's name begins with it, in hex.
+# The timeline that is written now, from the start of the WAL segment's name (hex). The control
+# file names a new timeline only at its next checkpoint, perhaps minutes after a promotion.
 _SERVER: Final = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
        ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"""
-# Whoever freezes with the append function's lock in its hands would hold up every writer; and what
-# is read under the lock must be what its last holder committed.
+# A process that freezes while it holds the append function's lock would block every writer.
+# Statements under the lock must see the commit of the lock's previous holder.
 _SETTINGS: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '2000', false),
        set_config('default_transaction_isolation', 'read committed', false)"""
@@ -55,16 +55,16 @@ log = get_logger(__name__)
 
 
 class LogBreak(Struct, frozen=True):
-    """Positions above `last_valid` and below `first_new` were given out once and are gone."""
+    """Positions above `last_valid` and below `first_new` may have been used and are now gone."""
 
     last_valid: int
     first_new: int
 
 
 class LogIdentity(Struct, frozen=True, kw_only=True):
-    """`index_key` is wrapped, with `id` as its subject; `epoch` counts the restores from 1.
+    """`index_key` is wrapped, with `id` as its subject; `epoch` is 1 plus the number of restores.
 
-    `server` is the system identifier and the timeline of the server that the log was found on.
+    `server` is the system identifier and the timeline of the log's server.
     """
 
     id: UUID
@@ -75,11 +75,11 @@ class LogIdentity(Struct, frozen=True, kw_only=True):
 
 
 class LogMoved(Exception):
-    """The database was restored or failed over since this process began, which must begin anew."""
+    """The database was restored or failed over since this process started: restart the process."""
 
 
-def refuse_gap(position: int, breaks: Iterable[LogBreak]) -> None:
-    """Raises `PositionGone` for a position that a restore took back."""
+def raise_if_gone(position: int, breaks: Iterable[LogBreak]) -> None:
+    """Raises `PositionGone` for a position that a restore removed."""
     for gap in breaks:
         if gap.last_valid < position < gap.first_new - 1:
             raise PositionGone(gap.last_valid)
@@ -88,16 +88,16 @@ def refuse_gap(position: int, breaks: Iterable[LogBreak]) -> None:
 async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKey) -> LogIdentity:
     """The identity of the log, made from `new_id` and `new_index_key` on the first start.
 
-    A server with another system identifier or timeline than the log last ran on has been
-    restored or failed over: events that readers saw may be missing, so a break is recorded.
+    If the server's system identifier or timeline has changed, it was restored or failed over:
+    events that readers saw may be missing, so a break is recorded.
     """
     identity = await _identify(connection, (new_id, new_index_key))
     assert identity is not None
     return identity
 
 
-async def open_made_log(connection: Connection) -> LogIdentity | None:
-    """Like `open_log`, for who has no keys to make one: None where there is none yet."""
+async def open_existing_log(connection: Connection) -> LogIdentity | None:
+    """Like `open_log`, for callers without keys to create a log: None if there is none yet."""
     return await _identify(connection, None)
 
 
@@ -106,7 +106,7 @@ async def _identify(
 ) -> LogIdentity | None:
     await connection.execute(_SETTINGS)
     async with connection.transaction():
-        # The append function's own lock: no position is given out while the log is looked at.
+        # The append function's own lock: no position is assigned during this transaction.
         await connection.execute("SELECT pg_advisory_xact_lock(1383034987, 1)")
         cursor = await connection.execute(_SERVER)
         server = await cursor.fetchone()
@@ -133,8 +133,8 @@ async def _identify(
     )
 
 
-async def check_unmoved(connection: Connection, identity: LogIdentity) -> None:
-    """Raises `LogMoved` where this is no longer the log that `open_log` found, or a later part."""
+async def check_not_moved(connection: Connection, identity: LogIdentity) -> None:
+    """Raises `LogMoved` if the server or the epoch is no longer that of `identity`."""
     row = await (await connection.execute(_NOW)).fetchone()
     _compare(row, identity)
 
@@ -142,9 +142,9 @@ async def check_unmoved(connection: Connection, identity: LogIdentity) -> None:
 async def watch_log(
     reader: LogReader, identity: LogIdentity, every: float = _WATCH_SECONDS
 ) -> NoReturn:
-    """Look now and then, for as long as nothing has moved. Raises `LogMoved`.
+    """Check every `every` seconds. Raises `LogMoved` when the log has moved.
 
-    The writer looks by itself; but who only reads keeps what was cut off, and gaps that are none.
+    The writer checks by itself. A process that only reads would keep stale events and old gaps.
     """
     while True:
         await asyncio.sleep(every)

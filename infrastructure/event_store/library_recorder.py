@@ -1,7 +1,8 @@
-"""The eventsourcing library's recorder on the same append function: its own `save` works here too.
+"""The eventsourcing library's recorder on the same append function, so that its `save` works too.
 
 Configure an application of the library with `PERSISTENCE_MODULE=eventsourcing.postgres`,
-`APPLICATION_RECORDER_TOPIC=infrastructure.event_store.library_recorder:AppendRecorder`, `CREATE_TABLE=no`.
+`APPLICATION_RECORDER_TOPIC=infrastructure.event_store.library_recorder:AppendRecorder` and
+`CREATE_TABLE=no`.
 """
 
 from collections.abc import Sequence
@@ -22,35 +23,35 @@ from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import VersionConflict
-from infrastructure.event_store.append_items import (
+from infrastructure.event_store.append_requests import (
     APPEND,
     CHANNEL,
+    AppendRequest,
     AppendResult,
-    Item,
     append_request,
     append_results,
     batch_payload,
 )
 
-# Its transaction has the append function's lock until the commit, which takes another round trip:
-# a client that freezes in between must not hold up every writer.
+# The transaction holds the append function's lock until the commit, which is another round trip:
+# a client that freezes in between must not block every writer.
 _SETTING: Final = "SET LOCAL idle_in_transaction_session_timeout = 2000"
 _ACTOR: Final = "system:eventsourcing"
 _KIND: Final = "library"
 
 
 class AppendRecorder(PostgresApplicationRecorder):
-    """Appends through `append_v1`: its lock, its version check and its times hold for all writers.
+    """Appends through `append_v1`: all writers share its lock, its version check and its times.
 
-    A save of several aggregates is one transaction. Its event ids are made once, so that a retry
-    after a lost reply finds what it recorded instead of a conflict with itself.
+    Several aggregates are saved in one transaction. Event ids are made once, so that a retry
+    after a lost reply finds its own events instead of a conflict.
     """
 
     def __init__(
         self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events"
     ) -> None:
         super().__init__(datastore, events_table_name=events_table_name)
-        # What the library's subscriptions listen on; the append function rings it itself.
+        # The library's subscriptions listen on this channel; the append function notifies it.
         self.channel_name = CHANNEL
 
     def insert_events(
@@ -74,9 +75,9 @@ class AppendRecorder(PostgresApplicationRecorder):
             for event in stored_events
         ]
 
-    # A session that was ended because it stood still is an InternalError.
+    # A session that the server ended because it was idle too long is an InternalError.
     @retry((InterfaceError, InternalError, OperationalError), max_attempts=10, wait=0.2)
-    def _append(self, items: Sequence[Item]) -> list[int]:
+    def _append(self, items: Sequence[AppendRequest]) -> list[int]:
         last_positions: list[int] = []
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute(_SETTING)
@@ -94,9 +95,9 @@ class AppendRecorder(PostgresApplicationRecorder):
         return last_positions
 
 
-def _item(stream: UUID, events: Sequence[StoredEvent]) -> Item:
+def _item(stream: UUID, events: Sequence[StoredEvent]) -> AppendRequest:
     if any(two.originator_version != one.originator_version + 1 for one, two in pairwise(events)):
-        raise IntegrityError("the versions of a stream have no holes and no doubles")
+        raise IntegrityError("the versions of a stream must be consecutive")
     return append_request(
         kind=_KIND,
         stream=stream,

@@ -1,4 +1,4 @@
-"""One stream in one statement: its key, a receipt, the nearest snapshot and the events after it."""
+"""Loads a stream in one statement: its key, a receipt, the nearest snapshot and later events."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -10,10 +10,10 @@ from application.log.event_log import StreamRange
 from domain.catalogue import EVENT_TYPES
 from infrastructure.event_store.event_rows import EVENT
 
-_ENDINGS: Final = [topic for topic, event in EVENT_TYPES.items() if event.is_terminal]
+_TERMINAL_TOPICS: Final = [topic for topic, event in EVENT_TYPES.items() if event.is_terminal]
 
 RECEIPT_COLUMNS: Final = 5
-# One row even where the stream is empty, so that a receipt is found in any case.
+# Returns one row even if the stream is empty, so that a receipt is always found.
 _HEAD: Final = """
 SELECT r.request, r.status, r.stream, r.version, r.position, l.*, k.master_id, k.wrapped
 FROM (SELECT) AS one
@@ -24,7 +24,7 @@ _EVENTS: Final = f"""
     FROM stored_events e
     WHERE e.originator_id = %(stream)s"""
 
-SPAN: Final = f"""{_HEAD}
+RANGE: Final = f"""{_HEAD}
 LEFT JOIN LATERAL ({_EVENTS}
       AND e.originator_version > %(after)s
       AND e.originator_version <= least(%(version)s, %(after)s + %(most)s)
@@ -32,9 +32,9 @@ LEFT JOIN LATERAL ({_EVENTS}
 ) AS l ON true
 ORDER BY l.originator_version"""
 
-# A snapshot comes as a row like an event's, with its form for a topic and its seal for a state;
-# its event id is null.
-NEAREST: Final = f"""{_HEAD}
+# A snapshot is a row like an event's: its format is in the topic column, its sealed state in the
+# state column, and its event id is null.
+NEAREST_SNAPSHOT: Final = f"""{_HEAD}
 LEFT JOIN LATERAL (
     SELECT e.originator_version AS version FROM (
         SELECT e.originator_version, e.topic FROM stored_events e
@@ -67,24 +67,24 @@ _NO_BOUND: Final = 2**62
 
 
 def parameters(
-    stream: UUID, span: StreamRange, actor: str, idempotency: IdempotencyKey | None
+    stream: UUID, stream_range: StreamRange, actor: str, idempotency: IdempotencyKey | None
 ) -> dict[str, Any]:
-    """What both statements ask; a key that is null finds no receipt."""
+    """The parameters of both statements; an idempotency key of None finds no receipt."""
     return {
         "stream": stream,
         "tenant": TENANT,
         "actor": actor,
         "idempotency": idempotency.key if idempotency is not None else None,
-        "after": Int8(span.after),
-        "version": _bound(span.version),
-        "at": span.at,
-        "most": _bound(span.limit),
-        "form": span.snapshot_format,
-        "below": _bound(span.before),
-        "endings": _ENDINGS,
+        "after": Int8(stream_range.after),
+        "version": _bound(stream_range.version),
+        "at": stream_range.at,
+        "most": _bound(stream_range.limit),
+        "form": stream_range.snapshot_format,
+        "below": _bound(stream_range.before),
+        "endings": _TERMINAL_TOPICS,
     }
 
 
 def _bound(value: int | None) -> Int8:
-    """A number of one type, whatever its size: else each size would be a statement of its own."""
+    """The number as int8: psycopg's type depends on the size, and each type is a new statement."""
     return Int8(_NO_BOUND if value is None else value)

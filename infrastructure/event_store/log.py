@@ -1,4 +1,4 @@
-"""The log as the write side sees it: load a stream, append to one."""
+"""The log for commands: load a stream, append to a stream."""
 
 import hmac
 from collections.abc import Callable
@@ -18,9 +18,14 @@ from application.log.event_log import (
     StreamRange,
 )
 from domain.event import Event, Recorded
-from infrastructure.event_store.append_items import AppendResult, Item, append_request
+from infrastructure.event_store.append_requests import AppendRequest, AppendResult, append_request
 from infrastructure.event_store.event_rows import key_of, recorded
-from infrastructure.event_store.load_statements import NEAREST, RECEIPT_COLUMNS, SPAN, parameters
+from infrastructure.event_store.load_statements import (
+    NEAREST_SNAPSHOT,
+    RANGE,
+    RECEIPT_COLUMNS,
+    parameters,
+)
 from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
 from infrastructure.event_store.serializer import has_personal, to_state
@@ -30,7 +35,7 @@ _HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s A
 
 
 class PostgresEventLog:
-    """Reads through a pool of connections; writes through the process's one writer."""
+    """Reads through a pool of connections; writes through the process's single writer."""
 
     def __init__(
         self,
@@ -47,15 +52,15 @@ class PostgresEventLog:
     async def load(
         self,
         stream: UUID,
-        span: StreamRange = WHOLE,
+        stream_range: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         """See `EventLog.load`."""
         rows = await self._reader.rows(
-            SPAN if span.snapshot_format is None else NEAREST,
-            parameters(stream, span, actor, idempotency),
+            RANGE if stream_range.snapshot_format is None else NEAREST_SNAPSHOT,
+            parameters(stream, stream_range, actor, idempotency),
         )
         receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
         key = key_of(rows[0])
@@ -73,17 +78,17 @@ class PostgresEventLog:
     async def append(self, draft: Draft) -> Appended:
         """See `EventLog.append`."""
         ids = [self._new_id() for _ in draft.events]
-        verdict = await self._writer.append(self._item(draft, ids))
-        if verdict.recorded_at is None and draft.events:
-            return await self._standing(draft, verdict)
-        return Appended(events=tuple(_recorded_now(draft, ids, verdict)), position=verdict.position)
+        result = await self._writer.append(self._item(draft, ids))
+        if result.recorded_at is None and draft.events:
+            return await self._already_appended(draft, result)
+        return Appended(events=tuple(_recorded_now(draft, ids, result)), position=result.position)
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
         """See `EventLog.holder_of`."""
         rows = await self._reader.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
         return cast("UUID", rows[0][0]) if rows else None
 
-    def _item(self, draft: Draft, ids: list[UUID]) -> Item:
+    def _item(self, draft: Draft, ids: list[UUID]) -> AppendRequest:
         key = draft.key
         new_key = None
         if key is None and any(has_personal(event) for event in draft.events):
@@ -117,12 +122,12 @@ class PostgresEventLog:
             ),
         )
 
-    async def _standing(self, draft: Draft, verdict: AppendResult) -> Appended:
-        """What an earlier attempt recorded, its answer lost: the times are read back."""
+    async def _already_appended(self, draft: Draft, result: AppendResult) -> Appended:
+        """The result of an earlier attempt whose reply was lost: its events are read again."""
         with already_recorded():
-            span = StreamRange(after=draft.after_version, limit=len(draft.events))
-            loaded = await self.load(draft.stream, span)
-        return Appended(events=tuple(loaded.events), position=verdict.position)
+            stream_range = StreamRange(after=draft.after_version, limit=len(draft.events))
+            loaded = await self.load(draft.stream, stream_range)
+        return Appended(events=tuple(loaded.events), position=result.position)
 
     def _receipt(self, row: Any, idempotency: IdempotencyKey) -> StoredReceipt | None:
         request, status, stream, version, position = row[:RECEIPT_COLUMNS]
@@ -140,8 +145,8 @@ class PostgresEventLog:
         return self._keys.mac(b"\x00receipt\x00" + idempotency.fingerprint)
 
 
-def _recorded_now(draft: Draft, ids: list[UUID], verdict: AppendResult) -> list[Recorded[Event]]:
-    if verdict.recorded_at is None:
+def _recorded_now(draft: Draft, ids: list[UUID], result: AppendResult) -> list[Recorded[Event]]:
+    if result.recorded_at is None:
         return []
     count = len(ids)
     context = draft.context
@@ -151,13 +156,13 @@ def _recorded_now(draft: Draft, ids: list[UUID], verdict: AppendResult) -> list[
             kind=draft.kind,
             stream=draft.stream,
             version=draft.after_version + 1 + index,
-            position=verdict.position - count + 1 + index,
+            position=result.position - count + 1 + index,
             event_id=event_id,
             actor=context.actor,
             on_behalf_of=context.on_behalf_of,
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
-            recorded_at=verdict.recorded_at - timedelta(microseconds=count - 1 - index),
+            recorded_at=result.recorded_at - timedelta(microseconds=count - 1 - index),
         )
         for index, (event_id, event) in enumerate(zip(ids, draft.events, strict=True))
     ]

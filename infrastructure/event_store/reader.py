@@ -1,4 +1,4 @@
-"""Reads of the log: a pool of connections, each read bounded in time."""
+"""Reads of the log: a pool of connections, each read with a timeout."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -18,7 +18,7 @@ _POOL_SIZE: Final = 8
 
 
 class LogReader:
-    """A read is tried once more on another connection where the first turns out to be dead."""
+    """A read whose connection turns out to be dead is retried on another one until the timeout."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -28,7 +28,7 @@ class LogReader:
     async def open(
         cls, database_url: str, size: int = _POOL_SIZE, *, mark: str = ""
     ) -> AsyncGenerator[Self]:
-        """A reader with a pool of its own; it opens while the server is away, too.
+        """A reader with its own pool; it opens even while the server is away.
 
         Its sessions' names end with `mark`.
         """
@@ -36,7 +36,7 @@ class LogReader:
             database_url,
             "rollbook reader",
             size=size,
-            least=1,  # a process is known by its sessions' names, an idle one, too
+            min_size=1,  # an idle process needs one: its sessions' names identify it
             prepare_threshold=0,
             checked=False,
             mark=mark,
@@ -64,10 +64,10 @@ class LogReader:
         self, query: str, parameters: Sequence[Any] | Mapping[str, Any], deadline: float
     ) -> list[Row]:
         loop = asyncio.get_running_loop()
-        left = max(deadline - loop.time(), 0.01)
-        async with self._pool.connection(timeout=left) as connection:
-            left = max(deadline - loop.time(), 0.01)
-            async with answered_within(left, connection):
+        remaining = max(deadline - loop.time(), 0.01)
+        async with self._pool.connection(timeout=remaining) as connection:
+            remaining = max(deadline - loop.time(), 0.01)
+            async with answered_within(remaining, connection):
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(query, parameters)  # pyright: ignore[reportArgumentType]
                 return list(await cursor.fetchall())

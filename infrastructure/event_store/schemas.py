@@ -1,4 +1,4 @@
-"""The types and schema versions in the log: one scan of it, in parallel where the server can."""
+"""The types and schema versions in the log, counted by one scan, in parallel if possible."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,15 +9,14 @@ from application.errors import Unavailable
 from application.log.schemas import StoredSchema
 from infrastructure.postgres import connect, is_outage
 
-# The planner cannot know that there are a few groups only: a sort of the log is what it would do,
-# in one process.
+# The planner cannot know that there are only a few groups: it would sort the log in one process.
 _SETTINGS: Final = """
 SELECT set_config('enable_sort', 'off', false), set_config('jit', 'off', false),
        set_config('statement_timeout', '0', false),
        set_config('parallel_tuple_cost', '0', false), set_config('parallel_setup_cost', '0', false)"""
-# The version is the last member of the stored form, absent where it is 1: its last bytes tell it.
-# Nothing else can end so: what ends inside `data` has one more brace. A row that is no JSON at all
-# stops nobody here.
+# The version is the last member of the stored JSON and absent if it is 1, so the last bytes show
+# it. No other member can end like this: a member inside `data` is followed by one more brace. A row
+# that is no JSON causes no error here.
 _STORED: Final = r"""
 SELECT topic,
        CASE WHEN substring(state FROM octet_length(state) - 1 FOR 1) BETWEEN '\x30' AND '\x39'
@@ -30,13 +29,13 @@ FROM stored_events GROUP BY topic, version"""
 
 
 class PostgresStoredSchemas:
-    """See `StoredSchemas`. The server may be a replica: nothing is written."""
+    """See `StoredSchemas`. It writes nothing, so the server may be a replica."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     async def stored(self) -> Sequence[StoredSchema]:
-        """See `StoredSchemas.stored`; a long log takes its time, however long."""
+        """See `StoredSchemas.stored`; there is no timeout, because a long log takes long."""
         try:
             connection = await connect(self._database_url, "rollbook verify")
         except (psycopg.Error, OSError) as error:

@@ -1,10 +1,10 @@
-"""The log as the relay sees it: pages of events whose personal fields stay sealed."""
+"""The feed for the relay: pages of events whose personal fields stay sealed."""
 
 from typing import Final
 
 from application.log.event_log import FeedPage
 from infrastructure.event_store.event_rows import SEALED_COLUMNS, WITH_KEY, sealed
-from infrastructure.event_store.identity import LogBreak, refuse_gap
+from infrastructure.event_store.identity import LogBreak, raise_if_gone
 from infrastructure.event_store.reader import LogReader
 
 _PAGE: Final = f"""
@@ -14,7 +14,7 @@ _PAGE_SECONDS: Final = 3.0
 
 
 class PostgresSealedFeed:
-    """Like `PostgresEventFeed`, but its events are `Sealed`, and it needs no key."""
+    """Like `PostgresEventFeed`, but its events are `Sealed` and it needs no key."""
 
     def __init__(self, reader: LogReader, breaks: tuple[LogBreak, ...] = ()) -> None:
         self._reader = reader
@@ -22,7 +22,7 @@ class PostgresSealedFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         """See `EventFeed.read`."""
-        refuse_gap(after, self._breaks)
+        raise_if_gone(after, self._breaks)
         rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
         events = [sealed(row) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)

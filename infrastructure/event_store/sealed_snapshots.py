@@ -1,4 +1,4 @@
-"""Between a snapshot and its stored form: the state sealed with the person's key, in its own place."""
+"""Seals and opens snapshots with the person's key; each seal is bound to its place."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,7 +9,8 @@ from application.keys.ports import Cipher, KeyRing, SealBroken
 from application.log.event_log import StreamSnapshot
 from infrastructure.event_store.event_rows import Row, key_of
 
-# An event's seal is bound to 32 bytes, two ids: neither opens in the place of the other.
+# Begins the seal's context. An event's context is two ids (32 bytes), so that the seals of events
+# and snapshots cannot be exchanged.
 _PURPOSE: Final = b"\x00snapshot\x00"
 _EVENT_ID: Final = 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,8 +18,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def sealed(snapshot: StreamSnapshot, cipher: Cipher) -> bytes:
-    """The state as it is stored."""
-    assert snapshot.state is not None, "only what is open is sealed"
+    """The sealed state, as it is stored."""
+    assert snapshot.state is not None, "a snapshot without a state cannot be sealed"
     return cipher.seal(snapshot.state, _place(snapshot))
 
 
@@ -28,11 +29,11 @@ def is_snapshot(row: Row) -> bool:
 
 
 def opened(row: Row, keys: KeyRing) -> StreamSnapshot:
-    """The snapshot in such a row, without its state where that does not open."""
+    """The snapshot in such a row, without its state if the seal cannot be opened."""
     position, stream, version, form, state, *_, recorded_at, created_at, _, _ = row
     snapshot = StreamSnapshot(
         stream=stream,
-        form=form,
+        format=form,
         version=version,
         position=position,
         created_at=created_at,
@@ -49,13 +50,13 @@ def opened(row: Row, keys: KeyRing) -> StreamSnapshot:
 
 
 def _place(snapshot: StreamSnapshot) -> bytes:
-    """What the seal is bound to: whatever is told beside the state."""
-    told = (
+    """The context that the seal is bound to: all other fields of the snapshot."""
+    context = (
         snapshot.stream.hex,
-        snapshot.form,
+        snapshot.format,
         str(snapshot.version),
         str(snapshot.position),
         str((snapshot.created_at - _EPOCH) // _MICROSECOND),
         str((snapshot.recorded_at - _EPOCH) // _MICROSECOND),
     )
-    return _PURPOSE + "\x00".join(told).encode()
+    return _PURPOSE + "\x00".join(context).encode()

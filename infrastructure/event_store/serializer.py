@@ -1,8 +1,8 @@
-"""Between an event and its stored form: plain JSON, with the personal fields sealed inside.
+"""Converts events to and from their stored form: JSON with the personal fields sealed inside.
 
 The stored form is `{"data": {...}, "sealed": "<base64>", "v": 2}`: `data` has the open fields,
-`sealed` the personal ones as one ciphertext (absent where there are none), `v` the schema version
-(absent where it is 1). It never changes for what is stored already.
+`sealed` the personal fields as one ciphertext (absent if there are none), `v` the schema version
+(absent if it is 1). The form of events that are already stored never changes.
 """
 
 import base64
@@ -23,7 +23,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Undecodable(Exception):
-    """An event of the log cannot be read; the message names no value of it."""
+    """An event of the log cannot be read; the message contains none of its values."""
 
 
 class UnknownTopic(Undecodable):
@@ -45,15 +45,15 @@ class _Stored(Struct):
 
 
 class _Opened(Struct):
-    """The same for who opens it."""
+    """The stored form with `sealed` decoded from base64, for opening it."""
 
     data: Raw
     sealed: bytes | None = None
     v: int = 1
 
 
-class _Form:
-    """How one event type is split, and read back."""
+class _Codec:
+    """How one event type is split into open and personal fields, and decoded."""
 
     def __init__(self, event_type: type[Event]) -> None:
         self.event_type = event_type
@@ -72,7 +72,7 @@ class _Form:
         )
 
     def pick(self, event: Event, names: tuple[str, ...]) -> dict[str, Any]:
-        """The named fields, without those that stand at their default."""
+        """The named fields, except those with their default value."""
         values = ((name, getattr(event, name)) for name in names)
         return {
             name: value
@@ -88,29 +88,29 @@ def _default(field: FieldInfo) -> Any:
 
 
 @cache
-def _form(topic: str) -> _Form:
+def _codec(topic: str) -> _Codec:
     try:
-        return _Form(EVENT_TYPES[topic])
+        return _Codec(EVENT_TYPES[topic])
     except KeyError:
         raise UnknownTopic(topic) from None
 
 
 def has_personal(event: Event) -> bool:
-    """Whether the event has anything to seal."""
-    form = _form(event.topic)
-    return bool(form.pick(event, form.personal))
+    """Whether the event has personal values to seal."""
+    codec = _codec(event.topic)
+    return bool(codec.pick(event, codec.personal))
 
 
 def seal_context(stream: UUID, event_id: UUID) -> bytes:
-    """What a sealed value is bound to: it opens at its own place in the log only."""
+    """The context that a sealed value is bound to: it opens only at its own place in the log."""
     return stream.bytes + event_id.bytes
 
 
 def to_state(event: Event, stream: UUID, event_id: UUID, cipher: Cipher | None) -> bytes:
     """The stored form. Raises `ValueError` if there is something to seal and no cipher."""
-    form = _form(event.topic)
-    stored: dict[str, Any] = {"data": form.pick(event, form.open)}
-    personal = form.pick(event, form.personal)
+    codec = _codec(event.topic)
+    stored: dict[str, Any] = {"data": codec.pick(event, codec.open)}
+    personal = codec.pick(event, codec.personal)
     if personal:
         if cipher is None:
             raise ValueError(f"{event.topic} has personal fields and no key to seal them with")
@@ -129,28 +129,28 @@ _decode_any: Final = msgspec.json.Decoder(dict[str, Any]).decode
 def to_event(
     topic: str, state: bytes, stream: UUID, event_id: UUID, cipher: Cipher | None
 ) -> Event:
-    """The event of a stored form; its personal fields are `ERASED` where there is no cipher.
+    """The event of a stored form; its personal fields are `ERASED` if there is no cipher.
 
-    Raises `UnknownTopic`, `UnknownSchemaVersion`, `MalformedState` and what the cipher raises.
+    Raises `UnknownTopic`, `UnknownSchemaVersion`, `MalformedState` and the cipher's errors.
     """
-    form = _form(topic)
+    codec = _codec(topic)
     try:
         stored = _decode_opened(state)
         if stored.sealed is None:
             personal = None
         elif cipher is None:
-            return _erased(form, bytes(stored.data), stored.v)
+            return _erased(codec, bytes(stored.data), stored.v)
         else:
             personal = cipher.open(stored.sealed, seal_context(stream, event_id))
-        return _decoded(form, _joined(bytes(stored.data), personal), stored.v)
+        return _decoded(codec, _joined(bytes(stored.data), personal), stored.v)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedState(f"{topic}: {type(error).__name__}") from None
 
 
 def to_sealed(topic: str, state: bytes, *, is_erased: bool) -> Sealed:
-    """The event of a stored form with its ciphertext as it is: nothing is opened.
+    """The event of a stored form with its ciphertext unopened.
 
-    What this release does not know, a topic or a newer schema version, is given as it was stored.
+    An unknown topic or a newer schema version is returned as it is stored.
     Raises `MalformedState`.
     """
     try:
@@ -159,7 +159,7 @@ def to_sealed(topic: str, state: bytes, *, is_erased: bool) -> Sealed:
         if known is None or stored.v > known.schema_version:
             fields, schema, personal = _decode_any(stored.data), stored.v, frozenset[str]()
         else:
-            fields, schema, personal = _open_fields(_form(topic), stored)
+            fields, schema, personal = _open_fields(_codec(topic), stored)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MalformedState(f"{topic}: {type(error).__name__}") from None
     if stored.sealed is None:
@@ -170,38 +170,38 @@ def to_sealed(topic: str, state: bytes, *, is_erased: bool) -> Sealed:
     return Sealed(type=topic, schema=schema, fields=fields, access="sealed", value=stored.sealed)
 
 
-def _open_fields(form: _Form, stored: _Stored) -> tuple[dict[str, Any], int, frozenset[str]]:
-    """What can be read without a key, in the present schema version; and the names of the rest."""
+def _open_fields(codec: _Codec, stored: _Stored) -> tuple[dict[str, Any], int, frozenset[str]]:
+    """The fields readable without a key, their schema version, and the names of personal fields."""
     data = bytes(stored.data)
     if stored.sealed is None:
-        event, names = _decoded(form, data, stored.v), form.event_type.__struct_fields__
+        event, names = _decoded(codec, data, stored.v), codec.event_type.__struct_fields__
     else:
-        event, names = _erased(form, data, stored.v), form.open
+        event, names = _erased(codec, data, stored.v), codec.open
     fields = {name: getattr(event, name) for name in names}
     return fields, event.schema_version, event.personal
 
 
-def _decoded(form: _Form, data: bytes, version: int) -> Event:
-    if version == form.event_type.schema_version:
-        return form.decode(data)
-    upcast = _upcast(form.event_type, _decode_any(data), version)
-    return msgspec.convert(upcast, form.event_type)
+def _decoded(codec: _Codec, data: bytes, version: int) -> Event:
+    if version == codec.event_type.schema_version:
+        return codec.decode(data)
+    upcast = _upcast(codec.event_type, _decode_any(data), version)
+    return msgspec.convert(upcast, codec.event_type)
 
 
 def _joined(data: bytes, personal: bytes | None) -> bytes:
-    """Two JSON objects with different keys as one."""
+    """Merges two JSON objects with different keys."""
     if personal is None or personal == b"{}":
         return data
     return personal if data == b"{}" else personal[:-1] + b"," + data[1:]
 
 
-def _erased(form: _Form, data: bytes, version: int) -> Event:
-    erased = dict.fromkeys(form.personal, ERASED)
-    fields = _upcast(form.event_type, {**_decode_any(data), **erased}, version)
+def _erased(codec: _Codec, data: bytes, version: int) -> Event:
+    erased = dict.fromkeys(codec.personal, ERASED)
+    fields = _upcast(codec.event_type, {**_decode_any(data), **erased}, version)
     known = msgspec.convert(
-        {name: fields[name] for name in form.open if name in fields}, form.open_type
+        {name: fields[name] for name in codec.open if name in fields}, codec.open_type
     )
-    return form.event_type(**msgspec.structs.asdict(known), **erased)
+    return codec.event_type(**msgspec.structs.asdict(known), **erased)
 
 
 def _upcast(event_type: type[Event], fields: dict[str, Any], version: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes snapshots beside the commands: one at a time, a bounded number in wait, never missed."""
+"""Writes snapshots in the background: one at a time, with a bounded queue; they may be lost."""
 
 import asyncio
 from collections import deque
@@ -21,11 +21,12 @@ _WRITE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 1.0
 
-# Lost with a crash of the server they would be made again; and the lock on the person's key, which
-# an erasure waits for while it holds up all other commands, must not wait for a standby.
+# Snapshots lost in a crash are made again, so the commit need not wait for the disk. It must also
+# not wait for a standby: it locks the person's key, and an erasure that waits for this lock blocks
+# all other commands.
 _SETTINGS: Final = "SELECT set_config('synchronous_commit', 'off', false)"
-# What does not open is replaced, and what two processes make at once is the same.
-_KEEP: Final = """
+# A snapshot that cannot be opened is replaced; snapshots that two processes make are equal.
+_STORE: Final = """
 INSERT INTO snapshots (tenant, stream, form, version, position, created_at, recorded_at, sealed)
 SELECT %s, %s, %s, version, position, %s, recorded_at, sealed
 FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bytea[])
@@ -38,7 +39,7 @@ log = get_logger(__name__)
 
 
 class PostgresSnapshots:
-    """A queue, one task and one connection, made when the first snapshot comes."""
+    """A queue, one task, and one connection that is opened for the first snapshot."""
 
     def __init__(self, database_url: str, keys: KeyRing) -> None:
         self._database_url = database_url
@@ -53,7 +54,7 @@ class PostgresSnapshots:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, keys: KeyRing) -> AsyncGenerator[Self]:
-        """Snapshots at work; leaving the context writes what waits, for two seconds at the most."""
+        """Starts the task; on exit it writes the queued snapshots for at most two seconds."""
         self = cls(database_url, keys)
         task = asyncio.create_task(self._run(), name="snapshots")
         try:
@@ -79,7 +80,7 @@ class PostgresSnapshots:
 
     @property
     def waiting(self) -> int:
-        """How many offers are queued or being written."""
+        """The number of offers that are queued or being written."""
         return len(self._queued)
 
     async def _run(self) -> None:
@@ -92,9 +93,9 @@ class PostgresSnapshots:
             snapshots, key = self._queue.popleft()
             self._queued_bytes -= _bytes(snapshots)
             try:
-                await self._keep(snapshots, key)
+                await self._store(snapshots, key)
             except psycopg.errors.ForeignKeyViolation:
-                # The person was erased meanwhile, as the reference to the key is there to find out.
+                # The person was erased meanwhile: the key that the row references is gone.
                 pass
             except Exception as error:
                 log.warning("snapshot_not_kept", error=type(error).__name__)
@@ -104,17 +105,17 @@ class PostgresSnapshots:
             finally:
                 self._queued.discard(_place(snapshots))
 
-    async def _keep(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
+    async def _store(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
         first = snapshots[0]
         cipher = self._keys.cipher(first.stream, key)
         connection = await self._connected()
         async with answered_within(_WRITE_SECONDS, connection):
             await connection.execute(
-                _KEEP,
+                _STORE,
                 (
                     TENANT,
                     first.stream,
-                    first.form,
+                    first.format,
                     first.created_at,
                     [snapshot.version for snapshot in snapshots],
                     [snapshot.position for snapshot in snapshots],

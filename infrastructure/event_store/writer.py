@@ -1,4 +1,4 @@
-"""Group commit: takes whatever commands wait and records them in one transaction."""
+"""Group commit: records all waiting commands in one transaction."""
 
 import asyncio
 from collections import deque
@@ -9,7 +9,7 @@ import psycopg
 from structlog import get_logger
 
 from application.errors import OutcomeUnknown, Overloaded, Unavailable
-from infrastructure.event_store.append_items import AppendResult, Item
+from infrastructure.event_store.append_requests import AppendRequest, AppendResult
 from infrastructure.event_store.writer_session import ConnectionLost, NotConnected, WriterSession
 from infrastructure.postgres import is_notify_queue_full
 
@@ -20,27 +20,29 @@ QUEUE_BYTES: Final = 64 * 1024 * 1024
 APPEND_SECONDS: Final = 3.2
 _SWEEP_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
-# Classes of SQLSTATE that speak of the server's state, not of the item: 40 rolled back, 53 out of
-# resources, 55 not in a state for it, 57 operator's intervention, 58 I/O.
+# Classes of SQLSTATE that concern the server's state, not the item: 40 transaction rollback,
+# 53 insufficient resources, 55 not in prerequisite state, 57 operator intervention, 58 I/O error.
 _SERVER_STATE: Final = ("40", "53", "55", "57", "58")
 
 log = get_logger(__name__)
 
 
 class Refused(Exception):
-    """The database refuses this item, whatever its neighbours: nothing of it was recorded."""
+    """The database refuses this item itself: nothing of it was recorded."""
 
 
 class _Waiting:
     __slots__ = ("deadline", "future", "item", "sent")
 
-    def __init__(self, item: Item, future: asyncio.Future[AppendResult], deadline: float) -> None:
+    def __init__(
+        self, item: AppendRequest, future: asyncio.Future[AppendResult], deadline: float
+    ) -> None:
         self.item = item
         self.future = future
         self.deadline = deadline
         self.sent = False
 
-    def settle(self, outcome: AppendResult | Exception) -> None:
+    def resolve(self, outcome: AppendResult | Exception) -> None:
         if self.future.done():
             return
         if isinstance(outcome, Exception):
@@ -50,10 +52,10 @@ class _Waiting:
 
 
 class GroupCommitWriter:
-    """One queue and one connection: batches of up to 256 items or 4 MB, with no artificial delay.
+    """One queue and one connection: batches of up to 256 items or 4 MB, without artificial delay.
 
-    While a batch is on its way to the disk the next one gathers, so that the cost of a commit is
-    shared by all who wait.
+    While a batch is being committed, the next one collects, so that all waiting commands share the
+    cost of a commit.
     """
 
     def __init__(self, session: WriterSession, *, timeout_seconds: float = APPEND_SECONDS) -> None:
@@ -66,16 +68,16 @@ class GroupCommitWriter:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
-        # What the log has answered since the start: batches, and the items in them.
+        # Batches that were recorded since the start, and the items in them.
         self.batches = 0
         self.commands = 0
 
     def start(self) -> None:
-        """Begin to write; the queue may have items already."""
+        """Start to write; the queue may already have items."""
         self._task = asyncio.create_task(self._run(), name="event-store-writer")
 
     async def close(self) -> None:
-        """Write what waits, then stop; new items are refused from now on."""
+        """Write the queued items, then stop; new items are refused from now on."""
         self._closing = True
         self._work.set()
         if self._task is not None:
@@ -86,14 +88,14 @@ class GroupCommitWriter:
 
     @property
     def waiting(self) -> int:
-        """How many items are queued or on their way."""
+        """The number of items that are queued or being written."""
         return len(self._queue) + len(self._in_flight)
 
-    async def append(self, item: Item) -> AppendResult:
+    async def append(self, item: AppendRequest) -> AppendResult:
         """Record the item durably.
 
-        Raises what stopped the item (`KeySeen`, `VersionConflict`, `ClaimTaken`), `Refused`,
-        `Overloaded`, `Unavailable` (surely not recorded) or `OutcomeUnknown`.
+        Raises the item's own error (`KeySeen`, `VersionConflict`, `ClaimTaken`), `Refused`,
+        `Overloaded`, `Unavailable` (certainly not recorded) or `OutcomeUnknown`.
         """
         if self._closing:
             raise Unavailable
@@ -124,10 +126,10 @@ class GroupCommitWriter:
             self._in_flight = ()
 
     def _take(self) -> list[_Waiting]:
-        """The next batch: in order, but items that touch one before them wait for the next."""
+        """The next batch, in order; items that conflict with an earlier one are left for later."""
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        touched: set[Hashable] = set()
+        seen_keys: set[Hashable] = set()
         size = 0
         while self._queue and len(batch) < BATCH_ITEMS and len(later) < BATCH_ITEMS:
             waiting = self._queue[0]
@@ -138,23 +140,23 @@ class GroupCommitWriter:
             self._queued_bytes -= len(waiting.item.payload)
             if waiting.future.done():
                 continue
-            apart = touched.isdisjoint(waiting.item.touches)
-            touched |= waiting.item.touches
-            (batch if apart else later).append(waiting)
+            is_independent = seen_keys.isdisjoint(waiting.item.conflict_keys)
+            seen_keys |= waiting.item.conflict_keys
+            (batch if is_independent else later).append(waiting)
         self._queue.extendleft(reversed(later))
         self._queued_bytes += sum(len(waiting.item.payload) for waiting in later)
         return batch
 
     async def _record(self, batch: Sequence[_Waiting], *, in_doubt: bool = False) -> None:
-        """Send a batch until it is answered or nobody waits for it any more.
+        """Send a batch until it has a result or no caller waits for it.
 
-        `in_doubt`: it was sent before, and that answer never came.
+        `in_doubt`: it was sent before, and the reply was lost.
         """
         attempt = 0
         while batch:
             try:
                 await self._session.ready()
-                # Whoever was told meanwhile that nothing was recorded must not be recorded now.
+                # An item whose caller already got `Unavailable` must not be recorded now.
                 batch = _still_waiting(batch)
                 if not batch:
                     return
@@ -167,22 +169,22 @@ class GroupCommitWriter:
             except Exception as error:
                 # The connection still works, so nothing of this attempt was committed.
                 _mark_sent(batch, sent=in_doubt)
-                # The attempt before may yet be, unless the items themselves are what was refused.
+                # An earlier attempt may still commit, unless the items themselves are refused.
                 if not (in_doubt and _is_of_the_server(error)):
-                    await self._narrow(batch, error, in_doubt=in_doubt)
+                    await self._bisect(batch, error, in_doubt=in_doubt)
                     return
             else:
                 self.batches += 1
                 self.commands += len(batch)
                 for waiting, outcome in zip(batch, outcomes, strict=True):
-                    waiting.settle(outcome)
+                    waiting.resolve(outcome)
                 return
             await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
             attempt += 1
             batch = _still_waiting(batch)
 
-    async def _narrow(self, batch: Sequence[_Waiting], error: Exception, *, in_doubt: bool) -> None:
-        """Halve a refused batch down to the item that is at fault."""
+    async def _bisect(self, batch: Sequence[_Waiting], error: Exception, *, in_doubt: bool) -> None:
+        """Split a refused batch in halves until the failing item is found."""
         if len(batch) > 1:
             middle = len(batch) // 2
             await self._record(batch[:middle], in_doubt=in_doubt)
@@ -190,12 +192,12 @@ class GroupCommitWriter:
             return
         log.error("append_refused", error=type(error).__name__, sqlstate=_sqlstate(error))
         if _is_of_the_server(error):
-            batch[0].settle(Unavailable())
+            batch[0].resolve(Unavailable())
         else:
-            batch[0].settle(Refused(str(Refused.__doc__)))
+            batch[0].resolve(Refused(str(Refused.__doc__)))
 
     def _sweep(self) -> None:
-        """Answer those whose time is up, as truthfully as can be."""
+        """Fail the items whose timeout has passed, with `OutcomeUnknown` if they were sent."""
         now = asyncio.get_running_loop().time()
         _expire(self._in_flight, now)
         _expire(self._queue, now)
@@ -226,4 +228,4 @@ def _is_of_the_server(error: Exception) -> bool:
 def _expire(waiting: Iterable[_Waiting], now: float) -> None:
     for one in waiting:
         if one.deadline <= now and not one.future.done():
-            one.settle(OutcomeUnknown() if one.sent else Unavailable())
+            one.resolve(OutcomeUnknown() if one.sent else Unavailable())

@@ -1,4 +1,4 @@
-"""The writer's connection: one a process, replaced when lost, the old one ended before it matters."""
+"""The writer's connection: one per process; a lost session is ended before a new one is used."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ import psycopg
 from structlog import get_logger
 
 from application.context import TENANT
-from infrastructure.event_store.append_items import (
+from infrastructure.event_store.append_requests import (
     APPEND,
+    AppendRequest,
     AppendResult,
-    Item,
     append_results,
     batch_payload,
 )
-from infrastructure.event_store.identity import LogIdentity, LogMoved, check_unmoved
+from infrastructure.event_store.identity import LogIdentity, LogMoved, check_not_moved
 from infrastructure.postgres import Connection, abort, answered_within, connect, is_broken
 
 _REPLY_SECONDS: Final = 1.5
 _PREPARE_SECONDS: Final = 2.0
 
-# A backend whose client has gone, or that waits for the lock behind a frozen one, ends itself.
+# A backend whose client has gone ends itself, even while it waits for the lock.
 _SETTINGS: Final = """
 SELECT set_config('client_connection_check_interval', '1000', false),
        set_config('default_transaction_isolation', 'read committed', false),
@@ -40,17 +40,17 @@ log = get_logger(__name__)
 
 
 class ConnectionLost(Exception):
-    """The connection went before the answer came: the batch may have been recorded, or not."""
+    """The connection was lost before the reply: the batch may have been recorded or not."""
 
 
 class NotConnected(Exception):
-    """No connection that may write could be made: nothing of the batch was recorded."""
+    """No writable connection could be opened: nothing of the batch was recorded."""
 
 
 class WriterSession:
     """Sends batches to the append function over one connection at a time.
 
-    Its sessions' names end with `mark`. Without the `identity` any log will do.
+    Its sessions' names end with `mark`. Without an `identity` it accepts any log.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class WriterSession:
         self._lost: list[tuple[int, object]] = []
 
     async def ready(self) -> None:
-        """Be connected, with every lost session of ours ended. Raises `NotConnected`."""
+        """Connect if needed, and end every lost session of ours. Raises `NotConnected`."""
         if self._connection is not None:
             if self._is_alive(self._connection):
                 return
@@ -80,15 +80,15 @@ class WriterSession:
                 assert row is not None
                 if row[5] == "on":
                     raise psycopg.errors.ReadOnlySqlTransaction("a standby, or a setting")
-                # An orphan of ours must not act on a batch that has been judged anew since: it
-                # is told to end before anything else is sent, and a backend looks for that order
-                # before each statement of the append function.
+                # A lost session must not record a batch that is sent again here. So it is
+                # terminated before anything else is sent; a backend checks for termination before
+                # each statement of the append function.
                 while self._lost:
                     await connection.execute(_END_SESSION, self._lost[-1])
                     self._lost.pop()
-                # Nothing is recorded at positions that were given out before a failover.
+                # After a failover nothing is recorded at positions that were already used.
                 if self._log_identity is not None:
-                    await check_unmoved(connection, self._log_identity)
+                    await check_not_moved(connection, self._log_identity)
         except (psycopg.Error, OSError, LogMoved) as error:
             abort(connection)
             await connection.close()
@@ -96,22 +96,22 @@ class WriterSession:
         self._connection = connection
         self._identity = (row[3], row[4])
 
-    async def send(self, items: Sequence[Item]) -> list[AppendResult | Exception]:
-        """The append_results on a batch.
+    async def send(self, items: Sequence[AppendRequest]) -> list[AppendResult | Exception]:
+        """The results of a batch.
 
-        Raises `ConnectionLost` where no answer came, `NotConnected` where the session turns out to
-        be one that may only read, and any other error where the server refused the batch as a
-        whole: then nothing of it was recorded.
+        Raises `ConnectionLost` without a reply, `NotConnected` if the session turns out to be
+        read-only, and any other error if the server refused the whole batch: then nothing of it
+        was recorded.
         """
         connection = self._connection
-        assert connection is not None, "ready() comes first"
+        assert connection is not None, "call ready() first"
         payload = batch_payload(items)
         try:
             async with answered_within(_REPLY_SECONDS, connection):
                 cursor = await connection.execute(APPEND, (TENANT, payload), prepare=True)
                 row = await cursor.fetchone()
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            # A standby by now, or a setting of sessions that began before it was taken back.
+            # The server became a standby, or the session began under a read-only default.
             await self.close()
             raise NotConnected(str(NotConnected.__doc__)) from error
         except BaseException as error:
@@ -130,11 +130,11 @@ class WriterSession:
             self._connection = None
 
     def _is_alive(self, connection: Connection) -> bool:
-        """Whether the peer still seems there: nothing is sent while a batch can yet be kept back."""
+        """Whether the server still seems to be there; checked without sending anything."""
         if is_broken(connection):
             return False
         try:
-            # Reads what lies in the socket without waiting: a server that went left its farewell
+            # Reads from the socket without waiting: a server that ended left its last message
             # there, and then the end of file.
             for _ in range(2):
                 connection.pgconn.consume_input()

@@ -1,1 +1,1 @@
-"""Exports: what was asked for, and which rows they show."""
+"""Exports: the requests, and the rows that they contain."""

@@ -1,4 +1,4 @@
-"""Exports in Postgres: the request until its rows are known, and references to these in pieces."""
+"""Exports in Postgres: the request until its rows are selected, then pieces with row references."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from application.context import TENANT
 from application.errors import IdempotencyMismatch
-from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
+from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 from application.keys.ports import KeyRing
 from infrastructure.pool import Pool, available, open_pool
 from infrastructure.postgres import Connection
@@ -32,8 +32,8 @@ UPDATE exports SET attempt = %(attempt)s
 WHERE id = %(id)s AND tenant = %(tenant)s AND attempt <= %(attempt)s
 RETURNING request, position, rows, shown"""
 _CLEAR: Final = "DELETE FROM export_pieces WHERE export = %(id)s AND tenant = %(tenant)s"
-# The lock on the export's row keeps a later run, and whoever gives it up, waiting: what they remove
-# is then all there is.
+# The lock on the export's row makes a later run, and a deletion of the export, wait: they then
+# delete all pieces.
 _ADD: Final = """
 INSERT INTO export_pieces (tenant, export, number, users, numbers)
 SELECT e.tenant, e.id, %(number)s, %(users)s::uuid[], %(numbers)s::bigint[]
@@ -48,8 +48,8 @@ UPDATE exports SET request = NULL, rows = %(rows)s, shown = %(shown)s
 WHERE id = %(id)s AND tenant = %(tenant)s AND attempt = %(attempt)s
   AND (request IS NOT NULL OR rows = %(rows)s)
 RETURNING true"""
-# One whose job was never recorded nobody will ever run.
-_FORGET_STRAYS: Final = """
+# An export whose job was never recorded will never run.
+_DELETE_ORPHANS: Final = """
 DELETE FROM exports e
 WHERE e.request IS NOT NULL AND e.tenant = %(tenant)s AND e.asked_at < now() - interval '1 minute'
   AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = e.id AND j.tenant = e.tenant)"""
@@ -62,7 +62,7 @@ SELECT EXISTS (
 class PostgresExports:
     """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`.
 
-    Of a request that came with an idempotency key a MAC is kept, for its filters may be guessed.
+    The fingerprint of a request is stored as a MAC, because its filters could be guessed.
     """
 
     def __init__(self, pool: Pool, keys: KeyRing) -> None:
@@ -72,25 +72,25 @@ class PostgresExports:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, keys: KeyRing) -> AsyncGenerator[Self]:
-        """With connections of their own, made when they are needed."""
+        """Opens its own pool, whose connections are opened when they are needed."""
         async with open_pool(database_url, "rollbook exports", size=_POOL_SIZE) as pool:
             yield cls(pool, keys)
 
-    async def record(self, asked: AskedExport) -> UUID:
+    async def record(self, requested: RequestedExport) -> UUID:
         """See `ExportRequests.record`."""
-        key = asked.key
+        key = requested.key
         fingerprint = None if key is None else self._keys.mac(key.fingerprint)
         values = {
             "tenant": TENANT,
-            "id": asked.id,
-            "actor": asked.actor,
+            "id": requested.id,
+            "actor": requested.actor,
             "key": None if key is None else key.key,
             "fingerprint": fingerprint,
-            "request": asked.request,
-            "position": asked.position,
+            "request": requested.request,
+            "position": requested.position,
         }
         async with available(self._pool, _SECONDS) as connection:
-            # Neither, where the earlier one is removed in between.
+            # Neither is found if the earlier export is deleted in between: try again.
             while (found := await _row(connection, _RECORD, values)) is None:
                 if (found := await _row(connection, _SAME, values)) is not None:
                     break
@@ -138,11 +138,11 @@ class PostgresExports:
             values = {**_of(export), "attempt": attempt, **counted}
             return await _row(connection, _END, values) is not None
 
-    async def asked_before(self, position: int) -> bool:
-        """See `PendingExports.asked_before`."""
+    async def any_before(self, position: int) -> bool:
+        """See `PendingExports.any_before`."""
         values = {"position": position, "tenant": TENANT}
         async with available(self._pool, _SECONDS) as connection:
-            await connection.execute(_FORGET_STRAYS, values)
+            await connection.execute(_DELETE_ORPHANS, values)
             row = await _row(connection, _PENDING, values)
             assert row is not None
             return row[0]

@@ -1,1 +1,1 @@
-"""What is done to the database itself, now and then."""
+"""Maintenance of the database itself."""

@@ -1,4 +1,4 @@
-"""Housekeeping in Postgres: VACUUM of the tables that hold or held people's data."""
+"""Housekeeping in Postgres: VACUUM of the tables that contain or contained personal data."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -11,12 +11,12 @@ from application.errors import Unavailable
 from infrastructure.postgres import Connection, connect, is_outage
 
 _TABLES: Final = Path(__file__).with_name("tables.sql").read_bytes()
-# Without INDEX_CLEANUP a few dead rows are left in the indexes, which hold names and addresses.
+# Without INDEX_CLEANUP a few dead entries stay in the indexes, which contain names and addresses.
 _VACUUM: Final = "VACUUM (ANALYZE, INDEX_CLEANUP ON) {table}"
 
 
 class PostgresHousekeeping:
-    """See `Housekeeping`. A table of the system that is not ours is passed over with a notice."""
+    """See `Housekeeping`. The server skips a system table without permission, with a notice."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -32,7 +32,7 @@ class PostgresHousekeeping:
             try:
                 await connection.execute(_VACUUM.format(table=table).encode())
             except psycopg.errors.UndefinedTable:
-                # A build of a view that was dropped since.
+                # The table of a generation that was dropped since.
                 return
 
 

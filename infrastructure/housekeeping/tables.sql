@@ -1,5 +1,5 @@
--- What holds or held people's data: keys, what is sealed by them and goes with them, claims, every
--- build of the views, requests for exports, and what the planner samples of these.
+-- The tables that contain or contained personal data: keys, snapshots sealed with them, claims, all
+-- generations of the views, export requests, and the planner's statistics (samples of these).
 SELECT c.oid::regclass::text
 FROM pg_class c
 WHERE c.relkind = 'r'

@@ -1,1 +1,1 @@
-"""Who a token belongs to."""
+"""Adapters that find the principal of a token or ticket."""

@@ -1,4 +1,4 @@
-"""The administrator's token from the settings: good from the first start, before any other."""
+"""The administrator's token from the settings: valid from the first start."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ _ADMIN: Final = Principal(actor="token:admin", permissions=PRESETS["admin"], nam
 
 
 class AdminTokenIdentity:
-    """Knows one token, kept as its SHA-256 digest; all comparisons take the same time."""
+    """Accepts one token, stored as its SHA-256 digest; comparisons take constant time."""
 
     def __init__(self, token: str) -> None:
         self._digest = _digest(token)

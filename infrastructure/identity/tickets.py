@@ -1,4 +1,4 @@
-"""Tickets in Postgres: any process redeems what any other issued, and a used one is gone."""
+"""Tickets in Postgres: any process can redeem a ticket of any other; a used ticket is deleted."""
 
 import hashlib
 import secrets
@@ -17,7 +17,7 @@ _TOKEN_BYTES: Final = 32
 _SECONDS: Final = 2.0
 _POOL_SIZE: Final = 2
 
-# What nobody used goes with a later issue, a few at a time, and nobody waits for who does the same.
+# Each issue also deletes a few expired tickets, without waiting for rows that others delete.
 _ISSUE: Final = """
 WITH old AS (
     DELETE FROM tickets WHERE (digest, tenant) IN (
@@ -32,7 +32,7 @@ RETURNING actor, permissions, expires_at > now()"""
 
 
 class PostgresTickets:
-    """Keeps a digest of each ticket, never the ticket; the server's clock judges its age."""
+    """Stores a digest of each ticket, never the ticket; it expires by the server's clock."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -40,7 +40,7 @@ class PostgresTickets:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """Tickets with connections of their own, made when they are needed."""
+        """Opens its own pool, whose connections are opened when they are needed."""
         async with open_pool(database_url, "rollbook tickets", size=_POOL_SIZE) as pool:
             yield cls(pool)
 
@@ -67,5 +67,5 @@ class PostgresTickets:
 
 
 def digest(ticket: str) -> bytes:
-    """What is kept of a ticket: it cannot be guessed, so a plain hash is enough."""
+    """The stored digest of a ticket: it cannot be guessed, so a plain hash is enough."""
     return hashlib.sha256(ticket.encode()).digest()

@@ -1,4 +1,4 @@
-"""How a run ends in the database: our row and procrastinate's move together, fenced by attempt."""
+"""Ends runs in the database: our row and procrastinate's change together, fenced by the attempt."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -8,20 +8,20 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from application.context import TENANT
-from application.jobs.ledger import Again, Cancelled, Failed, Outcome, Succeeded
+from application.jobs.ledger import Cancelled, Failed, Outcome, Requeued, Succeeded
 from application.jobs.model import Progress
 from infrastructure.jobs.queue import TaskQueue
 from infrastructure.jobs.rows import RING
 from infrastructure.postgres import Connection
 
-# A job that takes its worker down with it must not do so for ever.
+# A job that crashes its worker is not retried for ever.
 MAX_LOSSES: Final = 5
 
 _END: Final = Path(__file__).with_name("end.sql").read_bytes()
-_OWN: Final = """
+_RUNNING: Final = """
 SELECT attempts, task, losses, cancel_requested FROM jobs
 WHERE id = %s AND tenant = %s AND state = 'running' FOR UPDATE"""
-_HELD: Final = """
+_STILL_TAKEN: Final = """
 SELECT true FROM procrastinate_jobs
 WHERE id = %s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %s"""
 _LATER: Final = "SELECT now() + make_interval(secs => %s)"
@@ -39,7 +39,7 @@ class _Running(Struct, frozen=True):
 async def end_run(
     connection: Connection, job: UUID, attempt: int, progress: Progress, outcome: Outcome
 ) -> bool:
-    """Record what became of a run; False where the job has another run, or none."""
+    """Record the result of a run; False if the job has another run, or none."""
     running = await _running(connection, job)
     if running is None or running.attempt != attempt:
         return False
@@ -48,13 +48,13 @@ async def end_run(
 
 
 async def revive(connection: Connection, job: UUID, task: int, worker: int | None) -> bool:
-    """Put back what a dead worker ran; False where somebody did, or it came to life and ended it."""
+    """Requeue a dead worker's job; False if another worker did, or if the worker has ended it."""
     running = await _running(connection, job)
     if running is None or running.task != task:
         return False
-    if await (await connection.execute(_HELD, (task, worker))).fetchone() is None:
+    if await (await connection.execute(_STILL_TAKEN, (task, worker))).fetchone() is None:
         return False
-    outcome: Outcome = Again()
+    outcome: Outcome = Requeued()
     if running.losses + 1 >= MAX_LOSSES:
         outcome = Failed(f"Its worker ended in the middle of it, {MAX_LOSSES} times.")
     await _end(connection, job, running, outcome, lost=True)
@@ -62,7 +62,7 @@ async def revive(connection: Connection, job: UUID, task: int, worker: int | Non
 
 
 async def _running(connection: Connection, job: UUID) -> _Running | None:
-    row = await (await connection.execute(_OWN, (job, TENANT))).fetchone()
+    row = await (await connection.execute(_RUNNING, (job, TENANT))).fetchone()
     return None if row is None else _Running(*row)
 
 
@@ -76,7 +76,7 @@ async def _end(
     lost: bool = False,
 ) -> None:
     queue = TaskQueue(connection)
-    if isinstance(outcome, Again) and not running.cancel_requested:
+    if isinstance(outcome, Requeued) and not running.cancel_requested:
         row = await (await connection.execute(_LATER, (outcome.seconds,))).fetchone()
         assert row is not None
         await queue.put_back(running.task, row[0])
@@ -102,7 +102,7 @@ def _values(outcome: Outcome, *, cancelled: bool) -> dict[str, Any]:
             return values | {"state": "succeeded", "result": Jsonb(result)}
         case Failed(error):
             return values | {"state": "failed", "error": error, "failed": True}
-        case Again(error=error):
+        case Requeued(error=error):
             state = "cancelled" if cancelled else "queued"
             return values | {"state": state, "error": error, "failed": outcome.failed}
         case Cancelled():

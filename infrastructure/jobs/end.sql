@@ -1,4 +1,4 @@
--- What a run came to; the job waits for its next one, or is finished.
+-- Records the result of a run; the job is queued for its next run, or is finished.
 UPDATE jobs
 SET state = %(state)s::text,
     result = %(result)s,

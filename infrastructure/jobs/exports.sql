@@ -1,4 +1,4 @@
--- As in list.sql, along the index of one actor's exports.
+-- Like list.sql, but with the index of one actor's exports.
 SELECT id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
        created_at, started_at, finished_at
 FROM unnest(%(states)s::text[]) AS wanted (one)

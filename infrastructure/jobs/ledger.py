@@ -1,4 +1,4 @@
-"""A worker's side of the jobs in Postgres, and what it does about workers that died."""
+"""The worker's side of the jobs in Postgres; it also requeues the jobs of dead workers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -20,9 +20,9 @@ from infrastructure.jobs.queue import Task, TaskQueue
 from infrastructure.jobs.sessions import JobSessions
 from infrastructure.postgres import Connection
 
-BEAT_SECONDS: Final = 3.0
+HEARTBEAT_SECONDS: Final = 3.0
 DEAD_SECONDS: Final = 15.0
-_FORGOTTEN_SECONDS: Final = 600.0
+_PRUNE_SECONDS: Final = 600.0
 
 _REPORT: Final = Path(__file__).with_name("report.sql").read_bytes()
 _BEGIN: Final = """
@@ -39,25 +39,27 @@ log = get_logger(__name__)
 
 
 class PostgresJobLedger:
-    """See `JobLedger`. A worker is dead when it was not heard of for `dead_after` seconds, all of
-    which this one was in touch: after an outage of the database every worker gets its time.
+    """See `JobLedger`. A worker is dead after `dead_after` seconds without a heartbeat.
+
+    These seconds count only while this worker was connected, so that after an outage of the
+    database each worker has time for a heartbeat.
     """
 
     def __init__(
         self,
         sessions: JobSessions,
         *,
-        beat: float = BEAT_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
         dead_after: float = DEAD_SECONDS,
     ) -> None:
         self._sessions = sessions
-        self._beat = beat
+        self._heartbeat_seconds = heartbeat
         self._dead_after = dead_after
         self._worker: int | None = None
         self._registering = asyncio.Lock()
-        self._next_beat = float("-inf")
-        self._in_touch_since = monotonic()
-        self._strays = frozenset[Task]()
+        self._next_heartbeat = float("-inf")
+        self._connected_since = monotonic()
+        self._unknown_takes = frozenset[Task]()
 
     @classmethod
     @asynccontextmanager
@@ -65,11 +67,11 @@ class PostgresJobLedger:
         cls,
         sessions: JobSessions,
         *,
-        beat: float = BEAT_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
         dead_after: float = DEAD_SECONDS,
     ) -> AsyncGenerator[Self]:
-        """The ledger of a new worker; what it leaves behind is put back by the others at once."""
-        ledger = cls(sessions, beat=beat, dead_after=dead_after)
+        """The ledger of a new worker; other workers requeue at once the jobs that it leaves."""
+        ledger = cls(sessions, heartbeat=heartbeat, dead_after=dead_after)
         try:
             yield ledger
         finally:
@@ -90,7 +92,7 @@ class PostgresJobLedger:
                     await queue.drop(task.id)
                     return None
         except psycopg.errors.ForeignKeyViolation:
-            # The others took us for dead, and forgot us.
+            # Other workers considered this one dead and removed its row.
             self._worker = None
             return None
         return Taken(
@@ -108,41 +110,41 @@ class PostgresJobLedger:
             async with self._sessions.transaction() as connection:
                 await end_run(connection, taken.id, taken.attempt, progress, outcome)
         except psycopg.DataError as error:
-            raise ValueError("The result is no JSON that can be stored.") from error
+            raise ValueError("The result cannot be stored as JSON.") from error
 
     async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
         """See `JobLedger.pulse`."""
         worker = await self._registered()
-        beats = monotonic() >= self._next_beat
+        heartbeat_due = monotonic() >= self._next_heartbeat
         asked: Mapping[UUID, Asked] = {}
         async with self._sessions.transaction() as connection:
-            if beats:
-                await TaskQueue(connection).beat(worker)
+            if heartbeat_due:
+                await TaskQueue(connection).heartbeat(worker)
             if runs:
                 asked = await _exchange(connection, runs)
-        if beats:
-            await self._look_after(worker, runs)
+        if heartbeat_due:
+            await self._requeue_lost(worker, runs)
         return asked
 
-    async def _look_after(self, worker: int, runs: Mapping[UUID, RunNow]) -> None:
+    async def _requeue_lost(self, worker: int, runs: Mapping[UUID, RunNow]) -> None:
         now = monotonic()
-        if now > self._next_beat + self._dead_after / 2:
-            self._in_touch_since = now
-        self._next_beat = now + self._beat
-        watched = now - self._in_touch_since >= self._dead_after
+        if now > self._next_heartbeat + self._dead_after / 2:
+            self._connected_since = now
+        self._next_heartbeat = now + self._heartbeat_seconds
+        can_detect_dead = now - self._connected_since >= self._dead_after
         async with self._sessions.transaction() as connection:
             queue = TaskQueue(connection)
-            held = await queue.held_by(worker)
-            stalled = await queue.stalled(self._dead_after) if watched else []
-            if watched:
-                await queue.prune(_FORGOTTEN_SECONDS)
-        # A take whose answer was lost: ours, and we do not know it. A take of this moment is known
-        # the next time.
-        strays = frozenset(task for task in held if task.job not in runs)
-        await self._put_back([*stalled, *(strays & self._strays)])
-        self._strays = strays
+            taken = await queue.taken_by(worker)
+            stalled = await queue.stalled(self._dead_after) if can_detect_dead else []
+            if can_detect_dead:
+                await queue.prune(_PRUNE_SECONDS)
+        # Our takes whose reply was lost: they have no run here. A take in progress has none either,
+        # so only those that are seen twice are requeued.
+        unknown = frozenset(task for task in taken if task.job not in runs)
+        await self._requeue([*stalled, *(unknown & self._unknown_takes)])
+        self._unknown_takes = unknown
 
-    async def _put_back(self, tasks: Sequence[Task]) -> None:
+    async def _requeue(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             async with self._sessions.transaction() as connection:
                 revived = await revive(connection, task.job, task.id, task.worker)
@@ -175,7 +177,7 @@ async def _exchange(connection: Connection, runs: Mapping[UUID, RunNow]) -> Mapp
     }
     await connection.execute(_REPORT, values)
     rows = await (await connection.execute(_ASKED, (list(runs), TENANT))).fetchall()
-    own = {row[0]: row[2] for row in rows if row[1] == runs[row[0]].attempt}
-    asked: dict[UUID, Asked] = {job: "lost" for job in runs if job not in own}
-    asked.update({job: "cancel" for job, cancelled in own.items() if cancelled})
+    current = {row[0]: row[2] for row in rows if row[1] == runs[row[0]].attempt}
+    asked: dict[UUID, Asked] = {job: "lost" for job in runs if job not in current}
+    asked.update({job: "cancel" for job, cancelled in current.items() if cancelled})
     return asked

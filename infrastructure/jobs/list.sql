@@ -1,5 +1,5 @@
--- Each state by itself, so that a page costs no more than it shows, however rare the state is. It
--- is named by a range, not by equality: else the planner may walk through all jobs in order of ids.
+-- Reads each state separately, so that a page costs the same even if a state is rare. The state is
+-- a range condition, not an equality: otherwise the planner may scan all jobs in order of ids.
 SELECT id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
        created_at, started_at, finished_at
 FROM unnest(%(states)s::text[]) AS wanted (one)

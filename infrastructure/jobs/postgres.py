@@ -1,4 +1,4 @@
-"""Jobs in Postgres: a row of ours and one of procrastinate's, always in one transaction."""
+"""Jobs in Postgres: our row and procrastinate's row, always changed in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from infrastructure.jobs.rows import COLUMNS, RING, job_of
 from infrastructure.jobs.sessions import JobSessions, MaybeCommitted
 from infrastructure.postgres import Connection
 
-# Who asks for jobs by the clock, and the one unfinished job of each kind that is asked for so.
+# The actor of scheduled jobs, and their `once` key: one unfinished scheduled job per kind.
 SCHEDULE: Final = "system:schedule"
 
 _LAST_ID: Final = UUID(int=2**128 - 1)
@@ -57,7 +57,7 @@ class PostgresJobs:
         job_id: UUID | None = None,
     ) -> Job:
         """See `Jobs.submit`."""
-        # The same row again after a lost answer: if it stands, it is found.
+        # After a lost reply the same row is submitted again: if it was recorded, it is found.
         row = (TENANT, job_id or self._new_id(), kind, Jsonb(dict(arguments)), actor, once)
         try:
             return await self._submit(row)
@@ -73,10 +73,10 @@ class PostgresJobs:
             async with self._sessions.transaction() as connection:
                 return await _insert(connection, row)
         except psycopg.DataError as error:
-            raise ValueError("The arguments are no JSON that can be stored.") from error
+            raise ValueError("The arguments cannot be stored as JSON.") from error
 
     async def submit_scheduled(self, kind: str, timestamp: int) -> bool:
-        """Submit what a schedule asks for at that Unix time; whether there was need of it.
+        """Submit a kind's scheduled job for this Unix time; False if it is not needed.
 
         Raises `Unavailable`.
         """
@@ -88,7 +88,7 @@ class PostgresJobs:
                 return False
             row = (TENANT, job_id, kind, Jsonb({}), SCHEDULE, SCHEDULE)
             if await _row(connection, _INSERT, row) is None:
-                # The last one is not finished yet.
+                # The previous scheduled job is not finished yet.
                 await queue.withdraw(task)
                 return False
             await connection.execute(_SET_TASK, (task, job_id, TENANT))
@@ -127,7 +127,7 @@ class PostgresJobs:
 
 
 async def _insert(connection: Connection, row: Sequence[Any]) -> Job:
-    """Insert a job and its task, unless it stands or another does in its place; the one that does."""
+    """Insert a job and its task; returns an existing job with the same id or `once` key instead."""
     _, job_id, kind, _, _, once = row
     while True:
         if inserted := await _row(connection, _INSERT, row):
@@ -137,13 +137,13 @@ async def _insert(connection: Connection, row: Sequence[Any]) -> Job:
             return job_of(inserted)
         if there := await _row(connection, _ONE, (job_id, TENANT)):
             return job_of(there)
-        # Neither, where it was finished in between.
+        # Neither is found if the other job was finished in between: try again.
         if same := await _row(connection, _SAME, (kind, once, TENANT)):
             return job_of(same)
 
 
 async def _cancel(connection: Connection, job_id: UUID) -> None:
-    """A worker may take the job, or put it back, between any two of these statements."""
+    """A worker may take or requeue the job between any two of these statements."""
     while row := await _row(connection, _STATE, (job_id, TENANT)):
         match row:
             case ("queued", task) if await TaskQueue(connection).withdraw(task):

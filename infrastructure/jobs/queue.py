@@ -1,7 +1,7 @@
-"""procrastinate's queue: one row a job that is not finished, moved in the caller's transaction.
+"""procrastinate's queue: one row per unfinished job, changed in the caller's transaction.
 
-Its own worker is not used: it records the end of a run without asking whose the run was, in a
-transaction of its own, and stops at the first lost connection.
+procrastinate's own worker is not used: it ends a run without checking that the run is its own, in
+a separate transaction, and it stops at the first lost connection.
 """
 
 from collections.abc import Collection
@@ -22,7 +22,7 @@ _TIME: Final = "timestamp"
 
 
 class Task(Struct, frozen=True):
-    """procrastinate's row of a job, and the worker that has it."""
+    """procrastinate's row of a job, and the worker that has taken it."""
 
     id: int
     job: UUID
@@ -30,62 +30,62 @@ class Task(Struct, frozen=True):
 
 
 class TaskQueue:
-    """The queue as one transaction sees it. Raises psycopg's errors."""
+    """The queue in one transaction. Raises psycopg's errors."""
 
     def __init__(self, connection: Connection) -> None:
         self._manager = JobManager(_OnConnection(connection))
 
     async def put(self, kind: str, job: UUID) -> int:
-        """Queue a job; its task."""
-        put = await self._manager.defer_job_async(_task(kind, {_JOB: str(job)}))
-        assert put.id is not None
-        return put.id
+        """Queue a job; returns its task."""
+        queued = await self._manager.defer_job_async(_task(kind, {_JOB: str(job)}))
+        assert queued.id is not None
+        return queued.id
 
     async def put_scheduled(self, kind: str, job: UUID, timestamp: int) -> int | None:
-        """Queue a job that a schedule asks for at that Unix time, unless another worker did."""
+        """Queue a scheduled job for this Unix time; None if another worker already did."""
         task = _task(kind, {_JOB: str(job), _TIME: timestamp})
         return await self._manager.defer_periodic_job(task, "", timestamp)
 
     async def take(self, kinds: Collection[str], worker: int) -> Task | None:
-        """The oldest task of these kinds that is ready; nobody else gets it."""
+        """Take the oldest ready task of these kinds; no other worker gets it."""
         taken = await self._manager.fetch_job(list(kinds), worker)
         return None if taken is None else _of(taken)
 
     async def put_back(self, task: int, at: datetime) -> None:
-        """A task that was taken is ready again from then on."""
+        """Make a taken task ready again at the given time."""
         await self._manager.retry_job_by_id_async(task, at)
 
     async def drop(self, task: int) -> None:
-        """Forget a task, taken or not."""
+        """Delete a task, taken or not."""
         await self._manager.finish_job_by_id_async(task, Status.ABORTED, delete_job=True)
 
     async def withdraw(self, task: int) -> bool:
-        """Forget a task that nobody has taken; whether it was so."""
+        """Delete a task that no worker has taken; False if it was taken."""
         return await self._manager.cancel_job_by_id_async(task, delete_job=True)
 
     async def register(self) -> int:
-        """A new worker's number."""
+        """Register a worker; returns its number."""
         return await self._manager.register_worker()
 
-    async def beat(self, worker: int) -> None:
-        """The worker lives."""
+    async def heartbeat(self, worker: int) -> None:
+        """Record that the worker is alive."""
         await self._manager.update_heartbeat(worker)
 
     async def unregister(self, worker: int) -> None:
-        """The worker ends; what it has taken is stalled at once."""
+        """Remove an ending worker; its taken tasks are stalled at once."""
         await self._manager.unregister_worker(worker)
 
     async def prune(self, seconds: float) -> None:
-        """Forget workers that have not been heard of for so long."""
+        """Remove workers without a heartbeat for this time."""
         await self._manager.prune_stalled_workers(seconds)
 
-    async def held_by(self, worker: int) -> list[Task]:
-        """What the worker has taken."""
-        held = await self._manager.list_jobs_async(worker_id=worker, status=Status.DOING.value)
-        return [_of(job) for job in held]
+    async def taken_by(self, worker: int) -> list[Task]:
+        """The tasks that the worker has taken."""
+        taken = await self._manager.list_jobs_async(worker_id=worker, status=Status.DOING.value)
+        return [_of(job) for job in taken]
 
     async def stalled(self, seconds: float) -> list[Task]:
-        """What is taken by workers that have not been heard of for so long."""
+        """The tasks taken by workers without a heartbeat for this time."""
         stalled = await self._manager.get_stalled_jobs(seconds_since_heartbeat=seconds)
         return [_of(job) for job in stalled]
 

@@ -1,4 +1,4 @@
--- How far runs are, where they moved: those that still are their jobs' own.
+-- Updates the progress of runs where it changed, for runs that are still their job's current run.
 UPDATE jobs
 SET done = runs.done, total = runs.total, rate = runs.rate
 FROM unnest(

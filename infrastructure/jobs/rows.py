@@ -1,4 +1,4 @@
-"""Rows of the table `jobs`, and the jobs they are."""
+"""Converts rows of the table `jobs` to jobs."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,7 +9,7 @@ from application.jobs.runs import progress_of
 COLUMNS: Final = """id, kind, state, arguments, actor, done, total, rate, result, error, attempts,
     created_at, started_at, finished_at"""
 
-# The channel is the doorbell's: it rings in every process once the transaction is committed.
+# The doorbell's channel: the bell rings in every process when the transaction commits.
 RING: Final = "SELECT pg_notify('rollbook', 'jobs')"
 
 

@@ -1,4 +1,4 @@
-"""Jobs by the clock: every worker looks, and the database lets one of them submit each."""
+"""Scheduled jobs: all workers check the schedules, and one of them submits each job."""
 
 import asyncio
 import time
@@ -14,36 +14,36 @@ from application.jobs.model import JobKind
 from application.retry import BackOff
 from infrastructure.jobs.postgres import PostgresJobs
 
-# Starting has the machine to itself, and who runs for a moment only begins nothing.
-SETTLED_SECONDS: Final = 60.0
-# What no worker was there to submit is made up for, once, within a day.
-_LATEST_SECONDS: Final = 86400.0
-# A clock that is set, or a machine that slept, is noticed within this time.
-_LONGEST_SLEEP: Final = 60.0
-# A moment late rather than a moment early.
+# No scheduled job competes with the start of a process, and a short-lived process submits none.
+START_DELAY_SECONDS: Final = 60.0
+# A job that was due while no worker ran is submitted once, if that is less than a day ago.
+_MAX_DELAY_SECONDS: Final = 86400.0
+# A changed clock, or a machine that slept, is noticed within this time.
+_MAX_SLEEP_SECONDS: Final = 60.0
+# Wake up slightly late rather than slightly early.
 _MARGIN_SECONDS: Final = 0.5
 
 log = get_logger(__name__)
 
 
 async def run_schedules(
-    kinds: Iterable[JobKind], jobs: PostgresJobs, *, settled: float = SETTLED_SECONDS
+    kinds: Iterable[JobKind], jobs: PostgresJobs, *, start_delay: float = START_DELAY_SECONDS
 ) -> NoReturn:
-    """Submit each kind that has a schedule when its time has come, unless its last job still runs.
+    """Submit each kind with a schedule when it is due, unless its last scheduled job still runs.
 
-    Raises `ValueError` for a schedule that is none.
+    Raises `ValueError` for an invalid schedule.
     """
     timetable = Timetable(kinds)
-    await asyncio.sleep(settled)
+    await asyncio.sleep(start_delay)
     while True:
         now = time.time()
         for kind, timestamp in timetable.due(now):
             await _submit(jobs, kind, timestamp)
-        await asyncio.sleep(min(timetable.next(now) + _MARGIN_SECONDS, _LONGEST_SLEEP))
+        await asyncio.sleep(min(timetable.next(now) + _MARGIN_SECONDS, _MAX_SLEEP_SECONDS))
 
 
 class Timetable:
-    """When kinds are due, in UTC, by procrastinate's reckoning."""
+    """When kinds are due, in UTC, as procrastinate calculates it."""
 
     def __init__(self, kinds: Iterable[JobKind]) -> None:
         blueprint = Blueprint()
@@ -52,22 +52,22 @@ class Timetable:
                 task = blueprint.task(name=kind.name)(_placeholder)
                 blueprint.periodic(cron=kind.schedule)(task)
         registry = blueprint.periodic_registry
-        # Its types are those of tasks that have arguments and are run, which these are not.
-        self._deferrer = cast("Any", PeriodicDeferrer(registry, _LATEST_SECONDS))
+        # Its types describe tasks with arguments that procrastinate runs; these are placeholders.
+        self._deferrer = cast("Any", PeriodicDeferrer(registry, _MAX_DELAY_SECONDS))
         for periodic in self._deferrer.registry.periodic_tasks.values():
             _ = periodic.croniter
 
     def due(self, now: float) -> list[tuple[str, int]]:
         """Kinds and the Unix times at which they were due since the last call.
 
-        The first time, their last one each, where that is less than a day ago.
+        The first call returns each kind's last due time, if that is less than a day ago.
         """
         return [(due.task.name, at) for due, at in self._deferrer.get_previous_tasks(now)]
 
     def next(self, now: float) -> float:
-        """The seconds until some kind is due."""
+        """The seconds until the next kind is due."""
         if not self._deferrer.registry.periodic_tasks:
-            return _LONGEST_SLEEP
+            return _MAX_SLEEP_SECONDS
         return self._deferrer.get_next_tick(now)
 
 
@@ -85,4 +85,4 @@ async def _submit(jobs: PostgresJobs, kind: str, timestamp: int) -> None:
 
 
 async def _placeholder(timestamp: int) -> None:
-    raise NotImplementedError("procrastinate reckons, and runs nothing")
+    raise NotImplementedError("procrastinate only calculates times and runs no task")

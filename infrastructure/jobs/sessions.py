@@ -1,4 +1,4 @@
-"""Transactions of jobs: short, bounded in time, and on the disk before they count as done."""
+"""Transactions of jobs: short, with a timeout, and durable when they are committed."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,11 +17,11 @@ _SECONDS: Final = 5.0
 
 
 class MaybeCommitted(Unavailable):
-    """The database did not answer in time, or not at all, whether it committed."""
+    """The reply to COMMIT was lost or late: the transaction may have been committed."""
 
 
 class JobSessions:
-    """A pool of connections, made when they are needed."""
+    """A pool of connections, opened when they are needed."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -29,7 +29,7 @@ class JobSessions:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """It opens while the server is away, too."""
+        """It opens even while the server is away."""
         async with open_pool(
             database_url,
             "rollbook jobs",
@@ -42,9 +42,9 @@ class JobSessions:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
-        """All of the block is committed, or nothing.
+        """Commits the whole block, or nothing of it.
 
-        Raises `Unavailable` where surely nothing was, and `MaybeCommitted`.
+        Raises `Unavailable` if nothing was committed for certain, else `MaybeCommitted`.
         """
         connection = None
         committing = False
@@ -65,6 +65,6 @@ class JobSessions:
 
 
 async def _configure(connection: Connection) -> None:
-    # Whatever the server's default is.
+    # The server's default may be weaker.
     await connection.execute("SELECT set_config('synchronous_commit', 'on', false)")
     await connection.commit()

@@ -1,6 +1,6 @@
-"""Which master key each running process wraps new keys under: its sessions' names say so.
+"""The master key that each running process uses for new keys, read from its sessions' names.
 
-A session's name is there for as long as its process, or what the database still does for it.
+A session's name is visible until its process ends and the database has ended the session.
 """
 
 import os
@@ -23,12 +23,12 @@ ORDER BY master_id, address, process"""
 
 
 def session_mark(master_id: str) -> str:
-    """What this process adds to the names of its sessions on the log."""
+    """The suffix that this process adds to the names of its sessions on the log."""
     return f" pid={os.getpid()} key={master_id}"
 
 
 class PostgresKeyHolders:
-    """See `KeyHolders`; each look has a connection of its own."""
+    """See `KeyHolders`; each read opens its own connection."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url

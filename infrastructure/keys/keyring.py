@@ -1,4 +1,4 @@
-"""Seals each person's data under a key of their own, and hides indexed values."""
+"""Seals each person's data with that person's key, and computes MACs of indexed values."""
 
 import hmac
 import os
@@ -34,20 +34,20 @@ class PersonCipher:
         """Raises `SealBroken`."""
         try:
             return self._aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context)
-        except (InvalidTag, ValueError):  # the latter where it is too short to hold a nonce
+        except (InvalidTag, ValueError):  # ValueError: too short to contain a nonce
             raise SealBroken(SealBroken.__doc__) from None
 
 
 class MasterKeyRing:
     """The key ring of one log: its master keys and its index key.
 
-    Only "wrapped bytes → cipher" is remembered: whoever opens must have read the wrapped key just
-    now, so a key destroyed by any process is gone in all of them at once.
+    It caches only "wrapped key → cipher": a caller must have just read the wrapped key, so a key
+    destroyed by one process is gone in all processes at once.
     """
 
     def __init__(self, masters: MasterKeys, index_key: bytes, random: Random = os.urandom) -> None:
         self._masters = masters
-        # Set up once: that takes longer than to authenticate a value.
+        # Set up once, because that takes longer than one MAC.
         self._mac = hmac.new(index_key, digestmod="sha256")
         self._random = random
         self._cipher = lru_cache(_CACHED_CIPHERS)(self._unwrap)
@@ -57,7 +57,7 @@ class MasterKeyRing:
 
     def cipher(self, subject: UUID, key: StreamKey) -> PersonCipher:
         """Raises `UnknownMasterKey` or `SealBroken`."""
-        # A UUID is compared and hashed in Python, its number is not.
+        # The cache key is an int: a UUID is compared and hashed in Python code, which is slower.
         return self._cipher(subject.int, key.master_id, key.wrapped)
 
     def mac(self, value: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The master keys: a list, newest first, each known by the first 8 hex digits of its SHA-256."""
+"""The master keys: a list, newest first; a key's id is the first 8 hex digits of its SHA-256."""
 
 import base64
 import binascii
@@ -25,7 +25,7 @@ class InvalidMasterKey(ValueError):
 
 
 class MasterKeys:
-    """Wraps data keys under the newest key and unwraps them under any of the list."""
+    """Wraps data keys with the newest master key and unwraps them with any key of the list."""
 
     def __init__(self, keys: tuple[bytes, ...]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
@@ -38,7 +38,7 @@ class MasterKeys:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `ROLLBOOK_MASTER_KEY`. Raises `InvalidMasterKey`."""
+        """Parses `ROLLBOOK_MASTER_KEY`. Raises `InvalidMasterKey`."""
         try:
             keys = tuple(base64.b64decode(part.strip(), validate=True) for part in text.split(","))
         except (binascii.Error, ValueError) as error:
@@ -46,7 +46,7 @@ class MasterKeys:
         return cls(keys)
 
     def wrap(self, key: bytes, subject: UUID, nonce: bytes | None = None) -> StreamKey:
-        """`key` sealed under the newest master key, bound to its subject."""
+        """`key` sealed with the newest master key, bound to its subject."""
         return self._wrap(key, subject, self.newest, nonce or os.urandom(NONCE_BYTES))
 
     def unwrap(self, wrapped: StreamKey, subject: UUID) -> bytes:
@@ -55,7 +55,7 @@ class MasterKeys:
         nonce, sealed = wrapped.wrapped[:NONCE_BYTES], wrapped.wrapped[NONCE_BYTES:]
         try:
             return master.decrypt(nonce, sealed, subject.bytes)
-        except (InvalidTag, ValueError):  # a ValueError is for what is too short for a nonce
+        except (InvalidTag, ValueError):  # ValueError: too short to contain a nonce
             raise SealBroken(SealBroken.__doc__) from None
 
     def rewrap(self, key: StreamKey, subject: UUID, to: str) -> StreamKey:

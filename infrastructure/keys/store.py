@@ -1,4 +1,4 @@
-"""The wrapped keys in Postgres: read in order, replaced only where nobody changed them meanwhile."""
+"""The wrapped keys in Postgres: read in order, and replaced only if not changed since."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,9 +16,8 @@ from infrastructure.postgres import Connection, answered_within, connect, is_out
 _SECONDS: Final = 30.0
 _COUNT_SECONDS: Final = 300.0
 
-# A batch is a walk along the primary key, whatever the planner's statistics of a table that a
-# rotation changes from end to end; and what it replaces is on the disk when it says so, also where
-# a database is set to promise less.
+# Each batch scans the primary key, although a rotation of the whole table makes the planner's
+# statistics stale. A commit waits for the disk even if the database's default is weaker.
 _SETTINGS: Final = """
 SELECT set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false),
        set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
@@ -40,8 +39,8 @@ FROM (SELECT subject, master_id, wrapped FROM subject_keys
       UNION ALL SELECT id, index_master_id, index_key FROM log) AS keys
 WHERE subject > %s AND master_id = ANY (%s)
 ORDER BY subject LIMIT %s"""
-# Whoever erases a person waits for a row with the log's lock in its hands: rows are held for one
-# statement, and one that is held already is left alone, so that neither ever waits for the other.
+# An erasure waits for a key's row while it holds the log's lock. So a rotation locks rows for one
+# statement only and skips rows that are locked: neither blocks the other for long.
 _REPLACE: Final = """
 WITH new AS MATERIALIZED (
     SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::text[], %s::bytea[])
@@ -61,7 +60,7 @@ WITH new AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM data_keys) + (SELECT count(*) FROM index_key)"""
 
-# From one id to the next by the index: as fast with ten million keys as with ten.
+# Jumps from one id to the next in the index: as fast with ten million keys as with ten.
 _MASTERS: Final = """
 WITH RECURSIVE ids(master_id) AS (
     SELECT min(master_id) FROM subject_keys
@@ -79,7 +78,7 @@ async def master_ids(connection: Connection) -> frozenset[str]:
 
 
 def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager[KeyStore]]:
-    """Opens a store with a connection of its own. Raises `Unavailable`."""
+    """Opens a store with its own connection. Raises `Unavailable`."""
 
     @asynccontextmanager
     async def open_store() -> AsyncGenerator[KeyStore]:
@@ -96,13 +95,13 @@ def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager[Ke
 
 
 class PostgresKeyStore:
-    """See `KeyStore`; over one connection that is nobody else's."""
+    """See `KeyStore`; it uses one connection exclusively."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def prepare(self) -> None:
-        """Set the session up for what it is for."""
+        """Apply the session's settings."""
         await self._rows(_SETTINGS, ())
 
     async def counts(self) -> Mapping[str, int]:
@@ -113,7 +112,7 @@ class PostgresKeyStore:
         self, by: Collection[str], *, after: UUID, limit: int
     ) -> Sequence[WrappedKey]:
         """See `KeyStore.wrapped`."""
-        # A pass with little left to find reads all keys for it.
+        # If few keys are left, the statement may read all keys to find them.
         rows = await self._rows(_WRAPPED, (after, list(by), limit), seconds=_COUNT_SECONDS)
         return [WrappedKey(subject, StreamKey(name, key)) for subject, name, key in rows]
 

@@ -1,4 +1,4 @@
-"""Opaque tokens for outsiders: encrypted, authenticated, and safe in a URL."""
+"""Opaque tokens for clients: encrypted, authenticated, and safe in a URL."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ _NONCE_BYTES = 12
 class AesTokenSealer:
     """Seals short texts, such as cursors, that may hold a name.
 
-    `key` (32 bytes) should be derived for this one purpose, such as by `KeyRing.mac`.
+    `key` (32 bytes) should be derived for this purpose only, for example by `KeyRing.mac`.
     """
 
     def __init__(self, key: bytes, purpose: str) -> None:
@@ -28,7 +28,7 @@ class AesTokenSealer:
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def open(self, token: str) -> bytes:
-        """Raises `SealBroken` for anything that `seal` of this box did not make."""
+        """Raises `SealBroken` for anything that `seal` of this sealer did not make."""
         try:
             sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)

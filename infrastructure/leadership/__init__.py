@@ -1,4 +1,4 @@
-"""Who leads a follower: one session in the database, by an advisory lock."""
+"""Leadership of a follower: one database session holds its advisory lock."""
 
 from infrastructure.leadership.session import LeadingSession, lock_key
 

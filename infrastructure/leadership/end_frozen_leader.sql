@@ -1,6 +1,6 @@
--- Ends the session that holds an advisory lock but waits for its client for too long: a leader
--- that lives says something every 0.4 s. The idle time-outs alone would not do: they do not count
--- in the middle of a question or an answer, nor after the Flush that ends a pipeline.
+-- Ends the session that holds an advisory lock but has waited too long for its client: a live
+-- leader sends a heartbeat every 0.4 s. The idle timeouts alone are not enough: they do not run
+-- in the middle of a query or a reply, nor after the Flush that ends a pipeline.
 SELECT pg_terminate_backend(activity.pid)
 FROM pg_locks AS held
 JOIN pg_stat_activity AS activity ON activity.pid = held.pid

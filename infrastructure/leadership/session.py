@@ -1,4 +1,4 @@
-"""Leading one follower: a session that holds its lock, and that the server ends if we freeze."""
+"""A session that holds a follower's lock; the server ends it if this process freezes."""
 
 import asyncio
 import hashlib
@@ -15,14 +15,14 @@ from application.log.follower import NotLeading
 from infrastructure.postgres import Connection, answered_within, connect, is_broken, is_outage
 
 _FROZEN_MILLISECONDS: Final = 1500
-_BEAT_SECONDS: Final = 0.4
+_HEARTBEAT_SECONDS: Final = 0.4
 _REPLY_SECONDS: Final = 5.0
-# Between two tries for the lock, with jitter, so that candidates do not try as one.
-_SHORTEST_WAIT: Final = 0.3
-_LONGEST_WAIT: Final = 0.6
+# Time between two tries for the lock, with jitter, so that candidates do not try together.
+_MIN_RETRY_SECONDS: Final = 0.3
+_MAX_RETRY_SECONDS: Final = 0.6
 
-# What a follower loses in a crash its checkpoint loses with it, and it is done again. Rows are
-# found by key: a plan made while the table was small must not be kept for a scan of a large one.
+# A crash loses a follower's last pages together with their checkpoint, so they are done again.
+# Rows are found by key: a plan made for a small table must not scan the table when it is large.
 _SETTINGS: Final = """
 SELECT set_config('idle_session_timeout', %(frozen)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false),
@@ -34,13 +34,13 @@ _END_FROZEN_LEADER: Final = Path(__file__).with_name("end_frozen_leader.sql").re
 
 
 def lock_key(name: str) -> int:
-    """The advisory lock of a follower: 64 bits, so that no two names will ever share one."""
+    """The advisory lock of a follower: 64 bits, so that no two names share one."""
     digest = hashlib.sha256(f"rollbook {name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 class LeadingSession:
-    """A connection that holds a follower's lock; `turn` is held by whoever uses it."""
+    """A connection that holds a follower's advisory lock; hold `turn` while you use it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -49,29 +49,29 @@ class LeadingSession:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, name: str, application: str) -> AsyncGenerator[Self]:
-        """Waits until the lock of that name is free, then holds it. Raises `Unavailable`.
+        """Waits for the lock of that name, then holds it. Raises `Unavailable`.
 
-        `application` is how the server's own views call the session.
+        `application` is the session's `application_name` in `pg_stat_activity`.
         """
         async with _connection(database_url, application) as connection:
             await _acquire(connection, lock_key(name))
             session = cls(connection)
-            beat = asyncio.create_task(session._beat())
+            heartbeat = asyncio.create_task(session._send_heartbeats())
             try:
                 yield session
             finally:
-                beat.cancel()
-                await asyncio.gather(beat, return_exceptions=True)
+                heartbeat.cancel()
+                await asyncio.gather(heartbeat, return_exceptions=True)
 
     def check(self) -> None:
-        """Raises `NotLeading` once the session is known to be gone, and its lock with it."""
+        """Raises `NotLeading` if the session is known to be lost, and its lock with it."""
         if is_broken(self.connection):
             raise NotLeading(NotLeading.__doc__)
 
-    async def _beat(self) -> None:
-        """Keeps the session from being taken for frozen while there is nothing to write."""
+    async def _send_heartbeats(self) -> None:
+        """Keeps the session alive while there is nothing to write."""
         while not is_broken(self.connection):
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
             if self.turn.locked():
                 continue
             async with self.turn:
@@ -103,7 +103,8 @@ async def _acquire(connection: Connection, key: int) -> None:
                     return
                 parameters = {"key": key, "frozen": _FROZEN_MILLISECONDS}
                 await connection.execute(_END_FROZEN_LEADER, parameters)
-            await asyncio.sleep(random.uniform(_SHORTEST_WAIT, _LONGEST_WAIT))  # noqa: S311
+            pause = random.uniform(_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS)  # noqa: S311
+            await asyncio.sleep(pause)
     except (psycopg.Error, OSError) as error:
         if is_outage(error, connection):
             raise Unavailable from error

@@ -1,4 +1,4 @@
-"""All DDL but the tables of a generation."""
+"""All DDL except the tables of generations."""
 
 from infrastructure.migrations.migrate import MigrationBusy, migrate
 

@@ -18,9 +18,9 @@ class MigrationBusy(Exception):
 
 
 async def migrate(database_url: str, *, timeout_seconds: float = 120.0) -> None:
-    """Run what is missing; several processes may call it at once.
+    """Run the missing migrations; several processes may call it at once.
 
-    Raises `MigrationBusy` after `timeout_seconds` seconds, and psycopg's errors where the server is away.
+    Raises `MigrationBusy` after `timeout_seconds`, and psycopg's errors if the server is away.
     """
     await asyncio.to_thread(_migrate, database_url, timeout_seconds)
 
@@ -30,25 +30,25 @@ def _migrate(database_url: str, timeout_seconds: float) -> None:
         if _version(session) == newest():
             return
         # Polled outside a transaction: a session that waits inside one holds a snapshot, and
-        # CREATE INDEX CONCURRENTLY of the lock's holder would wait for that snapshot for good.
+        # CREATE INDEX CONCURRENTLY in the lock's holder would wait for that snapshot for ever.
         deadline = time.monotonic() + timeout_seconds
         while not _try_lock(session):
             if time.monotonic() > deadline:
                 raise MigrationBusy(MigrationBusy.__doc__)
             time.sleep(_POLL_SECONDS)
-        # Alembic takes half a second to load, and most starts find the newest schema.
+        # Alembic takes half a second to import, and at most starts the schema is up to date.
         from infrastructure.migrations.upgrade import upgrade  # noqa: PLC0415
 
-        upgrade(lambda: psycopg.connect(_impatient(database_url)))
+        upgrade(lambda: psycopg.connect(_with_lock_timeout(database_url)))
 
 
 def newest() -> str:
-    """The last of our migrations: their files bear their numbers, in order."""
+    """The number of the last migration, from the file names."""
     return max(file.name for file in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
 
 
-def _impatient(database_url: str) -> str:
-    """`database_url` for sessions that do not wait for ever behind somebody's table lock."""
+def _with_lock_timeout(database_url: str) -> str:
+    """`database_url` for sessions that wait at most 10 s for a table lock."""
     options = conninfo_to_dict(database_url).get("options") or ""
     return make_conninfo(database_url, options=f"-c lock_timeout={_LOCK_TIMEOUT} {options}".strip())
 
@@ -59,7 +59,7 @@ def _try_lock(connection: psycopg.Connection) -> bool:
 
 
 def _version(session: psycopg.Connection) -> str | None:
-    """The migration that a database is at, None where it has none of ours."""
+    """The number of the database's last migration, None if it has none."""
     found = session.execute("SELECT to_regclass('alembic_version')").fetchone()
     if found is None or found[0] is None:
         return None

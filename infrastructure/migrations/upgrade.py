@@ -1,4 +1,4 @@
-"""Runs the missing migrations by Alembic."""
+"""Runs the missing migrations with Alembic."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ DIRECTORY = Path(__file__).parent
 
 
 def upgrade(connect: Callable[[], psycopg.Connection]) -> None:
-    """Bring the database at the other end of these connections to the newest schema."""
+    """Upgrade the database of these connections to the newest schema."""
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     with engine.connect() as connection:
         config = Config()

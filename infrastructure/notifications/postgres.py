@@ -1,4 +1,4 @@
-"""Notifications in Postgres: a small table, and a bell that says there is a new row."""
+"""Notifications in Postgres: a small table, and a doorbell that rings for a new row."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,12 +12,12 @@ from infrastructure.postgres import Connection
 
 _SECONDS: Final = 2.0
 _POOL_SIZE: Final = 2
-_KEPT: Final = 1000
+_MAX_ROWS: Final = 1000
 
-# One at a time, so that numbers rise in the order of commits: whoever has read one has seen all
-# before it.
+# One insert at a time, so that numbers rise in the order of commits: a reader of one number has
+# seen all lower ones.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(1383034987, 7)"
-_TELL: Final = """
+_INSERT: Final = """
 WITH told AS (
     INSERT INTO notifications (tenant, id, severity, message, about)
     VALUES (%(tenant)s, %(id)s, %(severity)s, %(message)s, %(about)s)
@@ -36,11 +36,11 @@ SELECT p.name, p.told_parked, (
     SELECT count(DISTINCT k.stream) FROM parked k
     WHERE k.tenant = p.tenant AND k.projection = p.name AND k.generation = p.generation)
 FROM projections p WHERE p.tenant = %s ORDER BY p.name FOR UPDATE"""
-_TOLD: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND name = %s"
+_SET_NOTIFIED: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND name = %s"
 
 
 class PostgresNotifications:
-    """See `Notices`, `NotificationLog` and `ParkedWatch`."""
+    """See `Notifier`, `NotificationLog` and `ParkedWatch`."""
 
     def __init__(self, pool: Pool, new_id: Callable[[], UUID]) -> None:
         self._pool = pool
@@ -49,12 +49,12 @@ class PostgresNotifications:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, new_id: Callable[[], UUID]) -> AsyncGenerator[Self]:
-        """With connections of their own, made when they are needed."""
+        """Opens its own pool, whose connections are opened when they are needed."""
         async with open_pool(database_url, "rollbook notifications", size=_POOL_SIZE) as pool:
             yield cls(pool, new_id)
 
-    async def tell(self, severity: Severity, message: str, about: str) -> None:
-        """See `Notices.tell`."""
+    async def notify(self, severity: Severity, message: str, about: str) -> None:
+        """See `Notifier.notify`."""
         async with available(self._pool, _SECONDS) as connection, connection.transaction():
             await self._insert(connection, severity, message, about)
 
@@ -71,20 +71,20 @@ class PostgresNotifications:
             rows = await (await connection.execute(_AFTER, (TENANT, number, limit))).fetchall()
         return [(row[0], _notification(row)) for row in rows]
 
-    async def tell_parked(self) -> None:
-        """See `ParkedWatch.tell_parked`. Of several processes that look, one tells."""
+    async def notify_parked(self) -> None:
+        """See `ParkedWatch.notify_parked`. The row lock lets one process notify."""
         async with available(self._pool, _SECONDS) as connection, connection.transaction():
             rows = await (await connection.execute(_PARKED, (TENANT,))).fetchall()
-            for name, told, parked in rows:
-                if told == parked:
+            for name, notified, parked in rows:
+                if notified == parked:
                     continue
-                await connection.execute(_TOLD, (parked, TENANT, name))
+                await connection.execute(_SET_NOTIFIED, (parked, TENANT, name))
                 about = f"/v1/projections/{name}/parked"
                 if parked == 0:
                     message = f"{name}: nothing is parked any more"
                     await self._insert(connection, "success", message, about)
                 else:
-                    severity: Severity = "warning" if parked > told else "info"
+                    severity: Severity = "warning" if parked > notified else "info"
                     message = f"{name}: {parked} parked {'stream' if parked == 1 else 'streams'}"
                     await self._insert(connection, severity, message, about)
 
@@ -98,9 +98,9 @@ class PostgresNotifications:
             "severity": severity,
             "message": message,
             "about": about,
-            "kept": _KEPT,
+            "kept": _MAX_ROWS,
         }
-        await connection.execute(_TELL, given)
+        await connection.execute(_INSERT, given)
 
 
 def _notification(row: Sequence[Any]) -> Notification:

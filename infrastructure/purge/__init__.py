@@ -1,1 +1,1 @@
-"""What leaves the database once its time is over."""
+"""Deletes expired rows from the database."""

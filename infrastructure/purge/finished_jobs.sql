@@ -1,4 +1,4 @@
--- Ids rise with time: the next jobs after an id that may be old enough, and those that are, deleted.
+-- Reads the next jobs after an id (ids rise with time) and deletes those that finished long ago.
 WITH next AS MATERIALIZED (
     SELECT id
     FROM jobs

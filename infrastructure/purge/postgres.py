@@ -1,4 +1,4 @@
-"""Old rows in Postgres, deleted in transactions of a few thousand: nobody waits for their locks."""
+"""Deletes old rows in transactions of at most a few thousand rows, so that locks are short."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,11 +16,11 @@ from infrastructure.postgres import Connection, answered_within, connect, is_out
 _ROWS: Final = 2000
 _PAGES: Final = 128
 _SECONDS: Final = 30.0
-# Each with all its pieces.
+# Each export is deleted with all its pieces.
 _EXPORTS_AT_ONCE: Final = 4
 
-# What a crash brings back the next purge removes again.
-_UNSYNCED: Final = "SELECT set_config('synchronous_commit', 'off', false)"
+# Rows that come back after a crash are deleted by the next purge.
+_ASYNCHRONOUS_COMMIT: Final = "SELECT set_config('synchronous_commit', 'off', false)"
 _TABLE_PAGES: Final = """
 SELECT pg_relation_size('receipts') / current_setting('block_size')::bigint"""
 RECEIPTS: Final = """
@@ -41,21 +41,21 @@ _JOBS: Final = Path(__file__).with_name("finished_jobs.sql").read_bytes()
 
 
 class OldReceipts:
-    """Goes once through the table, page by page.
+    """Scans the whole table once, page by page.
 
-    Its index by time would not do: a page that was emptied and filled again covers all times in
-    between, and in the end every page all times.
+    A BRIN index by time would not help: pages are emptied and refilled, so that in the end every
+    page contains rows of all times.
     """
 
     name = "receipts"
 
-    def __init__(self, database_url: str, kept: timedelta) -> None:
+    def __init__(self, database_url: str, retention: timedelta) -> None:
         self._database_url = database_url
-        self._kept = kept
+        self._retention = retention
 
     async def remove_old(self) -> AsyncGenerator[int]:
         """See `ShortLived.remove_old`."""
-        before = datetime.now(UTC) - self._kept
+        before = datetime.now(UTC) - self._retention
         async with _session(self._database_url) as connection:
             row = await (await connection.execute(_TABLE_PAGES)).fetchone()
             assert row is not None
@@ -65,7 +65,7 @@ class OldReceipts:
 
 
 class OldTickets:
-    """Those that nobody used; the server's clock judges their age."""
+    """Expired unused tickets, by the server's clock."""
 
     name = "tickets"
 
@@ -80,34 +80,34 @@ class OldTickets:
 
 
 class OldExports:
-    """Those whose job ended long ago, or was never recorded."""
+    """Exports whose job finished long ago, or was never recorded."""
 
     name = "exports"
 
-    def __init__(self, database_url: str, kept: timedelta) -> None:
+    def __init__(self, database_url: str, retention: timedelta) -> None:
         self._database_url = database_url
-        self._kept = kept
+        self._retention = retention
 
     async def remove_old(self) -> AsyncGenerator[int]:
         """See `ShortLived.remove_old`."""
-        values = {"before": datetime.now(UTC) - self._kept, "limit": _EXPORTS_AT_ONCE}
+        values = {"before": datetime.now(UTC) - self._retention, "limit": _EXPORTS_AT_ONCE}
         async with _session(self._database_url) as connection:
             while rows := await _deleted(connection, _EXPORTS, values):
                 yield rows
 
 
 class OldJobs:
-    """Jobs that were finished long ago, in the order in which they were asked for."""
+    """Jobs that finished long ago, in the order of their ids."""
 
     name = "jobs"
 
-    def __init__(self, database_url: str, kept: timedelta) -> None:
+    def __init__(self, database_url: str, retention: timedelta) -> None:
         self._database_url = database_url
-        self._kept = kept
+        self._retention = retention
 
     async def remove_old(self) -> AsyncGenerator[int]:
         """See `ShortLived.remove_old`."""
-        before = datetime.now(UTC) - self._kept
+        before = datetime.now(UTC) - self._retention
         values = {"tenant": TENANT, "limit": _ROWS, "before": before, "newest": first_id(before)}
         after = UUID(int=0)
         async with _session(self._database_url) as connection:
@@ -123,7 +123,7 @@ class OldJobs:
 
 
 def first_id(moment: datetime) -> UUID:
-    """The least UUIDv7 of a moment (RFC 9562, section 5.7)."""
+    """The smallest UUIDv7 of a moment (RFC 9562, section 5.7)."""
     return UUID(int=int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62)
 
 
@@ -137,7 +137,7 @@ async def _session(database_url: str) -> AsyncGenerator[Connection]:
     connection = None
     try:
         async with await connect(database_url, "rollbook purge") as connection:
-            await connection.execute(_UNSYNCED)
+            await connection.execute(_ASYNCHRONOUS_COMMIT)
             yield connection
     except (psycopg.Error, OSError) as error:
         if connection is None or is_outage(error, connection):

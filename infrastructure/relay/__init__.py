@@ -1,1 +1,1 @@
-"""The relay's checkpoint, and what it set aside."""
+"""The relay's checkpoint, and the events that it rejected."""

@@ -1,4 +1,4 @@
--- Moves the relay's checkpoint, unless somebody else has, and notes what it set aside.
+-- Moves the relay's checkpoint, unless another session has, and records the rejected events.
 WITH moved AS (
     UPDATE checkpoints
     SET position = %(reached)s, updated_at = clock_timestamp()

@@ -1,4 +1,4 @@
-"""The relay's ledger in Postgres: a fenced checkpoint beside those of the projectors."""
+"""The relay's ledger in Postgres: a fenced checkpoint, in the same table as the projectors'."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ _ADVANCE: Final = Path(__file__).with_name("advance.sql").read_bytes()
 
 
 class PostgresRelayLedger:
-    """See `RelayLedger`. A lead is a direct connection of its own: locks belong to sessions."""
+    """See `RelayLedger`. Each leader has its own direct connection: locks belong to sessions."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -67,7 +67,7 @@ class _Progress:
 
 
 async def _execute(session: LeadingSession, statement: bytes, **parameters: Any) -> int:
-    """The one number that a statement answers, 0 where it answers nothing."""
+    """The number that a statement returns, 0 if it returns nothing."""
     connection = session.connection
     try:
         async with session.turn, answered_within(_REPLY_SECONDS, connection):

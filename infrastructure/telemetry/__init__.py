@@ -1,1 +1,1 @@
-"""What is measured, kept in memory and written as Prometheus and OpenMetrics have it."""
+"""Metrics, kept in memory and written in the Prometheus and OpenMetrics formats."""

@@ -1,4 +1,4 @@
-"""What the relay and the workers have before them, by one look into Postgres."""
+"""The backlog of the relay and the workers, read from Postgres in one statement."""
 
 from pathlib import Path
 from typing import Final
@@ -15,13 +15,13 @@ _SECONDS: Final = 1.5
 
 
 class PostgresBacklog:
-    """Over a connection for each look: there are few looks, and they must not wait for others."""
+    """Opens a connection for each read: reads are rare and must not wait for a pool."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     async def read(self) -> Backlog:
-        """As it is now. Raises `Unavailable`."""
+        """The present backlog. Raises `Unavailable`."""
         try:
             connection = await connect(self._database_url, "rollbook metrics")
         except (psycopg.Error, OSError) as error:

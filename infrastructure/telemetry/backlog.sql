@@ -1,4 +1,4 @@
--- Each is counted up to 10,000 only, so that it costs the same however much there is.
+-- Each number is counted only up to 10,000, which limits the cost.
 SELECT
     (
         SELECT position FROM checkpoints

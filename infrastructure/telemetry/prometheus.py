@@ -1,4 +1,4 @@
-"""The figures of a process, as Prometheus and OpenMetrics write them."""
+"""The metrics of a process in the Prometheus and OpenMetrics formats."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from application.failures import describe
 from application.metrics.telemetry import Exposition, Reading, Source
 
 _SECONDS: Final = 2.0
-# From a cached user to a long poll.
+# Seconds, from the read of a cached user to a long poll.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 Check = Callable[[], Awaitable[None]]
@@ -32,10 +32,9 @@ log = get_logger(__name__)
 
 
 class PrometheusTelemetry:
-    """See `Telemetry`. `checks` names each server; its check raises where that is away.
+    """See `Telemetry`. `checks` maps each server to a check that raises if the server is away.
 
-    Scrapers who come at once share the look at the sources, and so do those who come while one is
-    under way.
+    Concurrent scrapes share one read of the sources.
     """
 
     def __init__(
@@ -46,14 +45,14 @@ class PrometheusTelemetry:
     ) -> None:
         self._sources = sources
         self._checks = checks or {}
-        self._taken = _Taken()
-        self._looking: asyncio.Task[list[Reading]] | None = None
-        # Else each counter comes with the time of its birth, twice as many figures.
+        self._latest = _LatestReadings()
+        self._reading: asyncio.Task[list[Reading]] | None = None
+        # Otherwise each counter also exports its creation time: twice as many samples.
         disable_created_metrics()
         self._registry = CollectorRegistry(auto_describe=False)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
-        self._registry.register(self._taken)
+        self._registry.register(self._latest)
         self._info = Reading(
             name="rollbook_info",
             help="The version that runs.",
@@ -90,17 +89,17 @@ class PrometheusTelemetry:
 
     async def exposition(self, accept: str) -> Exposition:
         """See `Telemetry.exposition`."""
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-            self._looking.add_done_callback(self._looked)
-        # Who hangs up does not end the look of the others.
-        self._taken.readings = await asyncio.shield(self._looking)
-        # The library's own choice fails over headers that are not well formed.
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+            self._reading.add_done_callback(self._read_done)
+        # A scraper that disconnects must not cancel the read for the others.
+        self._latest.readings = await asyncio.shield(self._reading)
+        # The library's own content negotiation fails on malformed headers.
         if "application/openmetrics-text" in accept.lower():
             return Exposition(_openmetrics(self._registry), openmetrics.CONTENT_TYPE_LATEST)
         return Exposition(generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
 
-    async def _look(self) -> list[Reading]:
+    async def _read(self) -> list[Reading]:
         names = list(self._checks)
         states = asyncio.gather(*(_state(self._checks[name]) for name in names))
         found = await asyncio.gather(*(_readings(source) for source in self._sources))
@@ -112,22 +111,22 @@ class PrometheusTelemetry:
         )
         return [self._info, up, *(reading for readings in found for reading in readings)]
 
-    def _looked(self, _: asyncio.Task[list[Reading]]) -> None:
-        self._looking = None
+    def _read_done(self, _: asyncio.Task[list[Reading]]) -> None:
+        self._reading = None
 
 
-# It has no annotations.
+# The library's function has no annotations.
 _openmetrics = cast("Callable[[CollectorRegistry], bytes]", openmetrics.generate_latest)  # pyright: ignore[reportUnknownMemberType]
 
 
-class _Taken(Collector):
-    """The readings that were taken last."""
+class _LatestReadings(Collector):
+    """The latest readings, as a collector of the library."""
 
     def __init__(self) -> None:
         self.readings: Sequence[Reading] = ()
 
     def collect(self) -> Iterable[Metric]:
-        """Each as its family."""
+        """One metric family per reading."""
         return [_family(reading) for reading in self.readings]
 
 
@@ -144,7 +143,7 @@ async def _state(check: Check) -> float:
         async with asyncio.timeout(_SECONDS):
             await check()
     except Exception:
-        # Why it is away is logged by whoever needs it.
+        # The component that needs the server logs the reason.
         return 0
     return 1
 

@@ -1,4 +1,4 @@
-"""`rollbook doctor`: what would stop a start here, and what waits to be done."""
+"""`rollbook doctor`: what would prevent a start here, and what remains to do."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from interfaces.settings import Settings, WrongSetting
 
 
 def doctor(settings: Settings) -> None:
-    """Print what was found. Raises `UnsuitableServer` or `WrongSetting`."""
+    """Print the findings. Raises `UnsuitableServer` or `WrongSetting`."""
     masters = MasterKeys.parse(settings.need("master_key"))
     for line in asyncio.run(_examine(settings.database_url.get_secret_value(), masters)):
         typer.echo(line)

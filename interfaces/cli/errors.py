@@ -1,4 +1,4 @@
-"""What ends a command with one line instead of a traceback."""
+"""Errors that end a command with one line instead of a traceback."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ USAGE: Final = 2
 
 @contextmanager
 def failing(*expected: type[Exception]) -> Generator[None]:
-    """Say in one line what went wrong, and end with the exit code for it."""
+    """Print the error as one line, and end with its exit code."""
     try:
         yield
     except WrongSetting as error:
@@ -29,9 +29,9 @@ def failing(*expected: type[Exception]) -> Generator[None]:
 
 
 class CommandFailed(Exception):
-    """The command cannot go on; the message is one line for people.
+    """The command cannot continue; the message is one line for people.
 
-    `names_setting`: it was a wrong setting, and the process that found it has said so in that line.
+    `names_setting`: a setting was wrong, and the process that found it has printed the line.
     """
 
     names_setting: bool = False

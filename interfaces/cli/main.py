@@ -36,7 +36,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
 DataDir = Annotated[
-    Path, typer.Option(help="Where data, keys and the admin token lie.", file_okay=False)
+    Path, typer.Option(help="Directory of data, keys and the admin token.", file_okay=False)
 ]
 
 
@@ -45,9 +45,9 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     data_dir: DataDir = Path(".rollbook"),
-    split: Annotated[bool, typer.Option("--split", help="Run one process a role.")] = False,
+    split: Annotated[bool, typer.Option("--split", help="Run one process per role.")] = False,
 ) -> None:
-    """Run a whole Rollbook here: all roles, and the servers that no ROLLBOOK_…_URL names."""
+    """Run a whole Rollbook here: all roles, and each server that no ROLLBOOK_…_URL names."""
     from interfaces.cli.server.up import up as run
 
     with failing():
@@ -56,7 +56,7 @@ def up(
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Answer HTTP requests, against ROLLBOOK_DATABASE_URL."""
+    """Serve the HTTP API on ROLLBOOK_DATABASE_URL."""
     with failing():
         settings = load_for(frozenset({"api"}))
         with open_listener(host, port) as listener:
@@ -65,28 +65,28 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 @app.command()
 def projector() -> None:
-    """Keep the views of ROLLBOOK_DATABASE_URL up to date; of several, one leads."""
+    """Keep the views of ROLLBOOK_DATABASE_URL up to date; if several run, one leads."""
     with failing():
         _run_role("projector")
 
 
 @app.command()
 def relay() -> None:
-    """Pass events on from ROLLBOOK_DATABASE_URL to ROLLBOOK_AMQP_URL; of several, one leads."""
+    """Publish events of ROLLBOOK_DATABASE_URL to ROLLBOOK_AMQP_URL; if several run, one leads."""
     with failing():
         _run_role("relay")
 
 
 @app.command()
 def worker() -> None:
-    """Do the jobs of ROLLBOOK_DATABASE_URL, a few at once; several share them."""
+    """Run the jobs of ROLLBOOK_DATABASE_URL, a few at once; several workers share them."""
     with failing():
         _run_role("worker")
 
 
 @app.command(hidden=True)
 def serve(
-    roles: Annotated[str, typer.Option(help="The roles to run, a comma list.")],
+    roles: Annotated[str, typer.Option(help="The roles to run, a comma-separated list.")],
     descriptor: Annotated[
         int | None, typer.Option("--socket", help="The listening socket, inherited.")
     ] = None,
@@ -104,7 +104,7 @@ def serve(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema; several may run it at once."""
+    """Migrate the database to the newest schema; several processes may run it at once."""
     from infrastructure.migrations import MigrationBusy
     from infrastructure.migrations import migrate as run
     from infrastructure.server_checks import UnsuitableServer, check_server
@@ -117,7 +117,7 @@ def migrate() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say whether the settings are complete and the database can hold a Rollbook."""
+    """Check that the settings are complete and the database can hold a Rollbook."""
     from infrastructure.server_checks import UnsuitableServer
     from interfaces.cli.doctor import doctor as run
 
@@ -129,14 +129,14 @@ def doctor() -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="An LDIF file.", exists=True, dir_okay=False)],
     update: Annotated[
-        bool, typer.Option("--update", help="Change users who are there to what the file says.")
+        bool, typer.Option("--update", help="Change existing users to what the file says.")
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON lines: one a row, then a summary.")
+        bool, typer.Option("--json", help="Print JSON lines: one per row, then a summary.")
     ] = False,
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
-    """Register each person of an LDIF file at ROLLBOOK_URL, else here; again changes nothing."""
+    """Register each person of an LDIF file at ROLLBOOK_URL, else here; a repeat changes nothing."""
     from interfaces.cli.ldif_import.run import import_file as run
 
     with failing():
@@ -146,37 +146,37 @@ def import_(
 @app.command()
 def tail(
     after: Annotated[
-        int | None, typer.Option(help="Events after this position; only new ones without.", min=0)
+        int | None, typer.Option(help="Events after this position; default: only new ones.", min=0)
     ] = None,
     types: Annotated[str, typer.Option(help="Such as user.renamed,user.erased or user.*.")] = "",
     user: Annotated[str, typer.Option(help="Only the events of this user, by id.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print envelopes as JSON lines.")] = False,
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
-    """Print events of ROLLBOOK_URL, else of here, as they are recorded, until Ctrl-C."""
-    from interfaces.cli.client.tail import Asked
+    """Print the events of ROLLBOOK_URL, else here, as they are recorded, until Ctrl-C."""
+    from interfaces.cli.client.tail import TailRequest
     from interfaces.cli.client.tail import tail as run
 
     with failing():
-        run(data_dir, Asked(after, types, user), json=json)
+        run(data_dir, TailRequest(after, types, user), json=json)
 
 
 @app.command()
 def verify(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Fold anew what differs, and nothing else.")
+        bool, typer.Option("--repair", help="Repair what differs, and nothing else.")
     ] = False,
     schemas: Annotated[
         bool,
         typer.Option(
             "--schemas",
-            help="Instead: can this release read all events of ROLLBOOK_DATABASE_URL?",
+            help="Check instead that this release can read all events of ROLLBOOK_DATABASE_URL.",
         ),
     ] = False,
     json: Json = False,
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
-    """Compare all views of ROLLBOOK_URL, else of here, with the log; exit code 1 where any differs."""
+    """Compare the views of ROLLBOOK_URL, else here, with the log; exit code 1 if any differs."""
     from infrastructure.server_checks import UnsuitableServer
     from interfaces.cli.verify.schemas import verify_schemas
     from interfaces.cli.verify.views import verify_views
@@ -203,7 +203,7 @@ def _serve(
     migrating: bool = False,
 ) -> int:
     disable_gc()
-    # After the settings were found to be complete: it takes a second to load.
+    # Imported after the settings are checked: it takes a second to load.
     from interfaces.cli.server.serve import serve as run
 
     return run(settings, roles, listener, parent_socket=parent_socket, migrating=migrating)

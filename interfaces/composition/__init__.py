@@ -1,1 +1,1 @@
-"""The composition root: one file for each role, which opens all that the role needs."""
+"""The composition root: one file per role, which opens all that the role needs."""

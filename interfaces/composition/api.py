@@ -33,7 +33,7 @@ _CURSOR_KEY: Final = b"\x00cursors\x00"
 
 
 async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
-    """The application, whose routes may be asked from now on."""
+    """The application; its routes can be called from now on."""
     store, settings = parts.store, parts.settings
     await ensure_views(parts.database_url, PROJECTIONS)
     documents: Documents = RenderedDocuments(parts.directory)
@@ -45,7 +45,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     identity = AdminTokenIdentity(settings.need("admin_token"))
     tickets = await stack.enter_async_context(PostgresTickets.open(parts.database_url))
     commands = UserService(store.log, store.snapshots)
-    readiness = {"postgres": lambda: _answers(store)}
+    readiness = {"postgres": lambda: _check_postgres(store)}
     application = create_app(
         Services(
             commands=commands,
@@ -90,5 +90,5 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _answers(store: EventStore) -> None:
+async def _check_postgres(store: EventStore) -> None:
     await store.reader.rows("SELECT 1")

@@ -1,6 +1,6 @@
 """The composition root: opens what a process needs in order, and drains it in reverse.
 
-A role's own modules are loaded where it runs: no projector has a web framework in its memory.
+A process imports the modules of its own roles only: a projector loads no web framework.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Rollbook(Struct, frozen=True, kw_only=True):
-    """A running process; `stopping` is set when it begins to drain, so that nobody waits on.
+    """A running process; `stopping` is set when it begins to drain, so that waiting requests end.
 
-    There is an application only where `api` is among its roles.
+    `application` is None unless `api` is among its roles.
     """
 
     application: "FastAPI | None"
@@ -31,10 +31,10 @@ class Rollbook(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_rollbook(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncGenerator[Rollbook]:
-    """These roles, running over a migrated database.
+    """Run these roles over a migrated database.
 
-    The relay runs where there is a broker to relay to. A role that fails beyond its own repair
-    ends the context with its error.
+    The relay runs only if a broker is set. A role that fails and cannot recover ends the context
+    with its error.
     """
     if roles == RELAY_ALONE:
         async with _running([_relay_alone(settings)]):
@@ -77,12 +77,12 @@ async def _running(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[
 
 
 async def _projector(stack: AsyncExitStack, parts: "Parts") -> list[Coroutine[Any, Any, None]]:
-    from application.live.notifications import keep_telling_parked
+    from application.live.notifications import run_parked_notifications
     from interfaces.composition.projector import open_projectors
 
     url, store, doorbell = parts.database_url, parts.store, parts.doorbell
     projectors = await open_projectors(stack, url, store, doorbell, parts.directory, parts.cache)
-    return [*projectors, keep_telling_parked(parts.notifications, doorbell)]
+    return [*projectors, run_parked_notifications(parts.notifications, doorbell)]
 
 
 def _relay(parts: "Parts") -> Coroutine[Any, Any, None]:

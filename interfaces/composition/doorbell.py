@@ -1,4 +1,4 @@
-"""Puts the doorbell together: Postgres rings for the log, Redis for everything across processes."""
+"""Opens the doorbell: Postgres rings for the log, Redis for everything across processes."""
 
 from contextlib import AsyncExitStack
 from uuid import UUID

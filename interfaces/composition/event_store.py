@@ -1,4 +1,4 @@
-"""Puts the event store together: keys, log and feed of one database, opened and drained in order."""
+"""Opens the event store of a database: keys, log and feed, opened and drained in order."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from application.keys.ports import KeyRing, UnknownMasterKey
 from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
-from infrastructure.event_store.identity import LogIdentity, open_log, open_made_log
+from infrastructure.event_store.identity import LogIdentity, open_existing_log, open_log
 from infrastructure.event_store.log import PostgresEventLog
 from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.snapshots import PostgresSnapshots
@@ -24,7 +24,7 @@ from infrastructure.keys.store import master_ids
 from infrastructure.postgres import connect
 
 _INDEX_KEY_BYTES: Final = 32
-_LOOK_AGAIN_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 
 class EventStore(Struct, frozen=True, kw_only=True):
@@ -49,13 +49,13 @@ class SealedLog(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGenerator[EventStore]:
-    """The event store of a migrated database; leaving the context writes what still waits.
+    """The event store of a migrated database; leaving the context writes all waiting appends.
 
-    Raises `UnknownMasterKey` or `SealBroken` where the master keys are not all that this log needs.
+    Raises `UnknownMasterKey` or `SealBroken` if the master keys are not all that this log needs.
     """
     identity = await _identify(database_url, masters)
     keys = MasterKeyRing(masters, masters.unwrap(identity.index_key, identity.id))
-    # A rotation waits for processes that would yet wrap a key under an old master key.
+    # A rotation waits for processes that still wrap keys under an old master key.
     mark = session_mark(masters.newest)
     async with (
         LogReader.open(database_url, mark=mark) as reader,
@@ -80,11 +80,12 @@ async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGener
 
 @asynccontextmanager
 async def open_sealed_log(database_url: str) -> AsyncGenerator[SealedLog]:
-    """The log of a migrated database; waits until a process that has keys has made one."""
+    """The log of a migrated database; waits until a process with keys has created it."""
     connection = await connect(database_url, "rollbook start")
     try:
-        while (identity := await open_made_log(connection)) is None:  # noqa: ASYNC110 (another process makes it)
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        # Another process creates it, so there is no event to wait for.
+        while (identity := await open_existing_log(connection)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
     finally:
         await connection.close()
     async with LogReader.open(database_url) as reader:

@@ -1,4 +1,4 @@
-"""Puts exports together: who asks for them, who selects their rows, and who reads these again."""
+"""Builds the exports: the job that selects rows, the service and the reader of rows."""
 
 from contextlib import AsyncExitStack
 from typing import Final
@@ -7,7 +7,7 @@ from uuid_utils.compat import uuid7
 
 from application.audit.search import Audit
 from application.doorbell import Doorbell
-from application.exports.job import Selecting, export_jobs
+from application.exports.job import ExportSources, export_jobs
 from application.exports.past_users import PastUsers
 from application.exports.requests import ExportService
 from application.exports.rows import ExportRows
@@ -30,25 +30,25 @@ async def open_export_kind(
     doorbell: Doorbell,
     exports: PostgresExports,
 ) -> JobKind:
-    """What a worker can do for exports."""
+    """The job kind that selects the rows of an export."""
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
     users = PostgresUserSelection(url, reader, store.feed, doorbell)
-    selecting = Selecting(users, Audit(store.audit, store.log), store.feed)
-    return export_jobs(exports, _box(store), selecting)
+    sources = ExportSources(users, Audit(store.audit, store.log), store.feed)
+    return export_jobs(exports, _sealer(store), sources)
 
 
 def export_service(store: EventStore, jobs: Jobs, exports: PostgresExports) -> ExportService:
-    """What asks for exports."""
-    return ExportService(exports, jobs, _box(store), uuid7)
+    """The service that requests exports."""
+    return ExportService(exports, jobs, _sealer(store), uuid7)
 
 
 def export_rows(
     store: EventStore, queries: DirectoryQueries, commands: UserCommands, exports: PostgresExports
 ) -> ExportRows:
-    """What reads their rows."""
+    """The reader of the selected rows."""
     past = PastUsers(store.audit, commands)
     return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
 
 
-def _box(store: EventStore) -> AesTokenSealer:
+def _sealer(store: EventStore) -> AesTokenSealer:
     return AesTokenSealer(store.keys.mac(_KEY), "export")

@@ -1,4 +1,4 @@
-"""Puts together what is measured: the sources of figures of a process that answers HTTP."""
+"""Builds the telemetry of a process that answers HTTP."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -24,7 +24,7 @@ def telemetry_of(
     cache: RedisCache | None,
     checks: Mapping[str, Callable[[], Awaitable[None]]],
 ) -> Telemetry:
-    """What is counted here, and what is looked up when somebody asks; `checks` are of servers."""
+    """Counters of this process and readings taken at each scrape; `checks` are of servers."""
     backlog = PostgresBacklog(database_url)
 
     async def writer() -> Sequence[Reading]:
@@ -40,9 +40,9 @@ def telemetry_of(
     if cache is not None:
         counts = cache.counts
 
-        async def looked_up() -> Sequence[Reading]:
+        async def cache_lookups() -> Sequence[Reading]:
             return cache_readings(counts)
 
-        sources.append(looked_up)
+        sources.append(cache_lookups)
         checks = {**checks, "redis": cache.answers}
     return PrometheusTelemetry(version, sources, checks)

@@ -1,4 +1,4 @@
-"""Puts the projections together: who keeps the views, who rebuilds them, and who cares for them."""
+"""Builds the projectors, the jobs that rebuild and verify views, and their administration."""
 
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -9,30 +9,30 @@ from typing import Any
 from msgspec.structs import replace
 
 from application.cache.followers import follow_users, run_stats_cache
-from application.cache.refresh import RefreshedStats, RefreshedUsers, keep_replacing
+from application.cache.refresh import RefreshedStats, RefreshedUsers, run_cache_refresh
 from application.cache.warm_up import CacheWarming
 from application.doorbell import Doorbell
 from application.jobs.model import JobKind
-from application.live.notifications import Notices
+from application.live.notifications import Notifier
 from application.log.shared_pages import SharedPages
 from application.projector.admin import ProjectionAdmin
-from application.projector.generations import keep_dropping, keep_following
+from application.projector.generations import run_expiry, run_followers
 from application.projector.projector import run_projector
-from application.projector.rebuild import Rebuilding
+from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
 from application.projector.view_store import Slot
 from application.queries.documents import RenderedDocuments
-from application.verification.jobs import Verifying, verify_jobs
+from application.verification.jobs import VerificationPorts, verify_jobs
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.generations.builds import PostgresBuilds
-from infrastructure.views.generations.expiry import PostgresRetired
+from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
-    PostgresFormerGenerations,
+    PostgresPreviousGenerations,
 )
 from infrastructure.views.projector.store import PostgresViewStore
 from infrastructure.views.queries.directory import PostgresDirectory
@@ -57,7 +57,7 @@ async def open_projectors(
     directory: PostgresDirectory,
     cache: RedisCache | None,
 ) -> Work:
-    """The projectors, and what keeps the cache behind their views, of all generations there are."""
+    """The tasks of the projectors and of the cache followers, for all generations."""
     await ensure_views(url, PROJECTIONS)
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
@@ -66,7 +66,7 @@ async def open_projectors(
     def project(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
         return run_projector(slot, views, pages, doorbell)
 
-    work: Work = [keep_following("projector", slots, doorbell, project)]
+    work: Work = [run_followers("projector", slots, doorbell, project)]
     if cache is not None:
         entries = await stack.enter_async_context(PostgresViewEntries.open(url))
         changes, following = PostgresChangeFeed(store.reader), cache.following
@@ -75,13 +75,13 @@ async def open_projectors(
             return follow_users(slot, following, changes, entries, doorbell)
 
         rendered = RenderedDocuments(directory)
-        mended = PostgresRefreshQueue(reader, PROJECTIONS)
+        refresh_queue = PostgresRefreshQueue(reader, PROJECTIONS)
         work += [
-            keep_following("cache", slots.only(USERS), doorbell, copy),
+            run_followers("cache", slots.only(USERS), doorbell, copy),
             run_stats_cache(cache.stats, rendered, doorbell, _now),
-            keep_replacing(
-                RefreshedUsers(mended, following, cache.erasing, entries),
-                RefreshedStats(mended, cache.stats, rendered, _now),
+            run_cache_refresh(
+                RefreshedUsers(refresh_queue, following, cache.erasing, entries),
+                RefreshedStats(refresh_queue, cache.stats, rendered, _now),
             ),
         ]
     return work
@@ -91,52 +91,52 @@ async def open_rebuild_kinds(
     stack: AsyncExitStack,
     url: str,
     store: EventStore,
-    notices: Notices,
+    notifier: Notifier,
     cache: RedisCache | None,
 ) -> list[JobKind]:
-    """What a worker can do for projections."""
+    """The job kinds for projections."""
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
-    succession = partial(PostgresSwitch[Any].open, url)
-    ports = Rebuilding(
+    open_switch = partial(PostgresSwitch[Any].open, url)
+    ports = RebuildPorts(
         builds=PostgresBuilds(url),
-        histories=PostgresEventsByStream(store.reader, store.keys),
-        mending=PostgresParkedStreams(url, PROJECTIONS),
-        succession=succession,
+        events_by_stream=PostgresEventsByStream(store.reader, store.keys),
+        parked_streams=PostgresParkedStreams(url, PROJECTIONS),
+        open_switch=open_switch,
     )
-    verifying = Verifying(
+    verifying = VerificationPorts(
         generations=slots,
         views=partial(PostgresStoredViews[Any].open, url),
         repairs=partial(PostgresRepairs.open, url),
-        histories=ports.histories,
+        events_by_stream=ports.events_by_stream,
     )
     if cache is not None:
         entries = PostgresViewEntries(reader)
-        warming = CacheWarming(slots, cache.hot, cache.following, entries)
+        warming = CacheWarming(slots, cache.recently_read, cache.following, entries)
         ports = replace(ports, warm=warming.warm)
     return [
-        rebuild_jobs(PROJECTIONS, ports, notices),
-        rollback_jobs(PROJECTIONS, succession, PostgresFormerGenerations(reader)),
+        rebuild_jobs(PROJECTIONS, ports, notifier),
+        rollback_jobs(PROJECTIONS, open_switch, PostgresPreviousGenerations(reader)),
         verify_jobs(PROJECTIONS, verifying),
     ]
 
 
 def drop_generations(url: str) -> Coroutine[Any, Any, None]:
-    """What keeps house after rebuilds."""
-    return keep_dropping(PostgresRetired(url))
+    """The task that drops generations after their expiry."""
+    return run_expiry(PostgresExpiredGenerations(url))
 
 
 async def open_projection_admin(
     stack: AsyncExitStack, url: str, store: EventStore
 ) -> ProjectionAdmin:
-    """What administrators do for projections."""
+    """The operations of administrators on projections."""
     reader = await stack.enter_async_context(ViewReader.open(url, 1))
     return ProjectionAdmin(
         [projection.name for projection in PROJECTIONS],
         PostgresProjectionAdmin(reader),
         PostgresParkedStreams(url, PROJECTIONS),
         PostgresEventsByStream(store.reader, store.keys),
-        PostgresFormerGenerations(reader),
+        PostgresPreviousGenerations(reader),
     )
 
 

@@ -1,4 +1,4 @@
-"""Puts the relay together: beside the other roles of a process, or alone and without any key."""
+"""Builds the relay: beside the other roles of a process, or alone and without any key."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -18,7 +18,7 @@ from interfaces.composition.event_store import open_sealed_log
 async def relay(
     database_url: str, reader: LogReader, identity: LogIdentity, doorbell: Doorbell, amqp_url: str
 ) -> NoReturn:
-    """Pass on what this reader gives; cancel it to stop."""
+    """Publish the events of this reader; cancel it to stop."""
     await run_relay(
         RabbitMQBus(amqp_url),
         PostgresRelayLedger(database_url),
@@ -29,9 +29,9 @@ async def relay(
 
 
 async def relay_alone(database_url: str, redis_url: str | None, amqp_url: str) -> None:
-    """The whole work of a process that is a relay and nothing else; cancel it to stop.
+    """Run a process that is only a relay; cancel it to stop.
 
-    Raises `LogMoved` where the log was restored meanwhile.
+    Raises `LogMoved` if the log was restored meanwhile.
     """
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(open_sealed_log(database_url))

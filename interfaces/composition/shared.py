@@ -1,4 +1,4 @@
-"""What the roles of a process share, opened in order and drained in reverse."""
+"""The resources that the roles of a process share, opened in order and drained in reverse."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -22,7 +22,7 @@ from interfaces.settings import Settings
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """What every role but a relay alone may need."""
+    """What every role may need, except a relay that runs alone."""
 
     settings: Settings
     database_url: str
@@ -40,7 +40,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
-    """Over a migrated database."""
+    """Open them over a migrated database."""
     url = settings.database_url.get_secret_value()
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     masters = MasterKeys.parse(settings.need("master_key"))

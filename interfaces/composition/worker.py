@@ -1,4 +1,4 @@
-"""The role that does jobs: what it can do, and doing it."""
+"""The worker role: its job kinds, and the loops that run them."""
 
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -6,9 +6,9 @@ from typing import Any
 
 from application.erasure.service import erasure_jobs
 from application.jobs.maintenance import (
-    EXPORTS_ARE_KEPT,
-    JOBS_ARE_KEPT,
-    RECEIPTS_ARE_KEPT,
+    EXPORT_RETENTION,
+    JOB_RETENTION,
+    RECEIPT_RETENTION,
     clean_up_jobs,
     purge_jobs,
 )
@@ -27,25 +27,25 @@ from interfaces.composition.shared import Parts
 
 
 async def open_worker(stack: AsyncExitStack, parts: Parts) -> list[Coroutine[Any, Any, None]]:
-    """What a worker does as long as it runs."""
+    """The tasks of a worker."""
     kinds = await _job_kinds(stack, parts)
     return [
-        _work(kinds, parts),
+        _run_jobs(kinds, parts),
         run_schedules(kinds, parts.jobs),
         drop_generations(parts.database_url),
     ]
 
 
 async def _job_kinds(stack: AsyncExitStack, parts: Parts) -> list[JobKind]:
-    """What a worker can do."""
+    """The job kinds that a worker can run."""
     url = parts.database_url
     return [
         purge_jobs(
             [
-                OldReceipts(url, RECEIPTS_ARE_KEPT),
+                OldReceipts(url, RECEIPT_RETENTION),
                 OldTickets(url),
-                OldExports(url, EXPORTS_ARE_KEPT),
-                OldJobs(url, JOBS_ARE_KEPT),
+                OldExports(url, EXPORT_RETENTION),
+                OldJobs(url, JOB_RETENTION),
             ]
         ),
         await open_export_kind(stack, url, parts.store, parts.doorbell, parts.exports),
@@ -56,6 +56,6 @@ async def _job_kinds(stack: AsyncExitStack, parts: Parts) -> list[JobKind]:
     ]
 
 
-async def _work(kinds: list[JobKind], parts: Parts) -> None:
+async def _run_jobs(kinds: list[JobKind], parts: Parts) -> None:
     async with PostgresJobLedger.open(parts.job_sessions) as ledger:
         await JobWorker(kinds, ledger).run(parts.doorbell)

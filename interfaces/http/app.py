@@ -49,7 +49,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 def create_app(services: Services) -> FastAPI:
     """The application over its services, which must be open already and outlive it.
 
-    It connects to nothing by itself, and knows no settings.
+    It opens no connections and reads no settings.
     """
     app = FastAPI(
         # Pages, errors and slashes are ours: FastAPI's would load from elsewhere or redirect.
@@ -57,7 +57,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # It would record query strings and the messages of exceptions, which may tell about people.
+        # Query strings and exception messages, which it would record, may hold personal data.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers=dict.fromkeys((DomainError, Refusal, HTTPException), answer_error),
         middleware=[
@@ -70,16 +70,16 @@ def create_app(services: Services) -> FastAPI:
         ],
     )
     mount(app, services, OPERATIONS)
-    elsewhere = app.router.default
+    default_route = app.router.default
 
-    async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-        # A WebSocket would be refused without a word.
+    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+        # By default, a WebSocket is refused without a problem.
         if scope["type"] == "websocket" and _DENIAL in scope.get("extensions", {}):
             await problem("not-found", "Not found.")(scope, receive, send)
         else:
-            await elsewhere(scope, receive, send)
+            await default_route(scope, receive, send)
 
-    app.router.default = nothing_here
+    app.router.default = not_found
 
     @cache
     def description() -> bytes:

@@ -1,1 +1,1 @@
-"""The live events: whoever listens gets them as they are recorded, each once and in order."""
+"""The live events: a client gets each event as it is recorded, once and in order."""

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-# RFC 6455, section 5.5: what a close frame may carry, without the code.
+# RFC 6455, section 5.5: the limit of a close frame, without the code.
 _MAX_BYTES: Final = 123
 
 

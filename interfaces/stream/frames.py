@@ -1,4 +1,4 @@
-"""What the server sends over a stream: one JSON object a message, told apart by `kind`."""
+"""The server's messages on a stream: one JSON object each; `kind` says which."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Self
@@ -15,7 +15,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Ready(Struct, frozen=True, tag_field="kind", tag="ready"):
-    """The first message: what follows begins after `position`."""
+    """The first message: the stream begins after `position`."""
 
     log: UUID
     position: int
@@ -24,20 +24,20 @@ class Ready(Struct, frozen=True, tag_field="kind", tag="ready"):
 
 
 class Events(Struct, frozen=True, tag_field="kind", tag="events"):
-    """Envelopes in order, without a gap to what came before."""
+    """Envelopes in order, without a gap after the message before."""
 
     events: Sequence[Raw]
 
 
 class Heartbeat(Struct, frozen=True, tag_field="kind", tag="heartbeat"):
-    """All up to `position` was sent, or is none of what was asked for."""
+    """All requested events up to `position` have been sent."""
 
     position: int
     head: int
 
 
 class Notification(Struct, frozen=True, tag_field="kind", tag="notification"):
-    """A few words for people; none are told again, and whoever was away misses them."""
+    """A short message for people; it is not repeated: a client that is away misses it."""
 
     id: UUID
     severity: Severity
@@ -46,15 +46,15 @@ class Notification(Struct, frozen=True, tag_field="kind", tag="notification"):
     time: Timestamp
 
     @classmethod
-    def of(cls, told: notifications.Notification) -> Self:
-        return cls(told.id, told.severity, told.message, told.about, timestamp(told.time))
+    def of(cls, sent: notifications.Notification) -> Self:
+        return cls(sent.id, sent.severity, sent.message, sent.about, timestamp(sent.time))
 
 
 Frame = Ready | Events | Heartbeat | Notification
 
 
 def events(envelopes: Iterable[bytes]) -> Events:
-    """Of envelopes that are encoded already."""
+    """A message of encoded envelopes."""
     return Events([Raw(envelope) for envelope in envelopes])
 
 

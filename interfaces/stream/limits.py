@@ -1,4 +1,4 @@
-"""How much of a process one client may take: streams at once, and messages it sends."""
+"""Limits for one client in a process: open streams, and messages that it sends."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -12,17 +12,17 @@ _WINDOW_SECONDS: Final = 60.0
 
 
 class OpenStreams:
-    """Counts streams by whose they are, and refuses one more than `most`."""
+    """Counts open streams by owner; refuses more than `limit`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._open = Counter[str]()
 
     @contextmanager
     def one_more(self, owner: str) -> Generator[None]:
-        """Raises `Closed`."""
-        if self._open[owner] >= self._most:
-            raise Closed(CloseCode.TOO_MANY, f"{self._most} streams are open already.")
+        """Raises `Closed` if the owner has reached the limit."""
+        if self._open[owner] >= self._limit:
+            raise Closed(CloseCode.TOO_MANY, f"{self._limit} streams are open already.")
         self._open[owner] += 1
         try:
             yield
@@ -33,18 +33,18 @@ class OpenStreams:
 
 
 class MessageBudget:
-    """A client has nothing to say once its stream is open; it is not cut off for saying little."""
+    """Limits the messages of a client; it needs to send none once its stream is open."""
 
     def __init__(self, max_a_minute: int) -> None:
-        self._most = max_a_minute
+        self._limit = max_a_minute
         self._left = max_a_minute
         self._until = 0.0
 
     def spend(self) -> None:
-        """Raises `Closed` where too much was said within a minute."""
+        """Raises `Closed` after too many messages within a minute."""
         now = monotonic()
         if now >= self._until:
-            self._left, self._until = self._most, now + _WINDOW_SECONDS
+            self._left, self._until = self._limit, now + _WINDOW_SECONDS
         self._left -= 1
         if self._left < 0:
-            raise Closed(CloseCode.TOO_MANY, f"More than {self._most} messages within a minute.")
+            raise Closed(CloseCode.TOO_MANY, f"More than {self._limit} messages within a minute.")

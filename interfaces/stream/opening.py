@@ -1,4 +1,4 @@
-"""What a client asks for when it opens a stream, and who it is."""
+"""Opening a stream: the request of the client, and its principal."""
 
 from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -22,21 +22,21 @@ Position = Annotated[int, Meta(ge=0, le=2**53)]
 Types = Annotated[tuple[str, ...], Meta(max_length=_MAX_TYPES)]
 
 
-class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`after` None is only what is new; `types` and `user` narrow, as in `GET /v1/events`."""
+class StreamRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`after` None means only new events; `types` and `user` filter as in `GET /v1/events`."""
 
     after: Position | None = None
     types: Types | None = None
     user: UUID | None = None
 
     def filter_for(self, principal: Principal) -> EventFilter:
-        """Other kinds than `user` are for administrators."""
+        """Only administrators get other kinds than `user`."""
         every_kind = principal.may("admin")
         return EventFilter.parse(self.types or (), user=self.user, every_kind=every_kind)
 
 
-class FirstMessage(Asked, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who asks is known by a token or a ticket; `repr` is not for logs."""
+class FirstMessage(StreamRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Its token or ticket identifies the client; do not log its `repr`."""
 
     token: str | None = None
     ticket: str | None = None
@@ -55,7 +55,7 @@ def from_message(message: str | bytes) -> FirstMessage:
     return asked
 
 
-def from_query(query: bytes) -> Asked:
+def from_query(query: bytes) -> StreamRequest:
     """The query parameters of SSE, for a client that signs in by a header. Raises `Closed`."""
     try:
         pairs = parse_qsl(
@@ -69,7 +69,7 @@ def from_query(query: bytes) -> Asked:
             raise Closed(CloseCode.BAD_REQUEST, "A parameter may be given once only.")
         if "types" in values:
             values["types"] = dict(pairs)["types"].split(",")
-        return msgspec.convert(values, Asked, strict=False)
+        return msgspec.convert(values, StreamRequest, strict=False)
     except msgspec.ValidationError as error:
         raise Closed(CloseCode.BAD_REQUEST, f"The parameters are refused: {error}") from None
     except ValueError:
@@ -77,14 +77,14 @@ def from_query(query: bytes) -> Asked:
 
 
 async def by_header(authorization: str, identity: Identity) -> Principal:
-    """Whose bearer token this is. Raises `Closed`."""
+    """The principal of a bearer token. Raises `Closed`."""
     scheme, _, token = authorization.partition(" ")
     known = await identity.principal(token.strip()) if scheme.lower() == "bearer" else None
     return _admitted(known)
 
 
 async def by_message(message: FirstMessage, identity: Identity, tickets: Tickets) -> Principal:
-    """Whose token or ticket this is. Raises `Closed` and `Unavailable`."""
+    """The principal of a token or ticket. Raises `Closed` and `Unavailable`."""
     if message.token is not None:
         return _admitted(await identity.principal(message.token))
     if message.ticket is not None:

@@ -17,26 +17,26 @@ from application.live.tickets import Tickets
 from interfaces.stream import frames
 from interfaces.stream.closing import CloseCode, Closed
 from interfaces.stream.limits import MessageBudget, OpenStreams
-from interfaces.stream.opening import Asked, by_header, by_message, from_message, from_query
+from interfaces.stream.opening import StreamRequest, by_header, by_message, from_message, from_query
 
 PATH: Final = "/v1/stream"
 
 _FIRST_MESSAGE_SECONDS: Final = 5.0
-# Long enough for all but a read of a store that is frozen.
+# Long enough for everything except a read from a frozen server.
 _END_SECONDS: Final = 1.0
 _MAX_STREAMS: Final = 100
 _MAX_UNAUTHENTICATED: Final = 500
 _MAX_MESSAGES: Final = 60
-# All that have not said yet who they are share one limit.
+# All unauthenticated clients share one limit.
 _UNAUTHENTICATED: Final = ""
 
 log = get_logger(__name__)
 
 
 class EventStream:
-    """Serves the tail over WebSocket. One frame at a time is on its way to a client.
+    """Serves the tail over WebSocket, one frame at a time per client.
 
-    A client that takes longer than `send_seconds` for one is let go: it resumes where it was.
+    A client that takes longer than `send_seconds` for a frame is disconnected; it can resume.
     Each actor may have `max_streams` open in a process.
     """
 
@@ -59,15 +59,15 @@ class EventStream:
         self._heartbeat_seconds = heartbeat_seconds
         self._first_message_seconds = first_message_seconds
         self._send_seconds = send_seconds
-        self._strangers = OpenStreams(_MAX_UNAUTHENTICATED)
+        self._unauthenticated = OpenStreams(_MAX_UNAUTHENTICATED)
         self._streams = OpenStreams(max_streams)
 
     def add_to(self, app: FastAPI) -> None:
-        """Route it."""
+        """Add its route."""
         app.router.add_websocket_route(PATH, self.serve)
 
     async def serve(self, websocket: WebSocket) -> None:
-        """Accept first: a close code reaches only who is connected."""
+        """Accept first: only a connected client receives a close code."""
         await websocket.accept()
         try:
             await self._serve(websocket)
@@ -82,23 +82,23 @@ class EventStream:
 
     async def _serve(self, websocket: WebSocket) -> None:
         try:
-            with self._strangers.one_more(_UNAUTHENTICATED):
+            with self._unauthenticated.one_more(_UNAUTHENTICATED):
                 principal, asked = await self._opened(websocket)
             with self._streams.one_more(principal.actor):
                 position, head = await self._tail.place(asked.after)
                 ready = frames.Ready(self._tail.log_id, position, head, self._heartbeat_seconds)
-                await _Line(websocket, self._send_seconds).send(ready)
+                await _Sender(websocket, self._send_seconds).send(ready)
                 wanted = asked.filter_for(principal)
                 async with (
                     self._tail.cursor(wanted, position) as cursor,
                     self._notices.listen() as inbox,
                 ):
                     opened = principal.may("users:read")
-                    line = _Line(websocket, self._send_seconds)
+                    sender = _Sender(websocket, self._send_seconds)
                     await _first_of(
                         self._listen(websocket),
-                        self._tell(line, cursor, opened),
-                        _notify(line, inbox),
+                        self._send_events(sender, cursor, opened),
+                        _notify(sender, inbox),
                     )
         except PositionAhead as error:
             reason = f"after is above the head of the log, {error.head}."
@@ -110,8 +110,8 @@ class EventStream:
             reason = "The log cannot be read now; try again."
             raise Closed(CloseCode.TRY_AGAIN_LATER, reason) from None
 
-    async def _opened(self, websocket: WebSocket) -> tuple[Principal, Asked]:
-        """Who asks for what: by a header and the query, or by the first message."""
+    async def _opened(self, websocket: WebSocket) -> tuple[Principal, StreamRequest]:
+        """The client and its request: by a header and the query, or by the first message."""
         query: bytes = websocket.scope["query_string"]
         authorization = websocket.headers.get("authorization")
         if authorization is not None:
@@ -128,52 +128,52 @@ class EventStream:
         return await by_message(message, self._identity, self._tickets), message
 
     async def _listen(self, websocket: WebSocket) -> NoReturn:
-        """Nothing is expected; reading on is how the end of the connection is noticed."""
+        """Read messages to notice the end of the connection; none is expected."""
         budget = MessageBudget(_MAX_MESSAGES)
         while True:
             await _received(websocket)
             budget.spend()
 
-    async def _tell(self, line: "_Line", cursor: Cursor, opened: bool) -> NoReturn:
+    async def _send_events(self, sender: "_Sender", cursor: Cursor, opened: bool) -> NoReturn:
         """Send what the cursor finds until the server stops."""
         async with aclosing(cursor.batches(self._heartbeat_seconds)) as batches:
             async for batch in batches:
                 if batch.events:
                     envelopes = (event.envelope(opened=opened) for event in batch.events)
-                    await line.send(frames.events(envelopes))
+                    await sender.send(frames.events(envelopes))
                 else:
-                    await line.send(frames.Heartbeat(batch.position, batch.head))
+                    await sender.send(frames.Heartbeat(batch.position, batch.head))
         raise Closed(CloseCode.RESTARTING, "The server restarts; resume after your last position.")
 
     async def _close(self, websocket: WebSocket, closed: Closed) -> None:
-        """Say why; one that reads nothing, or is gone, is not waited for any longer."""
+        """Send the reason; do not wait longer for a client that does not read or is gone."""
         with suppress(TimeoutError, WebSocketDisconnect):
             async with asyncio.timeout(self._send_seconds):
                 await websocket.close(closed.code, closed.reason)
 
 
-class _Line:
-    """The way to one client: one frame at a time."""
+class _Sender:
+    """Sends frames to one client, one at a time."""
 
     def __init__(self, websocket: WebSocket, seconds: float) -> None:
         self._websocket = websocket
         self._seconds = seconds
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def send(self, frame: frames.Frame) -> None:
-        """Raises `Closed` where the client does not take it in time."""
+        """Raises `Closed` if the client does not take it in time."""
         try:
-            async with self._turn, asyncio.timeout(self._seconds):
+            async with self._lock, asyncio.timeout(self._seconds):
                 await self._websocket.send_text(frames.text(frame))
         except TimeoutError:
             reason = "You read too slowly; resume after your last position."
             raise Closed(CloseCode.TOO_SLOW, reason) from None
 
 
-async def _notify(line: _Line, inbox: Inbox) -> NoReturn:
-    """Tell people something now and then, between the events."""
+async def _notify(sender: _Sender, inbox: Inbox) -> NoReturn:
+    """Send notifications for people, between the events."""
     while True:
-        await line.send(frames.Notification.of(await inbox.next()))
+        await sender.send(frames.Notification.of(await inbox.next()))
 
 
 async def _received(websocket: WebSocket) -> str | bytes:
@@ -186,7 +186,7 @@ async def _received(websocket: WebSocket) -> str | bytes:
 
 
 async def _first_of(*works: Coroutine[None, None, NoReturn]) -> NoReturn:
-    """Do all until one fails, and fail with it."""
+    """Run all until one fails; raise its error."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

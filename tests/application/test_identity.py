@@ -1,4 +1,4 @@
-"""Principals and what the presets let them do."""
+"""Principals and the permissions of the presets."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_an_administrator_may_do_everything(permission: Permission) -> None:
     assert principal("admin").granted == PERMISSIONS
 
 
-def test_others_may_do_what_they_were_granted() -> None:
+def test_other_principals_may_do_only_what_was_granted() -> None:
     reader = principal("users:read")
     assert reader.may("users:read")
     assert not reader.may("users:write")

@@ -1,4 +1,4 @@
-"""A cancellation that a client of a server lost is heeded before the next wait."""
+"""A cancellation that a client library swallowed takes effect before the next wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,19 +10,19 @@ from application.retry import BackOff
 from infrastructure.doorbell.memory import MemoryDoorbell
 
 
-async def at_the_bell() -> None:
+async def wait_for_bell() -> None:
     async with MemoryDoorbell().listen("log") as bell:
         await bell.wait(60)
 
 
-async def backing_off() -> None:
+async def back_off() -> None:
     await BackOff("test").wait(ConnectionError())
 
 
-@pytest.mark.parametrize("wait", [at_the_bell, backing_off])
-async def test_who_was_cancelled_waits_no_more(wait: Callable[[], Awaitable[None]]) -> None:
+@pytest.mark.parametrize("wait", [wait_for_bell, back_off])
+async def test_a_cancelled_task_does_not_wait_again(wait: Callable[[], Awaitable[None]]) -> None:
     async def loop() -> None:
-        # As `asyncio.wait_for` does when what it waits for comes in the same moment.
+        # Like `asyncio.wait_for`, when the awaited result arrives at the same moment.
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         while True:

@@ -1,1 +1,1 @@
-"""Tests: benchmarks."""
+"""Benchmarks: each measures one subject against a twin; see README.md."""

@@ -1,8 +1,8 @@
 """Appends by 256 concurrent callers against INSERTs of one row each, committed one by one.
 
-The twin writes the same rows into a table of the same layout with the same indexes, over one
-connection: what a plain event table costs a client that commits every command. Both tables have a
-million rows before, and so have the tables of claims, keys and receipts.
+The twin writes the same rows over one connection into a table with the same columns and indexes.
+It shows the cost of a plain event table for a client that commits every command. Both tables start
+with a million rows, and so do the tables of claims, keys and receipts.
 """
 
 import asyncio
@@ -43,23 +43,25 @@ _EVENT: Final = UserRoleChanged(role="owner", previous=PreviousRole(role="member
 
 
 async def appends(url: str, given: harness.Options) -> Sequence[harness.Comparison]:
-    """Without claims and keys, and with all that a registration has."""
+    """Compares appends without claims and keys, then with everything that a registration has."""
     connect = psycopg.AsyncConnection.connect
     masters = MasterKeys.parse(MASTER_KEYS)
     async with (
         await connect(url, autocommit=True) as connection,
         open_event_store(url, masters) as store,
     ):
-        took = await fill(connection, given.rows, masters.newest)
+        seconds_to_fill = await fill(connection, given.rows, masters.newest)
         for statement in _TWIN:
             await connection.execute(statement)
-        sys.stdout.write(f"{given.rows:,} rows in each table before, made in {took:.0f} s\n")
+        sys.stdout.write(
+            f"{given.rows:,} rows in each table before, made in {seconds_to_fill:.0f} s\n"
+        )
 
         async def twin(seconds: float) -> float:
-            return await _single_rows(connection, seconds)
+            return await _inserts_per_second(connection, seconds)
 
         def ours(draft: Callable[[], Draft]) -> harness.Measured:
-            return lambda seconds: _appended(store.log, draft, seconds)
+            return lambda seconds: _appends_per_second(store.log, draft, seconds)
 
         return [
             await harness.compare(
@@ -75,7 +77,7 @@ async def appends(url: str, given: harness.Options) -> Sequence[harness.Comparis
         ]
 
 
-async def _single_rows(connection: psycopg.AsyncConnection, seconds: float) -> float:
+async def _inserts_per_second(connection: psycopg.AsyncConnection, seconds: float) -> float:
     done = 0
     began = time.perf_counter()
     until = began + seconds
@@ -88,7 +90,7 @@ async def _single_rows(connection: psycopg.AsyncConnection, seconds: float) -> f
     return done / (time.perf_counter() - began)
 
 
-async def _appended(log: EventLog, draft: Callable[[], Draft], seconds: float) -> float:
+async def _appends_per_second(log: EventLog, draft: Callable[[], Draft], seconds: float) -> float:
     done = 0
     began = time.perf_counter()
     until = began + seconds
@@ -107,15 +109,15 @@ async def _appended(log: EventLog, draft: Callable[[], Draft], seconds: float) -
 
 def _plain() -> Draft:
     draft = Draft(kind="user", stream=uuid7(), after_version=0, events=(_EVENT,), context=context())
-    return _of_its_own_request(draft)
+    return _with_own_correlation_id(draft)
 
 
 def _full() -> Draft:
-    return _of_its_own_request(registration(email=f"{uuid7()}@example.com", key=str(uuid7())))
+    return _with_own_correlation_id(registration(email=f"{uuid7()}@example.com", key=str(uuid7())))
 
 
-def _of_its_own_request(draft: Draft) -> Draft:
-    """Each request has another correlation id, which has an index."""
+def _with_own_correlation_id(draft: Draft) -> Draft:
+    """Each request has its own correlation id, because that column has an index."""
     return replace(draft, context=replace(draft.context, correlation_id=str(uuid7())))
 
 

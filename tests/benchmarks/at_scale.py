@@ -1,8 +1,8 @@
-"""Queries and lone commands of a directory with a million users and five million events, over HTTP.
+"""Queries and single commands over HTTP, with a million users and five million events.
 
-Each question is asked 20 times a second on a fixed schedule, and timed from when it was due; there
-is no cache. The twin of a lone command is the same command to a directory with ten thousand users,
-in turn.
+Each query is sent 20 times a second on a fixed schedule, and timed from its scheduled moment; there
+is no cache. The twin of a single command is the same command in a directory with ten thousand
+users; the two take turns.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=USERS)
     parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each question")
-    parser.add_argument("--only", default="", help="questions whose name has this")
-    parser.add_argument("--check", action="store_true", help="exit with 1 beyond a target")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each query")
+    parser.add_argument("--only", default="", help="only queries whose name contains this text")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     given = Given(**vars(parser.parse_args()))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ async def _measured(large: str, small: str, given: Given) -> bool:
 
 
 async def filled(url: str, users: int, events: int) -> None:
-    """A log of that size and its views, as a rebuild makes them."""
+    """Fills the log with that many users and events, and rebuilds the views."""
     began = time.perf_counter()
     async with open_event_store(url, MasterKeys.parse(MASTER_KEYS)) as store:
         await seed(url, store.keys, events, users)
@@ -85,7 +85,7 @@ async def filled(url: str, users: int, events: int) -> None:
             for projection in PROJECTIONS:
                 done = await rebuilder.rebuild(projection.name)
                 rows = tables_of(projection, done["generation"]).rows
-                # As the server does by itself some time after.
+                # Autovacuum would do the same some time later.
                 await execute(url, f"VACUUM (ANALYZE) {rows.name}")
     sys.stdout.write(
         f"{events:,} events of {users:,} users: seeded in {seeded - began:.0f} s,"
@@ -94,11 +94,11 @@ async def filled(url: str, users: int, events: int) -> None:
 
 
 async def queries(url: str, given: Given) -> bool:
-    """Whether each question was answered in time; prints how long they took."""
+    """True if each query met the target; prints the times."""
     async with running(url) as client:
-        asked = await questions(client, await sampled(url), given.events)
+        paths_by_name = await questions(client, await sampled(url), given.events)
         slow = 0
-        for name, paths in asked.items():
+        for name, paths in paths_by_name.items():
             if given.only not in name:
                 continue
             requests = [request("GET", path, TOKEN) for path in paths]
@@ -108,17 +108,17 @@ async def queries(url: str, given: Given) -> bool:
             sys.stdout.write(f"{_line(name, times)}\n")
             sys.stdout.flush()
     sys.stdout.write(
-        f"{slow} of {len(asked)} have a p95 above {1000 * P95_SECONDS:.0f} ms at {RATE}/s\n"
+        f"{slow} of {len(paths_by_name)} have a p95 above {1000 * P95_SECONDS:.0f} ms at {RATE}/s\n"
     )
     return slow == 0
 
 
 async def commands(large: str, small: str, given: Given) -> bool:
-    """Whether a lone command is as fast as in a small directory; prints both."""
+    """True if a single command is as fast as in a small directory; prints both times."""
     options = harness.Options(seconds=given.seconds / 2, rounds=_ROUNDS, check=given.check)
     found: list[harness.Comparison] = []
     async with ports(small, large) as (twin, ours):
-        paths = {port: await _someone(port) for port in (twin, ours)}
+        paths = {port: await _new_user(port) for port in (twin, ours)}
 
         def registering(port: int) -> harness.Measured:
             return lambda seconds: _p50(port, _registration, 201, seconds)
@@ -128,9 +128,11 @@ async def commands(large: str, small: str, given: Given) -> bool:
 
         for name, side in (("POST", registering), ("PATCH", renaming)):
             of_twin, of_ours = await harness.in_turn([side(twin), side(ours)], options)
-            subject = f"a lone {name} among {given.users:,} users, p50"
+            subject = f"a single {name} among {given.users:,} users, p50"
             found.append(
-                harness.Comparison(subject, of_twin, of_ours, COMMAND_RATIO, " ms", at_most=True)
+                harness.Comparison(
+                    subject, of_twin, of_ours, COMMAND_RATIO, " ms", lower_is_better=True
+                )
             )
     for comparison in found:
         sys.stdout.write(f"{comparison}\n")
@@ -139,19 +141,19 @@ async def commands(large: str, small: str, given: Given) -> bool:
 
 @asynccontextmanager
 async def running(url: str) -> AsyncGenerator[Client]:
-    """A client of the API on this database, with the projector beside it."""
+    """A client of the API on this database, with a running projector."""
     async with rollbook(url, ["api", "projector"], cached=False) as roles:
         yield Client(roles.port)
 
 
 @asynccontextmanager
 async def ports(*urls: str) -> AsyncGenerator[Sequence[int]]:
-    """Where the API answers for each database; nobody projects."""
+    """The port of an API for each database, without a projector."""
     async with rollbook(urls[0], ["api"]) as first, rollbook(urls[1], ["api"]) as second:
         yield first.port, second.port
 
 
-async def _someone(port: int) -> str:
+async def _new_user(port: int) -> str:
     """The path of a new user."""
     reply = await Client(port).ask(_registration(), status=201)
     return f"/v1/users/{json.loads(reply.body)['id']}"
@@ -167,15 +169,15 @@ def _renaming(path: str) -> bytes:
 
 
 async def _p50(port: int, make: MakeRequest, status: int, seconds: float) -> float:
-    """Milliseconds, of one request after the other."""
+    """The median time of sequential requests, in milliseconds."""
     done = await load(port, make, connections=1, seconds=seconds, statuses=(status,))
     return 1000 * done.p50
 
 
 def _line(name: str, times: Times) -> str:
-    p50, p95, most = (1000 * each for each in (times.p50, times.p95, times.most))
+    p50, p95, longest = (1000 * each for each in (times.p50, times.p95, times.max))
     late = "  <- slow" if times.p95 > P95_SECONDS else ""
-    return f"{name:50} p50 {p50:6.1f} ms  p95 {p95:6.1f} ms  max {most:6.1f} ms{late}"
+    return f"{name:50} p50 {p50:6.1f} ms  p95 {p95:6.1f} ms  max {longest:6.1f} ms{late}"
 
 
 if __name__ == "__main__":

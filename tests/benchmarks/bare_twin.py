@@ -1,4 +1,4 @@
-"""The twin of cached reads: a route of the bare framework that answers with given bytes.
+"""The twin of cached reads: a bare FastAPI route that answers with fixed bytes.
 
 Run as `python -m tests.benchmarks.bare_twin BODY PORT`.
 """
@@ -10,7 +10,7 @@ from fastapi import FastAPI, Response
 
 
 def twin(body: bytes) -> FastAPI:
-    """An application that knows the one answer already."""
+    """An application with one route, which always answers with `body`."""
     app = FastAPI(telemetry={"auto_configure": False})
 
     @app.get("/v1/users/{user_id}")

@@ -1,6 +1,6 @@
-"""`GET /v1/users`, a page of 50 that is asked for all the time: from the cache, and from Postgres.
+"""`GET /v1/users`, the same page of 50 again and again: from the cache, and from Postgres.
 
-The same process answers both sides, with a cache and without one, over 32 connections.
+Each side is one API process, with a cache or without one, over 32 connections.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from tests.benchmarks.processes import TOKEN, rollbook
 
 CONNECTIONS: Final = 32
 USERS: Final = 400
-# The cache must be worth its round trip.
+# The cache must be worth the round trip to Redis.
 TARGET: Final = 1.5
 _PATH: Final = "/v1/users?q=asa&sort=name"
 
 
 async def cached_lists(url: str, given: Options) -> Sequence[Comparison]:
-    """Nobody changes meanwhile: each change takes all pages away."""
+    """No user changes during the measurement, because each change removes all pages."""
     async with (
         rollbook(url, ["api", "projector"]) as ours,
         rollbook(url, ["api"], cached=False) as plain,
@@ -29,8 +29,8 @@ async def cached_lists(url: str, given: Options) -> Sequence[Comparison]:
         await _register(ours.port)
 
         async def answers(port: int, seconds: float) -> float:
-            asked = request("GET", _PATH, TOKEN)
-            found = await load(port, lambda: asked, connections=CONNECTIONS, seconds=seconds)
+            list_request = request("GET", _PATH, TOKEN)
+            found = await load(port, lambda: list_request, connections=CONNECTIONS, seconds=seconds)
             return found.per_second
 
         comparison = await compare(
@@ -50,7 +50,7 @@ async def _register(port: int) -> None:
         for n in range(USERS):
             user = {"name": f"Åsa Öberg {n}", "email": f"asa.oberg.{n}@example.com"}
             (await client.post("/v1/users", json=user)).raise_for_status()
-        # Until the cache has come to rest.
+        # Until the cache has caught up with the view.
         await asyncio.sleep(1.5)
 
 

@@ -1,7 +1,7 @@
 """`GET /v1/users/{id}` from the cache, against a bare FastAPI route that sends the same bytes.
 
-One process answers each side, over 32 connections: ours checks the token and the parameters, asks
-Redis, judges the position, and adds all headers of the contract.
+One process answers each side, over 32 connections. Ours checks the token and the parameters, reads
+from Redis, compares the position, and adds all headers of the contract.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ TARGET: Final = 0.6
 
 
 async def cached_reads(url: str, given: Options) -> Sequence[Comparison]:
-    """One user, read all the time; the projector runs beside, with nothing to do."""
+    """Reads one user all the time; the projector runs, but has no work."""
     async with rollbook(url, ["api", "projector"]) as ours:
         path = f"/v1/users/{uuid7()}"
         body = await _registered(ours.port, path)
-        asked = request("GET", path, TOKEN)
+        read_request = request("GET", path, TOKEN)
 
         async def answers(port: int, seconds: float) -> float:
-            found = await load(port, lambda: asked, connections=CONNECTIONS, seconds=seconds)
+            found = await load(port, lambda: read_request, connections=CONNECTIONS, seconds=seconds)
             return found.per_second
 
         async with twin("bare_twin", body) as bare_port:
@@ -43,12 +43,12 @@ async def cached_reads(url: str, given: Options) -> Sequence[Comparison]:
         with RedisAdmin(ours.redis_url) as redis:
             calls = redis.calls("mget")
     answered = given.seconds * (sum(comparison.ours) + comparison.ours[0] / 4)
-    sys.stdout.write(f"{answered / max(calls, 1):.1f} answers to a round trip to Redis\n")
+    sys.stdout.write(f"{answered / max(calls, 1):.1f} answers per round trip to Redis\n")
     return [comparison]
 
 
 async def _registered(port: int, path: str) -> str:
-    """The body of a new user, once the cache has it."""
+    """Registers a user, waits until the cache has it, and returns its body."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     base_url = f"http://127.0.0.1:{port}"
     async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
@@ -59,7 +59,7 @@ async def _registered(port: int, path: str) -> str:
             "attributes": {"team": "maps", "floor": 3},
         }
         (await client.post("/v1/users", json=user)).raise_for_status()
-        # The first look at the views is at the start, the cache follows within moments.
+        # The cache follows the view within moments.
         await asyncio.sleep(1.5)
         return (await client.get(path)).raise_for_status().text
 

@@ -1,7 +1,7 @@
 """How fast the projectors catch up with a log of sealed events, against the library's own runner.
 
-Both follow the same log from its start: ours folds a page and stores it in one transaction, the
-`ProjectionRunner` of the eventsourcing library records one transaction an event.
+Both follow the same log from its start. Ours folds a page and stores it in one transaction; the
+`ProjectionRunner` of the eventsourcing library uses one transaction per event.
 """
 
 import asyncio
@@ -37,28 +37,28 @@ from tests.support.views.directory import ReadSide, execute
 EVENTS: Final = 20_000
 TARGET: Final = 10.0
 _CALLERS: Final = 256
-_AT_THE_START: Final = "TRUNCATE users_g1, headcount_g1, headcount_g1_counters"
+_EMPTY_VIEWS: Final = "TRUNCATE users_g1, headcount_g1, headcount_g1_counters"
 
 
 async def catch_up(url: str, given: harness.Options) -> Sequence[harness.Comparison]:
-    """Each projection alone, then all of them; the twin has a table of users in any case."""
+    """Compares each projection alone, then all together; the twin always fills a table of users."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     async with ReadSide.open(url) as read_side:
         await _fill(read_side, given.rows)
-        await library_runner.ready(read_side.events.feed)
+        await library_runner.prepare(read_side.events.feed)
 
         async def twin(seconds: float) -> float:
-            return await asyncio.to_thread(library_runner.events_a_second, url, seconds)
+            return await asyncio.to_thread(library_runner.events_per_second, url, seconds)
 
         found = [
-            await _compared(read_side, projections, twin, given)
+            await _compare_projections(read_side, projections, twin, given)
             for projections in ((USERS,), (HEADCOUNT,), PROJECTIONS)
         ]
         assert await read_side.differences() == []
     return found
 
 
-async def _compared(
+async def _compare_projections(
     read_side: ReadSide,
     projections: tuple[Projection[Any], ...],
     twin: harness.Measured,
@@ -68,31 +68,31 @@ async def _compared(
     spent: list[float] = []
 
     async def ours(_: float) -> float:
-        """The whole log, however long it takes."""
-        await execute(read_side.url, _AT_THE_START)
+        """Projects the whole log, without a time limit."""
+        await execute(read_side.url, _EMPTY_VIEWS)
         await execute(read_side.url, "UPDATE checkpoints SET position = 0")
         seconds, cpu = await _catch_up(read_side, projections)
         spent.append(cpu / given.rows * 1e6)
         return given.rows / seconds
 
     found = await harness.compare(f"catching up: {names}", twin, ours, given, target=TARGET)
-    sys.stdout.write(f"{names}: {min(spent):.0f} µs of this process an event\n")
+    sys.stdout.write(f"{names}: {min(spent):.0f} µs of CPU time of this process per event\n")
     return found
 
 
 async def _fill(read_side: ReadSide, events: int) -> None:
-    """Half of the users are changed once, right after they came."""
-    room = asyncio.Semaphore(_CALLERS)
+    """Half of the users get one change right after their registration."""
+    limit = asyncio.Semaphore(_CALLERS)
 
     async def user(number: int) -> None:
-        async with room:
+        async with limit:
             history = _history(number)
             draft = Draft(
                 kind="user", stream=uuid7(), after_version=0, events=history, context=context()
             )
             await read_side.events.log.append(draft)
 
-    # Two users have three events.
+    # Two users have three events together.
     await asyncio.gather(*(user(number) for number in range(events * 2 // 3)))
 
 
@@ -118,7 +118,7 @@ def _history(number: int) -> tuple[Event, ...]:
 async def _catch_up(
     read_side: ReadSide, projections: tuple[Projection[Any], ...]
 ) -> tuple[float, float]:
-    """Seconds by the wall and of this process's time."""
+    """Seconds of wall time, and of CPU time of this process."""
     head = await read_side.events.feed.head()
     names = [projection.name for projection in projections]
     began, cpu = time.perf_counter(), time.process_time()

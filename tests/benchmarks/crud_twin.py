@@ -1,4 +1,4 @@
-"""The twin of the command side: a table of users, a unique address, one INSERT a request."""
+"""The twin of the command side: a table of users, a unique address, one INSERT per request."""
 
 import sys
 from collections.abc import AsyncGenerator
@@ -40,7 +40,7 @@ class NewUser(BaseModel):
 
 
 def twin(database_url: str) -> FastAPI:
-    """An application as the framework's own tutorial would have it."""
+    """An application like the one in the tutorial of the framework."""
     pool = AsyncConnectionPool[AsyncConnection[TupleRow]](
         database_url, min_size=16, max_size=16, open=False, kwargs={"autocommit": True}
     )

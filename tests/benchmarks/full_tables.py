@@ -1,11 +1,11 @@
-"""Tables of the write side that are as full as after years of use, made by the server itself."""
+"""Fills the tables of the write side as after years of use, with SQL on the server."""
 
 import time
 from typing import Final, LiteralString
 
 import psycopg
 
-# Ids rise with time, as a UUIDv7 does; what hides an address is random. All is of usual size.
+# Ids grow with time, like a UUIDv7; hashes of addresses are random. All sizes are realistic.
 _EVENTS: Final = """
 INSERT INTO stored_events (
     originator_id, originator_version, topic, state, notification_id, tenant, kind, event_id,
@@ -40,20 +40,20 @@ SELECT tenant, actor, correlation_id, sha256(uuid_send(event_id)), 201, originat
 FROM stored_events""",
     "SELECT setval('stored_events_notification_id_seq', max(notification_id)) FROM stored_events",
 )
-_SETTLED: Final[tuple[LiteralString, ...]] = (
+_FINISH: Final[tuple[LiteralString, ...]] = (
     "VACUUM (ANALYZE) stored_events, subject_keys, claims, receipts",
     "CHECKPOINT",
 )
 
 
 async def fill(connection: psycopg.AsyncConnection, rows: int, master_id: str) -> float:
-    """That many users with an event, a key, a claim and a receipt each; the seconds it took.
+    """Inserts `rows` users with an event, a key, a claim and a receipt each; returns the seconds.
 
-    `connection` commits by itself, and the tables are empty. Nothing of it can be opened.
+    `connection` is in autocommit mode, and the tables are empty. The sealed data cannot be opened.
     """
     began = time.perf_counter()
     await connection.execute(_EVENTS, {"rows": rows})
     await connection.execute(_KEYS, {"master_id": master_id})
-    for statement in (*_REST, *_SETTLED):
+    for statement in (*_REST, *_FINISH):
         await connection.execute(statement)
     return time.perf_counter() - began

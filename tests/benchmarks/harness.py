@@ -1,7 +1,7 @@
-"""What benchmarks share: a database to throw away, rounds in turn with a twin, and the verdict.
+"""Shared by the benchmarks: a temporary database, alternating rounds with a twin, and the report.
 
-A number of events a second says little on a machine that others use. So each benchmark runs a
-twin, the plainest thing that does the same work, in turn with ours, and reports the ratio.
+A number of events per second means little on a shared machine. So each benchmark alternates with a
+twin, the simplest program that does the same work, and reports the ratio.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from tests.support.servers.postgres import database, postgres_server
 R = TypeVar("R")
 
 Measured = Callable[[float], Awaitable[float]]
-"""Works for that many seconds, and returns how much it did in a second."""
+"""Works for that many seconds, and returns the amount of work per second."""
 
 _ROUNDS: Final = 5
 _SECONDS: Final = 1.0
 
 
 class Options(Struct, frozen=True):
-    """How long each side of a round runs, how many rounds there are, and whether to insist.
+    """The seconds of each side of a round, the number of rounds, and whether a miss is an error.
 
-    `rows`: how full the tables are before, where that is a part of the subject.
+    `rows` is the number of rows in the tables before the first round, if the benchmark uses it.
     """
 
     seconds: float
@@ -41,9 +41,9 @@ class Options(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """What was measured of the two, round by round.
+    """The figures of both sides, round by round.
 
-    The ratio is asked to be `target` at least; at most, where less of the `unit` is better.
+    The ratio must be `target` or more; with `lower_is_better`, `target` or less.
     """
 
     subject: str
@@ -51,43 +51,45 @@ class Comparison(Struct, frozen=True):
     ours: Sequence[float]
     target: float
     unit: str = "/s"
-    at_most: bool = False
+    lower_is_better: bool = False
 
     @property
     def ratio(self) -> float:
-        """The median of the rounds' ratios: what slows one round down slows both of its sides."""
+        """The median of the rounds' ratios, because a disturbance slows both sides of a round."""
         return statistics.median(
             ours / twin for twin, ours in zip(self.twin, self.ours, strict=True)
         )
 
     @property
     def is_met(self) -> bool:
-        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+        return self.ratio <= self.target if self.lower_is_better else self.ratio >= self.target
 
     def __str__(self) -> str:
         ours, twin = statistics.median(self.ours), statistics.median(self.twin)
-        bound = "most" if self.at_most else "least"
-        asked = f"at {bound} {self.target:g}x is asked; " if self.target else ""
+        bound = "most" if self.lower_is_better else "least"
+        target = f"target: at {bound} {self.target:g}x; " if self.target else ""
         return (
             f"{self.subject}: {self.ratio:.2f}x its twin"
-            f" ({asked}{ours:,.0f}{self.unit} against {twin:,.0f}{self.unit})"
+            f" ({target}{ours:,.0f}{self.unit} against {twin:,.0f}{self.unit})"
         )
 
 
 def options(about: str | None, rows: int | None = None) -> Options:
-    """The options of a benchmark's command line; `--rows` is one where it has a default."""
+    """Parses the command line; `--rows` exists only if `rows` gives its default."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="for each side of a round")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
-    parser.add_argument("--check", action="store_true", help="exit with 1 below a target")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     if rows is not None:
-        parser.add_argument("--rows", type=int, default=rows, help="in the tables before")
+        parser.add_argument(
+            "--rows", type=int, default=rows, help="rows in each table before the first round"
+        )
     return Options(**vars(parser.parse_args()))
 
 
 @contextmanager
 def migrated_database() -> Generator[str]:
-    """A new database as the migrations leave it, as its URL; dropped at the end."""
+    """The URL of a new migrated database, which is dropped at the end."""
     with postgres_server() as server, database(server) as url:
         asyncio.run(migrate(url))
         yield url
@@ -96,7 +98,7 @@ def migrated_database() -> Generator[str]:
 async def compare(
     subject: str, twin: Measured, ours: Measured, given: Options, *, target: float
 ) -> Comparison:
-    """Both in turn, after one short round that does not count."""
+    """Runs both sides alternately, after one short round that does not count."""
     of_twin, of_ours = await in_turn([twin, ours], given)
     return Comparison(subject, of_twin, of_ours, target)
 
@@ -104,7 +106,7 @@ async def compare(
 async def in_turn(
     sides: Sequence[Callable[[float], Awaitable[R]]], given: Options
 ) -> list[list[R]]:
-    """What each side returned, round by round, after one short round that does not count."""
+    """The results of each side, round by round, after one short round that does not count."""
     for side in sides:
         await side(given.seconds / 4)
     rounds = [[await side(given.seconds) for side in sides] for _ in range(given.rounds)]
@@ -112,7 +114,7 @@ async def in_turn(
 
 
 def report(comparisons: Sequence[Comparison], given: Options) -> None:
-    """Print what was found; with `--check`, end with code 1 where a target was missed."""
+    """Prints the results; with `--check`, exits with code 1 if a target was missed."""
     load = " ".join(f"{average:.1f}" for average in os.getloadavg())
     sys.stdout.write(f"load average over 1, 5 and 15 minutes: {load}\n")
     for comparison in comparisons:
@@ -127,7 +129,7 @@ def run(
     *,
     rows: int | None = None,
 ) -> None:
-    """A benchmark's whole run: its options, its database, the event loop of production."""
+    """Runs a benchmark: parses options, makes a database, uses the event loop of production."""
     given = options(about, rows)
     with migrated_database() as url:
         report(uvloop.run(_awaited(benchmark(url, given))), given)

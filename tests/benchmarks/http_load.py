@@ -1,4 +1,4 @@
-"""A client that costs little, so that a benchmark over HTTP measures the server."""
+"""A cheap HTTP client, so that a benchmark over HTTP measures the server."""
 
 import asyncio
 import re
@@ -17,11 +17,11 @@ MakeRequest = Callable[[], bytes]
 
 
 class UnexpectedAnswer(Exception):
-    """The server answered with a status that the benchmark did not ask for."""
+    """The server answered with a status that the benchmark does not expect."""
 
 
 class Load(Struct, frozen=True):
-    """What was answered in a second, and how long an answer took, in seconds."""
+    """Answers per second, and percentiles of the response time in seconds."""
 
     per_second: float
     p50: float
@@ -29,7 +29,7 @@ class Load(Struct, frozen=True):
 
 
 def request(method: str, path: str, token: str, body: bytes = b"", **headers: str) -> bytes:
-    """A request as it goes over the wire, on a connection that stays open."""
+    """The bytes of a request on a keep-alive connection."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: benchmark",
@@ -49,9 +49,10 @@ async def load(
     seconds: float,
     statuses: Collection[int] = (200,),
 ) -> Load:
-    """Keep that many connections busy, one request after the other on each.
+    """Keeps that many connections busy, each with one request after the other.
 
-    Measured is from when each has had an answer: a server takes its time to accept many at once.
+    The measurement starts when each connection has had an answer, because a server needs some time
+    to accept many connections at once. Raises `UnexpectedAnswer` for a status not in `statuses`.
     """
     loop = asyncio.get_running_loop()
     clients = [
@@ -89,7 +90,7 @@ class _Client(asyncio.Protocol):
         self._sent = 0.0
 
     def measure(self, began: float, until: float) -> None:
-        """Note the times of what is sent from now on, until then."""
+        """Records the times of requests that are sent between `began` and `until`."""
         self._began, self._until = began, until
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,7 +120,7 @@ class _Client(asyncio.Protocol):
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionError("the server hung up"))
+        self._end(exc or ConnectionError("the server closed the connection"))
 
     def _send(self) -> None:
         self._sent = perf_counter()

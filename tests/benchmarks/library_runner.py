@@ -1,8 +1,8 @@
-"""The twin of whoever follows the log: the eventsourcing library's own `ProjectionRunner`.
+"""The twin of the projectors: the `ProjectionRunner` of the eventsourcing library.
 
-It reads the same log through the library's subscription and records each event's change of a plain
-table of users with its position, in a transaction of its own. Events are handed to it ready: what
-opening a sealed one costs is spared to it.
+It reads the same log through the library's subscription. For each event it changes a plain table of
+users and records the position, in one transaction. It gets the events already decrypted, so
+decryption costs it nothing.
 """
 
 import time
@@ -61,13 +61,13 @@ _PAGE: Final = 5000
 
 
 class Stored(Application[UUID]):
-    """The library names its table after it: `stored_events`."""
+    """The library derives the table name `stored_events` from `name`."""
 
     name = "stored"
 
 
-class ReadyEvents(Mapper[UUID]):
-    """Knows each event of the log by its position."""
+class PreparedEvents(Mapper[UUID]):
+    """Finds each decrypted event of the log by its position."""
 
     by_position: ClassVar[Mapping[int, Recorded[Event]]] = {}
 
@@ -77,7 +77,7 @@ class ReadyEvents(Mapper[UUID]):
 
 
 class UsersTable(PostgresTrackingRecorder):
-    """A row a user, changed in the transaction that notes the position."""
+    """One row per user, changed in the transaction that records the position."""
 
     def show(self, recorded: Recorded[Event], tracking: Tracking) -> None:
         with self.datastore.transaction(commit=True) as cursor:
@@ -94,29 +94,29 @@ class Users(Projection[UsersTable]):
         self.view.show(domain_event, tracking)
 
 
-async def ready(feed: EventFeed) -> None:
-    """Open the whole log for the runs to come."""
+async def prepare(feed: EventFeed) -> None:
+    """Reads and decrypts the whole log for the later runs."""
     events = dict[int, Recorded[Event]]()
     after = 0
     while (page := await feed.read(after, _PAGE)).events:
         events.update((recorded.position, recorded) for recorded in page.events)
         after = page.reached
-    ReadyEvents.by_position = events
+    PreparedEvents.by_position = events
 
 
-def events_a_second(url: str, seconds: float) -> float:
-    """Follow the log from its start for that long, or to its end. `ready` comes first."""
+def events_per_second(url: str, seconds: float) -> float:
+    """Follows the log from its start for `seconds` at most. `prepare` must have run before."""
     environment = {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
         "APPLICATION_RECORDER_TOPIC": "infrastructure.event_store.library_recorder:AppendRecorder",
-        "MAPPER_TOPIC": f"{ReadyEvents.__module__}:{ReadyEvents.__name__}",
+        "MAPPER_TOPIC": f"{PreparedEvents.__module__}:{PreparedEvents.__name__}",
         "CREATE_TABLE": "no",
         **{f"POSTGRES_{name.upper()}": value for name, value in connection_settings(url).items()},
     }
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (_TABLE, *_INDEXES, _TRACKING, _FROM_THE_START):
             connection.execute(statement.encode())
-    last = max(ReadyEvents.by_position)
+    last = max(PreparedEvents.by_position)
     began = time.perf_counter()
     with ProjectionRunner[Stored, UsersTable](
         application_class=Stored,
@@ -129,7 +129,7 @@ def events_a_second(url: str, seconds: float) -> float:
                 break
             runner.run_forever(timeout=0.02)
         took = time.perf_counter() - began
-    return sum(position <= seen for position in ReadyEvents.by_position) / took
+    return sum(position <= seen for position in PreparedEvents.by_position) / took
 
 
 def _change(recorded: Recorded[Event]) -> tuple[str, tuple[Any, ...]]:

@@ -1,7 +1,6 @@
-"""A user with 100,000 versions against users with 10: commands, and reads of the past.
+"""A user with 100,000 versions against users with 10: commands, and reads of past versions.
 
-First the snapshots are made, as the first look at a history without any does. `--versions` makes
-another length.
+Before the rounds, one read of the long history makes its snapshots.
 """
 
 import random
@@ -22,7 +21,7 @@ from interfaces.composition.event_store import open_event_store
 from tests.benchmarks.harness import Comparison, Options, compare, run
 from tests.benchmarks.http_load import MakeRequest, load, request
 from tests.benchmarks.processes import TOKEN, rollbook
-from tests.support.log.long_streams import patiently, record_histories
+from tests.support.log.long_streams import record_histories, user_at_with_retries
 from tests.support.servers.postgres import MASTER_KEYS
 
 VERSIONS: Final = 100_000
@@ -32,28 +31,28 @@ TARGET: Final = 0.5
 
 
 async def long_streams(url: str, given: Options) -> Sequence[Comparison]:
-    """One connection, so that what is compared is how long an answer takes."""
+    """Uses one connection, so that the comparison is of response times."""
     async with open_event_store(url, MasterKeys.parse(MASTER_KEYS)) as store:
         short = await record_histories(url, store.keys, SHORT, users=USERS)
         (long,) = await record_histories(url, store.keys, VERSIONS)
         began = perf_counter()
-        last = await patiently(UserService(store.log, store.snapshots), long)
-        sys.stdout.write(f"a look without any snapshot: {perf_counter() - began:.1f} s\n")
-    chance = random.Random(7)
+        last = await user_at_with_retries(UserService(store.log, store.snapshots), long)
+        sys.stdout.write(f"a read without snapshots: {perf_counter() - began:.1f} s\n")
+    rng = random.Random(7)
     begin, end = last.created_at, last.updated_at
     users = cycle(short)
     sides: list[tuple[str, MakeRequest, MakeRequest]] = [
         (
             "?version=n",
-            lambda: _read(next(users), f"version={chance.randint(1, SHORT)}"),
-            lambda: _read(long, f"version={chance.randint(1, VERSIONS)}"),
+            lambda: _read(next(users), f"version={rng.randint(1, SHORT)}"),
+            lambda: _read(long, f"version={rng.randint(1, VERSIONS)}"),
         ),
         (
             "?at=t",
-            lambda: _read(next(users), f"at={_written(end)}"),
-            lambda: _read(long, f"at={_written(begin + chance.random() * (end - begin))}"),
+            lambda: _read(next(users), f"at={_timestamp(end)}"),
+            lambda: _read(long, f"at={_timestamp(begin + rng.random() * (end - begin))}"),
         ),
-        ("PATCH", lambda: _patch(next(users), chance), lambda: _patch(long, chance)),
+        ("PATCH", lambda: _patch(next(users), rng), lambda: _patch(long, rng)),
     ]
     async with rollbook(url, ["api"]) as running:
         return [
@@ -69,20 +68,20 @@ async def long_streams(url: str, given: Options) -> Sequence[Comparison]:
 
 
 async def _answers(port: int, make_request: Callable[[], bytes], seconds: float) -> float:
-    # Even on a busy machine a second sees the two answers that a median needs.
+    # A median needs two answers; even a busy machine gives them within a second.
     return 1 / (await load(port, make_request, connections=1, seconds=max(seconds, 1.0))).p50
 
 
-def _read(user: UUID, asked: str) -> bytes:
-    return request("GET", f"/v1/users/{user}?{asked}", TOKEN)
+def _read(user: UUID, query: str) -> bytes:
+    return request("GET", f"/v1/users/{user}?{query}", TOKEN)
 
 
-def _patch(user: UUID, chance: random.Random) -> bytes:
-    body = msgspec.json.encode({"name": f"Åsa {chance.random()}"})
+def _patch(user: UUID, rng: random.Random) -> bytes:
+    body = msgspec.json.encode({"name": f"Åsa {rng.random()}"})
     return request("PATCH", f"/v1/users/{user}", TOKEN, body)
 
 
-def _written(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Requests on a fixed schedule: what is late is late from the moment it was due, as for people."""
+"""Requests on a fixed schedule (open loop): each is timed from the moment it was scheduled for."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ _STATUS: Final = re.compile(rb"^HTTP/1\.1 (\d{3})")
 
 
 class Reply(Struct, frozen=True):
-    """`position` is that of `Rollbook-Position`, 0 where the answer names none."""
+    """`position` is the value of `Rollbook-Position`, 0 if the answer has no such header."""
 
     status: int
     position: int
@@ -25,11 +25,11 @@ class Reply(Struct, frozen=True):
 
 
 class Times(Struct, frozen=True):
-    """Seconds from when requests were due until their answers were there."""
+    """Seconds from the scheduled moments of requests until their answers."""
 
     p50: float
     p95: float
-    most: float
+    max: float
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Self:
@@ -38,14 +38,14 @@ class Times(Struct, frozen=True):
 
 
 class Client:
-    """As many connections to a port as requests are under way."""
+    """A client that opens one connection for each request in progress, and reuses idle ones."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self, request: bytes, *, status: int = 200) -> Reply:
-        """One request and its answer. Raises `UnexpectedAnswer` for another status."""
+        """Sends a request and returns its answer. Raises `UnexpectedAnswer` for another status."""
         reader, writer = await self._connection()
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -58,7 +58,7 @@ class Client:
         return Reply(status, int(position[1]) if position else 0, body)
 
     async def at_rate(self, requests: Sequence[bytes], rate: float, seconds: float) -> Times:
-        """Ask these in turn, `rate` a second, whatever the answers take."""
+        """Sends these requests in turn, `rate` per second, however long the answers take."""
         began = perf_counter()
         number = max(2, round(rate * seconds))
 
@@ -73,7 +73,7 @@ class Client:
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._free:
             reader, writer = self._free.pop()
-            # The server hangs up on what was idle for some seconds.
+            # The server closes a connection that was idle for some seconds.
             if not reader.at_eof():
                 return reader, writer
             writer.close()

@@ -1,4 +1,4 @@
-"""Made-up people as a large directory has them: few names are common, most are rare."""
+"""Generated people like those of a large directory: few names are common, most are rare."""
 
 import random
 from itertools import accumulate
@@ -23,21 +23,19 @@ class Person(Struct, frozen=True):
 
 
 class Population:
-    """People by number, the same each time; `size` is how many there will be."""
+    """People by number, the same in every run; `size` is their total number."""
 
-    def __init__(self, chance: random.Random, size: int) -> None:
-        self._chance = chance
+    def __init__(self, rng: random.Random, size: int) -> None:
+        self._rng = rng
         self._size = size
-        self._first = _pool(chance, [f + m + e for f in _FIRST for m in _MIDDLE for e in _LAST])
+        self._first = _pool(rng, [f + m + e for f in _FIRST for m in _MIDDLE for e in _LAST])
         stems = [
             f"{i}{m}{v}{e}" for i in _INITIALS for m in "aeiou" for v in _MIDDLE for e in _LAST
         ]
-        self._last = _pool(
-            chance, [f"{s}{e}".title() for s in stems for e in ("sson", "berg", "i")]
-        )
+        self._last = _pool(rng, [f"{s}{e}".title() for s in stems for e in ("sson", "berg", "i")])
 
     def person(self, number: int) -> Person:
-        """Nobody has another one's address: it holds the number."""
+        """Each address is unique, because it contains the number."""
         first, last = self.first_name(), self.last_name()
         if number % _ONE_IS_RARE == 1:
             last = RARE_WORD
@@ -45,16 +43,16 @@ class Population:
         return Person(f"{first} {last}", address, self._role(number))
 
     def first_name(self) -> str:
-        return self._first[self._chance.getrandbits(16)]
+        return self._first[self._rng.getrandbits(16)]
 
     def last_name(self) -> str:
-        return self._last[self._chance.getrandbits(16)]
+        return self._last[self._rng.getrandbits(16)]
 
     def _domain(self, number: int) -> str:
         return _DOMAINS[3 if number % 1000 == 7 else number % 3]
 
     def _role(self, number: int) -> str:
-        """Members, some managers, few owners; contractors came last of all."""
+        """Members, some managers, few owners; the newest tenth are contractors."""
         if number > self._size - self._size // 10:
             return "contractor"
         if number % 10_000 == 3:
@@ -62,9 +60,9 @@ class Population:
         return "manager" if number % 20 == 5 else "member"
 
 
-def _pool(chance: random.Random, names: list[str]) -> list[str]:
-    """Each name as often as its rank in the list makes it likely (Zipf's law)."""
+def _pool(rng: random.Random, names: list[str]) -> list[str]:
+    """A pool in which the frequency of each name follows its rank (Zipf's law)."""
     names = list(dict.fromkeys(names))
-    chance.shuffle(names)
+    rng.shuffle(names)
     weights = list(accumulate(1 / (rank + 10) for rank in range(len(names))))
-    return chance.choices(names, cum_weights=weights, k=_POOL)
+    return rng.choices(names, cum_weights=weights, k=_POOL)

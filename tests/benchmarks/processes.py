@@ -19,7 +19,7 @@ TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
 
 
 class RunningRoles(Struct, frozen=True):
-    """Where the API answers, and the Redis behind it."""
+    """The port of the API, and the URL of its Redis."""
 
     port: int
     redis_url: str
@@ -29,9 +29,9 @@ class RunningRoles(Struct, frozen=True):
 async def rollbook(
     url: str, roles: Sequence[str], *, amqp_url: str | None = None, cached: bool = True
 ) -> AsyncGenerator[RunningRoles]:
-    """The API on this database, one process a role; others may be `projector` and `relay`.
+    """Runs the API on this database, and `projector` or `relay`, one process per role.
 
-    Where it is not `cached` there is a Redis, but nobody is told of it.
+    Without `cached`, a Redis runs, but no role uses it.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
@@ -62,7 +62,7 @@ async def rollbook(
 
 @asynccontextmanager
 async def twin(module: str, *arguments: str) -> AsyncGenerator[int]:
-    """A twin's module of this folder as a process, and its port, which is its last argument."""
+    """Runs a module of this folder as a process; yields its port, which is its last argument."""
     port = free_port()
     program = [sys.executable, "-P", "-m", f"tests.benchmarks.{module}", *arguments, str(port)]
     with _running(program, port):
@@ -71,7 +71,7 @@ async def twin(module: str, *arguments: str) -> AsyncGenerator[int]:
 
 @contextmanager
 def _running(program: Sequence[str], port: int, **settings: str) -> Generator[None]:
-    """A program of the benchmark, from when the port answers until the context ends."""
+    """Runs a program until the context ends; yields when the port answers."""
     environment = rollbook_environment(**settings)
     with subprocess.Popen(program, env=environment, cwd=ROOT) as process:
         until(lambda: _answers(port), 30)

@@ -1,9 +1,9 @@
-"""The twin that keeps the same promises the ordinary way, row by row in one transaction.
+"""The twin that gives the same guarantees in the usual way, row by row in one transaction.
 
-A user with a unique address, what happened for the auditor, the message for everybody else, and the
-answer for whoever repeats the request with the same Idempotency-Key: four INSERTs and a COMMIT. A
-token is asked for, and a conflict is told apart from a repeat. Personal data lies open in all four
-tables; nothing here sends the messages or orders them.
+It stores a user with a unique address, an audit entry, an outbox message, and the answer for a
+retry with the same Idempotency-Key: four INSERTs and a COMMIT. It checks a token, and distinguishes
+a conflict from a retry. All four tables hold personal data in plain text; no code here sends or
+orders the messages.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS promised_receipts (
     actor text NOT NULL, key text NOT NULL, request bytea NOT NULL, status smallint NOT NULL,
     body bytea NOT NULL, recorded_at timestamptz NOT NULL, PRIMARY KEY (actor, key))""",
 )
-# The receipt comes first: a repeat waits here for the first one, and is told apart from a conflict.
+# The receipt comes first: a retry waits here for the first request, and is no conflict.
 _RECEIPT: Final = "INSERT INTO promised_receipts VALUES (%s, %s, %s, 201, %s, %s)"
 _USER: Final = "INSERT INTO promised_users VALUES (%s, %s, %s, %s, %s, 1, %s, %s)"
 _AUDIT: Final = """
@@ -66,7 +66,7 @@ Statement = tuple[str, Sequence[Any]]
 
 
 def twin(database_url: str) -> FastAPI:
-    """An application as a careful team would have it, without a framework for events."""
+    """A careful implementation of the same guarantees, without a framework for events."""
     pool = Pool(database_url, min_size=16, max_size=16, open=False, kwargs={"autocommit": True})
 
     @asynccontextmanager
@@ -106,7 +106,7 @@ def twin(database_url: str) -> FastAPI:
 def _registration(
     user: NewUser, actor: str, key: str, digest: bytes, request_id: str
 ) -> tuple[bytes, Sequence[Statement]]:
-    """What is answered, and what is recorded."""
+    """The body of the answer, and the statements that record the registration."""
     user_id: UUID = uuid7()
     now = datetime.now(UTC)
     shown = {
@@ -128,7 +128,7 @@ def _registration(
 
 
 async def _replayed(pool: Pool, actor: str, key: str, digest: bytes) -> Response:
-    """The first answer to this key; where there is none, it was the address."""
+    """The first answer to this key; without one, the conflict was the address."""
     async with pool.connection() as connection:
         row = await (await connection.execute(_FIRST, (actor, key))).fetchone()
     if row is None:

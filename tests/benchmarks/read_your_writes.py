@@ -1,7 +1,7 @@
 """From the answer to a command until a query shows it, at 100 commands a second, over HTTP.
 
-Each command's position is asked for at once with `Rollbook-Min-Position`: of the user, of a list and
-of the statistics, in turn. API and projector are processes of their own, then one `rollbook up`.
+Right after each command a query sends its position as `Rollbook-Min-Position`: for the user, a list
+or the statistics, in turn. First API and projector are two processes, then one `rollbook up`.
 """
 
 import argparse
@@ -34,8 +34,8 @@ _QUERIES: Final = ("one user", "list", "stats")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rate", type=int, default=RATE, help="commands a second")
-    parser.add_argument("--check", action="store_true", help="exit with 1 beyond the target")
+    parser.add_argument("--rate", type=int, default=RATE, help="commands per second")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if the target is missed")
     given = parser.parse_args()
     with harness.migrated_database() as url:
         met = uvloop.run(_measured(url, given.rate, given.seconds))
@@ -46,9 +46,9 @@ def main() -> None:
 async def _measured(url: str, rate: int, seconds: float) -> bool:
     met = True
     async with rollbook(url, ["api", "projector"]) as roles:
-        met &= await _seen(roles.port, TOKEN, "two processes", rate, seconds)
+        met &= await _measure_reads(roles.port, TOKEN, "two processes", rate, seconds)
     async with _up() as (port, token):
-        met &= await _seen(port, token, "rollbook up", rate, seconds)
+        met &= await _measure_reads(port, token, "rollbook up", rate, seconds)
     return met
 
 
@@ -59,10 +59,10 @@ async def _up() -> AsyncGenerator[tuple[int, str]]:
             yield urlsplit(running.url).port or 80, running.token
 
 
-async def _seen(port: int, token: str, where: str, rate: int, seconds: float) -> bool:
-    """Whether each kind of query answered in time; prints how long they took."""
+async def _measure_reads(port: int, token: str, where: str, rate: int, seconds: float) -> bool:
+    """True if each kind of query met the target; prints the times."""
     client = Client(port)
-    await _projected(client, token)
+    await _wait_for_projector(client, token)
     await _at_rate(client, token, rate, _WARM_SECONDS)
     taken = await _at_rate(client, token, rate, seconds)
     met = True
@@ -70,14 +70,14 @@ async def _seen(port: int, token: str, where: str, rate: int, seconds: float) ->
         found = Times.of(times)
         met &= found.p50 <= P50_SECONDS
         sys.stdout.write(
-            f"{where}, {name:8} p50 {1000 * found.p50:5.1f} ms (at most"
-            f" {1000 * P50_SECONDS:.0f} is asked), p95 {1000 * found.p95:5.1f} ms\n"
+            f"{where}, {name:8} p50 {1000 * found.p50:5.1f} ms (target: at"
+            f" most {1000 * P50_SECONDS:.0f}), p95 {1000 * found.p95:5.1f} ms\n"
         )
     return met
 
 
-async def _projected(client: Client, token: str) -> None:
-    """Once somebody projects."""
+async def _wait_for_projector(client: Client, token: str) -> None:
+    """Returns when the projector has applied a first command."""
     position = (await client.ask(_registration(token, str(uuid7())), status=201)).position
     async with asyncio.timeout(30):
         for path in ("/v1/users", "/v1/stats"):

@@ -1,8 +1,8 @@
-"""The relay, from the log to confirmed messages, against a bare publisher of ready-made messages.
+"""The relay, from the log to confirmed messages, against a bare publisher of prepared messages.
 
-The twin is plain aio-pika: pages of as many messages with the same bodies and properties, published
-at once and all confirmed before the next page. It reads no log, makes no envelope and keeps no
-checkpoint. Both publish to one exchange, without a queue and with one quorum queue.
+The twin is plain aio-pika: it publishes pages of the same size with the same bodies and properties,
+and waits for all confirms before the next page. It reads no log, makes no envelope and stores no
+checkpoint. Both publish to one exchange, first without a queue, then with one quorum queue.
 """
 
 import asyncio
@@ -30,23 +30,23 @@ from tests.support.servers.rabbit import rabbit_node
 from tests.support.views.directory import execute
 
 TARGET: Final = 0.8
-_EVENTS_A_SECOND: Final = 15_000
+_EVENTS_PER_SECOND: Final = 15_000
 _FROM_THE_START: Final = "UPDATE checkpoints SET position = 0 WHERE projection = 'relay'"
 
 
 async def relay(url: str, given: harness.Options) -> Sequence[harness.Comparison]:
-    """Without a queue, and with one."""
+    """Compares both without a queue, then with one."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with ExitStack() as stack:
         amqp_url = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
         amqp_url = amqp_url or stack.enter_context(rabbit_node()).url
         async with RelaySide.open(url, amqp_url) as relay_side, _queue(amqp_url) as queue:
-            for _ in range(0, round(_EVENTS_A_SECOND * max(given.seconds, 1)), PAGE_EVENTS):
+            for _ in range(0, round(_EVENTS_PER_SECOND * max(given.seconds, 1)), PAGE_EVENTS):
                 await relay_side.record(PAGE_EVENTS)
             page = await _page(relay_side)
 
             async def twin(seconds: float) -> float:
-                rate = await _bare(amqp_url, page, seconds)
+                rate = await _bare_publisher(amqp_url, page, seconds)
                 await queue.purge()
                 return rate
 
@@ -65,7 +65,7 @@ async def relay(url: str, given: harness.Options) -> Sequence[harness.Comparison
 
 @asynccontextmanager
 async def _queue(amqp_url: str) -> AsyncGenerator[AbstractQueue]:
-    """A queue that is bound to nothing yet; the exchange is there."""
+    """A queue without a binding; declares the exchange, too."""
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         await channel.declare_exchange(EXCHANGE, "topic", durable=True)
@@ -77,7 +77,7 @@ async def _queue(amqp_url: str) -> AsyncGenerator[AbstractQueue]:
 
 
 async def _page(relay_side: RelaySide) -> Sequence[Message]:
-    """A page of messages as the relay makes them."""
+    """A page of messages made by the code of the relay."""
     page = await PostgresSealedFeed(relay_side.events.reader).read(0, PAGE_EVENTS)
     log_id = relay_side.events.identity.id
     return [
@@ -87,7 +87,7 @@ async def _page(relay_side: RelaySide) -> Sequence[Message]:
     ]
 
 
-async def _bare(amqp_url: str, page: Sequence[Message], seconds: float) -> float:
+async def _bare_publisher(amqp_url: str, page: Sequence[Message], seconds: float) -> float:
     async with await aio_pika.connect(amqp_url) as connection:
         channel = await connection.channel()
         exchange = await channel.get_exchange(EXCHANGE)
@@ -115,9 +115,9 @@ async def _bare(amqp_url: str, page: Sequence[Message], seconds: float) -> float
 
 
 async def _relayed(relay_side: RelaySide, seconds: float) -> float:
-    """From the first page on: taking the lead is not what is measured."""
+    """Measured from the first page on, so that the election of the leader does not count."""
     await execute(relay_side.url, _FROM_THE_START)
-    bus = _Counting(relay_side.amqp_url)
+    bus = _CountingBus(relay_side.amqp_url)
     task = asyncio.create_task(
         run_relay(
             bus,
@@ -133,12 +133,12 @@ async def _relayed(relay_side: RelaySide, seconds: float) -> float:
     with suppress(asyncio.CancelledError):
         await task
     if bus.done >= await relay_side.events.feed.head():
-        sys.exit("the log was too short to be busy all the time")
+        sys.exit("the log was too short: the relay reached its end")
     return bus.rate
 
 
-class _Counting:
-    """A bus that counts what was confirmed."""
+class _CountingBus:
+    """A bus that counts the confirmed messages."""
 
     def __init__(self, amqp_url: str) -> None:
         self._bus = RabbitMQBus(amqp_url)
@@ -153,7 +153,7 @@ class _Counting:
 
 
 class _CountingPublisher:
-    def __init__(self, counting: _Counting, publisher: Publisher) -> None:
+    def __init__(self, counting: _CountingBus, publisher: Publisher) -> None:
         self._counting = counting
         self._publisher = publisher
         self._began = time.perf_counter()

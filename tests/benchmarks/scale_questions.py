@@ -1,4 +1,4 @@
-"""What a large directory is asked: every kind of list, search, history and audit, as paths."""
+"""The queries of `at_scale`: every kind of list, search, history and audit, as paths."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -21,13 +21,13 @@ _WORDS: Final = {
     "a common prefix": "ann",
     "a rare word": RARE_WORD,
     "two words": "ann be",
-    "a rare word and one that all have": f"{RARE_WORD} example",
+    "a rare word and a word that all users have": f"{RARE_WORD} example",
 }
 _FILTERS: Final[Mapping[str, Mapping[str, str]]] = {
     "all": {},
     "a rare role": {"role": "owner"},
     "a common role": {"role": "member"},
-    "a role of the newest": {"role": "contractor"},
+    "the role of the newest users": {"role": "contractor"},
     "suspended": {"status": "suspended"},
     "two roles, all statuses": {"role": "owner,manager", "status": "active,suspended,deleted"},
 }
@@ -40,7 +40,7 @@ Paths = Sequence[str]
 
 
 class Sampled(Struct, frozen=True):
-    """Some users who are there."""
+    """Values of some active users."""
 
     ids: Sequence[str]
     emails: Sequence[str]
@@ -48,7 +48,7 @@ class Sampled(Struct, frozen=True):
 
 
 async def sampled(url: str) -> Sampled:
-    """From the serving generation."""
+    """A sample from the serving generation."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         serving = "SELECT generation FROM projections WHERE name = 'users'"
         row = await (await connection.execute(serving)).fetchone()
@@ -59,7 +59,7 @@ async def sampled(url: str) -> Sampled:
 
 
 async def questions(client: Client, users: Sampled, events: int) -> dict[str, Paths]:
-    """All questions by name; each of the paths of one is asked in turn."""
+    """The paths of each query, by its name; a benchmark requests the paths in turn."""
     found: dict[str, Paths] = {}
     for name, filters in _FILTERS.items():
         for sort in (*_SORTS, "-name", "-created_at"):
@@ -103,9 +103,9 @@ def _audit(users: Sampled, events: int) -> dict[str, Paths]:
         "audit by user": [_path("audit", user=user) for user in users.ids[:_SOME]],
         "audit by address": [_path("audit", user=email) for email in users.emails[:_SOME]],
         "audit by a common type": [_path("audit", types="user.email_changed")],
-        "audit by a type that never was": [_path("audit", types="user.erased")],
-        "audit by whom for": [_path("audit", on_behalf_of="hr")],
-        "audit by whom for, who never was": [_path("audit", on_behalf_of="nobody")],
+        "audit by a type without events": [_path("audit", types="user.erased")],
+        "audit by on_behalf_of": [_path("audit", on_behalf_of="hr")],
+        "audit by an unknown on_behalf_of": [_path("audit", on_behalf_of="nobody")],
         "audit by request": [_path("audit", correlation_id="request-1")],
     }
 

@@ -1,4 +1,4 @@
-"""A log of any length by COPY, as a directory's would be: sealed, its users' histories interleaved."""
+"""Fills a log by COPY, like that of a real directory: sealed, with interleaved user histories."""
 
 import random
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ from domain.user.state import Status
 from infrastructure.event_store.serializer import to_state
 from tests.benchmarks.population import Population
 
-EVENTS_A_USER: Final = 3
+EVENTS_PER_USER: Final = 3
 START: Final = datetime(2020, 1, 1, tzinfo=UTC)
-# A user's changes come within so many events.
+# The next change of a user comes within this many events.
 _LIFETIME: Final = 400_000
 _ACTORS: Final = 20
 _ONE_BY_RARE_ACTOR: Final = 100_000
@@ -64,11 +64,11 @@ class _User(Struct):
 
 
 async def seed(database_url: str, keys: KeyRing, events: int, users: int | None = None) -> None:
-    """That many events into the empty log of a migrated database; three a user unless it is said.
+    """Writes that many events, with keys and claims, into the empty log of a migrated database.
 
-    With them come the users' keys and claims.
+    Without `users` there are three events per user.
     """
-    source = _Log(keys, events, users or events // EVENTS_A_USER)
+    source = _Log(keys, events, users or events // EVENTS_PER_USER)
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         async with connection.cursor() as cursor:
             for table, rows in (
@@ -91,7 +91,7 @@ async def seed(database_url: str, keys: KeyRing, events: int, users: int | None 
 
 
 class _Log:
-    """Users come one after another; each is changed a few times some time later."""
+    """Registers users one after another, and changes each of them a few times later."""
 
     def __init__(self, keys: KeyRing, events: int, users: int) -> None:
         self.wrapped: list[tuple[Any, ...]] = []
@@ -99,17 +99,17 @@ class _Log:
         self._keys = keys
         self._events = events
         self._users = users
-        self._chance = random.Random(7)
-        self._people = Population(self._chance, users)
+        self._rng = random.Random(7)
+        self._people = Population(self._rng, users)
         self._due: list[tuple[int, int, _User]] = []
         self._count = 0
 
     def events(self) -> Iterator[tuple[Any, ...]]:
-        """The rows of the log; `wrapped` and `claims` are whole after the last."""
+        """The rows of the log; `wrapped` and `claims` are complete after the last one."""
         for position in range(1, self._events + 1):
             user, event = self._next(position)
             user.version += 1
-            event_id = _id(self._chance, position)
+            event_id = _id(self._rng, position)
             yield (
                 user.stream,
                 user.version,
@@ -129,29 +129,29 @@ class _Log:
             self._claim(user)
 
     def _next(self, position: int) -> tuple[_User, Event]:
-        wanted = position * self._users // self._events
-        if self._due and (self._due[0][0] <= position or self._count > wanted):
+        expected = position * self._users // self._events
+        if self._due and (self._due[0][0] <= position or self._count > expected):
             user = heappop(self._due)[2]
             return user, self._change(user)
         self._count += 1
-        return self._newcomer(position)
+        return self._new_user(position)
 
     def _plan(self, user: _User, position: int) -> None:
-        """When the user is changed next, if ever."""
+        """Schedules the next change of the user, or writes its claims if there is none."""
         if user.changes == 0:
             self._claim(user)
             return
         user.changes -= 1
-        later = position + self._chance.randrange(1, min(self._events, _LIFETIME))
+        later = position + self._rng.randrange(1, min(self._events, _LIFETIME))
         heappush(self._due, (later, position, user))
 
-    def _newcomer(self, position: int) -> tuple[_User, Event]:
+    def _new_user(self, position: int) -> tuple[_User, Event]:
         number = self._count
-        stream = _id(self._chance, position)
+        stream = _id(self._rng, position)
         key = self._keys.new_key(stream)
         self.wrapped.append((TENANT, stream, key.master_id, key.wrapped))
         person = self._people.person(number)
-        changes = round(self._chance.expovariate(1 / max(self._events / self._users - 1, 0.1)))
+        changes = round(self._rng.expovariate(1 / max(self._events / self._users - 1, 0.1)))
         cipher = self._keys.cipher(stream, key)
         user = _User(stream, cipher, number, 0, changes, person.name, person.email, person.role)
         registered = UserRegistered(
@@ -168,8 +168,8 @@ class _Log:
         return user, registered
 
     def _change(self, user: _User) -> Event:
-        chance = self._chance
-        # Most of those who came first are gone.
+        rng = self._rng
+        # Most of the oldest users are deleted.
         if user.changes == 0 and user.number < self._users // 10 and user.status != "deleted":
             user.status = "deleted"
             return UserDeleted()
@@ -179,7 +179,7 @@ class _Log:
         if user.status == "suspended":
             user.status = "active"
             return UserReinstated()
-        match chance.randrange(16):
+        match rng.randrange(16):
             case 0 | 1 | 2 | 3:
                 previous, user.name = (
                     user.name,
@@ -200,13 +200,13 @@ class _Log:
                 user.status = "suspended"
                 return UserSuspended()
             case _:
-                floor = chance.randrange(40)
+                floor = rng.randrange(40)
                 return UserAttributesChanged(
                     set={"floor": floor}, removed=(), previous={"floor": 1}
                 )
 
     def _claim(self, user: _User) -> None:
-        """A user who is gone holds nothing."""
+        """Adds the claims of a user; a deleted user has none."""
         if user.status == "deleted":
             return
         for scope, value in (
@@ -216,12 +216,12 @@ class _Log:
             self.claims.append((TENANT, scope, self._keys.mac(value.encode()), user.stream))
 
     def _actor(self) -> str:
-        return f"token:seed-{self._chance.randrange(_ACTORS)}"
+        return f"token:seed-{self._rng.randrange(_ACTORS)}"
 
 
-def _id(chance: random.Random, position: int) -> UUID:
-    """A UUIDv7 of the event's time."""
+def _id(rng: random.Random, position: int) -> UUID:
+    """A UUIDv7 with the time of the event."""
     milliseconds = int((START.timestamp() + position) * 1000)
-    random_bits = chance.getrandbits(74)
+    random_bits = rng.getrandbits(74)
     value = milliseconds << 80 | 7 << 76 | (random_bits >> 62) << 64 | 2 << 62
     return UUID(int=value | random_bits & (1 << 62) - 1)

@@ -1,9 +1,9 @@
-"""How long after the answer to a command its event is in a subscriber's hands.
+"""The time from the answer to a command until a subscriber has its event.
 
     python -m tests.benchmarks.stream [--rate 50] [--seconds 10] [--rounds N] [--check]
 
 All roles run in one process. The twin inserts a row and pushes it to the clients of its own
-process: no log, no other reader, no second process could be served by it.
+process; it has no log, and cannot serve clients of another process.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Side(Struct, frozen=True):
 
 
 class Times(Struct):
-    """When each command was sent and answered, and when its event came; by request id."""
+    """When each command was sent and answered, and when its event arrived; by request id."""
 
     sent: dict[str, float]
     answered: dict[str, float]
@@ -53,10 +53,10 @@ class Times(Struct):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rate", type=float, default=50.0, help="commands a second")
+    parser.add_argument("--rate", type=float, default=50.0, help="commands per second")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--check", action="store_true", help="fail above what is asked")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if the target is missed")
     options = parser.parse_args()
     ours: list[float] = []
     ratios: list[float] = []
@@ -77,8 +77,8 @@ def main() -> int:
     median = statistics.median(ours)
     sys.stdout.write(
         f"answer to frame {median:.1f} ms at {options.rate:g} commands/s, "
-        f"request to frame {statistics.median(ratios):.2f}x; at most {MAX_MILLISECONDS:g} ms is "
-        f"asked: {'held' if median <= MAX_MILLISECONDS else 'MISSED'}\n"
+        f"request to frame {statistics.median(ratios):.2f}x; target: at most "
+        f"{MAX_MILLISECONDS:g} ms: {'met' if median <= MAX_MILLISECONDS else 'MISSED'}\n"
     )
     return int(options.check and median > MAX_MILLISECONDS)
 

@@ -1,4 +1,4 @@
-"""The plainest live stream there is: INSERT, answer, and push to whoever is connected here."""
+"""The simplest live stream: INSERT, answer, and push to the clients of this process."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ _INSERT = "INSERT INTO twin (name, email) VALUES (%s, %s) RETURNING id"
 
 
 def create_app(database_url: str) -> FastAPI:
-    """POST /v1/users and WS /v1/stream, in one process with its clients' queues."""
+    """POST /v1/users and WS /v1/stream, with one queue in memory for each client."""
     queues: set[asyncio.Queue[str]] = set()
     pool = AsyncConnectionPool(
         database_url, min_size=4, max_size=16, open=False, kwargs={"autocommit": True}
@@ -64,7 +64,7 @@ def create_app(database_url: str) -> FastAPI:
 
 
 def main(database_url: str) -> None:
-    """Serve on a free port, and say which."""
+    """Serves on a free port, and prints the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(create_app(database_url), log_level="error"))
         sys.stdout.write(f"{listener.getsockname()[1]}\n")

@@ -1,4 +1,4 @@
-"""What every log promises to auditors: the Postgres one and its double in memory."""
+"""The contract of every audit log: the Postgres one and its double in memory."""
 
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.audit.blame import UserEvents
-from application.audit.search import Audit, AuditLog, AuditPage, AuditQuery, Stretch
+from application.audit.search import Audit, AuditLog, AuditPage, AuditQuery, PositionRange
 from application.context import Context
 from application.log.event_log import Draft, EventFeed, EventLog
 from domain.event import Event, Recorded
@@ -25,7 +25,7 @@ from domain.user.events import (
     UserRestored,
     UserSuspended,
 )
-from infrastructure.event_store.audit import look_of, look_sql
+from infrastructure.event_store.audit import search_sql, step_size
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
 from tests.support.doubles.audit_log import InMemoryAuditLog, matches
@@ -34,7 +34,7 @@ from tests.support.log.drafts import change, registration
 
 RENAMED = UserRenamed(name="Bo", previous=PreviousName(name="Åsa Öberg"))
 USERS = AuditQuery(kinds=("user",))
-WHOLE = Stretch(0, 2**62)
+WHOLE = PositionRange(0, 2**62)
 
 
 class Backend(NamedTuple):
@@ -65,13 +65,13 @@ async def append(
     draft: Draft,
     actor: str = "token:t",
     request: str = "r",
-    behalf: str | None = None,
+    on_behalf_of: str | None = None,
 ) -> Sequence[Recorded[Event]]:
-    context = Context(actor=actor, correlation_id=request, on_behalf_of=behalf)
+    context = Context(actor=actor, correlation_id=request, on_behalf_of=on_behalf_of)
     return (await backend.log.append(replace(draft, context=context))).events
 
 
-async def grown(backend: Backend, *events: Event) -> UUID:
+async def user_with(backend: Backend, *events: Event) -> UUID:
     """A user with these events after its registration."""
     stream = uuid7()
     await append(backend, registration(stream))
@@ -89,31 +89,31 @@ async def all_pages(backend: Backend, query: AuditQuery) -> list[AuditPage]:
     return pages
 
 
-async def test_pages_under_any_filter_are_what_a_look_at_the_whole_log_finds(
+async def test_pages_under_any_filter_equal_a_scan_of_the_whole_log(
     backend: Backend,
 ) -> None:
-    chance = random.Random(3)
+    rng = random.Random(3)
     streams = [uuid7() for _ in range(4)]
     versions = dict.fromkeys(streams, 0)
     for _ in range(60):
-        stream = chance.choice(streams)
+        stream = rng.choice(streams)
         draft = change(stream, versions[stream]) if versions[stream] else registration(stream)
         versions[stream] += 1
-        actor, request = f"token:{chance.randrange(3)}", f"r{chance.randrange(4)}"
-        await append(backend, draft, actor, request, chance.choice((None, "hr", "it")))
+        actor, request = f"token:{rng.randrange(3)}", f"r{rng.randrange(4)}"
+        await append(backend, draft, actor, request, rng.choice((None, "hr", "it")))
     log = list(reversed((await backend.feed.read(0, 1000)).events))
     for _ in range(80):
-        since, until = sorted(chance.choice(log).recorded_at for _ in range(2))
+        since, until = sorted(rng.choice(log).recorded_at for _ in range(2))
         query = AuditQuery(
-            kinds=chance.choice((("user",), ())),
-            types=chance.choice(((), ("user.registered",), ("user.role_changed", "nothing"))),
-            actors=chance.choice(((), ("token:1",), ("token:0", "token:2", "token:nobody"))),
-            correlation_ids=chance.choice(((), (), ("r1",), ("r0", "r3"))),
-            on_behalf_of=chance.choice(((), (), ("hr",), ("hr", "it"))),
-            user=chance.choice((None, None, *streams, uuid7())),
-            since=chance.choice((None, since)),
-            until=chance.choice((None, until)),
-            limit=chance.choice((1, 2, 7, 200)),
+            kinds=rng.choice((("user",), ())),
+            types=rng.choice(((), ("user.registered",), ("user.role_changed", "nothing"))),
+            actors=rng.choice(((), ("token:1",), ("token:0", "token:2", "token:nobody"))),
+            correlation_ids=rng.choice(((), (), ("r1",), ("r0", "r3"))),
+            on_behalf_of=rng.choice(((), (), ("hr",), ("hr", "it"))),
+            user=rng.choice((None, None, *streams, uuid7())),
+            since=rng.choice((None, since)),
+            until=rng.choice((None, until)),
+            limit=rng.choice((1, 2, 7, 200)),
         )
         expected = [
             each.position
@@ -128,7 +128,7 @@ async def test_pages_under_any_filter_are_what_a_look_at_the_whole_log_finds(
         assert pages == pages[:1] or pages[-1].items
 
 
-async def test_what_is_recorded_meanwhile_is_not_in_later_pages(backend: Backend) -> None:
+async def test_events_recorded_meanwhile_are_not_in_later_pages(backend: Backend) -> None:
     for _ in range(4):
         await append(backend, registration())
     audit = Audit(backend.audit, backend.log)
@@ -141,13 +141,13 @@ async def test_what_is_recorded_meanwhile_is_not_in_later_pages(backend: Backend
     assert second.before is None
 
 
-async def test_the_last_position_before_a_moment_is_found_wherever_it_lies(
+async def test_the_last_position_before_any_time_is_found(
     backend: Backend, url: str | None
 ) -> None:
-    instant = timedelta(microseconds=1)
+    microsecond = timedelta(microseconds=1)
     events = [(await append(backend, registration()))[0] for _ in range(9)]
     if url is not None:
-        # As after a restore: positions go on far above.
+        # As after a restore: positions continue far above.
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute(
                 "SELECT setval('stored_events_notification_id_seq', 1000000000000)"
@@ -156,10 +156,10 @@ async def test_the_last_position_before_a_moment_is_found_wherever_it_lies(
     before = [0, *(each.position for each in events)]
     for each, position in zip(events, before, strict=False):
         assert await backend.audit.last_before(each.recorded_at) == position
-        assert await backend.audit.last_before(each.recorded_at + instant) == each.position
+        assert await backend.audit.last_before(each.recorded_at + microsecond) == each.position
 
 
-async def test_an_empty_log_has_no_position_before_any_moment(backend: Backend) -> None:
+async def test_there_is_no_position_before_the_first_event(backend: Backend) -> None:
     [event] = await append(backend, registration())
     earlier = event.recorded_at - timedelta(days=1)
     assert await backend.audit.last_before(earlier) == 0
@@ -176,23 +176,23 @@ async def test_an_empty_log_has_no_position_before_any_moment(backend: Backend) 
         ([UserDeleted(), UserErased()], "erased", "active"),
     ],
 )
-async def test_a_status_before_a_version_is_told_by_the_events_before_it(
+async def test_a_status_before_a_version_follows_from_the_events_before_it(
     backend: Backend, events: list[Event], status: str, in_life: str
 ) -> None:
-    stream = await grown(backend, *events)
+    stream = await user_with(backend, *events)
     [before] = await backend.audit.statuses([(stream, len(events) + 2)])
     assert (before.status, before.in_life) == (status, in_life)
 
 
-async def test_statuses_come_in_the_order_they_were_asked_for(backend: Backend) -> None:
-    one, two = await grown(backend, UserSuspended()), await grown(backend)
-    asked = [(one, 3), (two, 2), (one, 2)]
-    statuses = await backend.audit.statuses(asked)
+async def test_statuses_come_in_the_requested_order(backend: Backend) -> None:
+    one, two = await user_with(backend, UserSuspended()), await user_with(backend)
+    requested = [(one, 3), (two, 2), (one, 2)]
+    statuses = await backend.audit.statuses(requested)
     assert [each.status for each in statuses] == ["suspended", "active", "active"]
 
 
-async def test_the_last_event_of_each_type_is_told_up_to_a_version(backend: Backend) -> None:
-    stream = await grown(backend, RENAMED, UserSuspended(), RENAMED)
+async def test_the_last_event_of_each_type_up_to_a_version_is_found(backend: Backend) -> None:
+    stream = await user_with(backend, RENAMED, UserSuspended(), RENAMED)
     found = await backend.events.last_of_each_type(stream, 3)
     assert {each.event.topic: each.version for each in found} == {
         "user.registered": 1,
@@ -202,7 +202,7 @@ async def test_the_last_event_of_each_type_is_told_up_to_a_version(backend: Back
 
 
 async def test_events_of_one_type_come_newest_first(backend: Backend) -> None:
-    stream = await grown(backend, RENAMED, UserSuspended(), RENAMED, RENAMED)
+    stream = await user_with(backend, RENAMED, UserSuspended(), RENAMED, RENAMED)
     found = await backend.events.of_type(stream, "user.renamed", 5, 10)
     assert [each.version for each in found] == [4, 2]
     found = await backend.events.of_type(stream, "user.renamed", 100, 1)
@@ -222,9 +222,7 @@ async def test_events_of_one_type_come_newest_first(backend: Backend) -> None:
     ],
     ids=str,
 )
-async def test_every_question_is_answered_by_an_index(
-    database_url: str, query: AuditQuery, index: str
-) -> None:
+async def test_every_query_uses_an_index(database_url: str, query: AuditQuery, index: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute(
             """INSERT INTO stored_events
@@ -243,10 +241,10 @@ async def test_every_question_is_answered_by_an_index(
             "kinds": list(query.kinds),
             "above": 0,
             "below": 2**62,
-            "look": look_of(query, 51),
+            "look": step_size(query, 51),
             "limit": 51,
         }
-        cursor = await connection.execute("EXPLAIN " + look_sql(query), parameters)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        cursor = await connection.execute("EXPLAIN " + search_sql(query), parameters)  # pyright: ignore[reportArgumentType, reportCallIssue]
         plan = "\n".join(row[0] for row in await cursor.fetchall())
     assert "Seq Scan" not in plan, plan
     assert index in plan, plan

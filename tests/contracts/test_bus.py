@@ -1,4 +1,4 @@
-"""What every message bus does with a page of events: RabbitMQ and its double in memory."""
+"""The contract of every message bus: RabbitMQ and its double in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,10 +20,10 @@ BODY: Final = b'{"specversion":"1.0"}'
 
 
 class BusUnderTest(Struct, frozen=True):
-    """`taken` gives what an outsider got who asked for everything from the start."""
+    """`received` returns the messages that a consumer bound to all events has received."""
 
     bus: Bus
-    taken: Callable[[int], Awaitable[Sequence[Message]]]
+    received: Callable[[int], Awaitable[Sequence[Message]]]
 
 
 def message(position: int) -> Message:
@@ -52,20 +52,20 @@ async def under_test(url: str | None) -> AsyncIterator[BusUnderTest]:
         await declare_topology(channel)
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind("rollbook.events", "#")
-        yield BusUnderTest(RabbitMQBus(url), lambda count: _received(queue, count))
+        yield BusUnderTest(RabbitMQBus(url), lambda count: _receive(queue, count))
 
 
 def _in_memory() -> BusUnderTest:
     bus = MemoryBus()
 
-    async def taken(count: int) -> Sequence[Message]:
-        assert len(bus.taken) == count
-        return bus.taken
+    async def received(count: int) -> Sequence[Message]:
+        assert len(bus.published) == count
+        return bus.published
 
-    return BusUnderTest(bus, taken)
+    return BusUnderTest(bus, received)
 
 
-async def _received(queue: AbstractQueue, count: int) -> Sequence[Message]:
+async def _receive(queue: AbstractQueue, count: int) -> Sequence[Message]:
     found: list[Message] = []
     async with asyncio.timeout(10):
         while len(found) < count:
@@ -91,30 +91,30 @@ async def _received(queue: AbstractQueue, count: int) -> Sequence[Message]:
     return found
 
 
-async def test_a_page_arrives_whole_and_in_its_order(under_test: BusUnderTest) -> None:
+async def test_a_page_arrives_complete_and_in_order(under_test: BusUnderTest) -> None:
     page = [message(10**13 + n) for n in range(300)]
     async with under_test.bus.connect() as publisher:
         assert not await publisher.publish(page)
-    assert await under_test.taken(300) == page
+    assert await under_test.received(300) == page
 
 
-async def test_pages_arrive_one_after_the_other(under_test: BusUnderTest) -> None:
+async def test_pages_arrive_in_order(under_test: BusUnderTest) -> None:
     async with under_test.bus.connect() as publisher:
         for n in range(0, 50, 5):
             assert not await publisher.publish([message(n + i) for i in range(5)])
-    assert [each.position for each in await under_test.taken(50)] == list(range(50))
+    assert [each.position for each in await under_test.received(50)] == list(range(50))
 
 
-async def test_a_page_without_messages_is_nothing(under_test: BusUnderTest) -> None:
+async def test_an_empty_page_publishes_nothing(under_test: BusUnderTest) -> None:
     async with under_test.bus.connect() as publisher:
         assert not await publisher.publish([])
-    assert not await under_test.taken(0)
+    assert not await under_test.received(0)
 
 
-async def test_several_may_be_connected_at_once(under_test: BusUnderTest) -> None:
+async def test_two_publishers_may_be_connected_at_once(under_test: BusUnderTest) -> None:
     async with under_test.bus.connect() as first, under_test.bus.connect() as second:
         first.check()
         second.check()
         assert not await first.publish([message(1)])
         assert not await second.publish([message(2)])
-    assert [each.position for each in await under_test.taken(2)] == [1, 2]
+    assert [each.position for each in await under_test.received(2)] == [1, 2]

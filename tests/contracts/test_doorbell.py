@@ -1,4 +1,4 @@
-"""What every doorbell does: it wakes whoever listens, and no ring is lost between two waits."""
+"""The contract of every doorbell: it wakes each listener, and loses no ring between two waits."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -51,7 +51,7 @@ async def test_a_ring_wakes_every_listener_of_that_bell(doorbell: Doorbell) -> N
         assert not await other.wait(0.05)
 
 
-async def test_a_ring_between_two_waits_is_not_lost_and_counts_once(doorbell: Doorbell) -> None:
+async def test_a_ring_between_two_waits_is_not_lost_and_wakes_once(doorbell: Doorbell) -> None:
     async with doorbell.listen("log") as bell:
         doorbell.ring("log")
         doorbell.ring("log")
@@ -59,21 +59,21 @@ async def test_a_ring_between_two_waits_is_not_lost_and_counts_once(doorbell: Do
         assert not await bell.wait(0.05)
 
 
-async def test_a_wait_ends_with_its_time(doorbell: Doorbell) -> None:
+async def test_a_wait_ends_at_its_timeout(doorbell: Doorbell) -> None:
     async with doorbell.listen("log") as bell:
         began = asyncio.get_running_loop().time()
         assert not await bell.wait(0.1)
         assert asyncio.get_running_loop().time() - began < 1
 
 
-async def test_a_ring_before_listening_is_not_heard(doorbell: Doorbell) -> None:
+async def test_a_ring_before_listening_is_ignored(doorbell: Doorbell) -> None:
     doorbell.ring("log")
     await asyncio.sleep(0.1)
     async with doorbell.listen("log") as bell:
         assert not await bell.wait(0.1)
 
 
-async def test_ringing_where_nobody_listens_is_nothing(doorbell: Doorbell) -> None:
+async def test_a_ring_without_listeners_does_nothing(doorbell: Doorbell) -> None:
     doorbell.ring("log")
     async with doorbell.listen("log"):
         pass

@@ -1,4 +1,4 @@
-"""What every cache does for who erases: a slot begins again, and no copy of a person stays."""
+"""The contract of every cache in an erasure: a slot begins again, and no copy of the person stays."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -35,37 +35,37 @@ async def fill(cache: Cache, position: int, *user_ids: UUID, slot: Slot[Any] = S
     await cache.idle()
 
 
-async def known(cache: Cache, user_id: UUID = ZOE, slot: Slot[Any] = SLOT) -> bool:
+async def is_cached(cache: Cache, user_id: UUID = ZOE, slot: Slot[Any] = SLOT) -> bool:
     return await cache.users.look_up(slot, user_id) is not None
 
 
-async def test_the_position_is_that_of_the_followers(cache: Cache) -> None:
+async def test_the_eraser_and_the_followers_see_the_same_position(cache: Cache) -> None:
     assert await cache.erasing.position(SLOT) is None
     await cache.following.begin(SLOT, 5)
     assert (await cache.erasing.position(SLOT), await cache.erasing.position(OTHER)) == (5, None)
 
 
-async def test_a_slot_that_begins_again_knows_nothing(cache: Cache) -> None:
+async def test_a_slot_that_begins_again_is_empty(cache: Cache) -> None:
     await fill(cache, 5, ZOE)
     await fill(cache, 5, ZOE, slot=OTHER)
-    await cache.erasing.begin_again(SLOT, 9)
+    await cache.erasing.reset(SLOT, 9)
     assert await cache.following.position(SLOT) == 9
-    assert (await known(cache), await known(cache, slot=OTHER)) == (False, True)
+    assert (await is_cached(cache), await is_cached(cache, slot=OTHER)) == (False, True)
 
 
-async def test_what_was_read_before_a_slot_began_again_is_not_taken(cache: Cache) -> None:
-    await cache.erasing.begin_again(SLOT, 9)
+async def test_documents_read_before_a_slot_began_again_are_refused(cache: Cache) -> None:
+    await cache.erasing.reset(SLOT, 9)
     await cache.following.begin(SLOT, 5)
     cache.users.offer(SLOT, ZOE, document(), 8)
     await cache.following.advance(
         SLOT, Step(after=5, reached=8, read_at=8, users={YAN: document()})
     )
     await cache.idle()
-    assert (await known(cache), await known(cache, YAN)) == (False, False)
+    assert (await is_cached(cache), await is_cached(cache, YAN)) == (False, False)
     assert await cache.following.position(SLOT) == 9
 
 
-async def test_a_person_is_forgotten_in_these_slots_alone_and_nobody_else(cache: Cache) -> None:
+async def test_one_person_is_removed_from_the_given_slots_only(cache: Cache) -> None:
     third = Slot[Any](USERS, 3)
     for slot in (SLOT, OTHER, third):
         await fill(cache, 5, ZOE, YAN, slot=slot)
@@ -74,14 +74,14 @@ async def test_a_person_is_forgotten_in_these_slots_alone_and_nobody_else(cache:
         (slot.generation, user_id)
         for slot in (SLOT, OTHER, third)
         for user_id in (ZOE, YAN)
-        if await known(cache, user_id, slot)
+        if await is_cached(cache, user_id, slot)
     }
     assert found == {(1, YAN), (2, YAN), (3, YAN), (3, ZOE)}
     assert await cache.following.position(SLOT) == 5
 
 
-async def test_of_one_version_the_later_document_is_kept(cache: Cache) -> None:
-    """A parked user who is erased keeps the version."""
+async def test_a_later_document_of_the_same_version_replaces_the_earlier_one(cache: Cache) -> None:
+    """A parked user keeps the version when erased."""
     await fill(cache, 5, ZOE)
     erased = UserDocument(1, "erased", "2024-05-06T07:08:10.123456Z", b"")
     await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={ZOE: erased}))
@@ -91,8 +91,8 @@ async def test_of_one_version_the_later_document_is_kept(cache: Cache) -> None:
 
 
 @pytest.mark.parametrize("lost", ["restore", "position"])
-async def test_in_redis_a_copy_that_no_longer_counts_is_removed_too(lost: str) -> None:
-    """It lies there in the clear until it expires: from before a restore, or a former incarnation."""
+async def test_in_redis_an_outdated_copy_is_removed_too(lost: str) -> None:
+    """A copy from before a restore, or of a former incarnation, is in the clear until it expires."""
     with redis_url() as url:
         log_id = uuid7()
         async with (
@@ -101,8 +101,8 @@ async def test_in_redis_a_copy_that_no_longer_counts_is_removed_too(lost: str) -
         ):
             cache, old = (after, before) if lost == "restore" else (after, after)
             await fill(old, 5, ZOE, YAN)
-            await cache.erasing.begin_again(SLOT, 5)
-            assert not await known(cache)
+            await cache.erasing.reset(SLOT, 5)
+            assert not await is_cached(cache)
             with RedisAdmin(url) as admin:
                 copies = f"*.{log_id.hex[-12:]}.*:*-*"
                 assert len(admin.keys(copies)) == 2

@@ -1,4 +1,4 @@
-"""What every event log promises: the Postgres one and its double in memory."""
+"""The contract of every event log: the Postgres one and its double in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def log(url: str | None, master_keys: str) -> AsyncIterator[LogAndFeed]:
         yield Both(store.log, store.feed)
 
 
-async def test_what_was_appended_is_loaded_again(log: LogAndFeed) -> None:
+async def test_appended_events_are_loaded(log: LogAndFeed) -> None:
     appended = await log.append(registration(email="asa@example.com"))
     loaded = await log.load(appended.events[0].stream)
     assert tuple(loaded.events) == appended.events
@@ -49,12 +49,12 @@ async def test_what_was_appended_is_loaded_again(log: LogAndFeed) -> None:
     assert loaded.events[0].position == appended.position
 
 
-async def test_a_span_of_a_stream_is_those_events_alone(log: LogAndFeed) -> None:
+async def test_a_range_of_a_stream_gives_only_its_events(log: LogAndFeed) -> None:
     stream = uuid7()
     events = list((await log.append(registration(stream))).events)
     for version in range(1, 6):
         events += (await log.append(change(stream, version))).events
-    spans = {
+    ranges = {
         StreamRange(after=2): events[2:],
         StreamRange(version=4): events[:4],
         StreamRange(after=2, version=4): events[2:4],
@@ -66,12 +66,16 @@ async def test_a_span_of_a_stream_is_those_events_alone(log: LogAndFeed) -> None
         StreamRange(after=6): [],
         StreamRange(snapshot_format="of no snapshot", version=4, limit=3): events[:3],
     }
-    for span, expected in spans.items():
-        loaded = await log.load(stream, span)
-        assert (span, list(loaded.events), loaded.snapshot) == (span, expected, None)
+    for stream_range, expected in ranges.items():
+        loaded = await log.load(stream, stream_range)
+        assert (stream_range, list(loaded.events), loaded.snapshot) == (
+            stream_range,
+            expected,
+            None,
+        )
 
 
-async def test_a_receipt_is_found_without_any_event(log: LogAndFeed) -> None:
+async def test_a_receipt_is_found_without_loading_events(log: LogAndFeed) -> None:
     draft = registration(key="k")
     await log.append(draft)
     same = IdempotencyKey("k", b"request")
@@ -79,23 +83,23 @@ async def test_a_receipt_is_found_without_any_event(log: LogAndFeed) -> None:
     assert (loaded.events, loaded.receipt and loaded.receipt.version) == ([], 1)
 
 
-async def test_the_event_that_ended_a_stream_stands_for_all_of_it_where_that_will_do(
+async def test_a_terminal_event_replaces_the_stream_if_a_snapshot_is_accepted(
     log: LogAndFeed,
 ) -> None:
     draft = registration()
     await log.append(draft)
     last = (await log.append(erasure(draft.stream, 1))).events
-    for span in (
+    for stream_range in (
         StreamRange(snapshot_format="f"),
         StreamRange(snapshot_format="f", version=1),
         StreamRange(snapshot_format="f", limit=0),
     ):
-        assert tuple((await log.load(draft.stream, span)).events) == last
+        assert tuple((await log.load(draft.stream, stream_range)).events) == last
     assert len((await log.load(draft.stream)).events) == 2
     assert len((await log.load(draft.stream, StreamRange(version=1))).events) == 1
 
 
-async def test_a_later_change_is_sealed_with_the_stream_s_own_key(log: LogAndFeed) -> None:
+async def test_a_later_change_is_sealed_with_the_key_of_its_stream(log: LogAndFeed) -> None:
     draft = registration()
     await log.append(draft)
     key = (await log.load(draft.stream)).key
@@ -106,7 +110,7 @@ async def test_a_later_change_is_sealed_with_the_stream_s_own_key(log: LogAndFee
     assert loaded.key == key
 
 
-async def test_a_stream_that_moved_on_is_a_version_conflict(log: LogAndFeed) -> None:
+async def test_a_stale_version_is_a_version_conflict(log: LogAndFeed) -> None:
     draft = registration()
     await log.append(draft)
     with pytest.raises(VersionConflict):
@@ -136,7 +140,7 @@ async def test_a_claim_is_held_by_one_stream_until_it_is_released(log: LogAndFee
     assert await log.holder_of("email", "three@example.com") is None
 
 
-async def test_a_refused_item_leaves_nothing_behind(log: LogAndFeed) -> None:
+async def test_a_refused_append_leaves_nothing_behind(log: LogAndFeed) -> None:
     await log.append(registration(email="one@example.com"))
     head = await log.head()
     refused = registration(email="one@example.com", key="k")
@@ -171,7 +175,7 @@ async def test_an_idempotency_key_belongs_to_its_actor(log: LogAndFeed) -> None:
     assert (await log.load(uuid7(), actor="token:other", idempotency=same)).receipt is None
 
 
-async def test_a_command_that_changed_nothing_leaves_its_receipt_alone(log: LogAndFeed) -> None:
+async def test_a_command_that_changes_nothing_records_only_its_receipt(log: LogAndFeed) -> None:
     draft = registration()
     first = await log.append(draft)
     nothing = Draft(
@@ -183,7 +187,7 @@ async def test_a_command_that_changed_nothing_leaves_its_receipt_alone(log: LogA
         await log.append(nothing)
 
 
-async def test_a_receipt_is_refused_for_a_state_that_has_passed(log: LogAndFeed) -> None:
+async def test_a_receipt_for_a_stale_version_is_refused(log: LogAndFeed) -> None:
     draft = registration()
     await log.append(draft)
     await log.append(change(draft.stream, 1))
@@ -194,7 +198,7 @@ async def test_a_receipt_is_refused_for_a_state_that_has_passed(log: LogAndFeed)
         await log.append(stale)
 
 
-async def test_the_feed_gives_everything_after_a_position_in_order(log: LogAndFeed) -> None:
+async def test_the_feed_gives_all_events_after_a_position_in_order(log: LogAndFeed) -> None:
     drafts = [registration() for _ in range(30)]
     await asyncio.gather(*(log.append(draft) for draft in drafts))
     after, seen = 0, list[int]()

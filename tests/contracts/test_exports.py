@@ -1,4 +1,4 @@
-"""What every store of exports keeps: requests, the pieces of the latest run, and nothing of a late one."""
+"""The contract of every export store: it keeps requests and the pieces of the latest run only."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from application.context import IdempotencyKey
 from application.errors import IdempotencyMismatch
-from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
+from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import MasterKeyRing, MasterKeys
 from tests.support.doubles.exports import InMemoryExports
@@ -42,13 +42,13 @@ async def exports(opened: AbstractAsyncContextManager[Exports]) -> AsyncGenerato
         yield exports
 
 
-def asked(**fields: Any) -> AskedExport:
-    plain = AskedExport(id=uuid7(), actor="token:x", key=None, request="sealed", position=7)
-    return replace(plain, **fields)
+def requested(**fields: Any) -> RequestedExport:
+    default = RequestedExport(id=uuid7(), actor="token:x", key=None, request="sealed", position=7)
+    return replace(default, **fields)
 
 
 async def begun(exports: Exports, attempt: int = 1) -> UUID:
-    export = await exports.record(asked())
+    export = await exports.record(requested())
     assert await exports.begin(export, attempt) == PendingExport("sealed", 7)
     return export
 
@@ -68,7 +68,7 @@ async def test_pieces_are_read_as_they_were_added(exports: Exports) -> None:
     assert await exports.piece(uuid7(), 0) is None
 
 
-async def test_what_was_added_twice_is_there_once(exports: Exports) -> None:
+async def test_a_piece_that_is_added_twice_is_stored_once(exports: Exports) -> None:
     export = await begun(exports)
     for _ in range(2):
         assert await exports.add(export, 1, 0, FIRST)
@@ -77,7 +77,7 @@ async def test_what_was_added_twice_is_there_once(exports: Exports) -> None:
         assert await exports.end(export, 1, DONE)
 
 
-async def test_a_later_run_begins_without_pieces_and_the_earlier_one_is_not_heard(
+async def test_a_later_run_begins_without_pieces_and_the_earlier_run_is_ignored(
     exports: Exports,
 ) -> None:
     export = await begun(exports)
@@ -99,7 +99,7 @@ async def test_the_same_run_may_begin_again(exports: Exports) -> None:
     assert await exports.piece(export, 0) is None
 
 
-async def test_a_run_after_the_end_finds_what_was_selected(exports: Exports) -> None:
+async def test_a_run_after_the_end_finds_the_selected_rows(exports: Exports) -> None:
     export = await begun(exports)
     assert await exports.add(export, 1, 0, FIRST)
     assert await exports.end(export, 1, DONE)
@@ -108,31 +108,31 @@ async def test_a_run_after_the_end_finds_what_was_selected(exports: Exports) -> 
     assert not await exports.add(export, 2, 1, FIRST)
 
 
-async def test_nobody_begins_what_nobody_asked_for(exports: Exports) -> None:
+async def test_an_unknown_export_cannot_begin(exports: Exports) -> None:
     assert await exports.begin(uuid7(), 1) is None
     assert not await exports.add(uuid7(), 1, 0, FIRST)
     assert not await exports.end(uuid7(), 1, DONE)
 
 
-async def test_a_key_of_an_actor_stands_for_one_request(exports: Exports) -> None:
+async def test_an_idempotency_key_of_an_actor_belongs_to_one_request(exports: Exports) -> None:
     key = IdempotencyKey("k", b"one")
-    first = asked(key=key)
+    first = requested(key=key)
     assert await exports.record(first) == first.id
-    assert await exports.record(asked(key=key)) == first.id
+    assert await exports.record(requested(key=key)) == first.id
     with pytest.raises(IdempotencyMismatch):
-        await exports.record(asked(key=replace(key, fingerprint=b"two")))
-    others = asked(key=key, actor="token:y")
+        await exports.record(requested(key=replace(key, fingerprint=b"two")))
+    others = requested(key=key, actor="token:y")
     assert await exports.record(others) == others.id
-    without = asked()
+    without = requested()
     assert await exports.record(without) == without.id
 
 
-async def test_requests_are_kept_until_their_rows_are_known(exports: Exports) -> None:
-    assert not await exports.asked_before(100)
-    export = await exports.record(asked(position=7))
-    assert await exports.asked_before(8)
-    assert not await exports.asked_before(7)
+async def test_requests_are_kept_until_their_rows_are_selected(exports: Exports) -> None:
+    assert not await exports.any_before(100)
+    export = await exports.record(requested(position=7))
+    assert await exports.any_before(8)
+    assert not await exports.any_before(7)
     await exports.begin(export, 1)
-    assert await exports.asked_before(8)
+    assert await exports.any_before(8)
     await exports.end(export, 1, DONE)
-    assert not await exports.asked_before(8)
+    assert not await exports.any_before(8)

@@ -1,4 +1,4 @@
-"""What every store of wrapped keys promises: the one on Postgres and its double in memory."""
+"""The contract of every key store: the one on Postgres and its double in memory."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,8 +20,8 @@ INDEX = uuid7()
 """The id of the log; older than all subjects but those of `FIRST`."""
 
 
-class CachedDocument(Struct):
-    """A store, and what others do to its keys meanwhile."""
+class StoreUnderTest(Struct):
+    """A store, and functions that change its keys behind its back."""
 
     store: KeyStore
     put: Callable[[WrappedKey], Awaitable[None]]
@@ -34,8 +34,8 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def kept(url: str | None) -> AsyncIterator[CachedDocument]:
-    """With the index key alone in it, under the old master key."""
+async def under_test(url: str | None) -> AsyncIterator[StoreUnderTest]:
+    """A store that holds only the index key, under the old master key."""
     index = wrapped(INDEX)
     if url is None:
         store = InMemoryKeyStore({INDEX: index.key})
@@ -46,7 +46,7 @@ async def kept(url: str | None) -> AsyncIterator[CachedDocument]:
         async def destroy(subject: UUID) -> None:
             del store.keys[subject]
 
-        yield CachedDocument(store, put, destroy)
+        yield StoreUnderTest(store, put, destroy)
         return
 
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
@@ -67,7 +67,7 @@ async def kept(url: str | None) -> AsyncIterator[CachedDocument]:
             (INDEX, index.key.master_id, index.key.wrapped),
         )
         async with key_stores(url)() as opened:
-            yield CachedDocument(opened, insert, delete)
+            yield StoreUnderTest(opened, insert, delete)
 
 
 def wrapped(subject: UUID | None = None, master_id: str = OLD) -> WrappedKey:
@@ -78,69 +78,78 @@ def rewrapped(key: WrappedKey) -> Rewrapped:
     return Rewrapped(key.subject, key.key, wrapped(key.subject, NEW).key)
 
 
-async def some(kept: CachedDocument, count: int, master_id: str = OLD) -> list[WrappedKey]:
+async def some(under_test: StoreUnderTest, count: int, master_id: str = OLD) -> list[WrappedKey]:
     keys = [wrapped(master_id=master_id) for _ in range(count)]
     for key in reversed(keys):
-        await kept.put(key)
+        await under_test.put(key)
     return keys
 
 
-async def test_keys_are_counted_by_master_key_the_index_key_with_them(kept: CachedDocument) -> None:
-    await some(kept, 3)
-    await some(kept, 2, NEW)
-    assert await kept.store.counts() == {OLD: 4, NEW: 2}
+async def test_keys_and_the_index_key_are_counted_by_master_key(under_test: StoreUnderTest) -> None:
+    await some(under_test, 3)
+    await some(under_test, 2, NEW)
+    assert await under_test.store.counts() == {OLD: 4, NEW: 2}
 
 
-async def test_keys_come_in_pages_in_the_order_of_their_subjects(kept: CachedDocument) -> None:
-    keys = await some(kept, 4)
-    await some(kept, 2, NEW)
-    first = await kept.store.wrapped([OLD], after=FIRST, limit=3)
+async def test_keys_come_in_pages_in_the_order_of_their_subjects(
+    under_test: StoreUnderTest,
+) -> None:
+    keys = await some(under_test, 4)
+    await some(under_test, 2, NEW)
+    first = await under_test.store.wrapped([OLD], after=FIRST, limit=3)
     assert [key.subject for key in first] == [INDEX, keys[0].subject, keys[1].subject]
-    assert await kept.store.wrapped([OLD], after=first[-1].subject, limit=3) == keys[2:]
-    assert await kept.store.wrapped([OLD], after=keys[-1].subject, limit=3) == []
+    assert await under_test.store.wrapped([OLD], after=first[-1].subject, limit=3) == keys[2:]
+    assert await under_test.store.wrapped([OLD], after=keys[-1].subject, limit=3) == []
 
 
-async def test_only_keys_of_the_master_keys_asked_for_are_given(kept: CachedDocument) -> None:
-    await some(kept, 1, NEW)
-    (third,) = await some(kept, 1, "th1rd000")
-    assert await kept.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [third]
-    assert len(await kept.store.wrapped([OLD, "th1rd000"], after=FIRST, limit=9)) == 2
-    assert await kept.store.wrapped(["another0"], after=FIRST, limit=9) == []
+async def test_only_keys_under_the_given_master_keys_are_returned(
+    under_test: StoreUnderTest,
+) -> None:
+    await some(under_test, 1, NEW)
+    (third,) = await some(under_test, 1, "th1rd000")
+    assert await under_test.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [third]
+    assert len(await under_test.store.wrapped([OLD, "th1rd000"], after=FIRST, limit=9)) == 2
+    assert await under_test.store.wrapped(["another0"], after=FIRST, limit=9) == []
 
 
-async def test_replaced_keys_stand_in_the_place_of_the_old_ones(kept: CachedDocument) -> None:
-    keys = await some(kept, 3)
+async def test_new_keys_replace_the_old_ones(under_test: StoreUnderTest) -> None:
+    keys = await some(under_test, 3)
     changes = [rewrapped(key) for key in keys[:2]]
-    assert await kept.store.replace(changes) == 2
-    assert await kept.store.counts() == {OLD: 2, NEW: 2}
-    found = await kept.store.wrapped([NEW], after=FIRST, limit=9)
+    assert await under_test.store.replace(changes) == 2
+    assert await under_test.store.counts() == {OLD: 2, NEW: 2}
+    found = await under_test.store.wrapped([NEW], after=FIRST, limit=9)
     assert found == [WrappedKey(change.subject, change.new) for change in changes]
 
 
-async def test_the_index_key_is_replaced_like_any_other(kept: CachedDocument) -> None:
-    (index,) = await kept.store.wrapped([OLD], after=FIRST, limit=9)
+async def test_the_index_key_is_replaced_like_any_other_key(under_test: StoreUnderTest) -> None:
+    (index,) = await under_test.store.wrapped([OLD], after=FIRST, limit=9)
     change = rewrapped(index)
-    assert await kept.store.replace([change]) == 1
-    found = await kept.store.wrapped([NEW], after=FIRST, limit=9)
+    assert await under_test.store.replace([change]) == 1
+    found = await under_test.store.wrapped([NEW], after=FIRST, limit=9)
     assert found == [WrappedKey(INDEX, change.new)]
 
 
-async def test_a_key_that_changed_meanwhile_is_left_as_it_is(kept: CachedDocument) -> None:
-    index, key, other = await kept.store.wrapped([OLD], after=FIRST, limit=1), *await some(kept, 2)
+async def test_a_key_that_changed_meanwhile_is_not_replaced(under_test: StoreUnderTest) -> None:
+    index, key, other = (
+        await under_test.store.wrapped([OLD], after=FIRST, limit=1),
+        *await some(under_test, 2),
+    )
     changed = wrapped(key.subject, "th1rd000")
-    await kept.put(changed)
+    await under_test.put(changed)
     stale = rewrapped(WrappedKey(INDEX, wrapped().key))
-    assert await kept.store.replace([rewrapped(key), stale, rewrapped(other)]) == 1
-    assert await kept.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [changed]
-    assert await kept.store.wrapped([OLD], after=FIRST, limit=9) == index
+    assert await under_test.store.replace([rewrapped(key), stale, rewrapped(other)]) == 1
+    assert await under_test.store.wrapped(["th1rd000"], after=FIRST, limit=9) == [changed]
+    assert await under_test.store.wrapped([OLD], after=FIRST, limit=9) == index
 
 
-async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(kept: CachedDocument) -> None:
-    key, other = await some(kept, 2)
-    await kept.destroy(key.subject)
-    assert await kept.store.replace([rewrapped(key), rewrapped(other)]) == 1
-    assert await kept.store.counts() == {OLD: 1, NEW: 1}
+async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(
+    under_test: StoreUnderTest,
+) -> None:
+    key, other = await some(under_test, 2)
+    await under_test.destroy(key.subject)
+    assert await under_test.store.replace([rewrapped(key), rewrapped(other)]) == 1
+    assert await under_test.store.counts() == {OLD: 1, NEW: 1}
 
 
-async def test_to_replace_nothing_is_nothing(kept: CachedDocument) -> None:
-    assert await kept.store.replace([]) == 0
+async def test_replacing_no_keys_does_nothing(under_test: StoreUnderTest) -> None:
+    assert await under_test.store.replace([]) == 0

@@ -1,4 +1,4 @@
-"""What every store of notifications keeps, and what a listener of the board hears."""
+"""The contract of every notification store, and what a listener of the board receives."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -51,8 +51,8 @@ async def store(opened: AbstractAsyncContextManager[Store]) -> AsyncGenerator[St
 async def test_notifications_are_read_in_order_after_a_number(store: Store) -> None:
     notifications, _ = store
     assert await notifications.newest() == 0
-    await notifications.tell("info", "one", "/v1/jobs/1")
-    await notifications.tell("warning", "two", "/v1/jobs/1")
+    await notifications.notify("info", "one", "/v1/jobs/1")
+    await notifications.notify("warning", "two", "/v1/jobs/1")
     first, second = await notifications.after(0, 10)
     assert [(n.severity, n.message) for _, n in (first, second)] == [
         ("info", "one"),
@@ -63,7 +63,7 @@ async def test_notifications_are_read_in_order_after_a_number(store: Store) -> N
     assert [number for number, _ in await notifications.after(0, 1)] == [first[0]]
 
 
-async def test_whoever_reads_a_number_has_seen_all_before_it(store: Store) -> None:
+async def test_a_reader_of_a_number_has_seen_all_numbers_before_it(store: Store) -> None:
     notifications, _ = store
     seen: list[str] = []
 
@@ -75,44 +75,44 @@ async def test_whoever_reads_a_number_has_seen_all_before_it(store: Store) -> No
                 seen.append(notification.message)
             await asyncio.sleep(0.001)
 
-    async def tell(n: int) -> None:
-        await notifications.tell("info", str(n), "x")
+    async def send(n: int) -> None:
+        await notifications.notify("info", str(n), "x")
 
     async with asyncio.timeout(20):
-        await asyncio.gather(read(), *(tell(n) for n in range(20)))
+        await asyncio.gather(read(), *(send(n) for n in range(20)))
     assert sorted(seen, key=int) == [str(n) for n in range(20)]
 
 
-async def test_a_listener_hears_what_is_told_from_now_on_and_soon(store: Store) -> None:
+async def test_a_listener_receives_new_notifications_soon(store: Store) -> None:
     notifications, doorbell = store
     board = NoticeBoard(notifications, doorbell)
-    await notifications.tell("info", "before", "x")
+    await notifications.notify("info", "before", "x")
     async with board.listen() as one, board.listen() as other:
         await asyncio.sleep(0.3)
-        await notifications.tell("success", "now", "x")
+        await notifications.notify("success", "now", "x")
         async with asyncio.timeout(1.5):
             assert [(await inbox.next()).message for inbox in (one, other)] == ["now", "now"]
 
 
-async def test_a_slow_listener_misses_the_oldest() -> None:
+async def test_a_slow_listener_loses_the_oldest_notifications() -> None:
     doorbell = MemoryDoorbell()
     notifications = InMemoryNotifications(doorbell, uuid7, lambda: datetime.now(UTC))
     async with NoticeBoard(notifications, doorbell).listen() as inbox:
         await asyncio.sleep(0)
         for n in range(150):
-            await notifications.tell("info", str(n), "x")
+            await notifications.notify("info", str(n), "x")
         await asyncio.sleep(0.05)
         assert (await inbox.next()).message == "50"
 
 
-async def test_people_are_told_of_parked_streams_once(database_url: str) -> None:
+async def test_one_notification_is_sent_for_parked_streams(database_url: str) -> None:
     async with (
         PostgresNotifications.open(database_url, uuid7) as one,
         PostgresNotifications.open(database_url, uuid7) as other,
         await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
     ):
         await connection.execute("INSERT INTO projections VALUES ('main', 'users', 1)")
-        await asyncio.gather(one.tell_parked(), other.tell_parked())
+        await asyncio.gather(one.notify_parked(), other.notify_parked())
         assert await one.newest() == 0
         for stream in (1, 2):
             await connection.execute(
@@ -120,11 +120,11 @@ async def test_people_are_told_of_parked_streams_once(database_url: str) -> None
                 gen_random_uuid(), 'KeyError')""",
                 (f"018f0000-0000-7000-8000-00000000000{stream}",),
             )
-        await asyncio.gather(*(each.tell_parked() for each in (one, other) * 3))
+        await asyncio.gather(*(each.notify_parked() for each in (one, other) * 3))
         await connection.execute("DELETE FROM parked")
-        await asyncio.gather(*(each.tell_parked() for each in (one, other) * 3))
-        told = [(n.severity, n.message, n.about) for _, n in await one.after(0, 10)]
-    assert told == [
+        await asyncio.gather(*(each.notify_parked() for each in (one, other) * 3))
+        sent = [(n.severity, n.message, n.about) for _, n in await one.after(0, 10)]
+    assert sent == [
         ("warning", "users: 2 parked streams", "/v1/projections/users/parked"),
         ("success", "users: nothing is parked any more", "/v1/projections/users/parked"),
     ]

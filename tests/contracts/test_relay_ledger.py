@@ -1,4 +1,4 @@
-"""What every ledger of the relay promises: one leads, and its checkpoint moves with its notes."""
+"""The contract of every relay ledger: one relay leads, and its checkpoint moves with its records."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from tests.support.doubles.relay_ledger import MemoryRelayLedger
 
 
 class LedgerUnderTest(Struct, frozen=True):
-    """`set_aside` gives what was noted; `move` moves the checkpoint behind the leader's back."""
+    """`set_aside` reads the stored events; `move` moves the checkpoint behind the leader's back."""
 
     ledger: RelayLedger
     set_aside: Callable[[], Awaitable[list[SetAside]]]
@@ -65,12 +65,12 @@ def refused(position: int) -> SetAside:
     )
 
 
-async def test_a_new_log_is_passed_on_from_its_beginning(under_test: LedgerUnderTest) -> None:
+async def test_a_new_relay_begins_at_the_start_of_the_log(under_test: LedgerUnderTest) -> None:
     async with under_test.ledger.lead() as progress:
         assert progress.position == 0
 
 
-async def test_whoever_leads_next_goes_on_where_the_last_one_was(
+async def test_the_next_leader_continues_at_the_checkpoint(
     under_test: LedgerUnderTest,
 ) -> None:
     async with under_test.ledger.lead() as progress:
@@ -81,15 +81,15 @@ async def test_whoever_leads_next_goes_on_where_the_last_one_was(
         assert progress.position == 10**13
 
 
-async def test_what_is_set_aside_is_noted_with_the_checkpoint(under_test: LedgerUnderTest) -> None:
-    notes = [refused(3), refused(8)]
+async def test_events_set_aside_are_stored_with_the_checkpoint(under_test: LedgerUnderTest) -> None:
+    expected = [refused(3), refused(8)]
     async with under_test.ledger.lead() as progress:
-        await progress.advance(10, notes)
+        await progress.advance(10, expected)
         await progress.advance(20, [])
-    assert await under_test.set_aside() == notes
+    assert await under_test.set_aside() == expected
 
 
-async def test_a_checkpoint_that_another_moved_is_not_moved_and_nothing_is_noted(
+async def test_a_leader_whose_checkpoint_was_moved_writes_nothing(
     under_test: LedgerUnderTest,
 ) -> None:
     async with under_test.ledger.lead() as progress:
@@ -102,7 +102,7 @@ async def test_a_checkpoint_that_another_moved_is_not_moved_and_nothing_is_noted
         assert progress.position == 40
 
 
-async def test_only_one_leads_at_a_time(under_test: LedgerUnderTest) -> None:
+async def test_only_one_relay_leads_at_a_time(under_test: LedgerUnderTest) -> None:
     async def lead() -> int:
         async with under_test.ledger.lead() as progress:
             return progress.position

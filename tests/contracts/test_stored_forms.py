@@ -1,7 +1,7 @@
-"""The stored forms are for good: golden files of each event type and of one sealed row, byte by byte.
+"""Stored forms never change: golden files of each event type and one sealed row, byte by byte.
 
-A change here breaks every log there is. A new schema version gets a new file beside the old one,
-and the old one must go on loading: it is never edited.
+A change here breaks every existing log. A new schema version gets a new file beside the old one.
+The old file must still load: it is never edited.
 """
 
 import base64
@@ -77,7 +77,7 @@ EXAMPLES: Final[dict[str, Event]] = {
 
 
 def counted_bytes() -> Callable[[int], bytes]:
-    """As random as a test needs: each call gives the next byte value, repeated."""
+    """Stands in for random bytes: each call gives the next byte value, repeated."""
     numbers = count(1)
 
     def next_bytes(length: int) -> bytes:
@@ -95,14 +95,14 @@ def stored_key(golden: dict[str, Any]) -> StreamKey:
     return StreamKey(master_id=key["master_id"], wrapped=base64.b64decode(key["wrapped"]))
 
 
-def test_every_event_type_has_its_current_version_among_the_golden_files() -> None:
+def test_every_event_type_has_a_golden_file_of_its_current_version() -> None:
     current = {f"{topic}.v{event.schema_version}" for topic, event in EVENT_TYPES.items()}
     assert current == EXAMPLES.keys()
     assert current <= {path.stem for path in GOLDEN.glob("user.*.json")}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_event_is_stored_as_its_golden_file_says(name: str, master_keys: str) -> None:
+def test_an_event_is_stored_as_in_its_golden_file(name: str, master_keys: str) -> None:
     keys = ring(master_keys)
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))
     state = to_state(EXAMPLES[name], STREAM, EVENT_ID, cipher)
@@ -130,14 +130,14 @@ def test_a_registration_of_version_1_had_no_attributes(master_keys: str) -> None
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("user.*.json")), ids=lambda path: path.stem)
-def test_every_golden_file_loads_when_the_key_is_gone(path: Path) -> None:
+def test_every_golden_file_loads_without_its_key(path: Path) -> None:
     topic = path.stem.rpartition(".v")[0]
     event = to_event(topic, path.read_bytes(), STREAM, EVENT_ID, None)
     sealed = b'"sealed"' in path.read_bytes()
     assert all((getattr(event, name) is ERASED) == sealed for name in event.personal)
 
 
-def test_a_sealed_row_is_what_its_golden_file_says(master_keys: str) -> None:
+def test_a_sealed_row_opens_as_in_its_golden_file(master_keys: str) -> None:
     golden = json.loads((GOLDEN / "sealed_row.json").read_bytes())
     keys = ring(master_keys)
     assert keys.new_key(STREAM) == stored_key(golden)
@@ -150,7 +150,7 @@ def test_a_sealed_row_is_what_its_golden_file_says(master_keys: str) -> None:
     )
 
 
-def test_what_is_sealed_opens_at_its_own_place_only(master_keys: str) -> None:
+def test_sealed_data_opens_only_in_its_own_stream_and_event(master_keys: str) -> None:
     keys = ring(master_keys)
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))
     state = to_state(EXAMPLES["user.renamed.v1"], STREAM, EVENT_ID, cipher)
@@ -160,7 +160,7 @@ def test_what_is_sealed_opens_at_its_own_place_only(master_keys: str) -> None:
             to_event("user.renamed", state, stream, event_id, cipher)
 
 
-def test_nothing_personal_is_stored_in_clear(master_keys: str) -> None:
+def test_no_personal_data_is_stored_in_the_clear(master_keys: str) -> None:
     keys = ring(master_keys)
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))
     for event in EXAMPLES.values():
@@ -169,7 +169,7 @@ def test_nothing_personal_is_stored_in_clear(master_keys: str) -> None:
             assert personal not in state
 
 
-def test_what_cannot_be_read_is_said_without_its_values() -> None:
+def test_an_unreadable_event_is_reported_without_its_values() -> None:
     with pytest.raises(UnknownTopic):
         to_event("user.promoted", b"{}", STREAM, EVENT_ID, None)
     with pytest.raises(UnknownSchemaVersion):

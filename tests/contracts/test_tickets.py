@@ -1,4 +1,4 @@
-"""What every keeper of tickets promises: the one on Postgres and its double in memory."""
+"""The contract of every ticket store: the one on Postgres and its double in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,11 +17,11 @@ from tests.support.doubles.tickets import InMemoryTickets
 READER = Principal(actor="token:reader", permissions=PRESETS["reader"])
 
 
-class CachePut(Struct):
-    """Tickets, and a way to let time pass."""
+class TicketsUnderTest(Struct):
+    """Tickets, and a function that moves their clock forward."""
 
     tickets: Tickets
-    age: Callable[[float], Awaitable[None]]
+    advance: Callable[[float], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -30,61 +30,63 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def keeper(url: str | None) -> AsyncIterator[CachePut]:
+async def under_test(url: str | None) -> AsyncIterator[TicketsUnderTest]:
     if url is None:
         passed = timedelta()
 
-        async def age(seconds: float) -> None:
+        async def advance(seconds: float) -> None:
             nonlocal passed
             passed += timedelta(seconds=seconds)
 
-        yield CachePut(InMemoryTickets(lambda: datetime.now(UTC) + passed), age)
+        yield TicketsUnderTest(InMemoryTickets(lambda: datetime.now(UTC) + passed), advance)
         return
 
-    async def age_rows(seconds: float) -> None:
+    async def advance_rows(seconds: float) -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute(
                 "UPDATE tickets SET expires_at = expires_at - make_interval(secs => %s)", (seconds,)
             )
 
     async with PostgresTickets.open(url) as tickets:
-        yield CachePut(tickets, age_rows)
+        yield TicketsUnderTest(tickets, advance_rows)
 
 
-async def test_a_ticket_stands_for_its_maker(keeper: CachePut) -> None:
-    ticket = await keeper.tickets.issue(READER)
-    assert await keeper.tickets.redeem(ticket.ticket) == READER
+async def test_a_ticket_gives_the_principal_that_requested_it(under_test: TicketsUnderTest) -> None:
+    ticket = await under_test.tickets.issue(READER)
+    assert await under_test.tickets.redeem(ticket.ticket) == READER
 
 
-async def test_a_ticket_is_good_for_thirty_seconds(keeper: CachePut) -> None:
-    first, second = await keeper.tickets.issue(READER), await keeper.tickets.issue(READER)
+async def test_a_ticket_is_valid_for_thirty_seconds(under_test: TicketsUnderTest) -> None:
+    first, second = await under_test.tickets.issue(READER), await under_test.tickets.issue(READER)
     left = first.expires_at - datetime.now(UTC)
     assert TICKET_SECONDS - 2 < left.total_seconds() < TICKET_SECONDS + 2
-    await keeper.age(TICKET_SECONDS - 2)
-    assert await keeper.tickets.redeem(first.ticket) == READER
-    await keeper.age(3)
-    assert await keeper.tickets.redeem(second.ticket) is None
+    await under_test.advance(TICKET_SECONDS - 2)
+    assert await under_test.tickets.redeem(first.ticket) == READER
+    await under_test.advance(3)
+    assert await under_test.tickets.redeem(second.ticket) is None
 
 
-async def test_a_ticket_is_good_once_however_many_try(keeper: CachePut) -> None:
-    ticket = (await keeper.tickets.issue(READER)).ticket
-    tries = await asyncio.gather(*(keeper.tickets.redeem(ticket) for _ in range(10)))
-    assert [who for who in tries if who is not None] == [READER]
+async def test_only_one_of_many_concurrent_redeems_succeeds(under_test: TicketsUnderTest) -> None:
+    ticket = (await under_test.tickets.issue(READER)).ticket
+    redeemed = await asyncio.gather(*(under_test.tickets.redeem(ticket) for _ in range(10)))
+    assert [found for found in redeemed if found is not None] == [READER]
 
 
-async def test_what_nobody_issued_is_nobodys(keeper: CachePut) -> None:
-    await keeper.tickets.issue(READER)
+async def test_an_unknown_ticket_is_refused(under_test: TicketsUnderTest) -> None:
+    await under_test.tickets.issue(READER)
     for ticket in ("", "none", "\0", "ÿ", "x" * 10_000):
-        assert await keeper.tickets.redeem(ticket) is None
+        assert await under_test.tickets.redeem(ticket) is None
 
 
-async def test_no_two_tickets_are_the_same(keeper: CachePut) -> None:
-    issued = [(await keeper.tickets.issue(READER)).ticket for _ in range(5)]
+async def test_no_two_tickets_are_the_same(under_test: TicketsUnderTest) -> None:
+    issued = [(await under_test.tickets.issue(READER)).ticket for _ in range(5)]
     assert len(set(issued)) == 5
-    assert issued[0] not in repr(await keeper.tickets.issue(READER))
+    assert issued[0] not in repr(await under_test.tickets.issue(READER))
 
 
-async def test_old_tickets_go_and_no_ticket_is_kept_in_the_clear(database_url: str) -> None:
+async def test_expired_tickets_are_removed_and_no_ticket_is_stored_in_the_clear(
+    database_url: str,
+) -> None:
     async with PostgresTickets.open(database_url) as tickets:
         issued = [await tickets.issue(READER) for _ in range(3)]
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
@@ -96,7 +98,7 @@ async def test_old_tickets_go_and_no_ticket_is_kept_in_the_clear(database_url: s
             assert left == (1,)
 
 
-async def test_a_connection_that_the_server_closed_costs_no_ticket(database_url: str) -> None:
+async def test_a_connection_closed_by_the_server_loses_no_ticket(database_url: str) -> None:
     async with PostgresTickets.open(database_url) as tickets:
         ticket = await tickets.issue(READER)
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
@@ -107,7 +109,7 @@ async def test_a_connection_that_the_server_closed_costs_no_ticket(database_url:
         assert await tickets.redeem(ticket.ticket) == READER
 
 
-async def test_a_server_that_is_away_is_unavailable() -> None:
+async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
     async with PostgresTickets.open("postgresql://127.0.0.1:1/none") as tickets:
         with pytest.raises(Unavailable):
             await tickets.redeem("any")

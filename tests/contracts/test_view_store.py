@@ -1,4 +1,4 @@
-"""What every view store keeps: the views with their checkpoint, all of a page or nothing of it."""
+"""The contract of every view store: it writes a page with its checkpoint, completely or not at all."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -22,14 +22,14 @@ from application.projector.view_store import (
     ViewWriter,
     partition_of,
 )
-from application.verification.stored_views import OpenKeptViews
+from application.verification.stored_views import OpenStoredViews
 from domain.event import Event, Recorded
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.store import PostgresViewStore
 from projections.projection import Key, Projection, Words
 from tests.support.doubles.view_store import MemoryViewStore
+from tests.support.views.compare_views import snapshot, views_in
 from tests.support.views.histories import YAN, ZOE
-from tests.support.views.refolded import snapshot, views_in
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -71,10 +71,10 @@ _IDS: Final = [f"018f3f5e-0000-7000-8000-{n:012}" for n in range(9)]
 
 
 class Stores(Struct):
-    """The store under test, all that it keeps, and a way to move a checkpoint past its leader."""
+    """The store under test, its stored views, and a function that moves a checkpoint."""
 
     store: ViewStore
-    kept: OpenKeptViews
+    stored_views: OpenStoredViews
     move: Callable[[Slot[Any], int], Awaitable[None]]
 
 
@@ -84,7 +84,7 @@ def memory_stores() -> Stores:
     async def move(slot: Slot[Any], position: int) -> None:
         store.stored(slot).position = position
 
-    return Stores(store, store.kept, move)
+    return Stores(store, store.stored_views, move)
 
 
 def postgres_stores(database_url: str) -> Stores:
@@ -142,12 +142,12 @@ async def test_a_new_slot_is_at_the_start_of_the_log_and_empty(stores: Stores) -
         None,
     ],
 )
-async def test_views_come_back_as_they_were_stored(stores: Stores, view: Sample | None) -> None:
+async def test_views_are_read_as_they_were_stored(stores: Stores, view: Sample | None) -> None:
     async with leader(stores) as writer:
         await write(writer, 5, entries={ZOE: entry(view)})
         async with writer.page(6, [ZOE, YAN]) as page:
             assert dict(page.entries) == {ZOE: entry(view)}
-    assert (await snapshot(stores.kept, SLOT)).entries == {ZOE: entry(view)}
+    assert (await snapshot(stores.stored_views, SLOT)).entries == {ZOE: entry(view)}
 
 
 async def test_a_view_is_replaced_as_a_whole(stores: Stores) -> None:
@@ -155,36 +155,36 @@ async def test_a_view_is_replaced_as_a_whole(stores: Stores) -> None:
         await write(writer, 5, entries={ZOE: entry(sample(bag={"a": 1})), YAN: entry(None)})
         later = {ZOE: entry(None, 2), YAN: entry(sample(YAN, version=2), 2)}
         await write(writer, 6, entries=later)
-    assert (await snapshot(stores.kept, SLOT)).entries == later
+    assert (await snapshot(stores.stored_views, SLOT)).entries == later
 
 
-async def test_the_checkpoint_moves_with_the_page_and_outlives_the_leader(stores: Stores) -> None:
+async def test_the_checkpoint_moves_with_the_page_and_is_durable(stores: Stores) -> None:
     async with leader(stores) as writer:
         await write(writer, 5)
         assert writer.position == 5
     async with leader(stores) as writer:
         assert writer.position == 5
-    assert (await snapshot(stores.kept, SLOT)).position == 5
+    assert (await snapshot(stores.stored_views, SLOT)).position == 5
 
 
-async def test_a_page_that_is_not_committed_leaves_nothing(stores: Stores) -> None:
+async def test_a_page_that_is_not_committed_writes_nothing(stores: Stores) -> None:
     async with leader(stores) as writer:
         with pytest.raises(LookupError):
             async with writer.page(5, [ZOE]):
                 raise LookupError
         assert writer.position == 0
         await write(writer, 4)
-    assert (await snapshot(stores.kept, SLOT)).position == 4
+    assert (await snapshot(stores.stored_views, SLOT)).position == 4
 
 
-async def test_counters_are_sums(stores: Stores) -> None:
+async def test_counters_are_added_up(stores: Stores) -> None:
     async with leader(stores) as writer:
         await write(writer, 1, counters={"a": 2, "b": 1})
         await write(writer, 2, counters={"a": 3, "b": -1})
-    assert (await snapshot(stores.kept, SLOT)).counters == {"a": 5}
+    assert (await snapshot(stores.stored_views, SLOT)).counters == {"a": 5}
 
 
-async def test_parked_events_are_kept_once_and_seen_by_later_pages(stores: Stores) -> None:
+async def test_parked_events_are_stored_once_and_visible_to_later_pages(stores: Stores) -> None:
     third = ParkedEvent(stream=ZOE, version=3, position=7, event_id=UUID(int=3), error="first")
     fourth = ParkedEvent(stream=ZOE, version=4, position=8, event_id=UUID(int=4), error="queued")
     async with leader(stores) as writer:
@@ -192,51 +192,53 @@ async def test_parked_events_are_kept_once_and_seen_by_later_pages(stores: Store
         await write(writer, 8, parked=[third, fourth])
         async with writer.page(9, [YAN, ZOE]) as page:
             assert set(page.parked) == {ZOE}
-    assert (await snapshot(stores.kept, SLOT)).parked == {ZOE: 3}
+    assert (await snapshot(stores.stored_views, SLOT)).parked == {ZOE: 3}
 
 
-async def test_what_cannot_be_stored_leaves_nothing_of_its_page(stores: Stores) -> None:
+async def test_a_view_that_cannot_be_stored_rolls_back_its_page(stores: Stores) -> None:
     bad = {YAN: entry(sample(YAN)), ZOE: entry(sample(text="a\x00b"))}
     async with leader(stores) as writer:
         with pytest.raises(Unstorable) as refusal:
             await write(writer, 5, entries=bad, counters={"a": 1})
         assert "a\x00b" not in refusal.value.reason
         await write(writer, 6, entries={YAN: bad[YAN]})
-    shot = await snapshot(stores.kept, SLOT)
-    assert (set(shot.entries), shot.counters, shot.position) == ({YAN}, {}, 6)
+    found = await snapshot(stores.stored_views, SLOT)
+    assert (set(found.entries), found.counters, found.position) == ({YAN}, {}, 6)
 
 
-async def test_whoever_finds_the_checkpoint_moved_writes_nothing(stores: Stores) -> None:
+async def test_a_leader_whose_checkpoint_was_moved_writes_nothing(stores: Stores) -> None:
     async with leader(stores) as writer:
         await write(writer, 5, entries={ZOE: entry(sample())})
         await stores.move(SLOT, 9)
         with pytest.raises(NotLeading):
             await write(writer, 10, entries={ZOE: entry(sample(text="stale"), 2)})
-    shot = await snapshot(stores.kept, SLOT)
-    assert (shot.position, shot.entries) == (9, {ZOE: entry(sample())})
+    found = await snapshot(stores.stored_views, SLOT)
+    assert (found.position, found.entries) == (9, {ZOE: entry(sample())})
 
 
-async def test_only_one_leads_a_slot_and_the_next_one_follows(stores: Stores) -> None:
-    leads = asyncio.Event()
+async def test_only_one_leads_a_slot_and_the_next_one_waits(stores: Stores) -> None:
+    is_leading = asyncio.Event()
 
     async def wait_to_lead() -> int:
         async with leader(stores) as writer:
-            leads.set()
+            is_leading.set()
             return writer.position
 
     async with leader(stores) as writer, leader(stores, OTHER_SLOT):
         successor = asyncio.create_task(wait_to_lead())
         await asyncio.sleep(0.7)
-        assert not leads.is_set()
+        assert not is_leading.is_set()
         await write(writer, 5)
     assert await asyncio.wait_for(successor, 5) == 5
 
 
-async def test_partitions_are_apart(stores: Stores) -> None:
-    away = next(stream for stream in map(UUID, _IDS) if OTHER_SLOT.holds(stream))
+async def test_partitions_are_independent(stores: Stores) -> None:
+    other_stream = next(stream for stream in map(UUID, _IDS) if OTHER_SLOT.holds(stream))
     async with leader(stores) as writer, leader(stores, OTHER_SLOT) as other:
         await write(writer, 5, entries={ZOE: entry(sample())}, counters={"a": 1})
-        await write(other, 3, entries={away: entry(sample(away))}, counters={"a": 2})
-    first, second = [await snapshot(stores.kept, slot) for slot in (SLOT, OTHER_SLOT)]
+        await write(
+            other, 3, entries={other_stream: entry(sample(other_stream))}, counters={"a": 2}
+        )
+    first, second = [await snapshot(stores.stored_views, slot) for slot in (SLOT, OTHER_SLOT)]
     assert (set(first.entries), first.counters, first.position) == ({ZOE}, {"a": 1}, 5)
-    assert (set(second.entries), second.counters, second.position) == ({away}, {"a": 2}, 3)
+    assert (set(second.entries), second.counters, second.position) == ({other_stream}, {"a": 2}, 3)

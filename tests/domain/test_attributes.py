@@ -1,4 +1,4 @@
-"""What attributes may hold, and when two of them are the same."""
+"""Limits of attributes, their equality, and merge patches."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ objects = st.dictionaries(st.sampled_from("abcd"), json_values, max_size=4)
 
 
 def nested(levels: int, empty: Any) -> dict[str, Any]:
-    """An object of so many levels, the innermost one empty."""
+    """An object with this many levels; the innermost one is `empty`."""
     value = empty
     for _ in range(levels - 2):
         value = [value]
@@ -43,7 +43,7 @@ def nested(levels: int, empty: Any) -> dict[str, Any]:
         {"x": "é" * ((16 * 1024 - len('{"x":""}')) // 2)},
     ],
 )
-def test_attributes_within_the_limits_are_kept(attributes: dict[str, Any]):
+def test_attributes_within_the_limits_are_accepted(attributes: dict[str, Any]):
     assert parse_attributes(attributes) == attributes
 
 
@@ -77,7 +77,7 @@ def test_attributes_beyond_the_limits_are_refused(attributes: dict[str, Any]):
         parse_attributes(attributes)
 
 
-def test_parsed_attributes_do_not_change_with_what_they_were_parsed_from():
+def test_parsed_attributes_do_not_change_with_their_source():
     raw: dict[str, Any] = {"tags": ["a"]}
     parsed = parse_attributes(raw)
     raw["tags"].append("b")
@@ -85,7 +85,7 @@ def test_parsed_attributes_do_not_change_with_what_they_were_parsed_from():
 
 
 @given(json_values)
-def test_a_value_is_the_same_as_itself_read_from_json_again(value: Any):
+def test_a_value_is_the_same_after_a_round_trip_through_json(value: Any):
     assert same_json(value, json.loads(json.dumps(value)))
 
 
@@ -139,7 +139,7 @@ def test_merging_twice_is_merging_once_and_changes_no_argument(before: Any, patc
     assert (json.dumps(before), json.dumps(patch)) == texts
 
 
-def test_a_patch_too_deep_to_be_merged_is_refused():
+def test_a_patch_that_is_nested_too_deeply_is_refused():
     patch: dict[str, Any] = {}
     for _ in range(5000):
         patch = {"a": patch}

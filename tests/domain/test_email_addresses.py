@@ -1,4 +1,4 @@
-"""Which e-mail addresses there are, and which spellings are one address."""
+"""Valid e-mail addresses, and spellings of the same address."""
 
 import unicodedata
 
@@ -31,7 +31,7 @@ addresses = st.builds("{}@{}".format, locals_, domains)
 
 
 @pytest.mark.parametrize(("one", "other"), SPELLINGS)
-def test_two_spellings_of_one_address_compare_alike(one: str, other: str):
+def test_two_spellings_of_one_address_are_equal(one: str, other: str):
     assert EmailAddress.parse(one).comparable == EmailAddress.parse(other).comparable
 
 
@@ -49,7 +49,7 @@ def test_different_addresses_stay_different(one: str, other: str):
     assert EmailAddress.parse(one).comparable != EmailAddress.parse(other).comparable
 
 
-def test_an_address_is_kept_as_typed_but_trimmed_and_composed():
+def test_an_address_keeps_its_spelling_but_is_trimmed_and_composed():
     assert EmailAddress.parse(" Zoe\u0308@Example.COM\n").text == "Zoë@Example.COM"
 
 
@@ -80,7 +80,7 @@ def test_parsing_is_idempotent_and_spellings_share_one_form(raw: str):
 )
 @example("a", "b" * 63, ".com")
 @example("a" * 80, "b" * 63 + "." + "c" * 63 + "." + "d" * 63, ".com")
-def test_what_is_an_address_is_what_the_library_takes_for_one(local: str, host: str, top: str):
+def test_an_address_is_valid_if_the_library_accepts_it(local: str, host: str, top: str):
     raw = f"{local}@{host}{top}".strip()
     try:
         validate_email(raw, check_deliverability=False, allow_smtputf8=True)
@@ -89,14 +89,14 @@ def test_what_is_an_address_is_what_the_library_takes_for_one(local: str, host: 
         expected = False
     try:
         EmailAddress.parse(raw)
-        found = True
+        accepted = True
     except InvalidValue:
-        found = False
-    assert found is (expected and len(raw) <= 254)
+        accepted = False
+    assert accepted is (expected and len(raw) <= 254)
 
 
 @given(st.text() | addresses)
-def test_any_text_at_all_has_a_comparable_form(text: str):
+def test_any_text_has_a_comparable_form(text: str):
     form = comparable_address(text)
     assert comparable_address(form) == form
 
@@ -131,7 +131,7 @@ def test_any_text_at_all_has_a_comparable_form(text: str):
         "a" + "\u0301\u0323" * 250_000 + "secret@example.com",
     ],
 )
-def test_what_is_no_address_is_refused_without_repeating_it(raw: str):
+def test_an_invalid_address_is_refused_without_its_text(raw: str):
     with pytest.raises(InvalidValue) as refusal:
         EmailAddress.parse(raw)
     assert "secret" not in refusal.value.reason.lower()
@@ -139,7 +139,7 @@ def test_what_is_no_address_is_refused_without_repeating_it(raw: str):
 
 
 @given(st.text("ŧøþ", min_size=8), st.text(), st.text(max_size=10))
-def test_a_refusal_never_repeats_the_value(secret: str, middle: str, end: str):
+def test_a_refusal_does_not_contain_the_value(secret: str, middle: str, end: str):
     with pytest.raises(InvalidValue) as refusal:
         EmailAddress.parse(secret + middle + "\0" + end)
     assert not set("ŧøþ") & set(refusal.value.reason)

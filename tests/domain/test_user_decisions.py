@@ -1,4 +1,4 @@
-"""What each command comes to, by the user's status and what the user is already."""
+"""The events or the refusal of each command, for each state of a user."""
 
 from typing import Any
 
@@ -57,17 +57,17 @@ EDITS: list[UserCommand] = [RENAME, REPLACE, ChangeUser(), SuspendUser(), Reinst
 ALL_BUT_REGISTER: list[UserCommand] = [*EDITS, RestoreUser(), DeleteUser(), EraseUser()]
 
 
-def test_registering_records_all_that_was_given():
+def test_registering_records_all_given_fields():
     given().when(REGISTER_ZOE).then(zoe(external_id="hr-7", attributes={"floor": 3}))
 
 
 @pytest.mark.parametrize("later", [(), (UserSuspended(),), (UserDeleted(),), (UserErased(),)])
-def test_an_id_is_registered_only_once_whatever_became_of_the_user(later: tuple[UserEvent, ...]):
+def test_an_id_is_registered_only_once(later: tuple[UserEvent, ...]):
     given(zoe(), *later).when(REGISTER_ZOE).then_refused(UserAlreadyExists)
 
 
 @pytest.mark.parametrize("command", ALL_BUT_REGISTER)
-def test_nothing_can_be_asked_of_a_user_who_was_never_registered(command: UserCommand):
+def test_a_user_that_was_never_registered_is_not_found(command: UserCommand):
     given().when(command).then_refused(UserNotFound)
 
 
@@ -81,7 +81,7 @@ def test_each_field_that_changes_becomes_its_own_event():
     )
 
 
-def test_replacing_a_user_by_the_same_changes_nothing():
+def test_replacing_a_user_by_the_same_fields_changes_nothing():
     same = zoe(
         name="李雷",
         email="li.lei@example.net",
@@ -92,7 +92,7 @@ def test_replacing_a_user_by_the_same_changes_nothing():
     given(same).when(REPLACE).then_nothing()
 
 
-def test_a_patch_of_nothing_changes_nothing():
+def test_an_empty_patch_changes_nothing():
     given(zoe()).when(ChangeUser()).then_nothing()
 
 
@@ -106,11 +106,11 @@ def test_another_spelling_of_the_same_address_is_a_change():
     )
 
 
-def test_an_external_id_can_be_taken_away_once():
-    without = ChangeUser(external_id=None)
+def test_an_external_id_can_be_removed_once():
+    remove = ChangeUser(external_id=None)
     event = UserExternalIdChanged(external_id=None, previous=PreviousExternalId("hr-7"))
-    given(zoe(external_id="hr-7")).when(without).then(event)
-    given(zoe(external_id="hr-7"), event).when(without).then_nothing()
+    given(zoe(external_id="hr-7")).when(remove).then(event)
+    given(zoe(external_id="hr-7"), event).when(remove).then_nothing()
 
 
 def test_a_suspended_user_can_still_be_edited():
@@ -154,7 +154,7 @@ def test_a_restored_user_is_what_it_was_before_the_deletion(
 
 
 @pytest.mark.parametrize("before", [(), (UserSuspended(),), (UserDeleted(),)])
-def test_erasing_leaves_nothing_of_the_person_but_the_role(before: tuple[UserEvent, ...]):
+def test_erasing_leaves_only_the_role(before: tuple[UserEvent, ...]):
     user = given(zoe(), *before).when(EraseUser("retention")).then(UserErased(reason="retention"))
     assert user == User(
         name=ERASED,
@@ -200,7 +200,7 @@ def test_a_merge_patch_that_changes_nothing_records_nothing():
     given(zoe(attributes=before)).when(ChangeUser(attributes=patch)).then_nothing()
 
 
-def test_true_is_another_value_than_one_however_deep_it_lies():
+def test_true_and_one_are_different_values_at_any_depth():
     given(zoe(attributes={"parking": [1]})).when(ChangeUser(attributes={"parking": [True]})).then(
         UserAttributesChanged(set={"parking": [True]}, removed=(), previous={"parking": [1]})
     )
@@ -215,6 +215,6 @@ def test_merged_attributes_must_stay_within_their_limits():
     given(zoe(attributes=full)).when(one_more).then_refused(InvalidValue)
 
 
-def test_attributes_beyond_the_limits_of_today_do_not_stand_in_the_way_of_other_changes():
+def test_stored_attributes_beyond_the_limits_do_not_prevent_other_changes():
     too_many = {f"key-{number}": number for number in range(65)}
     given(zoe(attributes=too_many)).when(RENAME).then(RENAMED)

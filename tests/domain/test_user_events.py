@@ -1,4 +1,4 @@
-"""What is stored of a user: names, fields and older forms."""
+"""The stored events of a user: topics, fields and older schema versions."""
 
 import pytest
 from msgspec.structs import fields
@@ -9,7 +9,7 @@ from domain.user.events import USER_EVENTS, UserRegistered
 from domain.user.state import fold
 
 
-def test_every_topic_is_there_once_and_of_kind_user():
+def test_every_topic_exists_once_and_has_the_kind_user():
     topics = [event.topic for event in USER_EVENTS]
     assert sorted(EVENT_TYPES) == sorted(set(topics)) == sorted(topics)
     assert {kind_of(topic) for topic in topics} == {"user"}
@@ -21,7 +21,7 @@ def test_personal_names_are_fields_of_their_event(event: type[Event]):
 
 
 @pytest.mark.parametrize("event", USER_EVENTS, ids=lambda event: event.topic)
-def test_every_older_schema_version_has_its_upcaster(event: type[Event]):
+def test_every_older_schema_version_has_an_upcaster(event: type[Event]):
     assert set(event.upcasters) == set(range(1, event.schema_version))
 
 
@@ -40,7 +40,7 @@ def test_a_registration_of_version_1_loads_when_the_person_is_erased():
     assert (user.name, user.role) == (ERASED, "member")
 
 
-def test_upcasting_leaves_what_is_stored_as_it_is():
+def test_upcasting_does_not_change_the_stored_data():
     stored = {"name": "Zoë", "email": "zoe@example.com", "role": "member"}
     UserRegistered.upcasters[1](stored)
     assert "attributes" not in stored

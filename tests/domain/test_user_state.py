@@ -1,4 +1,4 @@
-"""What a history makes of a user, and which unique values the user then holds."""
+"""The state of a user after a history, and the unique values that the user claims."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from domain.user.events import (
 from domain.user.state import evolve, fold
 from tests.domain.given import zoe
 
-HELD = {"email": "zoe@example.com", "external_id": "hr-7"}
+CLAIMS = {"email": "zoe@example.com", "external_id": "hr-7"}
 
 
 def test_no_events_are_no_user():
@@ -58,30 +58,30 @@ def test_an_erased_change_erases_the_field():
 
 
 @pytest.mark.parametrize(
-    ("later", "held"),
+    ("later", "claims"),
     [
-        ([], HELD),
-        ([UserSuspended()], HELD),
+        ([], CLAIMS),
+        ([UserSuspended()], CLAIMS),
         ([UserDeleted()], {}),
-        ([UserDeleted(), UserRestored()], HELD),
+        ([UserDeleted(), UserRestored()], CLAIMS),
         ([UserErased()], {}),
         ([UserDeleted(), UserErased()], {}),
     ],
 )
-def test_a_user_holds_its_address_and_external_id_while_it_lives(
-    later: list[UserEvent], held: dict[str, str]
+def test_a_user_claims_its_address_and_external_id_until_it_is_deleted(
+    later: list[UserEvent], claims: dict[str, str]
 ):
-    assert claims_of(fold([zoe(external_id="hr-7"), *later])) == held
+    assert claims_of(fold([zoe(external_id="hr-7"), *later])) == claims
 
 
-def test_a_user_without_an_external_id_holds_its_address_only():
+def test_a_user_without_an_external_id_claims_only_its_address():
     assert claims_of(fold([zoe()])) == {"email": "zoe@example.com"}
 
 
 def test_another_spelling_of_the_address_is_the_same_claim():
-    respelt = UserEmailChanged(email="ZOE@Example.COM", previous=PreviousEmail("zoe@example.com"))
-    assert claims_of(fold([zoe(), respelt])) == claims_of(fold([zoe()]))
+    respelled = UserEmailChanged(email="ZOE@Example.COM", previous=PreviousEmail("zoe@example.com"))
+    assert claims_of(fold([zoe(), respelled])) == claims_of(fold([zoe()]))
 
 
-def test_what_is_erased_is_not_claimed():
+def test_erased_values_are_not_claimed():
     assert claims_of(fold([zoe(email=ERASED, external_id=ERASED)])) == {}

@@ -1,4 +1,4 @@
-"""Random lives of a user, compared at every step with a small model written another way."""
+"""Random histories of a user, compared at every step with a small independent model."""
 
 import json
 from typing import Any, cast
@@ -48,7 +48,7 @@ attributes = st.dictionaries(st.sampled_from("abc"), json_values, max_size=3)
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys, whole numbers without a fraction: equal text is an equal value."""
+    """JSON with sorted keys and whole numbers without a fraction: equal values give equal text."""
     text = json.dumps(value, sort_keys=True)
     return json.dumps(
         json.loads(
@@ -99,7 +99,7 @@ class Model:
         return int(changed)
 
 
-class LifeOfAUser(RuleBasedStateMachine):
+class UserHistory(RuleBasedStateMachine):
     history: tuple[UserEvent, ...] = ()
 
     @initialize(name=names, email=emails, role=roles, external_id=external_ids, given=attributes)
@@ -160,9 +160,9 @@ class LifeOfAUser(RuleBasedStateMachine):
         else:
             self._expect(RestoreUser(), self.model.set("deleted", to=False))
 
-    @rule(seldom=st.integers(0, 9))
-    def erase(self, seldom: int) -> None:
-        if seldom == 0:
+    @rule(one_in_ten=st.integers(0, 9))
+    def erase(self, one_in_ten: int) -> None:
+        if one_in_ten == 0:
             self._expect(EraseUser(), self.model.set("erased", to=True))
 
     @invariant()
@@ -178,12 +178,12 @@ class LifeOfAUser(RuleBasedStateMachine):
             assert canonical(actual.pop("attributes")) == canonical(expected.pop("attributes"))
         assert actual == expected
         assert user.status == self.model.status
-        self._claims_are_held_while_the_user_lives(user)
+        self._check_claims(user)
 
     @invariant()
-    def the_history_still_folds_once_the_key_is_gone(self) -> None:
-        bare = [replace(e, **dict.fromkeys(e.personal, ERASED)) for e in self.history]
-        user, full = fold(bare), fold(self.history)
+    def the_history_still_folds_without_the_key(self) -> None:
+        erased = [replace(e, **dict.fromkeys(e.personal, ERASED)) for e in self.history]
+        user, full = fold(erased), fold(self.history)
         if user is None or full is None:
             return
         assert (user.status, user.role) == (full.status, full.role)
@@ -191,14 +191,14 @@ class LifeOfAUser(RuleBasedStateMachine):
         assert all(value is ERASED for value in personal)
         assert claims_of(user) == {}
 
-    def _claims_are_held_while_the_user_lives(self, user: User) -> None:
-        held = dict(claims_of(user))
+    def _check_claims(self, user: User) -> None:
+        claims = dict(claims_of(user))
         if self.model.status in ("deleted", "erased"):
-            assert held == {}
+            assert claims == {}
             return
-        assert held.pop("email") == EmailAddress.parse(self.model.fields["email"]).comparable
-        assert held.pop("external_id", None) == self.model.fields["external_id"]
-        assert held == {}
+        assert claims.pop("email") == EmailAddress.parse(self.model.fields["email"]).comparable
+        assert claims.pop("external_id", None) == self.model.fields["external_id"]
+        assert claims == {}
 
     def _edit(
         self, command: UserCommand, fields: dict[str, Any] | None = None, **flag: Any
@@ -231,5 +231,5 @@ class LifeOfAUser(RuleBasedStateMachine):
         return {field: value for field, value in fields.items() if value is not UNSET}
 
 
-TestLifeOfAUser = LifeOfAUser.TestCase
-TestLifeOfAUser.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestUserHistory = UserHistory.TestCase
+TestUserHistory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

@@ -1,4 +1,4 @@
-"""Names, external ids, roles and reasons: what is taken, what is made of it, what is refused."""
+"""Names, external ids, roles and reasons: which texts are accepted, normalized or refused."""
 
 import unicodedata
 from collections.abc import Callable
@@ -34,7 +34,7 @@ PARSERS: list[Callable[[str], object]] = [
         "x" * 200,
     ],
 )
-def test_a_name_is_kept_as_people_write_it(name: str):
+def test_a_name_is_accepted_unchanged(name: str):
     assert PersonName.parse(name).text == name
 
 
@@ -65,7 +65,7 @@ def test_a_name_is_trimmed_and_composed():
         "a\ud800b",
     ],
 )
-def test_a_name_that_is_empty_long_or_not_what_it_seems_is_refused(name: str):
+def test_a_name_that_is_empty_too_long_or_deceptive_is_refused(name: str):
     with pytest.raises(InvalidValue):
         PersonName.parse(name)
 
@@ -82,12 +82,12 @@ def test_parsing_a_name_is_idempotent(raw: str):
 
 
 @pytest.mark.parametrize("external_id", ["7", " 7 ", "Łódź/7", "x" * 255])
-def test_an_external_id_is_kept_exactly(external_id: str):
+def test_an_external_id_is_accepted_unchanged(external_id: str):
     assert ExternalId.parse(external_id).text == external_id
 
 
 @pytest.mark.parametrize("external_id", ["", "x" * 256, "a\0b", "a\nb", "a\x9fb", "a\udfffb"])
-def test_an_external_id_is_not_empty_long_or_broken(external_id: str):
+def test_an_external_id_that_is_empty_too_long_or_broken_is_refused(external_id: str):
     with pytest.raises(InvalidValue):
         ExternalId.parse(external_id)
 
@@ -98,26 +98,26 @@ def test_a_role_is_a_slug(role: str):
 
 
 @pytest.mark.parametrize("role", ["", "Member", "2nd", "-a", "a b", "a\n", "ä", "a٣", "a" * 33])
-def test_what_is_no_slug_is_no_role(role: str):
+def test_a_role_that_is_no_slug_is_refused(role: str):
     with pytest.raises(InvalidValue):
         Role.parse(role)
 
 
-def test_a_reason_may_have_lines_and_blank_is_none():
+def test_a_reason_may_have_lines_and_a_blank_one_is_none():
     assert parse_reason(" left\r\nthe\tfirm ") == "left\nthe\tfirm"
     assert parse_reason(" \n ") is None
     assert parse_reason(None) is None
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "a\0b", "a\x1bb", "a\rb", "a\u202eb", "a\ud800b"])
-def test_a_reason_is_not_long_or_broken(reason: str):
+def test_a_reason_that_is_too_long_or_broken_is_refused(reason: str):
     with pytest.raises(InvalidValue):
         parse_reason(reason)
 
 
 @pytest.mark.parametrize("parse", PARSERS)
 @pytest.mark.parametrize("raw", ["ŧøþ\0" * 100, "ŧøþ\0", "ŧøþ\ud800", "ŧøþ" * 1000])
-def test_a_refusal_never_repeats_the_value(parse: Callable[[str], object], raw: str):
+def test_a_refusal_does_not_contain_the_value(parse: Callable[[str], object], raw: str):
     with pytest.raises(InvalidValue) as refusal:
         parse(raw)
     assert not set("ŧøþ") & set(refusal.value.reason)

@@ -1,4 +1,4 @@
-"""Commands that meet over HTTP: one address one user, no patch lost, one key one effect."""
+"""Concurrent commands over HTTP: one user per address, no lost patch, one effect per key."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.support.servers.postgres import scaled
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook
 
-# Eight ways to write the address of one mailbox: case, width and the two forms of a domain.
+# Eight spellings of the address of one mailbox: case, width and the two forms of a domain.
 SPELLINGS: Final = (
     "{0}@bücher.example",
     "{0}@xn--bcher-kva.example",
@@ -27,7 +27,7 @@ SPELLINGS: Final = (
     "{2}@bücher.example",
     "{2}@bücher.EXAMPLE",
 )
-# Generous: it takes some 5 ms on an idle machine.
+# An idle machine needs some 5 ms.
 READ_SECONDS: Final = 0.1
 
 Answers = list[httpx2.Response]
@@ -58,11 +58,11 @@ async def registered(client: AsyncClient, email: str) -> str:
 
 
 def outcomes(answers: Answers) -> Counter[tuple[int, str]]:
-    """How often there was each status with each type of problem."""
+    """The count of each pair of status and problem type."""
     return Counter((answer.status_code, answer.json().get("type", "")) for answer in answers)
 
 
-async def test_one_address_in_many_spellings_is_one_user_while_others_are_not_disturbed(
+async def test_one_address_in_many_spellings_gives_one_user_and_other_registrations_succeed(
     client: AsyncClient,
 ) -> None:
     wide = str.maketrans({"r": "\uff52"})
@@ -82,7 +82,7 @@ async def test_one_address_in_many_spellings_is_one_user_while_others_are_not_di
     assert {one.json()["holder"] for one in answers if one.status_code == 409} == holders
 
 
-async def test_twenty_patches_of_one_user_at_once_all_succeed_and_none_is_lost(
+async def test_twenty_concurrent_patches_of_one_user_all_succeed_and_none_is_lost(
     client: AsyncClient,
 ) -> None:
     user = await registered(client, "patched@example.com")
@@ -98,7 +98,7 @@ async def test_twenty_patches_of_one_user_at_once_all_succeed_and_none_is_lost(
     assert now["attributes"] == {f"key{number}": number for number in range(20)}
 
 
-async def test_twenty_repeats_of_one_key_at_once_are_one_user_and_one_answer(
+async def test_twenty_concurrent_registrations_with_one_key_give_one_user_and_one_answer(
     client: AsyncClient,
 ) -> None:
     answers = await asyncio.gather(
@@ -106,15 +106,15 @@ async def test_twenty_repeats_of_one_key_at_once_are_one_user_and_one_answer(
     )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
-    told = ("Location", "ETag", "Rollbook-Position")
-    assert len({tuple(answer.headers[name] for name in told) for answer in answers}) == 1
+    receipt_headers = ("Location", "ETag", "Rollbook-Position")
+    assert len({tuple(answer.headers[name] for name in receipt_headers) for answer in answers}) == 1
     repeats = [answer for answer in answers if "Idempotency-Replayed" in answer.headers]
     assert len(repeats) == 19
-    (caused,) = await events_of(client, answers[0].json()["id"])
-    assert caused["position"] == answers[0].headers["Rollbook-Position"]
+    (event,) = await events_of(client, answers[0].json()["id"])
+    assert event["position"] == answers[0].headers["Rollbook-Position"]
 
 
-async def test_twenty_repeats_of_a_change_are_one_change(client: AsyncClient) -> None:
+async def test_twenty_concurrent_changes_with_one_key_are_one_change(client: AsyncClient) -> None:
     user = await registered(client, "changed@example.com")
     headers = {"Idempotency-Key": "change-once"}
     answers = await asyncio.gather(
@@ -129,7 +129,7 @@ async def test_twenty_repeats_of_a_change_are_one_change(client: AsyncClient) ->
     assert len(await events_of(client, user)) == 2
 
 
-async def test_who_passes_on_the_position_of_a_command_reads_what_it_did(
+async def test_a_query_with_the_position_of_a_command_shows_its_effect(
     client: AsyncClient,
 ) -> None:
     took: list[float] = []

@@ -1,4 +1,4 @@
-"""A server that is told to stop first answers what it has been asked."""
+"""A server that gets SIGTERM answers all received requests before it stops."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from tests.support.servers.rollbook import RunningRollbook
 REQUESTS = 20
 
 
-async def test_commands_on_their_way_are_recorded_and_answered_before_the_end(
+async def test_commands_in_progress_are_recorded_and_answered_before_the_server_stops(
     database_url: str, tmp_path: Path
 ) -> None:
     settings = {"ROLLBOOK_DATABASE_URL": database_url}
@@ -23,11 +23,11 @@ async def test_commands_on_their_way_are_recorded_and_answered_before_the_end(
                 commands = [asyncio.create_task(register(client, n)) for n in range(REQUESTS)]
                 await waiting_for_lock(database_url)
                 await asyncio.sleep(0.3)
-                ending = asyncio.create_task(asyncio.to_thread(rollbook.stop, signal.SIGTERM))
+                stopping = asyncio.create_task(asyncio.to_thread(rollbook.stop, signal.SIGTERM))
                 await asyncio.sleep(0.5)
                 assert not any(command.done() for command in commands)
             answers = await asyncio.gather(*commands)
-            assert await ending == 0
+            assert await stopping == 0
         assert {answer.status_code for answer in answers} == {201}
         rollbook.start()
         async with client_of(rollbook.url, rollbook.token) as client:

@@ -1,4 +1,4 @@
-"""A whole Rollbook, a person in all its corners, and then nothing of the person in any of them."""
+"""Personal data in every part of a whole Rollbook; after the erasure no part has any of it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -16,7 +16,14 @@ from msgspec import Struct
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.agreement import head
 from tests.support.http.stream_reader import StreamReader
-from tests.support.jobs.remains import Found, Words, in_files, in_messages, in_redis, in_tables
+from tests.support.jobs.personal_data_search import (
+    Found,
+    Words,
+    in_files,
+    in_messages,
+    in_redis,
+    in_tables,
+)
 from tests.support.log.invariants import stale_views
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.redis import PrivateRedis, private_redis
@@ -25,7 +32,7 @@ from tests.support.servers.rollbook import RunningRollbook
 NAME: Final = "Zyxwina Quasarhopper-Łę"
 EMAIL: Final = "z.quasarhopper@example.org"
 FORMER_NAME: Final = "Zyxwina Blumenkötter"
-# What the database is made to refuse in a view: the projector parks the event.
+# The database refuses this name in a view, so the projector parks the event.
 REFUSED_NAME: Final = "Refused Quasarhopper"
 WORDS: Final = Words(
     NAME,
@@ -45,7 +52,7 @@ PERSON: Final[dict[str, Any]] = {
     "attributes": FACTS,
 }
 
-# What is asked for names the person, and so do the rows.
+# The filters name the person, and so do the exported rows.
 EXPORTS: Final[list[dict[str, Any]]] = [
     {"what": "users", "format": "csv", "filters": {"email": EMAIL}},
     {"what": "users", "format": "ndjson", "filters": {"q": "Zyxwina Quasar"}},
@@ -54,7 +61,7 @@ EXPORTS: Final[list[dict[str, Any]]] = [
 
 
 class Stage(Struct, frozen=True):
-    """Everything that runs, and a way into each part of it."""
+    """All running parts, with access to each of them."""
 
     rollbook: RunningRollbook
     redis: PrivateRedis
@@ -67,14 +74,14 @@ class Stage(Struct, frozen=True):
         return EmbeddedPostgres(self.rollbook.data_dir / "postgres").url
 
     def files(self) -> list[Path]:
-        """Logs and whatever else lies about, but for the database's own files."""
+        """The logs and all other files, except the database's own files."""
         data = self.rollbook.data_dir / "postgres" / "data"
         files = [path for path in self.rollbook.data_dir.rglob("*") if path.is_file()]
         outside = [path for path in files if not path.is_relative_to(data)]
         return [*outside, *data.parent.parent.parent.glob("*.out")]
 
     async def found(self) -> Mapping[str, Found]:
-        """Where words of the person are, by part."""
+        """The words of the person that were found, by part."""
         while (message := await self.queue.get(fail=False)) is not None:
             self.messages.append((message.body, message.headers))
         return {
@@ -106,7 +113,7 @@ def rollbook(tmp_path: Path, redis: PrivateRedis, amqp_url: str) -> Iterator[Run
 async def staged(
     rollbook: RunningRollbook, redis: PrivateRedis, amqp_url: str
 ) -> AsyncGenerator[Stage]:
-    """With a queue of somebody who does not get round to reading it."""
+    """A stage with a queue that no consumer reads."""
     headers = {"Authorization": f"Bearer {rollbook.token}"}
     async with (
         await aio_pika.connect(amqp_url) as connection,
@@ -120,20 +127,20 @@ async def staged(
         await queue.delete(if_unused=False, if_empty=False)
 
 
-async def test_of_an_erased_person_nothing_is_left_anywhere(
+async def test_no_part_keeps_data_of_an_erased_person(
     rollbook: RunningRollbook, redis: PrivateRedis, amqp_url: str
 ) -> None:
     async with (
         staged(rollbook, redis, amqp_url) as stage,
         StreamReader.on(rollbook.url, rollbook.token, 0) as reader,
     ):
-        refuse_a_name(stage.database_url)
-        person, parked = await live_a_life(stage), await live_a_parked_life(stage)
-        await get_around(stage, person, parked)
+        refuse_name_in_view(stage.database_url)
+        person, parked = await run_every_command(stage), await park_a_rename(stage)
+        await read_everything(stage, person, parked)
         files = [await exported(stage.client, each) for each in EXPORTS]
         for file in files:
             assert WORDS.found_in((await stage.client.get(file)).content)
-        await reader.reaches(await head(stage.client))
+        await reader.wait_for(await head(stage.client))
         assert WORDS.found_in(str(reader.events).encode()) > {NAME, "lumbago"}
         before = await stage.found()
         assert before["tables"].keys() == {"users_g1", "pg_stats"}
@@ -164,22 +171,22 @@ async def test_of_an_erased_person_nothing_is_left_anywhere(
                 answer = await stage.client.get(f"/v1/events/{event['id']}")
                 assert answer.json()["personal"] in ("erased", "open")
                 assert not WORDS.found_in(answer.content)
-        await reader.reaches(await head(stage.client))
-        await cannot_be_found(stage, person, parked)
+        await reader.wait_for(await head(stage.client))
+        await assert_not_found(stage, person, parked)
         stale = await stale_views(stage.database_url, rollbook.master_key)
         assert [each.partition(" {")[0] for each in stale] == ["users/1/0 has left out"]
         assert await stage.found() == {"tables": {}, "redis": {}, "messages": {}, "files": {}}
 
 
-def refuse_a_name(database_url: str) -> None:
+def refuse_name_in_view(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute(
             f"ALTER TABLE users_g1 ADD CHECK (name IS DISTINCT FROM '{REFUSED_NAME}')".encode()
         )
 
 
-async def live_a_life(stage: Stage) -> str:
-    """Commands of every kind, many of them refused, with the person's data in all places."""
+async def run_every_command(stage: Stage) -> str:
+    """Sends commands of every kind, many of them refused, with personal data in every field."""
     client = stage.client
     key = {"Idempotency-Key": "life-1"}
     user = (await client.post("/v1/users", json=PERSON, headers=key)).json()
@@ -212,8 +219,8 @@ async def live_a_life(stage: Stage) -> str:
     return user["id"]
 
 
-async def live_a_parked_life(stage: Stage) -> str:
-    """The database refuses a name in the view: what was there before stays until the erasure."""
+async def park_a_rename(stage: Stage) -> str:
+    """Makes a user with a parked event: its view keeps the old name until the erasure."""
     user = await stage.client.post(
         "/v1/users", json={**PERSON, "name": NAME, "email": f"2{EMAIL}", "external_id": None}
     )
@@ -223,8 +230,8 @@ async def live_a_parked_life(stage: Stage) -> str:
     return user.json()["id"]
 
 
-async def get_around(stage: Stage, *people: str) -> None:
-    """Into the cache, the planner's samples, searches, long polls and the outside."""
+async def read_everything(stage: Stage, *people: str) -> None:
+    """Reads the people in every way, so that the cache and the planner's statistics have them."""
     position = await head(stage.client)
     at_least = {"Rollbook-Min-Position": str(position)}
     queries = ({"q": "Zyxwina Quasar"}, {"email": EMAIL}, {"external_id": "QH-77-4711"})
@@ -237,7 +244,7 @@ async def get_around(stage: Stage, *people: str) -> None:
         connection.execute("ANALYZE")
         assert connection.execute("SELECT count(*) FROM parked").fetchone() == (1,)
     for _ in range(100):
-        # Pages are kept once the cache has come to rest.
+        # The cache stores pages only when it has caught up with the view.
         for query in queries:
             listed = await stage.client.get("/v1/users", params=query, headers=at_least)
             assert people[0] in listed.text
@@ -246,9 +253,9 @@ async def get_around(stage: Stage, *people: str) -> None:
         await asyncio.sleep(0.05)
 
 
-async def exported(client: httpx2.AsyncClient, order: dict[str, Any]) -> str:
-    """Where the file of a new export is."""
-    answer = await client.post("/v1/exports", json=order)
+async def exported(client: httpx2.AsyncClient, request: dict[str, Any]) -> str:
+    """The path of the file of a new export."""
+    answer = await client.post("/v1/exports", json=request)
     assert answer.status_code == 202, answer.text
     path = answer.headers["Location"]
     for _ in range(200):
@@ -256,7 +263,7 @@ async def exported(client: httpx2.AsyncClient, order: dict[str, Any]) -> str:
         if job["state"] == "succeeded":
             return f"{path}/result"
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{path} does not end")
+    raise AssertionError(f"{path} does not succeed")
 
 
 async def history(client: httpx2.AsyncClient, user_id: str) -> list[dict[str, Any]]:
@@ -277,8 +284,8 @@ async def erased(client: httpx2.AsyncClient, user_id: str) -> dict[str, Any]:
     raise AssertionError(answer.text)
 
 
-async def cannot_be_found(stage: Stage, *people: str) -> None:
-    """By any query, whatever is asked for."""
+async def assert_not_found(stage: Stage, *people: str) -> None:
+    """No query finds these people."""
     position = await head(stage.client)
     at_least = {"Rollbook-Min-Position": str(position)}
     statuses = "active,suspended,deleted,erased"

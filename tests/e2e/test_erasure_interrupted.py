@@ -1,4 +1,4 @@
-"""An erasure is recorded at once; what cannot follow at once follows by itself, whoever dies."""
+"""An erasure is recorded at once; its other steps complete later, whichever process dies."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.support.jobs.remains import Words, in_redis, in_tables
+from tests.support.jobs.personal_data_search import Words, in_redis, in_tables
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.redis import PrivateRedis, private_redis
@@ -20,7 +20,7 @@ from tests.support.servers.rollbook import RunningRollbook
 Json = dict[str, Any]
 
 WORDS: Final = Words("Quasarhopper")
-TIMEOUT: Final = 40.0
+TIMEOUT_SECONDS: Final = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ async def client(rollbook: RunningRollbook) -> AsyncGenerator[httpx2.AsyncClient
 
 @pytest.fixture
 async def path(client: httpx2.AsyncClient, redis: PrivateRedis) -> str:
-    """Of a user who is in the views and in the cache."""
+    """The path of a user that is in the views and in the cache."""
     user: Json = {"name": "Zyx Quasarhopper", "email": f"{os.urandom(6).hex()}@example.org"}
     answer = await client.post("/v1/users", json=user)
     path = answer.headers["Location"]
@@ -57,7 +57,7 @@ async def path(client: httpx2.AsyncClient, redis: PrivateRedis) -> str:
         if await asyncio.to_thread(in_redis, redis.url, WORDS):
             return path
         await asyncio.sleep(0.05)
-    raise AssertionError("never in the cache")
+    raise AssertionError("the cache never had the user")
 
 
 def in_views(rollbook: RunningRollbook) -> bool:
@@ -73,15 +73,15 @@ async def erase(client: httpx2.AsyncClient, path: str, key: str = "erase") -> ht
 
 
 async def succeeded(client: httpx2.AsyncClient, job: str) -> Json:
-    """The result of a job, once it is there."""
-    async with asyncio.timeout(TIMEOUT):
+    """Waits until a job has succeeded, and returns its result."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while (answer := (await client.get(job)).json())["state"] != "succeeded":
             assert answer["state"] in ("queued", "running"), answer
             await asyncio.sleep(0.1)
     return answer["result"]
 
 
-async def test_while_the_projector_stands_still_a_job_waits_and_then_has_the_receipt(
+async def test_while_the_projector_is_frozen_a_job_waits_and_then_has_the_receipt(
     rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
 ) -> None:
     with frozen(rollbook.children()["projector"]):
@@ -96,18 +96,18 @@ async def test_while_the_projector_stands_still_a_job_waits_and_then_has_the_rec
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-async def test_killed_before_it_could_answer_it_goes_on_where_it_was_when_asked_again(
+async def test_a_retry_completes_an_erasure_whose_api_process_was_killed(
     rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
 ) -> None:
     with frozen(rollbook.children()["projector"]):
-        asked = asyncio.create_task(erase(client, path))
-        await asyncio.to_thread(_recorded, database(rollbook), path[-36:])
+        request = asyncio.create_task(erase(client, path))
+        await asyncio.to_thread(_wait_until_recorded, database(rollbook), path[-36:])
         os.kill(rollbook.children()["api"], signal.SIGKILL)
         with pytest.raises(httpx2.HTTPError):
-            await asked
+            await request
         assert in_views(rollbook)
-    async with asyncio.timeout(TIMEOUT):
-        while (answer := await _tried(client, path)) is None or answer.status_code != 200:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while (answer := await _erase_or_none(client, path)) is None or answer.status_code != 200:
             await asyncio.sleep(0.1)
     assert answer.headers["Idempotency-Replayed"] == "true"
     assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
@@ -116,24 +116,24 @@ async def test_killed_before_it_could_answer_it_goes_on_where_it_was_when_asked_
     assert answer.json()["position"] == int(history[1]["position"])
 
 
-async def _tried(client: httpx2.AsyncClient, path: str) -> httpx2.Response | None:
+async def _erase_or_none(client: httpx2.AsyncClient, path: str) -> httpx2.Response | None:
     try:
         return await erase(client, path)
     except httpx2.HTTPError:
         return None
 
 
-def _recorded(database_url: str, user_id: str) -> None:
-    """Return once the erasure is in the log."""
+def _wait_until_recorded(database_url: str, user_id: str) -> None:
+    """Returns when the erasure is in the log."""
     statement = b"SELECT FROM stored_events WHERE topic = 'user.erased' AND originator_id = %s"
     with psycopg.connect(database_url, autocommit=True) as connection:
         for _ in range(500):
             if connection.execute(statement, (user_id,)).rowcount:
                 return
-    raise AssertionError("never recorded")
+    raise AssertionError("the erasure was never recorded")
 
 
-async def test_while_redis_is_away_the_job_waits_and_no_copy_outlives_it(
+async def test_while_redis_is_away_the_job_waits_and_no_cached_copy_remains(
     rollbook: RunningRollbook, redis: PrivateRedis, client: httpx2.AsyncClient, path: str
 ) -> None:
     redis.signal(signal.SIGSTOP)
@@ -146,13 +146,13 @@ async def test_while_redis_is_away_the_job_waits_and_no_copy_outlives_it(
     assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
 
 
-async def test_a_worker_that_dies_over_it_is_no_end_of_it(
+async def test_an_erasure_job_whose_worker_was_killed_still_succeeds(
     rollbook: RunningRollbook, client: httpx2.AsyncClient, path: str
 ) -> None:
     with frozen(rollbook.children()["projector"]):
         answer = await erase(client, path)
         job = answer.headers["Location"]
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (await client.get(job)).json()["attempts"] == 0:
                 await asyncio.sleep(0.05)
         os.kill(rollbook.children()["worker"], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Exports of a running Rollbook: by command, over HTTP, broken off, and in full."""
+"""Exports of a running Rollbook: by command, over HTTP, interrupted, and complete."""
 
 import csv
 import json
@@ -38,7 +38,9 @@ def export(rollbook: RunningRollbook, *arguments: str, token: str = "") -> Any:
     return run_rollbook("export", *arguments, **settings)
 
 
-def test_a_file_is_written_for_its_owner_alone(rollbook: RunningRollbook, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_written_file(
+    rollbook: RunningRollbook, tmp_path: Path
+) -> None:
     file = tmp_path / "people.csv"
     done = export(rollbook, "users", "--sort", "email", "--output", str(file))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -50,14 +52,14 @@ def test_a_file_is_written_for_its_owner_alone(rollbook: RunningRollbook, tmp_pa
     assert os.listdir(tmp_path) == ["people.csv"]
 
 
-def test_the_standard_output_is_the_file_where_none_is_named(rollbook: RunningRollbook) -> None:
+def test_without_an_output_file_the_rows_go_to_standard_output(rollbook: RunningRollbook) -> None:
     done = export(rollbook, "audit", "--format", "ndjson", "--types", "user.registered")
     assert (done.returncode, done.stderr) == (0, "")
     items = [json.loads(line) for line in done.stdout.splitlines()]
     assert [item["changes"]["name"]["to"] for item in items] == NAMES[::-1]
 
 
-def test_json_lines_tell_of_the_job(rollbook: RunningRollbook, tmp_path: Path) -> None:
+def test_json_lines_show_the_job_and_its_result(rollbook: RunningRollbook, tmp_path: Path) -> None:
     file = tmp_path / "none.ndjson"
     arguments = ("users", "--q", "nobody", "--format", "ndjson", "-o", str(file), "--json")
     done = export(rollbook, *arguments)
@@ -68,7 +70,7 @@ def test_json_lines_tell_of_the_job(rollbook: RunningRollbook, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["users", "--role", "No!"], 1, "filters/role"),
         (["audit", "--from", "yesterday"], 1, "filters/from"),
@@ -78,25 +80,25 @@ def test_json_lines_tell_of_the_job(rollbook: RunningRollbook, tmp_path: Path) -
         (["tokens"], 2, "tokens"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
-    rollbook: RunningRollbook, arguments: list[str], code: int, said: str
+def test_an_impossible_export_fails_with_a_message(
+    rollbook: RunningRollbook, arguments: list[str], code: int, message: str
 ) -> None:
     done = export(rollbook, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_refused_token_is_said(rollbook: RunningRollbook) -> None:
+def test_a_refused_token_is_reported(rollbook: RunningRollbook) -> None:
     done = export(rollbook, "users", token="x" * 40)
     assert (done.returncode, done.stdout) == (1, "")
     assert "the token is refused" in done.stderr
 
 
-def test_a_file_that_breaks_off_is_known_to_be_incomplete_and_no_file_is_left(
+def test_an_incomplete_download_fails_and_leaves_no_file(
     rollbook: RunningRollbook, tmp_path: Path
 ) -> None:
-    """A piece that should be there is gone while it is sent."""
+    """The result of the job says nine rows; the stored file has three."""
     file = tmp_path / "people.csv"
     url = EmbeddedPostgres(rollbook.data_dir / "postgres").url
     with client_of(rollbook) as client, psycopg.connect(url, autocommit=True) as connection:
@@ -113,7 +115,7 @@ def test_a_file_that_breaks_off_is_known_to_be_incomplete_and_no_file_is_left(
         connection.execute("DELETE FROM exports")
         gone = client.get(f"{path}/result")
         assert (gone.status_code, "24 hours" in gone.json()["detail"]) == (404, True)
-        # The one that the command asks for is as short.
+        # The export of the command gets the same wrong row count.
         connection.execute(
             "CREATE FUNCTION lengthen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             "NEW.result = NEW.result || '{\"rows\": 9}'; RETURN NEW; END $$; "

@@ -1,4 +1,4 @@
-"""The first minutes of a newcomer: `make run` in a clone, as in a container that runs as root."""
+"""`make run` in a fresh clone, as in a container that runs as root."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.support.servers.rollbook import ROOT, children_of, until
 
 @pytest.fixture
 def closed() -> Iterator[Path]:
-    """A directory that only its owner may enter, as root's home and those of mktemp are."""
+    """A directory that only its owner may enter, like root's home and the ones of mktemp."""
     directory = Path(tempfile.mkdtemp(prefix="rollbook-clone-"))
     yield directory
     shutil.rmtree(directory)
@@ -26,7 +26,7 @@ def closed() -> Iterator[Path]:
 
 @pytest.fixture
 def clone(closed: Path) -> Path:
-    """What git knows of this tree, as a clone of it would hold it."""
+    """A copy of the files of this tree that git does not ignore."""
     listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
     clone = closed / "rollbook"
@@ -40,7 +40,7 @@ def clone(closed: Path) -> Path:
 
 @pytest.fixture
 def programs(closed: Path) -> Path:
-    """All programs of this machine but `unshare`: no user namespace can be had."""
+    """All programs of this machine except `unshare`: no user namespace can be created."""
     folder = closed / "bin"
     folder.mkdir()
     pinned = ROOT / ".tools" / "bin" / "uv"
@@ -55,13 +55,15 @@ def programs(closed: Path) -> Path:
 
 @contextmanager
 def make_run(clone: Path, programs: Path) -> Generator[httpx2.Client]:
-    """A caller of a Rollbook that `make run` has started, until it is asked to end."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")}
+    """A client of a Rollbook that `make run` starts; it is stopped at the end."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")
+    }
     with (clone.parent / "out").open("wb") as output:
         make = subprocess.Popen(
             ["make", "run", "ARGS=--port 0"],
             cwd=clone,
-            env=kept | {"PATH": str(programs)},
+            env=inherited | {"PATH": str(programs)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -95,7 +97,7 @@ def owner_of_postgres(clone: Path) -> int:
     raise AssertionError("no Postgres runs")
 
 
-def test_make_run_works_from_a_clone_where_only_root_may_enter(clone: Path, programs: Path) -> None:
+def test_make_run_works_in_a_clone_that_only_root_may_enter(clone: Path, programs: Path) -> None:
     email = "ada@example.com"
     with make_run(clone, programs) as client:
         answer = client.post("/v1/users", json={"email": email, "name": "Ada"})

@@ -1,4 +1,4 @@
-"""`rollbook import` of a whole directory into a running Rollbook, twice, then changed."""
+"""`rollbook import` of a whole directory into a running Rollbook: twice, then with changes."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ NOT_PEOPLE: Final = {
     "groups": 4,
     "computers": 1,
 }
-# The exact duplicates, and what is not brought into the directory, in the first run as in all.
+# The exact duplicates, then the rows that are not imported; every run reports the same.
 UNCHANGED: Final = {253, 2063}
 DIFFERS: Final = {
     1822: "line 1801 is about the same user and came first",
@@ -40,7 +40,7 @@ REFUSED: Final = {
     2620: "a value is not UTF-8 text",
 }
 CREATED: Final = 135
-MANY: Final = 800
+PEOPLE: Final = 800
 
 
 Rows = dict[int, tuple[str, str | None]]
@@ -62,7 +62,7 @@ def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def rollbook_import(rollbook: RunningRollbook) -> Import:
-    """Import a file: the outcome of each row by line, and the summary."""
+    """Imports a file; returns the outcome of each row by line, and the summary."""
 
     def run(file: Path, *options: str) -> tuple[Rows, dict[str, Any]]:
         local = ("--data-dir", str(rollbook.data_dir))
@@ -86,7 +86,7 @@ def test_a_directory_is_imported_once_and_a_second_run_changes_nothing(
     assert by_outcome(rows, "differs") == DIFFERS
     assert by_outcome(rows, "refused") == REFUSED
     assert (len(created), summary["not_people"]) == (CREATED, NOT_PEOPLE)
-    assert_the_directory_has(client, created)
+    assert_users_are_the_people_of(client, created)
 
     events = all_events(client)
     assert [event["type"] for event in events] == ["user.registered"] * CREATED
@@ -100,7 +100,7 @@ def test_a_directory_is_imported_once_and_a_second_run_changes_nothing(
     assert all_events(client) == events
 
 
-def test_a_changed_file_differs_and_an_update_makes_it_so(
+def test_a_changed_file_differs_and_update_applies_the_changes(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
     rollbook_import(DIRECTORY)
@@ -127,12 +127,12 @@ def test_a_changed_file_differs_and_an_update_makes_it_so(
     assert len(all_events(client)) == before + len(added)
 
 
-def test_an_import_outlasts_a_rollbook_that_is_killed_and_started_again(tmp_path: Path):
+def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
     people = tmp_path / "people.ldif"
     people.write_text(
         "".join(
             f"dn: uid=u{n}\nuid: u{n}\ncn: Person {n}\nmail: u{n}@example.org\n\n"
-            for n in range(MANY)
+            for n in range(PEOPLE)
         )
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -141,9 +141,9 @@ def test_an_import_outlasts_a_rollbook_that_is_killed_and_started_again(tmp_path
         RunningRollbook(prepared(tmp_path / "data"), "--port", str(port)) as rollbook,
         ThreadPoolExecutor() as threads,
     ):
-        given = {"ROLLBOOK_URL": rollbook.url, "ROLLBOOK_TOKEN": rollbook.token}
-        running = threads.submit(run_rollbook, "import", str(people), "--json", **given)
-        until(lambda: len(events_of(rollbook)) > MANY // 10)
+        settings = {"ROLLBOOK_URL": rollbook.url, "ROLLBOOK_TOKEN": rollbook.token}
+        running = threads.submit(run_rollbook, "import", str(people), "--json", **settings)
+        until(lambda: len(events_of(rollbook)) > PEOPLE // 10)
         rollbook.kill()
         assert not running.done()
         rollbook.start()
@@ -152,21 +152,23 @@ def test_an_import_outlasts_a_rollbook_that_is_killed_and_started_again(tmp_path
         *rows, _ = (json.loads(line) for line in result.stdout.splitlines())
         assert {row["outcome"] for row in rows} <= {"created", "unchanged"}
         events = events_of(rollbook)
-    assert len(rows) == len(events) == len({event["subject"] for event in events}) == MANY
+    assert len(rows) == len(events) == len({event["subject"] for event in events}) == PEOPLE
 
 
 def assert_rows_change(rows: Rows, outcome: str) -> None:
-    """The two people whose entries were changed; the lines after the one taken out move up."""
-    others = {line: why for line, why in by_outcome(rows, outcome).items() if why[:4] != "line"}
+    """Only the two changed people have this outcome; rows that only moved up a line are ignored."""
+    others = {
+        line: reason for line, reason in by_outcome(rows, outcome).items() if reason[:4] != "line"
+    }
     assert others == {43: "attributes.telephoneNumber", 2186: "name, attributes.l"}
 
 
 def by_outcome(rows: Rows, outcome: str) -> dict[int, Any]:
-    return {line: reason for line, (what, reason) in rows.items() if what == outcome}
+    return {line: reason for line, (found, reason) in rows.items() if found == outcome}
 
 
-def assert_the_directory_has(client: httpx2.Client, lines: set[int]) -> None:
-    """Exactly the people of these lines, as the file has them."""
+def assert_users_are_the_people_of(client: httpx2.Client, lines: set[int]) -> None:
+    """The users are exactly the people of these lines, with the values of the file."""
     with DIRECTORY.open("rb") as file:
         people = [row for row in read_people(file) if isinstance(row, Person)]
     wanted = {

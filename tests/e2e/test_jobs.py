@@ -45,7 +45,9 @@ def shown(client: httpx2.Client, job: Job) -> dict[str, Any]:
     return answer.json()
 
 
-def test_the_worker_does_a_job_at_once(rollbook: RunningRollbook, client: httpx2.Client) -> None:
+def test_the_worker_runs_a_new_job_at_once(
+    rollbook: RunningRollbook, client: httpx2.Client
+) -> None:
     began = time.monotonic()
     job = submitted(rollbook, "purge")
     until(lambda: shown(client, job)["state"] == "succeeded")
@@ -59,9 +61,9 @@ def test_the_worker_does_a_job_at_once(rollbook: RunningRollbook, client: httpx2
     assert client.get(f"/v1/jobs/{job.id}/result").json()["receipts"] == 0
 
 
-def test_what_no_worker_knows_waits_and_can_be_cancelled(
+def test_a_job_of_an_unknown_kind_stays_queued_and_can_be_cancelled(
     rollbook: RunningRollbook, client: httpx2.Client
 ) -> None:
-    job = submitted(rollbook, "unheard-of")
+    job = submitted(rollbook, "unknown-kind")
     assert client.get("/v1/jobs?state=queued").json()["items"][0]["id"] == str(job.id)
     assert client.post(f"/v1/jobs/{job.id}/cancel").json()["state"] == "cancelled"

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of a load: nothing acknowledged is lost, nothing is done twice."""
+"""`kill -9` under load: no acknowledged command is lost, no command is applied twice."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold
-from tests.support.http.load import Load, unanswered
+from tests.support.http.load import Load, unaccepted
 from tests.support.servers.postgres import scaled
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook
@@ -23,32 +23,34 @@ def data_dir(tmp_path: Path) -> Path:
     return prepared(tmp_path / "data")
 
 
-async def assert_all_is_well(rollbook: RunningRollbook, load: Load) -> None:
+async def assert_consistent(rollbook: RunningRollbook, load: Load) -> None:
     await assert_agreement(load.client, load.sent)
     database = EmbeddedPostgres(rollbook.data_dir / "postgres").url
     await assert_views_are_a_fresh_fold(database, rollbook.master_key)
 
 
-async def test_killed_three_times_under_load_it_loses_and_doubles_nothing(data_dir: Path) -> None:
+async def test_killed_three_times_under_load_rollbook_loses_and_repeats_nothing(
+    data_dir: Path,
+) -> None:
     with RunningRollbook(data_dir) as rollbook:
-        # First the supervisor alone, which takes the others along, then everybody at once.
+        # First only the supervisor, whose children end with it, then all processes at once.
         kills = [rollbook.kill, *[rollbook.kill_all] * scaled(2)]
         async with Load.on(rollbook.url, rollbook.token) as load:
             for kill in kills:
                 await load.start()
                 await asyncio.sleep(random.uniform(0.7, 1.3) * SECONDS_OF_LOAD)
                 kill()
-                await load.enough()
+                await load.stop()
                 await asyncio.to_thread(rollbook.start)
-                await assert_all_is_well(rollbook, load)
-                left = unanswered(load.sent)
-                assert left
+                await assert_consistent(rollbook, load)
+                remaining = unaccepted(load.sent)
+                assert remaining
                 answered = [one for one in load.sent if one.accepted]
-                await load.repeat([*left[::2], *random.sample(answered, 20)])
-            await assert_all_is_well(rollbook, load)
+                await load.repeat([*remaining[::2], *random.sample(answered, 20)])
+            await assert_consistent(rollbook, load)
 
 
-async def test_parts_killed_under_load_come_back_and_nothing_is_lost_or_doubled(
+async def test_parts_killed_under_load_restart_and_nothing_is_lost_or_repeated(
     data_dir: Path,
 ) -> None:
     with RunningRollbook(data_dir) as rollbook:
@@ -58,8 +60,8 @@ async def test_parts_killed_under_load_come_back_and_nothing_is_lost_or_doubled(
                 await asyncio.sleep(SECONDS_OF_LOAD)
                 os.kill(rollbook.children()[part], signal.SIGKILL)
                 await asyncio.sleep(0.5)
-                await load.goes_on(timeout_seconds=15)
-            await load.enough()
-            await load.repeat(unanswered(load.sent))
-            assert unanswered(load.sent) == []
-            await assert_all_is_well(rollbook, load)
+                await load.wait_for_accepted(timeout_seconds=15)
+            await load.stop()
+            await load.repeat(unaccepted(load.sent))
+            assert unaccepted(load.sent) == []
+            await assert_consistent(rollbook, load)

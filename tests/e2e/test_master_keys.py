@@ -1,4 +1,4 @@
-"""Master keys from outside: a wrong one stops the start in one line, a new one is rotated to."""
+"""Master keys: a wrong one stops the start with a one-line error; a rotation to a new one."""
 
 import json
 import re
@@ -22,7 +22,7 @@ TOKEN: Final = "a-token-of-thirty-two-characters"
 
 @pytest.fixture
 async def settings(database_url: str) -> dict[str, str]:
-    """Of servers for a log with one person, under the old key; the settings have the new one."""
+    """Settings with the new key, for a log with one person under the old key."""
     async with open_event_store(database_url, MasterKeys.parse(OLD)) as store:
         await store.log.append(registration())
     return {
@@ -33,7 +33,7 @@ async def settings(database_url: str) -> dict[str, str]:
     }
 
 
-def the_wrong_key(master_id: str) -> str:
+def missing_key_error(master_id: str) -> str:
     return (
         f"rollbook: ROLLBOOK_MASTER_KEY: lacks the key with id {master_id}, "
         "which seals data of this database\n"
@@ -41,49 +41,49 @@ def the_wrong_key(master_id: str) -> str:
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if "master_key" in NEEDED[role]])
-def test_a_wrong_master_key_stops_every_role_that_has_one_with_one_line(
+def test_a_wrong_master_key_stops_every_role_that_needs_one_with_one_line(
     settings: dict[str, str], role: str
 ) -> None:
     refused = run_rollbook(role, *(["--port", "0"] if role == "api" else []), **settings)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == the_wrong_key(OLD_ID)
+    assert refused.stderr == missing_key_error(OLD_ID)
 
 
 @pytest.mark.parametrize("split", [(), ("--split",)], ids=["", "split"])
-def test_a_wrong_master_key_stops_the_whole_with_one_line(
+def test_a_wrong_master_key_stops_rollbook_up_with_one_line(
     settings: dict[str, str], tmp_path: Path, split: tuple[str, ...]
 ) -> None:
     refused = run_rollbook("up", "--data-dir", str(tmp_path), "--port", "0", *split, **settings)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == the_wrong_key(OLD_ID)
+    assert refused.stderr == missing_key_error(OLD_ID)
 
 
-def test_a_kept_master_key_that_is_none_stops_the_whole_with_one_line(tmp_path: Path) -> None:
+def test_an_invalid_stored_master_key_stops_rollbook_up_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "master-key").write_text("c2hvcnQ=")
     refused = run_rollbook("up", "--data-dir", str(tmp_path), "--port", "0")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
         f"rollbook: {tmp_path}/master-key: "
-        "must be a comma list of keys of 32 bytes in base64, newest first\n"
+        "must be a comma-separated list of keys of 32 bytes in base64, newest first\n"
     )
 
 
-async def test_a_key_that_is_missing_for_one_person_alone_stops_the_start(
+async def test_a_master_key_that_is_missing_for_one_person_stops_the_start(
     settings: dict[str, str],
 ) -> None:
     url = settings["ROLLBOOK_DATABASE_URL"]
     settings["ROLLBOOK_MASTER_KEY"] = OLD
     await execute(url, "UPDATE subject_keys SET master_id = 'f00dcafe'")
     refused = run_rollbook("worker", **settings)
-    assert (refused.returncode, refused.stderr) == (2, the_wrong_key("f00dcafe"))
-    ill = run_rollbook("doctor", **settings)
-    assert (ill.returncode, ill.stdout) == (2, "")
-    assert ill.stderr == the_wrong_key("f00dcafe").replace(
+    assert (refused.returncode, refused.stderr) == (2, missing_key_error("f00dcafe"))
+    checked = run_rollbook("doctor", **settings)
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert checked.stderr == missing_key_error("f00dcafe").replace(
         "\n", " (it wraps 1 of the keys there)\n"
     )
 
 
-async def test_an_index_key_that_does_not_open_stops_the_start_with_one_line(
+async def test_an_index_key_that_cannot_be_opened_stops_the_start_with_one_line(
     settings: dict[str, str],
 ) -> None:
     url = settings["ROLLBOOK_DATABASE_URL"]
@@ -94,16 +94,16 @@ async def test_an_index_key_that_does_not_open_stops_the_start_with_one_line(
     assert re.fullmatch("rollbook: ROLLBOOK_MASTER_KEY: .* opens nothing there\n", refused.stderr)
 
 
-def test_the_doctor_says_that_a_rotation_is_due(settings: dict[str, str]) -> None:
+def test_the_doctor_reports_keys_that_need_a_rotation(settings: dict[str, str]) -> None:
     settings["ROLLBOOK_MASTER_KEY"] = f"{NEW},{OLD}"
-    due = run_rollbook("doctor", **settings)
-    assert due.returncode == 0
-    assert "2 keys are under an older master key: run `rollbook keys rotate`" in due.stdout
+    before = run_rollbook("doctor", **settings)
+    assert before.returncode == 0
+    assert "2 keys are under an older master key: run `rollbook keys rotate`" in before.stdout
     settings["ROLLBOOK_MASTER_KEY"] = OLD_FIRST
     assert "rotate" not in run_rollbook("doctor", **settings).stdout
 
 
-def test_the_keys_are_listed_with_what_uses_them(settings: dict[str, str]) -> None:
+def test_keys_list_shows_what_each_master_key_is_used_for(settings: dict[str, str]) -> None:
     listed = run_rollbook("keys", "list", "--json", **settings)
     assert listed.returncode == 0
     assert [json.loads(line) for line in listed.stdout.splitlines()] == [
@@ -112,7 +112,7 @@ def test_the_keys_are_listed_with_what_uses_them(settings: dict[str, str]) -> No
     ]
 
 
-def test_keys_of_a_database_without_a_schema_are_refused_in_one_line(
+def test_commands_on_a_database_without_a_schema_fail_with_one_line(
     empty_database_url: str, settings: dict[str, str]
 ) -> None:
     settings["ROLLBOOK_DATABASE_URL"] = empty_database_url
@@ -122,25 +122,25 @@ def test_keys_of_a_database_without_a_schema_are_refused_in_one_line(
         assert refused.stderr == "rollbook: the database is empty: run `rollbook migrate` first\n"
 
 
-def test_a_key_is_added_to_a_file_only_where_that_file_counts(
+def test_keys_add_is_refused_when_a_setting_has_the_key_or_no_key_file_exists(
     settings: dict[str, str], tmp_path: Path
 ) -> None:
-    set_ = run_rollbook("keys", "add", "--data-dir", str(tmp_path), **settings)
-    assert (set_.returncode, set_.stderr.count("\n")) == (2, 1)
-    assert "ROLLBOOK_MASTER_KEY: is set" in set_.stderr
+    configured = run_rollbook("keys", "add", "--data-dir", str(tmp_path), **settings)
+    assert (configured.returncode, configured.stderr.count("\n")) == (2, 1)
+    assert "ROLLBOOK_MASTER_KEY: is set" in configured.stderr
     nothing = run_rollbook("keys", "add", "--data-dir", str(tmp_path))
     assert (nothing.returncode, nothing.stderr.count("\n")) == (1, 1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_rollbook_there_is_nothing_to_rotate(tmp_path: Path) -> None:
+def test_commands_on_an_empty_data_directory_fail_with_one_line(tmp_path: Path) -> None:
     for command in (("keys", "rotate"), ("keys", "list"), ("verify", "--schemas")):
         refused = run_rollbook(*command, "--data-dir", str(tmp_path))
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
         assert "start one with `rollbook up`, or set ROLLBOOK_DATABASE_URL" in refused.stderr
 
 
-async def test_a_local_rollbook_goes_over_to_a_new_key_and_leaves_the_old_one(
+async def test_a_local_rollbook_rotates_to_a_new_key_and_drops_the_old_one(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
@@ -149,8 +149,8 @@ async def test_a_local_rollbook_goes_over_to_a_new_key_and_leaves_the_old_one(
         old = rollbook.master_key
         user = await register(rollbook)
         assert run_rollbook("keys", "add", *here).returncode == 0
-        new, kept = rollbook.master_key.split(",")
-        assert kept == old
+        new, previous = rollbook.master_key.split(",")
+        assert previous == old
         too_early = run_rollbook("keys", "rotate", "--json", *here)
         assert too_early.returncode == 1
         assert "start it with the new list first" in too_early.stderr
@@ -160,8 +160,8 @@ async def test_a_local_rollbook_goes_over_to_a_new_key_and_leaves_the_old_one(
         rollbook.start()
         rotated = run_rollbook("keys", "rotate", *here)
         assert rotated.returncode == 0
-        assert f"2 keys wrapped anew under {MasterKeys.parse(new).newest}" in rotated.stdout
-        assert f"{MasterKeys.parse(old).newest} may go" in rotated.stdout
+        assert f"2 keys rewrapped under {MasterKeys.parse(new).newest}" in rotated.stdout
+        assert f"You can remove {MasterKeys.parse(old).newest} from the list" in rotated.stdout
 
         rollbook.stop()
         (data / "master-key").write_text(new)
@@ -169,13 +169,13 @@ async def test_a_local_rollbook_goes_over_to_a_new_key_and_leaves_the_old_one(
         assert (await shown(rollbook, user))["name"] == "Åsa Öberg"
 
 
-async def test_a_stored_version_that_this_release_does_not_know_is_found(
+async def test_verify_finds_a_stored_version_that_this_release_does_not_know(
     settings: dict[str, str],
 ) -> None:
     url = settings["ROLLBOOK_DATABASE_URL"]
-    sound = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
-    assert (sound.returncode, sound.stderr) == (0, "")
-    assert json.loads(sound.stdout) == {
+    readable = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
+    assert (readable.returncode, readable.stderr) == (0, "")
+    assert json.loads(readable.stdout) == {
         "topic": "user.registered",
         "version": 2,
         "events": 1,
@@ -183,11 +183,11 @@ async def test_a_stored_version_that_this_release_does_not_know_is_found(
     }
     later = "convert_to(replace(convert_from(state, 'UTF8'), '\"v\":2}', '\"v\":3}'), 'UTF8')"
     await execute(url, f"UPDATE stored_events SET state = {later}")
-    unsound = run_rollbook("verify", "--schemas", ROLLBOOK_DATABASE_URL=url)
-    assert unsound.returncode == 1
-    assert "cannot be read" in unsound.stdout
-    told = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
-    assert (told.returncode, json.loads(told.stdout)["readable"]) == (1, False)
+    unreadable = run_rollbook("verify", "--schemas", ROLLBOOK_DATABASE_URL=url)
+    assert unreadable.returncode == 1
+    assert "cannot be read" in unreadable.stdout
+    as_json = run_rollbook("verify", "--schemas", "--json", ROLLBOOK_DATABASE_URL=url)
+    assert (as_json.returncode, json.loads(as_json.stdout)["readable"]) == (1, False)
 
 
 async def register(rollbook: RunningRollbook) -> str:

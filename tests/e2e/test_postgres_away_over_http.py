@@ -1,4 +1,4 @@
-"""Postgres goes away under a running Rollbook: true answers in time, and back without a restart."""
+"""Postgres is away: Rollbook answers correctly in time, and recovers without a restart."""
 
 import asyncio
 import os
@@ -17,13 +17,13 @@ from msgspec import Struct
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
-from tests.support.http.load import Load, unanswered
+from tests.support.http.load import Load, unaccepted
 from tests.support.servers.postgres import missing, postgres_on
 from tests.support.servers.rollbook import RunningRollbook, children_of
 
 ANSWER_SECONDS: Final = 5.0
 RECOVERY_SECONDS: Final = 5.0
-# Longer than a command waits for the server to come back.
+# Longer than a command waits for Postgres to come back.
 AWAY_SECONDS: Final = 4.5
 
 READY: Final = {"status": "ready", "checks": {"postgres": "up"}}
@@ -39,7 +39,7 @@ QUERIES: Final = (
 
 
 class Installation(Struct):
-    """A Rollbook on a server that is not its own."""
+    """A Rollbook on an external Postgres."""
 
     rollbook: RunningRollbook
     postgres: EmbeddedPostgres
@@ -93,44 +93,44 @@ async def frozen(server: EmbeddedPostgres) -> AsyncGenerator[None]:
 
 
 @pytest.mark.parametrize("away", [stopped, killed, frozen])
-async def test_while_postgres_is_away_answers_are_true_and_in_time_and_then_all_goes_on(
+async def test_while_postgres_is_away_answers_are_correct_and_in_time_and_then_service_resumes(
     installation: Installation,
     away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],
 ) -> None:
     rollbook = installation.rollbook
     parts = rollbook.children()
-    async with Load.on(rollbook.url, rollbook.token, doubts=1.0) as load:
+    async with Load.on(rollbook.url, rollbook.token, give_up_rate=1.0) as load:
         before_load = await head(load.client)
         await load.start()
-        await load.goes_on(RECOVERY_SECONDS)
+        await load.wait_for_accepted(RECOVERY_SECONDS)
         user = load.users()[-1]
         async with away(installation.postgres):
-            enough = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
-            assert await asked(load.client, "/health/live") == (200, {"status": "ok"})
-            assert await asked(load.client, "/health/ready") == (503, NOT_READY)
-            await assert_nothing_old_can_be_read(load, user)
-            await enough
-        await load.goes_on(RECOVERY_SECONDS)
-        await load.enough()
-        assert await asked(load.client, "/health/ready") == (200, READY)
+            away_time = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
+            assert await status_and_body(load.client, "/health/live") == (200, {"status": "ok"})
+            assert await status_and_body(load.client, "/health/ready") == (503, NOT_READY)
+            await assert_no_stale_read(load, user)
+            await away_time
+        await load.wait_for_accepted(RECOVERY_SECONDS)
+        await load.stop()
+        assert await status_and_body(load.client, "/health/ready") == (200, READY)
         assert rollbook.children() == parts
         assert_refusals_came_in_time(load)
         await assert_agreement(load.client, load.sent, after=before_load)
-        await load.repeat(unanswered(load.sent))
-        assert unanswered(load.sent) == []
+        await load.repeat(unaccepted(load.sent))
+        assert unaccepted(load.sent) == []
         await assert_agreement(load.client, load.sent, after=before_load)
     await assert_views_are_a_fresh_fold(installation.postgres.url, rollbook.master_key)
 
 
-async def assert_nothing_old_can_be_read(load: Load, user: str) -> None:
-    """Every query is refused at once, or answered by a cache that has seen all that was accepted."""
+async def assert_no_stale_read(load: Load, user: str) -> None:
+    """Every query is refused in time, or answered by a cache that has every accepted command."""
     accepted = [one.accepted for one in load.sent if one.accepted is not None]
-    told = max(answer.position or 0 for answer in accepted)
+    acknowledged = max(answer.position or 0 for answer in accepted)
     paths = [path.format(user=user) for path in QUERIES]
     answers = await asyncio.gather(*(answer_in_time(load.client, path) for path in paths))
     for path, answer in zip(QUERIES, answers, strict=True):
         if path in CACHED and answer.status_code == 200:
-            assert int(answer.headers["Rollbook-Position"]) >= told, path
+            assert int(answer.headers["Rollbook-Position"]) >= acknowledged, path
         else:
             slug = answer.json().get("type")
             assert (answer.status_code, slug) == (503, "/problems/unavailable"), path
@@ -139,12 +139,12 @@ async def assert_nothing_old_can_be_read(load: Load, user: str) -> None:
 def assert_refusals_came_in_time(load: Load) -> None:
     refusals = [answer for one in load.sent for answer in one.answers if not answer.accepted]
     slugs = {refusal.slug for refusal in refusals}
-    # Who waits behind others for a turn at the user they share is told that there are too many.
+    # A caller that waits behind others for their shared user may get `overloaded`.
     assert {"unavailable"} <= slugs <= {"unavailable", "outcome-unknown", "overloaded"}
     assert max(refusal.seconds for refusal in refusals) < ANSWER_SECONDS
 
 
-async def asked(client: httpx2.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
+async def status_and_body(client: httpx2.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
     answer = await answer_in_time(client, path)
     return answer.status_code, answer.json()
 

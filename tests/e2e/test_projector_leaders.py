@@ -1,4 +1,4 @@
-"""Two Rollbooks on one database: whoever keeps a view may freeze or die, the view never goes back."""
+"""Two Rollbooks on one database: when the leader freezes or dies, the view never goes back."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ _VERSIONS: Final = "SELECT id, version FROM users_g1"
 
 
 class Pair(Struct):
-    """Two whole Rollbooks; the database calls their sessions by the names here."""
+    """Two whole Rollbooks; each name is the `application_name` of its database sessions."""
 
     database_url: str
     master_keys: str
@@ -70,7 +70,7 @@ def pair(
 
 
 class Watch:
-    """Looks at the users' view all the time; it may not go back in anything."""
+    """Polls the users view; its position and its versions must never decrease."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
@@ -84,12 +84,12 @@ class Watch:
     async def over(cls, database_url: str) -> AsyncGenerator["Watch"]:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as session:
             watch = cls(session)
-            await watch._look()
-            async with at_work(watch._keep_looking()):
+            await watch._poll()
+            async with at_work(watch._poll_forever()):
                 yield watch
 
     async def taken_over(self, by: str) -> float:
-        """Seconds until `by` leads and has moved the view on."""
+        """Seconds until `by` leads and has advanced the checkpoint."""
         began = monotonic()
         async with asyncio.timeout(10):
             while self.leader != by:
@@ -99,12 +99,12 @@ class Watch:
                 await asyncio.sleep(_POLL_SECONDS)
         return monotonic() - began
 
-    async def _keep_looking(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            await self._look()
+            await self._poll()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         rows = await self._rows(_LEADER, lock_of(Slot(USERS)))
         self.leader = rows[0][0] if rows else None
         ((position,),) = await self._rows(_POSITION)
@@ -133,14 +133,14 @@ def frozen(process: int) -> Generator[None]:
 
 @asynccontextmanager
 async def under_load(pair: Pair, leader: str) -> AsyncGenerator[Watch]:
-    """The other one under load, and a watch; in the end all must be well."""
+    """Puts load on the other member, watches the view, and checks log and views at the end."""
     other = pair.members[pair.other_than(leader)]
     async with Watch.over(pair.database_url) as watch, Load.on(other.url, TOKEN) as load:
         before = await head(load.client)
         await load.start(8)
         await asyncio.sleep(random.uniform(0.3, 0.6))
         yield watch
-        await load.enough()
+        await load.stop()
         for member in pair.members.values():
             async with client_of(member.url, TOKEN) as client:
                 await until_ready(client)
@@ -149,7 +149,7 @@ async def under_load(pair: Pair, leader: str) -> AsyncGenerator[Watch]:
         await assert_views_are_a_fresh_fold(pair.database_url, pair.master_keys)
 
 
-async def test_a_frozen_leader_is_replaced_and_wakes_up_without_harm(pair: Pair) -> None:
+async def test_a_frozen_leader_is_replaced_and_resumes_without_harm(pair: Pair) -> None:
     for _ in range(scaled(1)):
         leader = await leader_of(pair)
         async with under_load(pair, leader) as watch:
@@ -168,7 +168,7 @@ async def test_a_killed_leader_is_replaced(pair: Pair) -> None:
 
 
 async def leader_of(pair: Pair) -> str:
-    """Who keeps the view of the users now."""
+    """The name of the member that leads the users view."""
     async with Watch.over(pair.database_url) as watch, asyncio.timeout(10):
         while watch.leader is None:
             await asyncio.sleep(_POLL_SECONDS)

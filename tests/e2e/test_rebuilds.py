@@ -1,4 +1,4 @@
-"""Ten rebuilds over HTTP while people change and clients read: no gap, no error, nothing old."""
+"""Ten rebuilds over HTTP while clients write and read: no gap, no error, no stale answer."""
 
 import asyncio
 import json
@@ -17,9 +17,9 @@ from tests.support.servers.rollbook import RunningRollbook, run_rollbook
 
 Json = dict[str, Any]
 
-USERS_THERE: Final = 20
+USERS: Final = 20
 REBUILDS: Final = scaled(10)
-_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 60
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def rollbook(tmp_path: Path) -> Any:
 
 
 class Directory:
-    """Some users whose names tell their versions, as their writers and their readers know them."""
+    """Users whose names contain their versions, and the versions that the client has written."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class Directory:
         self.reads = 0
 
     async def fill(self) -> None:
-        for n in range(USERS_THERE):
+        for n in range(USERS):
             person = {"name": "V1", "email": f"n{n}@example.org"}
             answer = await self._client.post("/v1/users", json=person)
             self.versions[answer.raise_for_status().json()["id"]] = 1
@@ -51,26 +51,28 @@ class Directory:
         await asyncio.sleep(0.02)
 
     async def read_one(self, user: str) -> None:
-        """What this token has written is there, in whichever generation."""
+        """The token reads its own writes, whichever generation answers."""
         known = self.versions[user]
         answer = await self._client.get(f"/v1/users/{user}")
-        self._judge(answer, [answer.json()], {user: known})
+        self._assert_current(answer, [answer.json()], {user: known})
 
     async def read_all(self, _: str) -> None:
         known = dict(self.versions)
         answer = await self._client.get("/v1/users", params={"limit": 200})
         items = answer.json()["items"]
         assert {item["id"] for item in items} == known.keys()
-        self._judge(answer, items, known)
+        self._assert_current(answer, items, known)
 
     async def count(self, _: str) -> None:
         answer = await self._client.get("/v1/stats")
         assert answer.status_code == 200, answer.text
         counted = answer.json()
-        assert (counted["active"], counted["by_role"]) == (USERS_THERE, {"member": USERS_THERE})
+        assert (counted["active"], counted["by_role"]) == (USERS, {"member": USERS})
         self.reads += 1
 
-    def _judge(self, answer: httpx2.Response, items: list[Json], known: dict[str, int]) -> None:
+    def _assert_current(
+        self, answer: httpx2.Response, items: list[Json], known: dict[str, int]
+    ) -> None:
         assert answer.status_code == 200, answer.text
         for item in items:
             assert item["name"] == f"V{item['version']}", item
@@ -79,7 +81,7 @@ class Directory:
 
 
 class Reader:
-    """A client that never goes back: it asks for the position it saw last."""
+    """A client with monotonic reads: it asks for the position that it saw last."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
@@ -93,33 +95,33 @@ class Reader:
         position = int(answer.headers["Rollbook-Position"])
         versions = {item["id"]: item["version"] for item in answer.json()["items"]}
         assert position >= self._position
-        assert len(versions) == USERS_THERE
+        assert len(versions) == USERS
         for user, version in self._versions.items():
             assert versions[user] >= version
         self._position, self._versions = position, versions
 
 
 @asynccontextmanager
-async def busy(users: list[str], *works: Callable[[str], Awaitable[None]]) -> AsyncGenerator[None]:
-    """All of these at once, each over and over, one user after the other."""
+async def busy(users: list[str], *calls: Callable[[str], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Repeats all calls concurrently, each for one user after the other."""
 
-    async def work(each: Callable[[str], Awaitable[None]]) -> None:
+    async def repeat(call: Callable[[str], Awaitable[None]]) -> None:
         while True:
             for user in users:
-                await each(user)
+                await call(user)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work(each)) for each in works]
+        tasks = [group.create_task(repeat(call)) for call in calls]
         yield
         for task in tasks:
             task.cancel()
 
 
-async def ordered(client: httpx2.AsyncClient, name: str, what: str) -> Json:
-    """A job for a projection, once it is finished."""
-    answer = await client.post(f"/v1/projections/{name}/{what}")
+async def run_admin_command(client: httpx2.AsyncClient, name: str, command: str) -> Json:
+    """Starts an admin command of a projection, waits for its job, and returns the result."""
+    answer = await client.post(f"/v1/projections/{name}/{command}")
     assert answer.status_code == 202, answer.text
-    async with asyncio.timeout(_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         while True:
             job = (await client.get(answer.headers["Location"])).raise_for_status().json()
             if job["state"] not in ("queued", "running"):
@@ -133,7 +135,7 @@ def command(rollbook: RunningRollbook, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_command_shows_how_far_a_rebuild_is_and_what_came_of_it(
+def test_the_command_shows_the_progress_and_the_result_of_a_rebuild(
     rollbook: RunningRollbook,
 ) -> None:
     code, shown, bar = command(rollbook, "rebuild", "users")
@@ -152,7 +154,7 @@ def test_the_command_shows_how_far_a_rebuild_is_and_what_came_of_it(
     assert (code, reason) == (1, "rollbook: There is nothing here\n")
 
 
-async def test_who_watches_is_told_of_a_rebuild(rollbook: RunningRollbook) -> None:
+async def test_a_stream_client_gets_a_notification_of_a_rebuild(rollbook: RunningRollbook) -> None:
     async with stream_socket(rollbook.url, "", rollbook.token) as stream:
         assert json.loads(await stream.recv())["kind"] == "ready"
         process = await asyncio.to_thread(command, rollbook, "rebuild", "headcount")
@@ -164,7 +166,7 @@ async def test_who_watches_is_told_of_a_rebuild(rollbook: RunningRollbook) -> No
     assert frame["message"] == "Rebuild of headcount: generation 2 serves; 0 views differ"
 
 
-async def test_nobody_notices_ten_rebuilds(rollbook: RunningRollbook) -> None:
+async def test_ten_rebuilds_disturb_no_read_and_no_write(rollbook: RunningRollbook) -> None:
     client = httpx2.AsyncClient(
         base_url=rollbook.url,
         headers={"Authorization": f"Bearer {rollbook.token}"},
@@ -176,16 +178,18 @@ async def test_nobody_notices_ten_rebuilds(rollbook: RunningRollbook) -> None:
         await directory.fill()
         users = list(directory.versions)
         reader = Reader(client)
-        works = (directory.read_one, directory.read_all, directory.count, reader.read)
-        async with busy(users, directory.write, *works):
+        calls = (directory.read_one, directory.read_all, directory.count, reader.read)
+        async with busy(users, directory.write, *calls):
             for n in range(REBUILDS):
                 before = directory.reads
-                result = await ordered(client, "headcount" if n % 5 == 4 else "users", "rebuild")
+                result = await run_admin_command(
+                    client, "headcount" if n % 5 == 4 else "users", "rebuild"
+                )
                 assert result["compared"]["differing"] == 0
                 assert directory.reads > before
-            await ordered(client, "users", "rollback")
+            await run_admin_command(client, "users", "rollback")
         listed = (await client.get("/v1/projections")).raise_for_status().json()["items"]
         generations = {item["name"]: item["generation"] for item in listed}
         assert generations["headcount"] == 1 + REBUILDS // 5
-        verified = await ordered(client, "users", "verify")
+        verified = await run_admin_command(client, "users", "verify")
         assert all(not slot["differing"] for slot in verified["slots"])

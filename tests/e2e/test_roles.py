@@ -1,4 +1,4 @@
-"""The commands for servers: the schema first, then roles against a database that is given."""
+"""The commands for servers: the migrations, then each role on an existing database."""
 
 import asyncio
 import json
@@ -63,13 +63,13 @@ def lines(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_migrating_twice_is_as_good_as_once(empty_database_url: str) -> None:
+def test_migrating_twice_succeeds(empty_database_url: str) -> None:
     for _ in range(2):
         migrated = run_rollbook("migrate", ROLLBOOK_DATABASE_URL=empty_database_url)
         assert (migrated.returncode, migrated.stderr) == (0, "")
 
 
-def test_migrating_needs_a_database_and_says_so() -> None:
+def test_migrating_without_a_database_setting_is_refused() -> None:
     refused = run_rollbook("migrate")
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -77,7 +77,7 @@ def test_migrating_needs_a_database_and_says_so() -> None:
     )
 
 
-def test_a_database_that_cannot_be_reached_is_one_line() -> None:
+def test_an_unreachable_database_is_reported_in_one_line() -> None:
     refused = run_rollbook("migrate", ROLLBOOK_DATABASE_URL="postgresql://x:secret@127.0.0.1:1/x")
     assert refused.returncode == 1
     assert refused.stderr.startswith("rollbook: cannot reach the database: ")
@@ -86,14 +86,14 @@ def test_a_database_that_cannot_be_reached_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("role", ["api", "projector", "relay", "worker"])
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
 def test_a_role_runs_and_drains(
     request: pytest.FixtureRequest,
     settings: dict[str, str],
     start: Start,
     log: Path,
     role: str,
-    asked: signal.Signals,
+    stop_signal: signal.Signals,
 ) -> None:
     if role == "relay":
         settings["ROLLBOOK_AMQP_URL"] = request.getfixturevalue("amqp_url")
@@ -102,13 +102,13 @@ def test_a_role_runs_and_drains(
     ready = next(line for line in lines(log) if line["event"] == "ready")
     assert ready["roles"] == [role]
     assert ("port" in ready) == (role == "api")
-    process.send_signal(asked)
+    process.send_signal(stop_signal)
     assert process.wait(timeout=30) == 0
     assert lines(log)[-1]["event"] == "stopped"
 
 
 @pytest.mark.parametrize("role", ["api", "projector", "relay", "worker"])
-def test_a_role_that_cannot_begin_ends_with_an_error(settings: dict[str, str], role: str) -> None:
+def test_a_role_that_cannot_start_exits_with_an_error(settings: dict[str, str], role: str) -> None:
     settings["ROLLBOOK_DATABASE_URL"] = "postgresql://x:secret@127.0.0.1:1/x"
     settings["ROLLBOOK_AMQP_URL"] = "amqp://127.0.0.1:1"
     ended = run_rollbook(role, *(["--port", "0"] if role == "api" else []), **settings)
@@ -117,7 +117,7 @@ def test_a_role_that_cannot_begin_ends_with_an_error(settings: dict[str, str], r
     assert "secret" not in ended.stderr
 
 
-def test_a_relay_needs_a_rabbitmq_and_says_so(settings: dict[str, str]) -> None:
+def test_a_relay_without_a_rabbitmq_setting_is_refused(settings: dict[str, str]) -> None:
     refused = run_rollbook("relay", **settings)
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -125,7 +125,7 @@ def test_a_relay_needs_a_rabbitmq_and_says_so(settings: dict[str, str]) -> None:
     )
 
 
-def test_a_relay_has_no_key_and_waits_for_the_log_that_a_process_with_keys_makes(
+def test_a_relay_without_keys_waits_until_a_process_with_keys_creates_the_log(
     settings: dict[str, str], start: Start, log: Path, amqp_url: str, master_keys: str
 ) -> None:
     del settings["ROLLBOOK_MASTER_KEY"], settings["ROLLBOOK_ADMIN_TOKEN"]
@@ -133,29 +133,29 @@ def test_a_relay_has_no_key_and_waits_for_the_log_that_a_process_with_keys_makes
     start("relay")
     until(lambda: any(line["event"] == "ready" for line in lines(log)))
 
-    async def make_a_log() -> None:
+    async def create_log() -> None:
         masters = MasterKeys.parse(master_keys)
         async with open_event_store(settings["ROLLBOOK_DATABASE_URL"], masters):
             assert not any(line["event"] == "relay_leads" for line in lines(log))
 
-    asyncio.run(make_a_log())
+    asyncio.run(create_log())
     until(lambda: any(line["event"] == "relay_leads" for line in lines(log)))
 
 
-def test_the_doctor_finds_a_direct_server_well(settings: dict[str, str]) -> None:
+def test_the_doctor_accepts_a_direct_connection(settings: dict[str, str]) -> None:
     healthy = run_rollbook("doctor", **settings)
     assert healthy.returncode == 0
     assert "is reached directly" in healthy.stdout
 
 
-def test_the_doctor_names_a_missing_setting(settings: dict[str, str]) -> None:
+def test_the_doctor_reports_a_missing_setting(settings: dict[str, str]) -> None:
     del settings["ROLLBOOK_MASTER_KEY"]
-    ill = run_rollbook("doctor", **settings)
-    assert (ill.returncode, ill.stdout) == (2, "")
-    assert "ROLLBOOK_MASTER_KEY" in ill.stderr
+    checked = run_rollbook("doctor", **settings)
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert "ROLLBOOK_MASTER_KEY" in checked.stderr
 
 
-def test_the_help_names_every_command() -> None:
+def test_the_help_lists_every_command() -> None:
     shown = run_rollbook("--help").stdout
     for command in ("up", "api", "projector", "relay", "worker", "migrate", "doctor", "import"):
         assert f" {command} " in shown

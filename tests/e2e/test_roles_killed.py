@@ -1,4 +1,4 @@
-"""`kill -9` of one role after the other, in the middle of a load: nobody misses an event."""
+"""`kill -9` of each role under load: no consumer misses an event."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ from tests.support.servers.rabbit import RabbitNode
 from tests.support.servers.rollbook import RunningRollbook, until
 
 COMMANDS: Final = 200
-# Shorter than what costs a leader its lead.
-HELD_SECONDS: Final = 0.7
-AT_WORK_SECONDS: Final = 0.1
+# Shorter than the time after which a leader loses its lead.
+FROZEN_SECONDS: Final = 0.7
+MAX_DELAY_SECONDS: Final = 0.1
 ROLES: Final = ("api", "relay", "projector")
 
 
@@ -40,49 +40,49 @@ async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_a_role_killed_under_load_comes_back_and_nobody_misses_an_event(
+async def test_a_role_killed_under_load_restarts_and_no_consumer_misses_an_event(
     rollbook: RunningRollbook, rabbit: RabbitNode, role: str
 ) -> None:
     async with Witnesses.of(rollbook, rabbit.url) as witnesses:
         await witnesses.load.start()
         for _ in range(scaled(2)):
-            await witnesses.accept(COMMANDS // 2)
+            await witnesses.wait_for_accepted(COMMANDS // 2)
             before = rollbook.children()
-            await kill_at_work(before[role])
-            await witnesses.accept(COMMANDS // 2)
-            await asyncio.to_thread(until, partial(is_back, rollbook, role, before[role]))
+            await kill_with_backlog(before[role])
+            await witnesses.wait_for_accepted(COMMANDS // 2)
+            await asyncio.to_thread(until, partial(is_restarted, rollbook, role, before[role]))
             after = rollbook.children()
             assert {name for name in before if after[name] != before[name]} == {role}
-        await witnesses.assert_all_is_told()
+        await witnesses.assert_all_received()
         if role == "api":
             assert witnesses.reader.streams > 1
     await assert_views_are_fresh(rollbook)
 
 
-async def kill_at_work(*processes: int) -> None:
-    """Hold them until they have much to do, then kill them in the middle of it."""
+async def kill_with_backlog(*processes: int) -> None:
+    """Freezes the processes until they have a backlog, then kills them while they work on it."""
     for process in processes:
         os.kill(process, signal.SIGSTOP)
-    await asyncio.sleep(HELD_SECONDS)
+    await asyncio.sleep(FROZEN_SECONDS)
     for process in processes:
         os.kill(process, signal.SIGCONT)
-    await asyncio.sleep(random.uniform(0, AT_WORK_SECONDS))
+    await asyncio.sleep(random.uniform(0, MAX_DELAY_SECONDS))
     for process in processes:
         os.kill(process, signal.SIGKILL)
 
 
-def is_back(rollbook: RunningRollbook, role: str, killed: int) -> bool:
+def is_restarted(rollbook: RunningRollbook, role: str, killed: int) -> bool:
     return rollbook.children().get(role, killed) != killed
 
 
-async def test_all_roles_killed_at_once_under_load_come_back_and_nobody_misses_an_event(
+async def test_all_roles_killed_at_once_under_load_restart_and_no_consumer_misses_an_event(
     rollbook: RunningRollbook, rabbit: RabbitNode
 ) -> None:
     async with Witnesses.of(rollbook, rabbit.url) as witnesses:
         await witnesses.load.start()
-        await witnesses.accept(COMMANDS // 2)
+        await witnesses.wait_for_accepted(COMMANDS // 2)
         parts = rollbook.children()
-        await kill_at_work(*(parts[role] for role in ROLES))
-        await witnesses.accept(COMMANDS // 2)
-        await witnesses.assert_all_is_told()
+        await kill_with_backlog(*(parts[role] for role in ROLES))
+        await witnesses.wait_for_accepted(COMMANDS // 2)
+        await witnesses.assert_all_received()
     await assert_views_are_fresh(rollbook)

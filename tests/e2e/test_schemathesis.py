@@ -1,4 +1,4 @@
-"""Schemathesis, which makes requests of the OpenAPI document, finds nothing wrong with the answers."""
+"""Schemathesis generates requests from the OpenAPI document and finds no wrong answer."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import ROOT, RunningRollbook
 
 CONFIGURATION: Final = ROOT / "tests/support/schemathesis/schemathesis.toml"
-LEAST_CASES: Final = 1000
+MIN_CASES: Final = 1000
 MAX_SECONDS: Final = 500
 
 
@@ -28,21 +28,21 @@ def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbo
 
 
 @pytest.mark.alone
-def test_every_answer_is_one_that_the_document_announces(
+def test_every_answer_matches_the_openapi_document(
     rollbook: RunningRollbook, tmp_path: Path
 ) -> None:
-    # Making requests costs more than answering them: so there are two who do.
+    # Generating requests costs more than answering them, so two processes do it.
     shares = ["examples,coverage", "fuzzing,stateful"]
-    with ThreadPoolExecutor() as both:
-        reports = list(both.map(partial(report_of, rollbook, tmp_path), shares))
+    with ThreadPoolExecutor() as executor:
+        reports = list(executor.map(partial(report_of, rollbook, tmp_path), shares))
     for found in reports:
         assert found["operations"]["tested"] == found["operations"]["total"]
-    assert sum(found["test_cases"]["generated"] for found in reports) >= LEAST_CASES
+    assert sum(found["test_cases"]["generated"] for found in reports) >= MIN_CASES
     assert "request_failed" not in rollbook.output
 
 
 def report_of(rollbook: RunningRollbook, directory: Path, phases: str) -> dict[str, Any]:
-    """Run these phases with all checks; an assertion fails where they find anything."""
+    """Runs these phases with all checks; fails if a check finds an error."""
     report = directory / f"{phases}.json"
     done = subprocess.run(
         [

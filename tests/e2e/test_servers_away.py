@@ -1,4 +1,4 @@
-"""Redis or RabbitMQ away: what does not need them goes on, and what does catches up by itself."""
+"""Redis or RabbitMQ is away: the other parts continue, the dependent parts catch up later."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from tests.support.servers.rollbook import RunningRollbook, until
 
 REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
 RABBIT_AWAY_SECONDS: Final = min(scaled(6), 30)
-# A poll once a second, with a machine that is busy.
+# One poll a second, on a busy machine.
 NOTICED_SECONDS: Final = 4.0
 CALLERS: Final = 4
 
@@ -45,7 +45,7 @@ def redis() -> Iterator[PrivateRedis]:
 
 @pytest.fixture
 def beside_redis(tmp_path: Path, redis: PrivateRedis) -> Iterator[RunningRollbook]:
-    """Split: only across processes bells are rung by Redis."""
+    """Split, because only separate processes ring their doorbells through Redis."""
     with RunningRollbook(
         prepared(tmp_path / "data"), "--split", ROLLBOOK_REDIS_URL=redis.url
     ) as rollbook:
@@ -84,13 +84,13 @@ async def without(rabbit: RabbitNode) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        # It ends with the thread that launches it, so only the waiting is left to another.
+        # The server ends with the thread that launches it, so only the wait runs in another thread.
         rabbit.launch()
         await asyncio.to_thread(rabbit.start)
 
 
 async def assert_queries_answer(client: httpx2.AsyncClient, user: str) -> None:
-    """Each query, as it was at the head of the log."""
+    """Each query answers with the state at the head of the log, or later."""
     headers = {"Rollbook-Min-Position": f"{await head(client)}"}
     for query in QUERIES:
         answer = await client.get(query.format(user=user), headers=headers)
@@ -98,16 +98,16 @@ async def assert_queries_answer(client: httpx2.AsyncClient, user: str) -> None:
         assert answer.status_code == 200 or gone, (query, answer.text)
 
 
-async def assert_all_goes_on(witnesses: Witnesses, seconds: float) -> None:
-    """Commands, queries, views and the stream, for so long."""
+async def assert_service_continues(witnesses: Witnesses, seconds: float) -> None:
+    """Commands, queries, views and the stream work for that many seconds."""
     client = witnesses.load.client
     end = monotonic() + seconds
     while monotonic() < end:
-        await witnesses.accept(1, timeout_seconds=NOTICED_SECONDS)
+        await witnesses.wait_for_accepted(1, timeout_seconds=NOTICED_SECONDS)
         await assert_queries_answer(client, witnesses.load.users()[-1])
         position = await head(client)
-        await witnesses.reader.reaches(position, NOTICED_SECONDS)
-        await witnesses.projected(position, NOTICED_SECONDS)
+        await witnesses.reader.wait_for(position, NOTICED_SECONDS)
+        await witnesses.wait_for_views(position, NOTICED_SECONDS)
 
 
 def assert_no_caller_was_refused(witnesses: Witnesses) -> None:
@@ -121,39 +121,39 @@ async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
 
 
 @pytest.mark.parametrize("away", [stopped, frozen])
-async def test_without_redis_queries_answer_and_streams_go_on(
+async def test_without_redis_queries_answer_and_streams_continue(
     beside_redis: RunningRollbook,
     redis: PrivateRedis,
     away: Callable[[PrivateRedis], AbstractAsyncContextManager[None]],
 ) -> None:
     async with Witnesses.of(beside_redis) as witnesses:
         await witnesses.load.start(CALLERS)
-        await assert_all_goes_on(witnesses, 0.5)
+        await assert_service_continues(witnesses, 0.5)
         assert redis.size() > 0
         async with away(redis):
-            await assert_all_goes_on(witnesses, REDIS_AWAY_SECONDS)
+            await assert_service_continues(witnesses, REDIS_AWAY_SECONDS)
         await asyncio.to_thread(until, lambda: redis.size() > 0)
-        await assert_all_goes_on(witnesses, 0.5)
-        await witnesses.assert_all_is_told()
+        await assert_service_continues(witnesses, 0.5)
+        await witnesses.assert_all_received()
         assert_no_caller_was_refused(witnesses)
         assert witnesses.reader.streams == 1
     await assert_views_are_fresh(beside_redis)
 
 
-async def test_without_rabbitmq_all_goes_on_and_an_outsider_catches_up_by_itself(
+async def test_without_rabbitmq_the_service_continues_and_a_consumer_later_catches_up(
     beside_rabbit: RunningRollbook, rabbit: RabbitNode
 ) -> None:
     async with Witnesses.of(beside_rabbit, rabbit.url) as witnesses:
         assert witnesses.outsider is not None
         await witnesses.load.start(CALLERS)
-        await witnesses.accept(50)
-        await witnesses.outsider.has(await head(witnesses.load.client))
+        await witnesses.wait_for_accepted(50)
+        await witnesses.outsider.wait_for(await head(witnesses.load.client))
         async with without(rabbit):
-            told = len(witnesses.outsider.messages)
-            await assert_all_goes_on(witnesses, RABBIT_AWAY_SECONDS)
-            assert len(witnesses.outsider.messages) == told
-        await witnesses.accept(50)
-        await witnesses.assert_all_is_told()
+            received = len(witnesses.outsider.messages)
+            await assert_service_continues(witnesses, RABBIT_AWAY_SECONDS)
+            assert len(witnesses.outsider.messages) == received
+        await witnesses.wait_for_accepted(50)
+        await witnesses.assert_all_received()
         assert_no_caller_was_refused(witnesses)
         assert witnesses.reader.streams == 1
     await assert_views_are_fresh(beside_rabbit)

@@ -1,4 +1,4 @@
-"""A Rollbook with data is ready within 4 s, however it ended the last time."""
+"""A Rollbook with data is ready within 4 s, whether it was stopped or killed."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook
 
 START_SECONDS = 4.0
-# The machine may be busy with something else for a moment: the best of so many starts counts.
+# The machine may be busy for a moment, so the best of these starts counts.
 TRIES = 3
 
 

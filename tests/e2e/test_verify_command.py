@@ -1,4 +1,4 @@
-"""`rollbook verify` on a running Rollbook: what it shows, how it ends, and what a repair brings back."""
+"""`rollbook verify` on a running Rollbook: its output, its exit codes, and a repair."""
 
 import asyncio
 import json
@@ -25,7 +25,9 @@ def verify(rollbook: RunningRollbook, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_what_differs_is_shown_repaired_and_read_again(rollbook: RunningRollbook) -> None:
+def test_differences_are_shown_and_repaired_and_queries_are_correct_again(
+    rollbook: RunningRollbook,
+) -> None:
     headers = {"Authorization": f"Bearer {rollbook.token}"}
     with httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False) as client:
         users = [
@@ -46,7 +48,7 @@ def test_what_differs_is_shown_repaired_and_read_again(rollbook: RunningRollbook
         assert code == 1
         assert f"users/1/0 differs: {users[0]['id']}" in table
         assert "headcount/1/0 miscounts: status:active" in table
-        assert table.endswith("To fold it anew: rollbook verify --repair\n")
+        assert table.endswith("To repair: rollbook verify --repair\n")
         code, lines = verify(rollbook, "--repair", "--json")
         slots = [json.loads(line) for line in lines.splitlines()]
         assert code == 0
@@ -55,6 +57,6 @@ def test_what_differs_is_shown_repaired_and_read_again(rollbook: RunningRollbook
             ("headcount", 1),
         ]
         code, table = verify(rollbook)
-        assert (code, table.splitlines()[-1]) == (0, "All views are as the log has them.")
+        assert (code, table.splitlines()[-1]) == (0, "All views match the log.")
         until(lambda: client.get(shown).json() == before)
         until(lambda: client.get("/v1/stats").json()["active"] == 3)

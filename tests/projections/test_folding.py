@@ -1,4 +1,4 @@
-"""Text is folded the same for rows and for queries."""
+"""Case and accents are folded in the same way for rows and queries."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def test_case_and_accents_do_not_count(text: str, key: str) -> None:
     assert sort_key(text) == key
 
 
-def test_nothing_sorts_first() -> None:
+def test_no_text_sorts_first() -> None:
     assert sort_key(None) < sort_key("a")
 
 
@@ -38,7 +38,7 @@ def test_a_key_fits_into_an_index_and_a_word_into_a_tsvector(text: str) -> None:
     assert all(0 < len(word.encode()) < 2046 for word in search_words([text]))
 
 
-def test_words_are_runs_of_letters_and_digits_each_once() -> None:
+def test_words_are_distinct_runs_of_letters_and_digits() -> None:
     words = search_words(["Anna-Lena O'Neil", None, "anna_l2@x.org"])
     assert words == ["anna", "lena", "o", "neil", "l2", "x", "org"]
 
@@ -55,14 +55,14 @@ NAMES = st.text(alphabet="aAbé .-(", max_size=8)
 
 
 @given(NAMES, NAMES, st.text(alphabet="ab", min_size=1, max_size=3), st.sampled_from([0, 1]))
-def test_who_has_a_word_begins_with_it_or_has_it_marked_as_elsewhere(
-    name: str, email: str, sought: str, text: int
+def test_marks_find_a_word_also_outside_the_beginning_of_a_text(
+    name: str, email: str, prefix: str, text: int
 ) -> None:
     def found(allowed: list[str]) -> bool:
         marked = marked_words([name, email])
-        return any(word.startswith(mark + sought) for word in marked for mark in allowed)
+        return any(word.startswith(mark + prefix) for word in marked for mark in allowed)
 
-    has_it = any(word.startswith(sought) for word in search_words([name, email]))
+    has_it = any(word.startswith(prefix) for word in search_words([name, email]))
     assert found(marks(2)) == has_it
-    begins = sort_key([name, email][text]).startswith(sought)
+    begins = sort_key([name, email][text]).startswith(prefix)
     assert (begins or found(marks(2, without=text))) == has_it

@@ -1,4 +1,4 @@
-"""What each user adds to the counts."""
+"""The contribution of each user to the counters."""
 
 import pytest
 
@@ -50,12 +50,12 @@ def counts_after(*events: Event) -> dict[str, int]:
         ((UserDeleted(), UserErased()), {"status:erased": 1}),
     ],
 )
-def test_a_user_counts_by_status_by_day_and_while_there_by_role(
+def test_a_user_counts_by_day_by_status_and_until_deleted_by_role(
     events: tuple[Event, ...], counts: dict[str, int]
 ) -> None:
     assert counts_after(registered(), *events) == {DAY: 1, **counts}
 
 
-def test_a_history_without_a_beginning_is_refused() -> None:
+def test_a_history_without_a_registration_is_refused() -> None:
     with pytest.raises(ValueError, match="begins with"):
         evolve(None, recorded(UserSuspended(), 1, 1))

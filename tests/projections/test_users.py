@@ -1,4 +1,4 @@
-"""The directory page: what each event makes of a user's row."""
+"""The row of a user in the directory after each event."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ def row_after(*events: Event) -> UserRow:
 
 
 def zoe(**fields: object) -> UserRow:
-    plain: dict[str, object] = {
+    defaults: dict[str, object] = {
         "id": ZOE,
         "external_id": None,
         "name": "Zoë",
@@ -47,14 +47,14 @@ def zoe(**fields: object) -> UserRow:
         "created_at": START + timedelta(seconds=1),
         "updated_at": START + timedelta(seconds=1),
     }
-    return UserRow(**{**plain, **fields})  # pyright: ignore[reportArgumentType]
+    return UserRow(**{**defaults, **fields})  # pyright: ignore[reportArgumentType]
 
 
 SECOND = {"version": 2, "updated_at": START + timedelta(seconds=2)}
 THIRD = {"version": 3, "updated_at": START + timedelta(seconds=3)}
 
 
-def test_a_registered_user_is_listed_as_given() -> None:
+def test_a_registered_user_has_the_given_fields() -> None:
     event = registered(external_id="e-1", attributes={"team": "blue"})
     assert row_after(event) == zoe(external_id="e-1", attributes={"team": "blue"})
 
@@ -76,7 +76,7 @@ def test_a_registered_user_is_listed_as_given() -> None:
         (UserDeleted(), {"status": "deleted"}),
     ],
 )
-def test_each_change_shows_with_the_version_and_time_of_its_event(
+def test_each_change_sets_the_version_and_time_of_its_event(
     event: Event, changed: dict[str, object]
 ) -> None:
     assert row_after(registered(), event) == zoe(**changed, **SECOND)
@@ -94,7 +94,7 @@ def test_a_reinstated_user_is_active() -> None:
 
 
 @pytest.mark.parametrize(("before", "status"), [((), "active"), ((UserSuspended(),), "suspended")])
-def test_a_restored_user_is_what_they_were_before_deletion(
+def test_a_restored_user_has_the_status_from_before_the_deletion(
     before: tuple[Event, ...], status: str
 ) -> None:
     assert row_after(registered(), *before, UserDeleted(), UserRestored()).status == status
@@ -105,7 +105,7 @@ def test_an_erased_user_stays_as_a_row_without_personal_data() -> None:
     assert row == zoe(name=None, email=None, attributes=None, status="erased", **SECOND)
 
 
-def test_every_event_is_taken_with_its_personal_fields_erased() -> None:
+def test_every_event_is_accepted_with_erased_personal_fields() -> None:
     for event_type in USER_EVENTS[1:]:
         erased = dict.fromkeys(event_type.personal, ERASED)
         others = (
@@ -118,8 +118,8 @@ def test_every_event_is_taken_with_its_personal_fields_erased() -> None:
 
 def test_keys_and_words_are_folded() -> None:
     row = zoe(name="Ærø  Łŭk-Straße", email="Änne.X@Bücher.example")
-    made = {key.name: key.of(row) for key in USERS.keys}
-    assert made == {
+    keys = {key.name: key.of(row) for key in USERS.keys}
+    assert keys == {
         "name_key": "ærø  łuk-strasse",
         "email_key": "anne.x@bucher.example",
         "email_comparable": "änne.x@xn--bcher-kva.example",
@@ -141,14 +141,14 @@ def test_an_erased_user_sorts_first_and_has_no_words() -> None:
     assert USERS.words[0].of(row) == []
 
 
-def test_a_history_without_a_beginning_is_refused() -> None:
+def test_a_history_without_a_registration_is_refused() -> None:
     with pytest.raises(ValueError, match="begins with"):
         evolve(None, recorded(UserSuspended(), 1, 1))
 
 
 def test_an_event_of_another_kind_is_refused() -> None:
-    class Strange(Event, frozen=True):
-        topic = "user.strange"
+    class Unknown(Event, frozen=True):
+        topic = "user.unknown"
 
-    with pytest.raises(TypeError, match="Strange"):
-        row_after(registered(), Strange())
+    with pytest.raises(TypeError, match="Unknown"):
+        row_after(registered(), Unknown())

@@ -1,4 +1,4 @@
--- The slot's mark, and then each page asked for, or nil: all of one moment.
+-- Returns the slot's mark, then each requested page or nil, read atomically.
 --
 -- KEYS: the position, the pages. ARGV: the name of each page.
 local found = redis.call('HMGET', KEYS[2], unpack(ARGV))

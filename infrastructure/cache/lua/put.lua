@@ -1,12 +1,12 @@
--- Keeps documents of one slot and moves its position on, or does neither.
+-- Stores documents of one slot and advances its position, or does neither.
 --
 -- KEYS: the position, the pages, then the key of each document.
 -- ARGV: after, reached, seconds that a document lives, seconds that the position lives,
---       "1" where the view was changed on the spot, else "0";
+--       "1" if the view was repaired without an event, else "0";
 --       then for each document: the position it was read at, its version, the document.
--- Returns how many documents were kept.
+-- Returns the number of stored documents.
 --
--- The position is "<incarnation>:<position>:<mends>", a document "<incarnation> <version> …".
+-- The position is "<incarnation>:<position>:<repairs>", a document "<incarnation> <version> …".
 local mark = redis.call('GET', KEYS[1])
 if not mark then
     return 0
@@ -14,18 +14,18 @@ end
 local incarnation, found, mends = string.match(mark, '^(%x+):(%d+):(%d+)$')
 local position = tonumber(found)
 if position < tonumber(ARGV[1]) then
-    -- Streams that changed in between are not among these.
+    -- The documents lack the streams that changed in between.
     return 0
 end
 local count = 0
 for n = 3, #KEYS do
     local read_at, version, document = unpack(ARGV, 3 * n - 3, 3 * n - 1)
-    -- What was read before the position may lack what changed since, even if nothing is kept that
-    -- says so: a newer document may have been evicted.
+    -- A document that was read before the position may be stale, even if the cache has no newer
+    -- one: a newer document may have been evicted.
     if tonumber(read_at) >= position then
         local head = redis.call('GETRANGE', KEYS[n], 0, 63)
         local kept_in, kept = string.match(head, '^(%x+) (%d+) ')
-        -- Of one version the later is the truer: a parked user who is erased keeps the version.
+        -- At an equal version the later document wins: erasing a parked user keeps the version.
         if kept_in ~= incarnation or tonumber(kept) <= tonumber(version) then
             redis.call('SET', KEYS[n], incarnation .. ' ' .. document, 'EX', ARGV[3])
             count = count + 1
@@ -36,8 +36,7 @@ local moves = tonumber(ARGV[2]) > position
 if moves then
     found = ARGV[2]
 elseif ARGV[5] == '1' then
-    -- Another mark at the same position: whoever reads a page now, and had it begun before, may
-    -- not have seen the change.
+    -- A new mark at the same position: a page whose read began earlier may lack the change.
     mends = tonumber(mends) + 1
 end
 if moves or ARGV[5] == '1' then

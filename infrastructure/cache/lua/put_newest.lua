@@ -1,7 +1,7 @@
--- Keeps a document that begins with its position, "<position>\n…", unless a newer one is there.
+-- Stores a document that begins with its position, "<position>\n…", unless a newer one exists.
 --
 -- KEYS: the key of the document. ARGV: its position, the document, seconds that it lives, and
--- whether it replaces one of the same position: "1" or "0".
+-- whether it replaces a document with the same position: "1" or "0".
 local kept = string.match(redis.call('GETRANGE', KEYS[1], 0, 31), '^(%d+)\n')
 if kept then
     local behind = tonumber(kept) - tonumber(ARGV[1])

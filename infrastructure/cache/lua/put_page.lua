@@ -1,11 +1,10 @@
--- Keeps a page if its slot is as it was before the page was read.
+-- Stores a page if its slot has not changed since before the page was read.
 --
 -- KEYS: the position, the pages.
--- ARGV: the slot's mark of then, the page's position, its name, the page, seconds that the pages
---       live, how many and how many bytes of them there may be.
+-- ARGV: the slot's mark before the read, the page's position, its name, the page, seconds that the
+--       pages live, the maximum number of pages, their maximum size in bytes.
 --
--- Where there is no room, they begin anew: of pages that nobody changes for long, those that are
--- still asked for come back.
+-- If there is no room, all pages are deleted; pages that are still requested come back.
 local mark = redis.call('GET', KEYS[1])
 if mark ~= ARGV[1] then
     return 0

@@ -1,6 +1,6 @@
--- The last position recorded before a moment, 0 where there is none. Times rise with positions, so
--- halving the positions finds it in some forty probes of their index: a time index is not needed.
--- All up to `low` was recorded before the moment, nothing from `high` on.
+-- The last position recorded before a moment, 0 if there is none. Times rise with positions, so a
+-- binary search over the positions needs about forty probes of their index and no time index.
+-- All events up to `low` were recorded before the moment, none from `high` on.
 WITH RECURSIVE search (low, high) AS (
     SELECT 0::bigint, (SELECT coalesce(max(notification_id), 0) + 1 FROM stored_events)
     UNION ALL

@@ -1,5 +1,5 @@
--- For each version of a stream: the last event before it that set the user's status, and the last
--- one that set the status a deletion leaves aside.
+-- For each version of a stream: the last earlier event that set the user's status, and the last
+-- one that set the status that a deleted user would be restored to.
 SELECT
     (SELECT e.topic FROM stored_events e
      WHERE e.originator_id = place.stream AND e.originator_version < place.version

@@ -1,1 +1,1 @@
-"""Builds of a read model: making, comparing, switching and dropping them."""
+"""Generations of a read model: building, comparing, switching and dropping them."""

@@ -1,4 +1,4 @@
-"""Builds a generation: tables without indexes, filled in bulk, then indexed and left to the projectors."""
+"""Builds a generation: fills tables in bulk, makes indexes, then hands over to the projectors."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 
 from application.context import TENANT
-from application.projector.generations import Batch, BuildLost, Filling
+from application.projector.generations import Batch, BuildLost, BuildProgress
 from application.projector.view_store import Changes, Slot
 from infrastructure.postgres import Connection, connect
-from infrastructure.views.sql.copy_format import CopyForm
+from infrastructure.views.sql.copy_format import CopyFormat
 from infrastructure.views.sql.ddl import missing_indexes
 from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.statements import Statement, statements_of
@@ -19,9 +19,9 @@ from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
 APPLICATION: Final = "rollbook rebuild"
-# Between two lots the process does what else there is to do.
-_BATCH_ENTRIES: Final = 250
-# Indexes are made by as many sessions at once.
+# Between two pieces of this size the event loop runs other tasks.
+_PIECE_ENTRIES: Final = 250
+# The number of sessions that make indexes in parallel.
 _INDEXERS: Final = 2
 _INDEXER_MEMORY: Final = "128MB"
 
@@ -42,33 +42,35 @@ SELECT pg_notify('rollbook', 'generations') FROM left_to_projectors"""
 class PostgresBuild(Generic[V]):
     """See `Build`; the connection holds the lock of the rebuild."""
 
-    def __init__(self, database_url: str, connection: Connection, filling: Filling[V]) -> None:
+    def __init__(
+        self, database_url: str, connection: Connection, progress: BuildProgress[V]
+    ) -> None:
         self._database_url = database_url
         self._connection = connection
-        self._filling = filling
+        self._progress = progress
 
     @property
-    def filling(self) -> Filling[V]:
-        """See `Build.filling`."""
-        return self._filling
+    def progress(self) -> BuildProgress[V]:
+        """See `Build.progress`."""
+        return self._progress
 
     async def store(self, batch: Batch[V]) -> None:
         """See `Build.store`. One transaction, so that a crash leaves whole batches."""
         copies = [(slot, await _lines(slot, changes)) for slot, changes in batch.changes.items()]
-        progress = {"after": batch.after, "events": batch.events, "before": self._filling.after}
+        values = {"after": batch.after, "events": batch.events, "before": self._progress.after}
         with translate_errors(self._connection):
             async with self._connection.transaction():
-                await self._expect_one(_STORED, **progress)
+                await self._expect_one(_STORED, **values)
                 for slot, lines in copies:
-                    await self._copy(CopyForm(slot).sql, lines)
+                    await self._copy(CopyFormat(slot).sql, lines)
                     await self._store_rest(slot, batch.changes[slot])
-        self._filling = msgspec.structs.replace(
-            self._filling, after=batch.after, events=batch.events
+        self._progress = msgspec.structs.replace(
+            self._progress, after=batch.after, events=batch.events
         )
 
     async def index(self) -> None:
         """See `Build.index`."""
-        slot = self._filling.slots[0]
+        slot = self._progress.slots[0]
         tables = tables_of(slot.projection, slot.generation).all
         statements = [
             each for table in tables for each in await missing_indexes(self._connection, table)
@@ -89,7 +91,7 @@ class PostgresBuild(Generic[V]):
         """See `Build.follow`."""
         with translate_errors(self._connection):
             await self._expect_one(_FOLLOWED)
-        self._filling = msgspec.structs.replace(self._filling, followed=True)
+        self._progress = msgspec.structs.replace(self._progress, followed=True)
 
     async def _make(self, statements: Iterator[str]) -> None:
         async with await connect(self._database_url, APPLICATION) as connection:
@@ -117,22 +119,24 @@ class PostgresBuild(Generic[V]):
         await self._connection.execute(statement.sql, parameters)
 
     async def _expect_one(self, statement: str, **parameters: UUID | int | None) -> None:
-        slot = self._filling.slots[0]
-        whose = {
+        slot = self._progress.slots[0]
+        generation_key = {
             "tenant": TENANT,
             "projection": slot.projection.name,
             "generation": slot.generation,
         }
-        cursor = await self._connection.execute(statement.encode(), {**whose, **parameters})
+        cursor = await self._connection.execute(
+            statement.encode(), {**generation_key, **parameters}
+        )
         if cursor.rowcount != 1:
             raise BuildLost(BuildLost.__doc__)
 
 
 async def _lines(slot: Slot[V], changes: Changes[V]) -> list[bytes]:
-    """The rows to copy, a piece a lot."""
-    form, lines = CopyForm(slot), list[bytes]()
+    """The rows to copy, in pieces."""
+    format_, lines = CopyFormat(slot), list[bytes]()
     entries = list(changes.entries.items())
-    for begin in range(0, len(entries), _BATCH_ENTRIES):
-        lines.append(form.lines(entries[begin : begin + _BATCH_ENTRIES]))
+    for begin in range(0, len(entries), _PIECE_ENTRIES):
+        lines.append(format_.lines(entries[begin : begin + _PIECE_ENTRIES]))
         await asyncio.sleep(0)
     return lines

@@ -1,4 +1,4 @@
-"""Where generations begin: a number, tables, and checkpoints that count from before the first read."""
+"""Begins generations: a number, tables, and checkpoints that are set before the first read."""
 
 import asyncio
 import hashlib
@@ -13,7 +13,7 @@ import psycopg
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.projector.generations import Filling, RebuildUnderWay
+from application.projector.generations import BuildProgress, RebuildUnderWay
 from application.projector.view_store import Skipped, slots_of
 from infrastructure.leadership import lock_key
 from infrastructure.postgres import Connection, connect
@@ -24,12 +24,12 @@ from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.tables import bare_rows, tables_of
 from projections.projection import Projection, V
 
-# The session of a builder that crashed is gone in less.
+# The server ends the session of a crashed builder in less time.
 _TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 
 _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
-# What is lost in a crash is lost with the record of it, and done again.
+# A crash loses a batch together with the record of it, so the batch is done again.
 _SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'off', false),
        set_config('default_transaction_isolation', 'read committed', false)"""
@@ -61,8 +61,8 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND built_by = %(by)s
   AND served_at IS NOT NULL AND result IS NOT NULL"""
 _SKIPPED: Final = """
 SELECT stream, version FROM skipped WHERE tenant = %(tenant)s AND projection = %(name)s"""
-# The position is read by the statement that enters the generation, and the log after its commit:
-# so whoever erases a person either sees this generation's checkpoint or is not read open by it.
+# The statement that inserts the generation also reads the position; the log is read after its
+# commit. So an erasure sees this generation's checkpoint, or the build reads the data as erased.
 _ENTER: Final = """
 INSERT INTO generations (tenant, projection, generation, partitions, state, filled_to, built_by,
     built_with)
@@ -74,7 +74,7 @@ _CHECKPOINTS: Final = """
 INSERT INTO checkpoints (tenant, projection, generation, partition, position)
 SELECT %(tenant)s, %(name)s, %(generation)s, partition, %(position)s
 FROM generate_series(0, %(partitions)s - 1) AS partition"""
-# Somebody may read a generation that served a moment ago.
+# A query may still read a generation that served a moment ago.
 _RETIRE: Final = """
 UPDATE generations
 SET drop_after = least(drop_after, greatest(now(), retired_at + interval '60 seconds'))
@@ -83,7 +83,7 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND state = 'following'
 
 
 class PostgresBuilds:
-    """See `Builds`. Whoever builds holds an advisory lock; a crash sets it free."""
+    """See `Builds`. The builder holds an advisory lock, which a crash releases."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -92,12 +92,12 @@ class PostgresBuilds:
     async def open(self, projection: Projection[V], by: str) -> AsyncGenerator[PostgresBuild[V]]:
         """See `Builds.open`."""
         async with self._alone(projection) as connection:
-            filling = await _resumed(connection, projection, by)
-            kept = None if filling is None else filling.slots[0].generation
-            await self._drop_others(connection, projection, kept)
-            if filling is None:
-                filling = await _begun(connection, projection, by)
-            yield PostgresBuild(self._database_url, connection, filling)
+            progress = await _resumed(connection, projection, by)
+            resumed = None if progress is None else progress.slots[0].generation
+            await self._drop_others(connection, projection, resumed)
+            if progress is None:
+                progress = await _begun(connection, projection, by)
+            yield PostgresBuild(self._database_url, connection, progress)
 
     async def abandon(self, projection: Projection[Any]) -> None:
         """See `Builds.abandon`."""
@@ -129,21 +129,21 @@ class PostgresBuilds:
                 yield connection
 
     async def _drop_others(
-        self, connection: Connection, projection: Projection[Any], kept: int | None
+        self, connection: Connection, projection: Projection[Any], resumed: int | None
     ) -> None:
-        given = {"tenant": TENANT, "name": projection.name, "kept": kept or 0}
+        given = {"tenant": TENANT, "name": projection.name, "kept": resumed or 0}
         rows = await (await connection.execute(_OTHERS, given)).fetchall()
         for (generation,) in rows:
             await drop(self._database_url, projection.name, generation)
 
 
 def build_lock(projection: str) -> int:
-    """The advisory lock that whoever builds a generation holds."""
+    """The advisory lock that the builder of a generation holds."""
     return lock_key(f"build {TENANT}/{projection}")
 
 
 def code_of(projection: Projection[Any]) -> str:
-    """What tells one release's fold from another's: the version, and the source of the fold."""
+    """Identifies the code of a fold: the release's version and a hash of the fold's source."""
     source = sys.modules[projection.evolve.__module__].__file__
     text = Path(source).read_bytes() if source else b""
     return f"{version('rollbook')} {hashlib.sha256(text).hexdigest()[:16]}"
@@ -158,15 +158,17 @@ def _names(projection: Projection[Any]) -> dict[str, Any]:
     }
 
 
-async def _resumed(connection: Connection, projection: Projection[V], by: str) -> Filling[V] | None:
-    """What was begun with this very code: other code would make another fold of the rest."""
+async def _resumed(
+    connection: Connection, projection: Projection[V], by: str
+) -> BuildProgress[V] | None:
+    """The unfinished build by the same code, if any: other code could fold the rest differently."""
     given = _names(projection) | {"by": by}
     row = await (await connection.execute(_BEGUN, given)).fetchone()
     if row is None:
         return None
     generation, partitions, up_to, after, events, followed = row
     await connection.execute(_TAKE_OVER, given | {"generation": generation})
-    return Filling(
+    return BuildProgress(
         slots=slots_of(projection, generation, partitions),
         up_to=up_to,
         after=after,
@@ -176,10 +178,10 @@ async def _resumed(connection: Connection, projection: Projection[V], by: str) -
     )
 
 
-async def _begun(connection: Connection, projection: Projection[V], by: str) -> Filling[V]:
+async def _begun(connection: Connection, projection: Projection[V], by: str) -> BuildProgress[V]:
     given = _names(projection) | {"by": by}
     async with connection.transaction():
-        # One at a time with a switch, whose generation this one shall follow.
+        # Locks the row against a concurrent switch of the serving generation.
         await connection.execute(_PROJECTION, given)
         await connection.execute(_RETIRE, given)
         row = await (await connection.execute(_ENTER, given)).fetchone()
@@ -189,12 +191,14 @@ async def _begun(connection: Connection, projection: Projection[V], by: str) -> 
             _CHECKPOINTS, given | {"generation": generation, "position": position}
         )
         tables = tables_of(projection, generation)
-        # Rows that come in bulk go in at half the cost where there is no index yet.
+        # A bulk load costs half as much without indexes.
         await create(connection, bare_rows(projection, generation))
         if tables.counters is not None:
             await create(connection, tables.counters)
     slots = slots_of(projection, generation, projection.partitions)
-    return Filling(slots=slots, up_to=position, skipped=await _skipped(connection, projection))
+    return BuildProgress(
+        slots=slots, up_to=position, skipped=await _skipped(connection, projection)
+    )
 
 
 async def _skipped(connection: Connection, projection: Projection[Any]) -> Skipped:

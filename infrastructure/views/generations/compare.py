@@ -1,4 +1,4 @@
-"""Compares two generations row by row in the server: version, chain and every column of the views."""
+"""Compares two generations row by row in the server: version, chain and all view columns."""
 
 import asyncio
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from infrastructure.postgres import Connection
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
-# Under load the two are rarely at one position, and never for long.
+# Under load the two are rarely at the same position, and only for a short time.
 _TIMEOUT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 _MAX_STREAMS: Final = 100
-# Both tables are read whole: sorted or hashed in memory where they fit.
+# Both tables are read completely, and sorted or hashed in memory if they fit.
 _SETTINGS: Final = "SELECT set_config('work_mem', '64MB', true)"
 
 _POSITIONS: Final = """
 SELECT min(position), max(position), count(DISTINCT generation) FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = ANY(%(generations)s)"""
-# What changed between the two positions one of them shows and the other does not.
+# Streams that changed between the two positions differ legitimately: they count as `moving`.
 _ROWS: Final = """
 WITH moving AS MATERIALIZED (
     SELECT DISTINCT originator_id AS id FROM stored_events
@@ -49,14 +49,14 @@ ORDER BY counter LIMIT %(most)s"""
 async def compare(
     connection: Connection, projection: Projection[Any], old: int, new: int
 ) -> Comparison:
-    """Both generations in one snapshot, if possible at one position. Raises `BuildLost`."""
+    """Both generations in one snapshot, if possible at the same position. Raises `BuildLost`."""
     deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     try:
         while True:
-            patient = asyncio.get_running_loop().time() < deadline
+            in_time = asyncio.get_running_loop().time() < deadline
             async with connection.transaction():
-                found = await _try(connection, projection, old, new, only_at_one=patient)
+                found = await _try(connection, projection, old, new, same_position=in_time)
             if found is not None:
                 return found
             await asyncio.sleep(_POLL_SECONDS)
@@ -65,7 +65,7 @@ async def compare(
 
 
 async def _try(
-    connection: Connection, projection: Projection[Any], old: int, new: int, *, only_at_one: bool
+    connection: Connection, projection: Projection[Any], old: int, new: int, *, same_position: bool
 ) -> Comparison | None:
     given: dict[str, Any] = {
         "tenant": TENANT,
@@ -77,7 +77,7 @@ async def _try(
     low, high, generations = row
     if generations != 2:
         raise BuildLost(BuildLost.__doc__)
-    if low != high and only_at_one:
+    if low != high and same_position:
         return None
     await connection.execute(_SETTINGS)
     before, after = tables_of(projection, old), tables_of(projection, new)
@@ -99,7 +99,7 @@ async def _try(
 
 
 def _formatted(text: str, old: Table, new: Table) -> sql.Composed:
-    """The statement for two tables; `partition` is how rows lie, not what they show."""
+    """The statement for two tables; `partition` is not part of the view, so it is not compared."""
     names = [column.name for column in new.columns if column.name != "partition"]
     return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
         a=sql.SQL(", ").join(sql.Identifier("a", name) for name in names),

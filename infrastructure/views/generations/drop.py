@@ -1,4 +1,4 @@
-"""Drops generations that serve nobody: the projectors let go first, then the tables go."""
+"""Drops generations that do not serve: first the projectors stop, then the tables are dropped."""
 
 import asyncio
 from typing import Any, Final
@@ -11,12 +11,12 @@ from infrastructure.views.sql.slot_lock import locks_of
 from infrastructure.views.sql.tables import table_names
 
 APPLICATION: Final = "rollbook housekeeping"
-# Those who lead look once a second whether they still shall.
-_LET_GO_SECONDS: Final = 5.0
+# Leaders check once a second whether they still follow the generation.
+_RELEASE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
-# Whoever waits for a table's lock has all others wait behind it.
+# All other sessions queue behind a session that waits for a table's lock, so it waits only briefly.
 _LOCK_TIMEOUT: Final = "200ms"
-_TRIES: Final = 50
+_MAX_TRIES: Final = 50
 
 _DROPPING: Final = """
 WITH marked AS (
@@ -34,8 +34,8 @@ SELECT EXISTS (SELECT FROM pg_locks
                WHERE locktype = 'advisory' AND granted AND objsubid = 1
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND (classid::bigint << 32 | objid::bigint) = ANY(%(keys)s))"""
-# As long as its tables are there, an erasure waits for its checkpoints.
-_FORGET: Final = (
+# Deleted together with the tables: an erasure waits for the checkpoints while the tables exist.
+_DELETE_RECORDS: Final = (
     """
 DELETE FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
@@ -52,20 +52,20 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 
 
 async def drop(database_url: str, projection: str, generation: int) -> bool:
-    """Drop a generation that does not serve; whether it is gone. Raises psycopg's errors.
+    """Drop a generation that does not serve. Raises psycopg's errors.
 
-    False where somebody kept its tables all the time: try again later.
+    Returns False if other sessions kept its tables locked: try again later.
     """
     async with await connect(database_url, APPLICATION) as connection:
         given = {"tenant": TENANT, "name": projection, "generation": generation}
         async with connection.transaction():
-            # Nobody makes it serve in the meantime.
+            # Locks the row, so that no switch makes it serve in the meantime.
             await connection.execute(_SERVING, given)
             row = await (await connection.execute(_DROPPING, given)).fetchone()
         if row is None:
             return True
-        await _let_go(connection, projection, generation, row[0])
-        for _ in range(_TRIES):
+        await _wait_for_release(connection, projection, generation, row[0])
+        for _ in range(_MAX_TRIES):
             try:
                 await _drop(connection, given)
             except LockNotAvailable:
@@ -75,12 +75,12 @@ async def drop(database_url: str, projection: str, generation: int) -> bool:
     return False
 
 
-async def _let_go(
+async def _wait_for_release(
     connection: Connection, projection: str, generation: int, partitions: int
 ) -> None:
-    """Wait for its leaders to end; one that stays is no danger, for its checkpoint goes."""
+    """Wait for its leaders to stop; one that stays does no harm: without a checkpoint it ends."""
     keys = locks_of(projection, generation, partitions)
-    deadline = asyncio.get_running_loop().time() + _LET_GO_SECONDS
+    deadline = asyncio.get_running_loop().time() + _RELEASE_SECONDS
     while asyncio.get_running_loop().time() < deadline:
         row = await (await connection.execute(_LED, {"keys": keys})).fetchone()
         if row is not None and not row[0]:
@@ -93,5 +93,5 @@ async def _drop(connection: Connection, given: dict[str, Any]) -> None:
         await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
         for name in table_names(given["name"], given["generation"]):
             await connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
-        for statement in _FORGET:
+        for statement in _DELETE_RECORDS:
             await connection.execute(statement, given)

@@ -1,4 +1,4 @@
-"""Which generations nobody needs any more, and the end of them."""
+"""Finds generations that are no longer needed, and drops them."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from infrastructure.views.generations.builds import build_lock
 from infrastructure.views.generations.drop import APPLICATION, drop
 from infrastructure.views.sql.errors import translate_errors
 
-# Whoever builds stores something now and then; a job that is tried again comes back sooner.
+# An active builder stores a batch, or its job is retried, in much less than 10 minutes.
 _DUE: Final = """
 SELECT projection, generation, served_at IS NULL AND state <> 'dropping'
 FROM generations g
@@ -27,19 +27,19 @@ _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(%s)"
 
 
-class PostgresRetired:
-    """See `RetiredGenerations`."""
+class PostgresExpiredGenerations:
+    """See `ExpiredGenerations`."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
-    async def drop_due(self) -> Sequence[str]:
-        """See `RetiredGenerations.drop_due`."""
+    async def drop_expired(self) -> Sequence[str]:
+        """See `ExpiredGenerations.drop_expired`."""
         dropped: list[str] = []
         async with self._connection() as connection:
             cursor = await connection.execute(_DUE, {"tenant": TENANT})
-            for projection, generation, left_behind in await cursor.fetchall():
-                if left_behind and not await _is_unowned(connection, projection):
+            for projection, generation, unfinished in await cursor.fetchall():
+                if unfinished and not await _is_unowned(connection, projection):
                     continue
                 if await drop(self._database_url, projection, generation):
                     dropped.append(f"{projection}/{generation}")
@@ -57,7 +57,7 @@ class PostgresRetired:
 
 
 async def _is_unowned(connection: Connection, projection: str) -> bool:
-    """Whether nobody builds: a builder that takes long over an index holds its lock."""
+    """Whether no builder runs: a builder holds its lock, also while it makes an index."""
     key = build_lock(projection)
     row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()
     if row is None or not row[0]:

@@ -1,4 +1,4 @@
-"""One generation takes another's place: compared, then switched by one row that queries read."""
+"""Compares two generations, then switches: queries read the serving generation from one row."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -17,8 +17,8 @@ from infrastructure.views.generations.compare import compare
 from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
 
-# While the one that serves stands still, its readers' commands wait to be seen.
-_STILL_SECONDS: Final = 1.0
+# While the serving generation is frozen, clients that read their own writes wait.
+_FREEZE_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.01
 
 _POSITIONS: Final = """
@@ -31,7 +31,7 @@ SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
        set_config('lock_timeout', '2s', true)"""
 _SERVING: Final = """
 SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
-_HOLD: Final = """
+_LOCK_CHECKPOINTS: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(held)s
 ORDER BY partition FOR UPDATE"""
@@ -48,7 +48,7 @@ _RETIRE: Final = """
 UPDATE generations
 SET retired_at = clock_timestamp(), drop_after = clock_timestamp() + interval '24 hours'
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s"""
-# Whoever waits for the view looks again: it may be there already.
+# Waiting callers check again after the switch: the position may already be reached.
 _SWITCH: Final = """
 UPDATE projections SET generation = %(new)s WHERE tenant = %(tenant)s AND name = %(name)s"""
 _RING: Final = """
@@ -77,7 +77,7 @@ class PostgresSwitch(Generic[V]):
     async def open(
         cls, database_url: str, projection: Projection[V], new: int
     ) -> AsyncGenerator["PostgresSwitch[V]"]:
-        """Of the generation that serves now. Raises `Unavailable`."""
+        """A switch from the generation that serves now. Raises `Unavailable`."""
         try:
             connection = await connect(database_url, APPLICATION)
         except (psycopg.Error, OSError) as error:
@@ -119,11 +119,11 @@ class PostgresSwitch(Generic[V]):
                 await connection.execute(_BEGIN)
                 if (await _one(connection, _SERVING, given))[0] != given["old"]:
                     raise BuildLost(BuildLost.__doc__)
-                # The one that serves stands still, so that the other one can come up to it.
-                await connection.execute(_HOLD, given | {"held": given["old"]})
-                await self._come_up()
-                # From here on nobody parks anything in the new one.
-                await connection.execute(_HOLD, given | {"held": given["new"]})
+                # The serving generation is frozen, so that the new one can catch up.
+                await connection.execute(_LOCK_CHECKPOINTS, given | {"held": given["old"]})
+                await self._wait_until_caught_up()
+                # From here on no projector parks an event in the new generation.
+                await connection.execute(_LOCK_CHECKPOINTS, given | {"held": given["new"]})
                 (parked,) = await _one(connection, _PARKED, given)
                 if parked and not with_parked:
                     raise StreamsParked(parked)
@@ -132,8 +132,8 @@ class PostgresSwitch(Generic[V]):
                 for statement in (_RETIRE, _SWITCH, _RING):
                     await connection.execute(statement, given)
 
-    async def _come_up(self) -> None:
-        deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
+    async def _wait_until_caught_up(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _FREEZE_SECONDS
         while await self.gap() > 0:
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable

@@ -1,1 +1,1 @@
-"""Where projectors write: views with their checkpoint, and how partitions are shared."""
+"""The projectors' side: writes views with their checkpoint, and balances partitions."""

@@ -1,4 +1,4 @@
-"""Makes what the projectors need at a start: tables, checkpoints and which generation serves."""
+"""Creates what projectors need at the start: tables, checkpoints and the serving generation."""
 
 import asyncio
 import time
@@ -30,16 +30,16 @@ SELECT partitions FROM generations WHERE (tenant, projection, generation) = (%s,
 
 
 class EnsureBusy(Exception):
-    """Another process is making the tables of the views and did not finish in time."""
+    """Another process is creating the tables of the views and did not finish in time."""
 
 
 async def ensure_views(
     database_url: str, projections: Iterable[Projection[Any]], *, timeout_seconds: float = 60.0
 ) -> list[Slot[Any]]:
-    """The slots that serve, with all their tables there; several processes may call it at once.
+    """Creates missing tables and returns the serving slots; several processes may call it at once.
 
-    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after `timeout_seconds`
-    seconds.
+    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after
+    `timeout_seconds`.
     """
     try:
         async with await connect(database_url, "rollbook ensure") as connection:
@@ -55,7 +55,7 @@ async def ensure_views(
 
 
 async def _lock(connection: Connection, timeout_seconds: float) -> None:
-    """Polled outside a transaction: a waiter inside one would hold up CREATE INDEX CONCURRENTLY."""
+    """Polls outside a transaction: a waiting transaction would block CREATE INDEX CONCURRENTLY."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)
@@ -81,15 +81,15 @@ async def _ensure(connection: Connection, projection: Projection[Any]) -> list[S
 async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:
     first = {"tenant": TENANT, "name": projection.name, "generation": _FIRST_GENERATION}
     await execute(connection, insert(PROJECTIONS).values(first).on_conflict_do_nothing())
-    mine = and_(PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.name == projection.name)
-    statement = Statement.of(select(PROJECTIONS.c.generation).where(mine))
+    is_row = and_(PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.name == projection.name)
+    statement = Statement.of(select(PROJECTIONS.c.generation).where(is_row))
     row = await (await connection.execute(statement.sql, statement.constants)).fetchone()
     assert row is not None
     return row[0]
 
 
 async def _partitions(connection: Connection, projection: Projection[Any], generation: int) -> int:
-    """How many partitions the generation was made with; it is entered where nobody has."""
+    """The generation's number of partitions; its row is inserted if it is missing."""
     await connection.execute(_ENTER, (TENANT, projection.name, generation, projection.partitions))
     cursor = await connection.execute(_PARTITIONS, (TENANT, projection.name, generation))
     row = await cursor.fetchone()

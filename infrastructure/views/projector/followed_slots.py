@@ -1,4 +1,4 @@
-"""Which slots are to be followed: those of every generation that is filled, unless paused."""
+"""The slots that projectors follow: those of every filled generation, unless paused."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Self
@@ -12,7 +12,7 @@ from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection, V
 
 _SERVING: Final = text("SELECT generation FROM projections WHERE tenant = :tenant AND name = :name")
-_FORMER: Final = text("""
+_PREVIOUS: Final = text("""
 SELECT g.generation
 FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
 WHERE g.tenant = :tenant AND g.projection = :name AND g.state = 'following'
@@ -20,22 +20,22 @@ WHERE g.tenant = :tenant AND g.projection = :name AND g.state = 'following'
 ORDER BY g.retired_at DESC LIMIT 1""")
 
 
-class PostgresFormerGenerations:
-    """See `FormerGenerations`."""
+class PostgresPreviousGenerations:
+    """See `PreviousGenerations`."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
 
     async def serving(self, projection: str) -> int:
-        """See `FormerGenerations.serving`."""
+        """See `PreviousGenerations.serving`."""
         rows = await self._reader.rows(_SERVING, {"tenant": TENANT, "name": projection})
         if not rows:
             raise Unavailable
         return rows[0][0]
 
-    async def former(self, projection: str) -> int | None:
-        """See `FormerGenerations.former`."""
-        rows = await self._reader.rows(_FORMER, {"tenant": TENANT, "name": projection})
+    async def previous(self, projection: str) -> int | None:
+        """See `PreviousGenerations.previous`."""
+        rows = await self._reader.rows(_PREVIOUS, {"tenant": TENANT, "name": projection})
         return rows[0][0] if rows else None
 
 
@@ -51,14 +51,14 @@ ORDER BY generation""")
 
 
 class PostgresFollowedSlots:
-    """See `FollowedSlots` and `FilledGenerations`; of the projections that this release knows."""
+    """See `FollowedSlots` and `FilledGenerations`; for the given projections."""
 
     def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
         self._reader = reader
         self._projections = {projection.name: projection for projection in projections}
 
     def only(self, *projections: Projection[Any]) -> Self:
-        """The same, of these projections."""
+        """The same, for these projections only."""
         return type(self)(self._reader, projections)
 
     async def followed(self) -> Collection[Slot[Any]]:

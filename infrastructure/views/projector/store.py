@@ -1,4 +1,4 @@
-"""The views in Postgres: who leads a slot writes it."""
+"""The views in Postgres: the leader of a slot writes its views."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,11 +17,11 @@ from projections.projection import V
 
 
 class PostgresViewStore:
-    """See `ViewStore`. Each lead is a direct connection of its own: locks belong to sessions."""
+    """See `ViewStore`. Each leader has its own direct connection: locks belong to sessions."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._sharing: dict[tuple[str, int], PartitionBalance] = {}
+        self._balances: dict[tuple[str, int], PartitionBalance] = {}
 
     @asynccontextmanager
     async def lead(self, slot: Slot[V]) -> AsyncGenerator[ViewWriter[V]]:
@@ -35,9 +35,9 @@ class PostgresViewStore:
         if slot.projection.partitions == 1:
             return lead_session(self._database_url, slot)
         generation = (slot.projection.name, slot.generation)
-        if generation not in self._sharing:
-            self._sharing[generation] = PartitionBalance(self._database_url, slot)
-        return self._sharing[generation].lead(slot)
+        if generation not in self._balances:
+            self._balances[generation] = PartitionBalance(self._database_url, slot)
+        return self._balances[generation].lead(slot)
 
 
 async def _position(connection: Connection, slot: Slot[Any]) -> int:
@@ -45,6 +45,6 @@ async def _position(connection: Connection, slot: Slot[Any]) -> int:
     cursor = await connection.execute(statement.sql, statement.constants, binary=True)
     row = await cursor.fetchone()
     if row is None:
-        # The generation was dropped since this process learned of it.
+        # The generation was dropped since this process read it.
         raise NotLeading(NotLeading.__doc__)
     return row[0]

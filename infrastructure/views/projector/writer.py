@@ -1,4 +1,4 @@
-"""Writes one slot's views page by page, each page with its checkpoint in one transaction."""
+"""Writes one slot's views page by page; each page and its checkpoint are one transaction."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,7 @@ from application.projector.view_store import Changes, Entry, PageOfViews, Skippe
 from infrastructure.leadership import LeadingSession
 from infrastructure.postgres import Connection, answered_within, is_broken
 from infrastructure.views.sql.errors import translate_errors
-from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.rows import RowFormat
 from infrastructure.views.sql.statements import SlotStatements, Statement, statements_of
 from projections.projection import V
 
@@ -30,7 +30,7 @@ class PostgresViewWriter(Generic[V]):
     def __init__(self, session: LeadingSession, slot: Slot[V], position: int) -> None:
         self._session = session
         self._statements = statements_of(slot)
-        self._form = RowForm(slot)
+        self._row_format = RowFormat(slot)
         self._position = position
 
     @property
@@ -58,7 +58,8 @@ class PostgresViewWriter(Generic[V]):
         fence = {"reached": reached, "position": self._position}
         async with connection.pipeline():
             await connection.execute("BEGIN")
-            # First of all: from here on nobody else moves this checkpoint or reads what is parked.
+            # The fence comes first: from here on no other session moves this checkpoint or locks a
+            # stream of this slot.
             moved = await _run(connection, statements.fence, fence)
             parked = await _run(connection, statements.parked, {"streams": streams})
             skipped = await _run(connection, statements.skipped, {"streams": streams})
@@ -68,8 +69,8 @@ class PostgresViewWriter(Generic[V]):
         return _Page(
             connection,
             statements,
-            self._form,
-            self._form.entries(await entries.fetchall()),
+            self._row_format,
+            self._row_format.entries(await entries.fetchall()),
             {row[0] for row in await parked.fetchall()},
             {(row[0], row[1]) for row in await skipped.fetchall()},
         )
@@ -80,14 +81,14 @@ class _Page(Generic[V]):
         self,
         connection: Connection,
         statements: SlotStatements,
-        form: RowForm[V],
+        row_format: RowFormat[V],
         entries: Mapping[UUID, Entry[V]],
         parked: AbstractSet[UUID],
         skipped: Skipped,
     ) -> None:
         self._connection = connection
         self._statements = statements
-        self._form = form
+        self._row_format = row_format
         self.entries = entries
         self.parked = parked
         self.skipped = skipped
@@ -98,7 +99,7 @@ class _Page(Generic[V]):
         statements = self._statements
         work: list[tuple[Statement, str]] = []
         if changes.entries:
-            work.append((statements.store, self._form.to_json(changes.entries)))
+            work.append((statements.store, self._row_format.to_json(changes.entries)))
         if changes.counters and statements.count is not None:
             rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
             work.append((statements.count, msgspec.json.encode(rows).decode()))
@@ -121,7 +122,7 @@ async def _run(
 
 
 async def _roll_back(connection: Connection) -> None:
-    """Ends what was not committed; with a lost connection the server does so by itself."""
+    """Rolls back an open transaction; if the connection is lost, the server does it by itself."""
     if not is_broken(connection) and connection.info.transaction_status != TransactionStatus.IDLE:
         with suppress(psycopg.Error):
             await connection.rollback()

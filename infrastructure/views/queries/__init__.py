@@ -1,1 +1,1 @@
-"""Where queries read: users, lists, statistics and the progress of projections."""
+"""Queries on the views: users, lists, statistics and the progress of projections."""

@@ -10,7 +10,7 @@ from application.doorbell import Doorbell
 from application.log.event_log import EventFeed
 from application.projector.view_store import ProjectionProgress, partition_of
 from application.queries.directory import Answer, ProjectionStatus, Stats, UserList, UserPage
-from infrastructure.views.queries.progress import StandingOf
+from infrastructure.views.queries.progress import ProjectionProgressReader
 from infrastructure.views.queries.statistics import counters, first_day, statistics
 from infrastructure.views.queries.status import status_context, status_of
 from infrastructure.views.queries.users import one_user, page_of, page_query, user_of
@@ -25,7 +25,7 @@ def _utc_now() -> datetime:
 
 
 class PostgresDirectory:
-    """See `DirectoryQueries`. The position of an answer is read with its data or before it."""
+    """See `DirectoryQueries`. An answer's position is read with its data or before it."""
 
     def __init__(
         self,
@@ -37,19 +37,19 @@ class PostgresDirectory:
         self._reader = reader
         self._feed = feed
         self._now = now
-        self._standings = {
-            projection.name: StandingOf(projection, reader, feed, doorbell)
+        self._progress_readers = {
+            projection.name: ProjectionProgressReader(projection, reader, feed, doorbell)
             for projection in PROJECTIONS
         }
-        self._users = self._standings[USERS.name]
-        self._headcount = self._standings[HEADCOUNT.name]
+        self._users = self._progress_readers[USERS.name]
+        self._headcount = self._progress_readers[HEADCOUNT.name]
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, database_url: str, feed: EventFeed, doorbell: Doorbell
     ) -> AsyncGenerator[Self]:
-        """The directory with a pool of connections of its own."""
+        """The directory with its own pool of connections."""
         async with ViewReader.open(database_url) as reader:
             yield cls(reader, feed, doorbell)
 
@@ -57,60 +57,60 @@ class PostgresDirectory:
         """See `DirectoryQueries`."""
         answer = await self._user(user_id)
         while answer.position < at_least:
-            await self._users.at_least(at_least, user_id)
+            await self._users.wait_for_position(at_least, user_id)
             answer = await self._user(user_id)
         return answer
 
     async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
         """See `DirectoryQueries`."""
-        standing = await self._users.at_least(at_least)
-        statement, parameters = page_query(query, standing.generation)
+        progress = await self._users.wait_for_position(at_least)
+        statement, parameters = page_query(query, progress.generation)
         try:
             rows = await self._reader.rows(statement, parameters, planned_for_values=True)
         except TableGone:
-            await self._users.another_than(standing.generation)
+            await self._users.progress_after_switch(progress.generation)
             return await self.users(query, at_least=at_least)
-        return Answer(page_of(query, rows), standing.position, standing.generation)
+        return Answer(page_of(query, rows), progress.position, progress.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
         """See `DirectoryQueries`."""
-        standing = await self._headcount.at_least(at_least)
+        progress = await self._headcount.wait_for_position(at_least)
         parameters = {"first_day": first_day(now)}
         try:
-            rows = await self._reader.rows(counters(standing.generation), parameters)
+            rows = await self._reader.rows(counters(progress.generation), parameters)
         except TableGone:
-            await self._headcount.another_than(standing.generation)
+            await self._headcount.progress_after_switch(progress.generation)
             return await self.stats(now, at_least=at_least)
         stats = statistics({row[0]: row[1] for row in rows}, now)
-        return Answer(stats, standing.position, standing.generation)
+        return Answer(stats, progress.position, progress.generation)
 
     async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
         """See `DirectoryQueries`."""
-        standings = [(each, await self._standings[each.name].now()) for each in PROJECTIONS]
-        around = await status_context(self._reader, self._feed)
+        found = [(each, await self._progress_readers[each.name].read()) for each in PROJECTIONS]
+        context = await status_context(self._reader, self._feed)
         statuses = [
-            await status_of(projection, standing, around, self._feed, self._now())
-            for projection, standing in standings
+            await status_of(projection, progress, context, self._feed, self._now())
+            for projection, progress in found
         ]
-        return Answer(statuses, min(standing.position for _, standing in standings))
+        return Answer(statuses, min(progress.position for _, progress in found))
 
-    async def standing(self, projection: str) -> ProjectionProgress:
-        """See `Standings`."""
-        return await self._standings[projection].now()
+    async def progress(self, projection: str) -> ProjectionProgress:
+        """See `ProgressSource`."""
+        return await self._progress_readers[projection].read()
 
     async def _user(self, user_id: UUID) -> Answer[UserView | None]:
-        """One round trip, unless another generation serves than was last seen."""
-        standing = await self._users.last_seen()
+        """One round trip, unless the serving generation has changed since the last read."""
+        progress = await self._users.last_read()
         while True:
-            partition = partition_of(user_id, len(standing.positions))
+            partition = partition_of(user_id, len(progress.positions))
             parameters = {"id": user_id, "partition": partition}
             try:
-                rows = await self._reader.rows(one_user(standing.generation), parameters)
+                rows = await self._reader.rows(one_user(progress.generation), parameters)
             except TableGone:
                 rows = ()
-            if rows and rows[0][0] == standing.generation:
+            if rows and rows[0][0] == progress.generation:
                 _, position, *fields = rows[0]
-                # The id comes with the other fields, or there is no such user.
+                # The id is NULL, like the other fields, if there is no such user.
                 found = user_of(fields) if fields[0] is not None else None
-                return Answer(found, position, standing.generation)
-            standing = await self._users.another_than(standing.generation)
+                return Answer(found, position, progress.generation)
+            progress = await self._users.progress_after_switch(progress.generation)

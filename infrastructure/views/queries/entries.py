@@ -1,4 +1,4 @@
-"""Some entries of a slot with its position, for whoever copies the views."""
+"""Reads entries of a slot with its position, for copies of the views such as the cache."""
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from application.errors import Unavailable
 from application.projector.view_store import Slot
 from infrastructure.views.sql.catalogue import CHECKPOINTS, checkpoint_of
 from infrastructure.views.sql.reader import TableGone, ViewReader
-from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.rows import RowFormat
 from infrastructure.views.sql.statements import columns_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection, V
@@ -23,7 +23,7 @@ _POOL_SIZE: Final = 2
 
 
 class PostgresViewEntries:
-    """See `ViewEntries`. One statement, so one moment: a page commits rows and position at once."""
+    """See `ViewEntries`. One statement reads rows and position, which a page commits together."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
@@ -31,7 +31,7 @@ class PostgresViewEntries:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """With a pool of connections of its own."""
+        """With its own pool of connections."""
         async with ViewReader.open(database_url, _POOL_SIZE) as reader:
             yield cls(reader)
 
@@ -44,19 +44,19 @@ class PostgresViewEntries:
             raise Unavailable from error
         if not rows:
             raise Unavailable
-        entries = RowForm(slot).entries([row[1:] for row in rows if row[1] is not None])
+        entries = RowFormat(slot).entries([row[1:] for row in rows if row[1] is not None])
         return EntriesAt(rows[0][0], entries)
 
 
 @cache
 def _statement(projection: Projection[Any], generation: int, partition: int) -> ClauseElement:
-    """The position, beside it each entry's columns; these are NULL where there is no entry."""
+    """The position, then each entry's columns; these are NULL if there is no entry."""
     slot = Slot(projection, generation, partition)
     rows = tables_of(projection, generation).rows
-    asked = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
+    wanted = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
     return (
         select(CHECKPOINTS.c.position, *columns_of(slot))
         .select_from(CHECKPOINTS)
-        .outerjoin(rows, and_(true(), asked))
+        .outerjoin(rows, and_(true(), wanted))
         .where(checkpoint_of(slot))
     )

@@ -1,4 +1,4 @@
--- The 64-bit advisory locks that somebody holds in this database.
+-- The 64-bit advisory locks that are held in this database.
 SELECT held.classid::bigint << 32 | held.objid::bigint
 FROM pg_locks AS held
 WHERE held.locktype = 'advisory'

@@ -1,4 +1,4 @@
-"""How far a projection is, and waiting until it is far enough."""
+"""Reads the progress of a projection, and waits until it has reached a position."""
 
 import asyncio
 from functools import cache
@@ -19,8 +19,8 @@ TIMEOUT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.5
 
 
-class StandingOf:
-    """One projection's standing for all who ask: who waits shares the reads of those who wait."""
+class ProjectionProgressReader:
+    """Reads one projection's progress; concurrent callers share one read."""
 
     def __init__(
         self, projection: Projection[Any], reader: ViewReader, feed: EventFeed, doorbell: Doorbell
@@ -29,30 +29,32 @@ class StandingOf:
         self._reader = reader
         self._feed = feed
         self._doorbell = doorbell
-        self._last_seen: ProjectionProgress | None = None
+        self._last_read: ProjectionProgress | None = None
         self._one_at_a_time = asyncio.Lock()
         self._next: asyncio.Task[ProjectionProgress] | None = None
 
-    async def last_seen(self) -> ProjectionProgress:
-        """The newest standing that was read, however long ago."""
-        return self._last_seen or await self.now()
+    async def last_read(self) -> ProjectionProgress:
+        """The progress of the last read, of any age."""
+        return self._last_read or await self.read()
 
-    async def another_than(self, generation: int) -> ProjectionProgress:
-        """The standing, now that a generation no longer serves. Raises `Unavailable`."""
-        standing = await self.now()
-        if standing.generation == generation:
+    async def progress_after_switch(self, generation: int) -> ProjectionProgress:
+        """The progress of the generation that replaced it. Raises `Unavailable` if none has."""
+        progress = await self.read()
+        if progress.generation == generation:
             raise Unavailable
-        return standing
+        return progress
 
-    async def now(self) -> ProjectionProgress:
-        """The standing at some moment after the call. Raises `Unavailable`."""
+    async def read(self) -> ProjectionProgress:
+        """The progress, read after this call. Raises `Unavailable`."""
         if self._next is None:
             self._next = asyncio.create_task(self._read())
-        # Others wait for the same task: one who leaves must not take it along.
+        # Other callers wait for the same task: cancelling one caller must not cancel it.
         return await asyncio.shield(self._next)
 
-    async def at_least(self, position: int, stream: UUID | None = None) -> ProjectionProgress:
-        """The standing once all views, or one stream's, have reached a position.
+    async def wait_for_position(
+        self, position: int, stream: UUID | None = None
+    ) -> ProjectionProgress:
+        """Waits until all partitions, or the stream's partition, have reached a position.
 
         Raises `PositionAhead`, `ViewBehind` after 2 s, and `Unavailable`.
         """
@@ -60,31 +62,31 @@ class StandingOf:
         async with self._doorbell.listen(view_bell(self._name)) as bell:
             head = None
             while True:
-                standing = await self.now()
-                reached = standing.position if stream is None else standing.position_of(stream)
+                progress = await self.read()
+                reached = progress.position if stream is None else progress.position_of(stream)
                 if reached >= position:
-                    return standing
+                    return progress
                 head = await self._feed.head() if head is None else head
                 if position > head:
                     raise PositionAhead(head)
-                left = deadline - asyncio.get_running_loop().time()
-                if left <= 0:
+                remaining = deadline - asyncio.get_running_loop().time()
+                if remaining <= 0:
                     raise ViewBehind(reached)
-                await bell.wait(min(left, _POLL_SECONDS))
+                await bell.wait(min(remaining, _POLL_SECONDS))
 
     async def _read(self) -> ProjectionProgress:
         async with self._one_at_a_time:
-            # Whoever asks from here on may know of something newer than this read will show.
+            # A later caller may expect newer data than this read shows, so it starts a new read.
             self._next = None
-            rows = await self._reader.rows(_standing(self._name))
+            rows = await self._reader.rows(_progress_statement(self._name))
         if not rows:
             raise Unavailable
-        self._last_seen = ProjectionProgress(rows[0][0], {row[1]: row[2] for row in rows})
-        return self._last_seen
+        self._last_read = ProjectionProgress(rows[0][0], {row[1]: row[2] for row in rows})
+        return self._last_read
 
 
 @cache
-def _standing(projection: str) -> ClauseElement:
+def _progress_statement(projection: str) -> ClauseElement:
     return select(PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position).where(
         serving(projection)
     )

@@ -1,4 +1,4 @@
-"""All users that match at one moment, in one snapshot: who they are, in which version."""
+"""All users that match a query, read in one snapshot: their ids and versions."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from application.exports.requests import PIECE_ROWS, Piece
 from application.log.event_log import EventFeed
 from application.queries.directory import UserList
 from infrastructure.postgres import Connection, connect
-from infrastructure.views.queries.progress import StandingOf
+from infrastructure.views.queries.progress import ProjectionProgressReader
 from infrastructure.views.queries.user_filters import AnySelect
 from infrastructure.views.queries.user_versions import versions_of
 from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS, serving
@@ -25,30 +25,30 @@ from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.statements import Statement
 from projections.users import USERS
 
-# The first rows may wait for a sort of the whole table. A worker that stands still must not keep the
-# server from vacuuming for long.
+# The first rows may wait for a sort of the whole table. The snapshot of a frozen worker must not
+# block vacuum for long.
 _SETTINGS: Final = """
 SELECT set_config('timezone', 'UTC', false), set_config('statement_timeout', '10min', false),
        set_config('idle_in_transaction_session_timeout', '1min', false)"""
-_STANDING: Final[AnySelect] = select(PROJECTIONS.c.generation, CHECKPOINTS.c.position).where(
+_PROGRESS: Final[AnySelect] = select(PROJECTIONS.c.generation, CHECKPOINTS.c.position).where(
     serving(USERS.name)
 )
 
 
 class PostgresUserSelection:
-    """See `UserSelection`. A cursor of the server's holds the snapshot while its rows are read."""
+    """See `UserSelection`. A server-side cursor keeps the snapshot while its rows are read."""
 
     def __init__(
         self, database_url: str, reader: ViewReader, feed: EventFeed, doorbell: Doorbell
     ) -> None:
         self._database_url = database_url
-        self._users = StandingOf(USERS, reader, feed, doorbell)
+        self._users = ProjectionProgressReader(USERS, reader, feed, doorbell)
 
     @asynccontextmanager
     async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
         """See `UserSelection.select`."""
         try:
-            await self._users.at_least(position)
+            await self._users.wait_for_position(position)
         except ViewBehind as error:
             raise NotThereYet from error
         try:
@@ -59,19 +59,19 @@ class PostgresUserSelection:
                 await connection.set_autocommit(False)
                 yield await _selected(connection, query)
         except UndefinedTable as error:
-            # The generation was dropped just now: the next run finds the one after it.
+            # The generation was dropped just now: a retry finds the next one.
             raise Unavailable from error
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
             raise Unavailable from error
 
 
 async def _selected(connection: Connection, query: UserList) -> Selection:
-    standing = await _rows(connection.cursor(), _STANDING)
-    if not standing:
+    progress = await _rows(connection.cursor(), _PROGRESS)
+    if not progress:
         raise Unavailable
-    number, versions, filters = versions_of(query, standing[0][0])
+    number, versions, filters = versions_of(query, progress[0][0])
     total = (await _rows(connection.cursor(), number, filters))[0][0]
-    return Selection(min(row[1] for row in standing), total, _pieces(connection, versions, filters))
+    return Selection(min(row[1] for row in progress), total, _pieces(connection, versions, filters))
 
 
 async def _pieces(

@@ -17,7 +17,7 @@ _WEEK: Final = 7
 
 @lru_cache
 def counters(generation: int) -> ClauseElement:
-    """Name and sum of each counter; of the days those from `first_day` on."""
+    """The name and sum of each counter; counters of days only from `first_day` on."""
     table = tables_of(HEADCOUNT, generation).counters
     assert table is not None
     name = table.c.counter
@@ -29,12 +29,12 @@ def counters(generation: int) -> ClauseElement:
 
 
 def first_day(now: datetime) -> str:
-    """The name of the oldest counter that `statistics` looks at."""
+    """The name of the oldest day's counter that `statistics` uses."""
     return f"{REGISTERED}{_days(now)[0].isoformat()}"
 
 
 def statistics(counts: Mapping[str, int], now: datetime) -> Stats:
-    """What the counters come to; 30 days (UTC) of registrations that end today."""
+    """The statistics from the counters; registrations of 30 days (UTC) that end today."""
     by_status = {
         status: counts.get(f"{STATUS}{status}", 0)
         for status in ("active", "suspended", "deleted", "erased")

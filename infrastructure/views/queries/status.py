@@ -1,4 +1,4 @@
-"""How each projection is doing."""
+"""The status of each projection."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,10 +17,10 @@ from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.slot_lock import lock_of
 from projections.projection import Projection
 
-# Less than this is the ordinary way of an event from the log to a view.
+# A smaller lag is normal for an event on its way from the log to a view.
 _BEHIND_SECONDS: Final = 2.0
 
-# The lock is the lead itself: unlike a heartbeat in a table it costs no write, and it cannot
+# A leader is found by its lock: unlike a heartbeat in a table, a lock costs no write and cannot
 # outlive the session that holds it.
 _HELD_LOCKS: Final = text(
     Path(__file__).with_name("held_locks.sql").read_text().replace(":", "\\:")
@@ -36,7 +36,7 @@ _PAUSED: Final = select(PROJECTIONS.c.name).where(
 
 
 class StatusContext(Struct, frozen=True):
-    """What the statuses of all projections are told from."""
+    """The data from which the statuses of all projections are derived."""
 
     parked: dict[tuple[str, int], int]
     held_locks: frozenset[int]
@@ -45,13 +45,13 @@ class StatusContext(Struct, frozen=True):
 
 
 async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
-    """As they are now. Raises `Unavailable`."""
+    """The present data. Raises `Unavailable`."""
     parked = await reader.rows(_PARKED_STREAMS)
-    held = await reader.rows(_HELD_LOCKS)
+    locks = await reader.rows(_HELD_LOCKS)
     paused = await reader.rows(_PAUSED)
     return StatusContext(
         {(name, generation): streams for name, generation, streams in parked},
-        frozenset(row[0] for row in held),
+        frozenset(row[0] for row in locks),
         frozenset(row[0] for row in paused),
         await feed.head(),
     )
@@ -59,23 +59,23 @@ async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
 
 async def status_of(
     projection: Projection[Any],
-    standing: ProjectionProgress,
-    around: StatusContext,
+    progress: ProjectionProgress,
+    context: StatusContext,
     feed: EventFeed,
     now: datetime,
 ) -> ProjectionStatus:
-    """One projection's status; `standing` was read before `around`. Raises `Unavailable`.
+    """One projection's status; `progress` was read before `context`. Raises `Unavailable`.
 
-    Its state is `paused` where somebody wants it so, else `stopped` where nobody leads one of its
-    slots, else `catching-up` where the oldest event it has not seen is older than 2 s, else
-    `parked` where streams are parked, else `live`.
+    Its state is `paused` if an administrator paused it, else `stopped` if one of its slots has no
+    leader, else `catching-up` if the oldest unapplied event is older than 2 s, else `parked` if
+    streams are parked, else `live`.
     """
-    lag_seconds = await _age_of_next(standing.position, around.head, feed, now)
-    parked = around.parked.get((projection.name, standing.generation), 0)
-    slots = (Slot(projection, standing.generation, each) for each in standing.positions)
-    if projection.name in around.paused:
+    lag_seconds = await _age_of_next(progress.position, context.head, feed, now)
+    parked = context.parked.get((projection.name, progress.generation), 0)
+    slots = (Slot(projection, progress.generation, each) for each in progress.positions)
+    if projection.name in context.paused:
         state = "paused"
-    elif not _all_led(slots, around.held_locks):
+    elif not _all_led(slots, context.held_locks):
         state = "stopped"
     elif lag_seconds > _BEHIND_SECONDS:
         state = "catching-up"
@@ -83,10 +83,10 @@ async def status_of(
         state = "parked" if parked else "live"
     return ProjectionStatus(
         name=projection.name,
-        generation=standing.generation,
-        position=standing.position,
-        head=around.head,
-        lag=around.head - standing.position,
+        generation=progress.generation,
+        position=progress.position,
+        head=context.head,
+        lag=context.head - progress.position,
         lag_seconds=lag_seconds,
         parked=parked,
         state=state,

@@ -1,4 +1,4 @@
-"""What users are chosen and ordered by: columns of their table, and conditions on them."""
+"""The columns and conditions by which users are filtered and sorted."""
 
 from typing import Any, Final, Literal
 
@@ -12,7 +12,7 @@ AnySelect = Select[*tuple[Any, ...]]
 Filter = Literal["ids", "external_ids", "emails", "roles", "words"]
 
 LISTED: Final = ("active", "suspended")
-"""The statuses that are listed where none is asked for."""
+"""The statuses that are listed by default."""
 
 SORT_COLUMNS: Final[dict[SortField, str]] = {
     "name": "name_key",
@@ -21,7 +21,7 @@ SORT_COLUMNS: Final[dict[SortField, str]] = {
     "updated_at": "updated_at",
 }
 WORD_SORTS: Final[tuple[SortField, ...]] = ("name", "email")
-"""The orders by what is searched, as the words of a row are marked."""
+"""The sort fields that are also searched; the marks of a row's words have this order."""
 
 _COLUMNS: Final[dict[Filter | Literal["statuses"], str]] = {
     "statuses": "status",
@@ -34,18 +34,18 @@ _COLUMNS: Final[dict[Filter | Literal["statuses"], str]] = {
 
 def is_any(rows: Table | Subquery, name: Filter | Literal["statuses"]) -> ColumnElement[bool]:
     """Whether a row has one of the values of the parameter `name`."""
-    mine = rows.c[_COLUMNS[name]]
-    # Whatever the number of values, one statement.
-    return mine == func.any(bindparam(name, type_=ARRAY(mine.type)))
+    column = rows.c[_COLUMNS[name]]
+    # An array, so that the statement does not depend on the number of values.
+    return column == func.any(bindparam(name, type_=ARRAY(column.type)))
 
 
 def has_words(words: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a row has all that the parameter `words` asks for."""
+    """Whether a row has all words of the parameter `words`."""
     return words.bool_op("@@")(cast(bindparam("words", type_=Text()), TSQUERY()))
 
 
-def asked_words(text: str) -> list[str]:
-    """The folded words of a search, but those with which others of them begin."""
+def query_words(text: str) -> list[str]:
+    """The folded words of a search, without words that are prefixes of other ones."""
     words = search_words([text])
     return [
         word
@@ -55,9 +55,9 @@ def asked_words(text: str) -> list[str]:
 
 
 def prefix(word: str, without: SortField | None = None) -> str:
-    """Whatever begins with a folded word, as tsquery reads it.
+    """A tsquery for all words that begin with a folded word.
 
-    With `without` only where the text of that order does not begin with it.
+    With `without`, the match at the beginning of that sort field's text is excluded.
     """
     # Folded words are letters and digits.
     number = None if without is None else WORD_SORTS.index(without)

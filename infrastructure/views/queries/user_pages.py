@@ -1,7 +1,7 @@
-"""The statements for pages of users, each by the index that leaves least to look at.
+"""The statements for pages of users, each by the most selective index.
 
-A page is taken from the front of ordered walks, one for each status and role that is asked for, so
-that no filter passes anything over. Whoever is named is looked up first.
+A page is the beginning of merged index scans, one for each requested status and role, so that the
+filters skip no rows. Users that are named by id, external id or e-mail are looked up first.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ from infrastructure.views.queries.user_walks import (
     walk,
 )
 
-# Each value of these belongs to one user, or to a few of whom all but one are gone.
+# Each value of these belongs to one user, or to a few users of whom at most one is not deleted.
 _NARROW: Final[tuple[Filter, ...]] = ("ids", "external_ids", "emails")
 
 
@@ -27,27 +27,27 @@ _NARROW: Final[tuple[Filter, ...]] = ("ids", "external_ids", "emails")
 def page_statement(shape: Shape) -> AnySelect:
     """A page and one row more: the fields of each user and `sort_key`.
 
-    Parameters: `limit`, what `filters` names, `statuses` and each of them as `status_0` and so on,
-    the roles that have walks of their own as `role_0` and so on, `key` and `id` of the place behind
-    which a later page begins; with words what `searched` asks for.
+    Parameters: `limit`, those named by `filters`, `statuses` and each of them as `status_0` and so
+    on, the roles with their own walks as `role_0` and so on, `key` and `id` of the place after
+    which a later page begins; with words also those of `searched`.
     """
     if shape.filters.intersection(_NARROW):
-        return _few(shape)
+        return _narrow(shape)
     if "words" in shape.filters:
         return searched(shape)
     places = walk(shape, bindparam("limit"), shape.behind_cursor)
     return page_of_places(shape, materialized(places, "walk"))
 
 
-def _few(shape: Shape) -> AnySelect:
-    """All that the narrow filters leave, found first."""
+def _narrow(shape: Shape) -> AnySelect:
+    """The users that match the narrow filters are found first."""
     narrow = [is_any(shape.rows, name) for name in _NARROW if name in shape.filters]
-    # OFFSET keeps the planner from taking another way than these filters' indexes.
-    few = select(shape.rows).where(*narrow).offset(0).subquery("few")
-    key = shape.key(few)
+    # OFFSET makes the planner use the indexes of these filters.
+    named = select(shape.rows).where(*narrow).offset(0).subquery("few")
+    key = shape.key(named)
     return (
-        select(*(few.c[name] for name in FIELDS), key.label("sort_key"))
-        .where(*conditions(shape, few), *shape.behind_cursor(few))
-        .order_by(*shape.order(key, few.c.id))
+        select(*(named.c[name] for name in FIELDS), key.label("sort_key"))
+        .where(*conditions(shape, named), *shape.behind_cursor(named))
+        .order_by(*shape.order(key, named.c.id))
         .limit(bindparam("limit"))
     )

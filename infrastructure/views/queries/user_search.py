@@ -1,8 +1,9 @@
-"""The statements for searches: a bounded stretch of the list's order first, then what is behind it.
+"""The statements for searches: a bounded stretch of the list's order first, then the rest.
 
-What has all the words on that stretch may fill the page. Else one word is sought where the order's
-own text begins with it, by the index of that order, and where it stands elsewhere, by the index of
-words. Of several words, or in another order, all that has the rarest of them is looked up.
+The hits on the stretch may fill the page. Otherwise, one word in an order by name or e-mail is
+searched in two ways: as a prefix of the sort key, by the index of that order, and at other places,
+by the index of words. For more words, or in another order, the index of words finds all rows with
+the rarest of them.
 """
 
 from typing import Any, Final
@@ -39,21 +40,21 @@ from infrastructure.views.queries.user_walks import (
     walk,
 )
 
-# A sample of so many pages of the table says how many users have a word.
+# The number of pages of the table that are sampled to estimate how many users have a word.
 _SAMPLED_PAGES: Final = 50
 _PAGE_BYTES: Final = 8192.0
-# A word is looked up together with the one that the fewest have if no more than so many times as
-# many have it: the index reads entries in a fraction of the time of the rows that they save.
+# A word is looked up together with the rarest one if at most this many times as many users have it:
+# reading its index entries costs a fraction of reading the rows that they exclude.
 _NEARLY_AS_RARE: Final = 4
-# What is found beyond so many rows is worth the risk of such a part of them.
-_DEAR: Final = 20_000
-_RISKED: Final = 16
+# If the index of words finds more rows than this, walking 1/16 of the excess is worth the risk.
+_EXPENSIVE_ROWS: Final = 20_000
+_RISK_DIVISOR: Final = 16
 
 
 class _Stretch(Struct, frozen=True):
-    """The `hits` on what was walked, and its `end` where more is needed.
+    """The `hits` in the walked rows, and the `end` of these rows if more are needed.
 
-    The end is empty where the hits fill the page, and where there is nothing behind.
+    The end is empty if the hits fill the page, or if there are no rows after it.
     """
 
     hits: CTE
@@ -63,10 +64,10 @@ class _Stretch(Struct, frozen=True):
 def searched(shape: Shape) -> AnySelect:
     """A page of users that have all of `words`, and one row more.
 
-    Parameters besides those of every page: `words`; those that may be looked up in `each_word`, of
-    one word in an order by what may begin with it only where it stands elsewhere; `probe`, how many
-    rows are walked at first, and `look`, how many more at most. By one word also that `word`, and
-    the end of the keys that begin with it as `word_end`.
+    Parameters besides those of every page: `words`; `each_word`, the words that may be looked up
+    (with `by_word` without matches at the beginning of the sort key); `probe`, how many rows are
+    walked at first; `look`, how many more at most. With `by_word` also `word` and `word_end`, the
+    range of keys that begin with it.
     """
     counted = _counted_words(shape)
     stretch = _stretch(shape, counted)
@@ -85,10 +86,10 @@ def searched(shape: Shape) -> AnySelect:
 
 
 def _stretch(shape: Shape, counted: CTE) -> _Stretch:
-    """A probe, and as much behind it as it lets expect that the page takes, if that is not too far."""
+    """A probe, and after it as many rows as its hits suggest, if these are not too many."""
     limit, probed = _number("limit"), _number("probe")
     probe = materialized(walk(shape, probed, shape.behind_cursor, words=True), "probe")
-    # The walks of many roles have no index to go on by.
+    # The walks of many roles have no index to continue with.
     length = literal(0) if shape.walks_all_roles else _length(probe, counted)
     probe_end = materialized(_last(shape, probe), "probe_end")
     behind = shape.behind(shape.rows, select(*probe_end.c).scalar_subquery())
@@ -101,17 +102,17 @@ def _stretch(shape: Shape, counted: CTE) -> _Stretch:
         .limit(limit),
         "hits",
     )
-    goes_on = and_(_count(hits) < limit, _count(probe) == probed, _count(further) == length)
-    end = materialized(_last(shape, rows, goes_on), "stretch_end")
+    continues = and_(_count(hits) < limit, _count(probe) == probed, _count(further) == length)
+    end = materialized(_last(shape, rows, continues), "stretch_end")
     return _Stretch(hits, end)
 
 
 def _length(probe: CTE, counted: CTE) -> ColumnElement[int]:
-    """How far to walk behind the probe.
+    """How many rows to walk after the probe.
 
-    Half as far again as the rest of the page should take by the probe's hits, if that is no more
-    than what the index of words should find. Else nowhere, unless that is dear: hits may come in
-    clusters, and a small part of it is risked.
+    The probe's hits give the expected number for the rest of the page. If it is not larger than the
+    number that the index of words should find, 1.5 times as many are walked. Otherwise none are,
+    unless the index finds very many: hits may be clustered, so a small part is risked.
     """
     limit, probed, look = _number("limit"), _number("probe"), _number("look")
     counted_hits = func.count().filter(has_words(probe.c.words)).label("hits")
@@ -119,17 +120,17 @@ def _length(probe: CTE, counted: CTE) -> ColumnElement[int]:
     rows = (limit - hits) * probed / func.greatest(hits, 1)
     found = select(func.min(counted.c.users)).scalar_subquery()
     length = case(
-        # In that order: nothing is counted for who needs it not.
+        # In this order: words are counted only if the count is needed.
         (or_(hits >= limit, _count(probe) < probed), 0),
         (rows <= found, func.least(3 * rows / 2, look)),
-        else_=func.least(func.greatest(found - _DEAR, 0) / _RISKED, look),
+        else_=func.least(func.greatest(found - _EXPENSIVE_ROWS, 0) / _RISK_DIVISOR, look),
     )
     made = materialized(select(cast(length, BigInteger()).label("length")), "further_length")
     return select(made.c.length).scalar_subquery()
 
 
 def _counted_words(shape: Shape) -> CTE:
-    """How many users, about, have each of `each_word`."""
+    """The estimated number of users that have each of `each_word`."""
     word, rows = each_of("each_word", "word"), shape.rows
     pages = func.pg_relation_size(rows.name) / _PAGE_BYTES
     share = func.least(1.0, _SAMPLED_PAGES / func.greatest(pages, 1.0))
@@ -154,7 +155,7 @@ def _last(shape: Shape, rows: CTE, *conditions: ColumnElement[bool]) -> AnySelec
 
 
 def conditions(shape: Shape, rows: Subquery) -> list[ColumnElement[bool]]:
-    """All but the narrow filters. A stream without a view has no status: none of them is listed."""
+    """All filters except the narrow ones. A stream without a view has no status and no match."""
     found = [is_any(rows, "statuses")]
     if "roles" in shape.filters:
         found.append(is_any(rows, "roles"))
@@ -164,9 +165,9 @@ def conditions(shape: Shape, rows: Subquery) -> list[ColumnElement[bool]]:
 
 
 def _beginning(shape: Shape, stretch: _Stretch) -> Subquery:
-    """Behind the stretch, whose key begins with the word: they lie together in the order."""
-    # Where the keys with the word begin or, if the stretch ended among them, where that was: an
-    # index that is given both may start from the one that lies farther away.
+    """After the stretch, the users whose key begins with the word: one range of the order."""
+    # The start is the later of two places: the first key with the word and the end of the stretch.
+    # With two separate conditions the index scan could start at the earlier place.
     near, far = ("word_end", "word") if shape.descending else ("word", "word_end")
     at_word = select(_key(shape, near).label("sort_key"), literal(UUID(int=0)).label("id"))
     starts = union_all(at_word, select(*stretch.end.c)).subquery("starts")
@@ -187,7 +188,7 @@ def _beginning(shape: Shape, stretch: _Stretch) -> Subquery:
 
 
 def _elsewhere(shape: Shape, stretch: _Stretch, counted: CTE) -> Subquery:
-    """Behind the stretch, who has the word but whose key does not begin with it."""
+    """After the stretch, the users that have the word but whose key does not begin with it."""
     found = _looked_up(shape, counted)
     key = shape.key(found)
     elsewhere = or_(key < _key(shape, "word"), key >= _key(shape, "word_end"))
@@ -195,13 +196,13 @@ def _elsewhere(shape: Shape, stretch: _Stretch, counted: CTE) -> Subquery:
 
 
 def _with_rarest(shape: Shape, stretch: _Stretch, counted: CTE) -> Subquery:
-    """Behind the stretch, by the words that few have."""
+    """After the stretch, the users found by the rarest words."""
     found = _looked_up(shape, counted)
     return _places_behind(shape, stretch, found)
 
 
 def _looked_up(shape: Shape, counted: CTE) -> Subquery:
-    """All that the index of words finds of the rarest word, and of those that are about as rare."""
+    """All rows that the index of words finds for the rarest word and those about as rare."""
     fewest = select(func.min(counted.c.users)).scalar_subquery()
     rarest = (
         select(func.string_agg(counted.c.word, " & "))
@@ -209,12 +210,12 @@ def _looked_up(shape: Shape, counted: CTE) -> Subquery:
         .scalar_subquery()
     )
     found = shape.rows.c.words.bool_op("@@")(cast(rarest, TSQUERY()))
-    # OFFSET keeps the planner from another way.
+    # OFFSET makes the planner use the index of words.
     return select(shape.rows).where(found).offset(0).subquery("looked_up")
 
 
 def _is_needed(stretch: _Stretch) -> ColumnElement[bool]:
-    # Known before anything is looked up.
+    # Evaluated before the look-up.
     return select(stretch.end.c.id).exists()
 
 

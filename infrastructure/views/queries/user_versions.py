@@ -1,4 +1,4 @@
-"""The statements for all users that match, however many: their number, and who they are in order."""
+"""The statements for all users that match: their number, and their ids and versions in order."""
 
 from typing import Any, Final
 
@@ -10,10 +10,10 @@ from infrastructure.views.queries.user_filters import (
     SORT_COLUMNS,
     AnySelect,
     Filter,
-    asked_words,
     has_words,
     is_any,
     prefix,
+    query_words,
 )
 from infrastructure.views.sql.tables import tables_of
 from projections.users import USERS
@@ -22,19 +22,19 @@ _PLAIN: Final[tuple[Filter, ...]] = ("ids", "external_ids", "emails", "roles")
 
 
 def versions_of(query: UserList, generation: int) -> tuple[AnySelect, AnySelect, dict[str, Any]]:
-    """How many users match, then the id and version of each in order, without the page's bounds.
+    """Two statements: the number of matching users, and their ids and versions in order.
 
-    Both statements have the same parameters.
+    They ignore the page's limit and cursor, and both have the same parameters.
     """
     rows = tables_of(USERS, generation).rows
     parameters: dict[str, Any] = {"statuses": list(query.statuses or LISTED)}
-    # A stream without a view has no status, so that none of them is among them.
+    # A stream without a view has no status, so it never matches.
     conditions = [is_any(rows, "statuses")]
     for name in _PLAIN:
         if values := list(getattr(query, name)):
             parameters[name] = values
             conditions.append(is_any(rows, name))
-    if words := asked_words(query.words or ""):
+    if words := query_words(query.words or ""):
         parameters["words"] = " & ".join(map(prefix, words))
         conditions.append(has_words(rows.c.words))
     places = (rows.c[SORT_COLUMNS[query.sort]], rows.c.id)

@@ -1,4 +1,4 @@
-"""Walks of the list's order: one for each status and role that is asked for, merged as they go."""
+"""Index scans ("walks") in the list's order: one for each requested status and role, merged."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -31,11 +31,11 @@ FIELDS: Final = UserView.__struct_fields__
 
 
 class Shape(Struct, frozen=True):
-    """What makes one list's SQL another than the next one's: not the values that are asked for.
+    """The properties of a list that deterown_place its SQL; values of filters are parameters.
 
-    `later`: it begins behind a place. `by_word`: one word is sought, in an order by what may begin
-    with it. `roles`: how many of them have a walk of their own for each status; of more, or where
-    none is asked for, that is 0.
+    `later`: the page begins after a place. `by_word`: the search has one word and the sort key may
+    begin with it. `roles`: the number of roles with their own walk for each status; it is 0 without
+    a role filter and if there are too many roles.
     """
 
     generation: int
@@ -53,7 +53,7 @@ class Shape(Struct, frozen=True):
         return tables_of(USERS, self.generation).rows
 
     def key(self, rows: Table | Subquery) -> ColumnElement[Any]:
-        """What is sorted by."""
+        """The sort key."""
         return rows.c[SORT_COLUMNS[self.sort]]
 
     def order(
@@ -64,11 +64,11 @@ class Shape(Struct, frozen=True):
 
     def behind(self, rows: Table | Subquery, place: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a row comes after a place, which is a key and an id."""
-        mine = tuple_(self.key(rows), rows.c.id)
-        return mine < place if self.descending else mine > place
+        own_place = tuple_(self.key(rows), rows.c.id)
+        return own_place < place if self.descending else own_place > place
 
     def behind_cursor(self, rows: Table | Subquery) -> list[ColumnElement[bool]]:
-        """Nothing for a first page; for a later one, that a row is of it."""
+        """The condition that a row comes after the cursor; none for the first page."""
         if not self.later:
             return []
         key = bindparam("key", type_=self.key(rows).type)
@@ -76,12 +76,12 @@ class Shape(Struct, frozen=True):
 
     @property
     def walks_all_roles(self) -> bool:
-        """Whether a walk of a status is one of many roles."""
+        """Whether each status has one walk for all requested roles."""
         return "roles" in self.filters and not self.roles
 
 
 def numbered(name: str, number: int) -> list[str]:
-    """What the parameters are called that hold one value each."""
+    """The names of parameters with one value each."""
     return [f"{name}_{n}" for n in range(number)]
 
 
@@ -92,11 +92,11 @@ def walk(
     *,
     words: bool = False,
 ) -> AnySelect:
-    """The first `length` places that statuses, roles and further conditions leave.
+    """The first `length` places that match statuses, roles and further conditions.
 
-    Columns: `sort_key`, `id`, and `words` if they are wanted.
+    Columns: `sort_key`, `id`, and with `words` also `words`.
     """
-    # Merged as they go: together the walks of all statuses are hardly longer than one.
+    # The server merges the walks lazily: together they read hardly more rows than one walk.
     rows = shape.rows
     columns = [shape.key(rows).label("sort_key"), rows.c.id, *([rows.c.words] if words else [])]
     of_all = (
@@ -118,7 +118,7 @@ def walk(
 
 
 def _of_all_roles(shape: Shape, walk: AnySelect, length: ColumnElement[int]) -> AnySelect:
-    """The first places of each role that is asked for."""
+    """The first places of each requested role."""
     role = each_of("roles", "role")
     of_role = walk.where(shape.rows.c.role == role.c.role).lateral()
     return (
@@ -136,7 +136,7 @@ def each_of(parameter: str, name: str) -> Any:
 
 
 def materialized(rows: AnySelect | CompoundSelect[*tuple[Any, ...]], name: str) -> CTE:
-    """What is worked out once, before what reads it."""
+    """A CTE that is evaluated once."""
     return rows.cte(name).prefix_with("MATERIALIZED")
 
 

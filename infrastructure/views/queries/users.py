@@ -1,4 +1,4 @@
-"""Users as SQL: one of them with its standing, and what a page of them is asked and answered with."""
+"""Users as SQL: one user with the view's position, and pages of users with their parameters."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ from infrastructure.views.queries.user_filters import (
     WORD_SORTS,
     AnySelect,
     Filter,
-    asked_words,
     prefix,
+    query_words,
 )
 from infrastructure.views.queries.user_pages import page_statement
 from infrastructure.views.queries.user_walks import FIELDS, Shape, numbered
@@ -22,20 +22,20 @@ from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS, serving
 from infrastructure.views.sql.tables import tables_of
 from projections.users import USERS, UserView
 
-# Each status of each role has a walk of its own, merged as they go, unless they are too many.
-_WALKS: Final = 8
-# How many rows a search walks in the list's order at first, and how many more it may.
-_PROBE: Final = 1000
-_LOOK: Final = 16_000
-# Of more words than that the longest are looked up; all of them count.
-_WORDS_LOOKED_UP: Final = 6
+# Each status of each role has its own walk, and the walks are merged, unless there are too many.
+_MAX_WALKS: Final = 8
+# How many rows a search walks in the list's order at first, and how many more at most.
+_PROBE_ROWS: Final = 1000
+_MAX_FURTHER_ROWS: Final = 16_000
+# At most this many words, the longest, are looked up; a hit must have all words.
+_MAX_LOOKED_UP: Final = 6
 _BEHIND_ALL: Final = "\U0010ffff"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def user_of(row: Sequence[Any]) -> UserView:
-    """The user whose fields a row holds, in the order of the view."""
+    """The user of a row with the view's fields, in their order."""
     return UserView(**dict(zip(FIELDS, row, strict=True)))
 
 
@@ -43,7 +43,7 @@ def user_of(row: Sequence[Any]) -> UserView:
 def one_user(generation: int) -> AnySelect:
     """The serving generation, the position of `partition` in it and the fields of user `id`.
 
-    All of one moment, in one round trip; the fields are NULL where there is no such user.
+    Read atomically in one round trip; the fields are NULL if there is no such user.
     """
     rows = tables_of(USERS, generation).rows
     return (
@@ -57,10 +57,10 @@ def one_user(generation: int) -> AnySelect:
 def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, Any]]:
     """The statement for a page and one row more, and its parameters.
 
-    A row has the fields of the view, then the key it is sorted by.
+    A row has the fields of the view, then its sort key.
     """
     wanted = query.limit + 1
-    words = asked_words(query.words or "")
+    words = query_words(query.words or "")
     all_roles = _once(query.roles)
     values: dict[Filter, Any] = {
         "ids": _once(query.ids),
@@ -71,7 +71,7 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
     }
     given: dict[Filter, Any] = {name: value for name, value in values.items() if value}
     statuses = _once(query.statuses or LISTED)
-    roles = all_roles if len(statuses) * len(all_roles) <= _WALKS else []
+    roles = all_roles if len(statuses) * len(all_roles) <= _MAX_WALKS else []
     parameters: dict[str, Any] = {
         **given,
         **dict(zip(numbered("status", len(statuses)), statuses, strict=True)),
@@ -80,9 +80,9 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
         "limit": wanted,
     }
     if words:
-        parameters["probe"] = max(wanted, _PROBE)
-        parameters["look"] = _LOOK
-        parameters["each_word"] = [prefix(w) for w in sorted(words, key=len)[-_WORDS_LOOKED_UP:]]
+        parameters["probe"] = max(wanted, _PROBE_ROWS)
+        parameters["look"] = _MAX_FURTHER_ROWS
+        parameters["each_word"] = [prefix(w) for w in sorted(words, key=len)[-_MAX_LOOKED_UP:]]
     by_word = len(words) == 1 and query.sort in WORD_SORTS and len(roles) == len(all_roles)
     if by_word:
         parameters["word"] = words[0]
@@ -105,7 +105,7 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
 
 
 def page_of(query: UserList, rows: Sequence[Sequence[Any]]) -> UserPage:
-    """The page that the rows of `page_query` make."""
+    """The page from the rows of `page_query`."""
     items = [user_of(row[:-1]) for row in rows[: query.limit]]
     if len(rows) <= query.limit:
         return UserPage(items, None)
@@ -114,7 +114,7 @@ def page_of(query: UserList, rows: Sequence[Sequence[Any]]) -> UserPage:
 
 
 def _once(values: Sequence[Any]) -> list[Any]:
-    """Each value once: every one of them is a walk of its own."""
+    """The values without duplicates: each value gets its own walk."""
     return list(dict.fromkeys(values))
 
 
@@ -123,5 +123,5 @@ def _written_key(key: str | datetime) -> str:
 
 
 def _parsed_key(sort: SortField, key: str) -> str | datetime:
-    """A key as `_written_key` wrote it: cursors come back sealed, for the same order."""
+    """The key that `_written_key` wrote: a cursor is sealed and valid only for its own order."""
     return key if sort in ("name", "email") else _EPOCH + int(key) * _MICROSECOND

@@ -1,1 +1,1 @@
-"""Single streams of a view: parked events, repairs and erasures."""
+"""Work on single streams of a view: parked events, repairs and erasures."""

@@ -1,4 +1,4 @@
-"""Parked streams to look at, and projections that stand still on purpose, in Postgres."""
+"""Lists parked streams, and pauses and resumes projections, in Postgres."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -42,7 +42,7 @@ SELECT pg_notify('rollbook', 'generations') FROM resumed""")
 
 
 class PostgresProjectionAdmin:
-    """See `ProjectionAdminStore`. What it changes may safely be done twice, as a reader does."""
+    """See `ProjectionAdminStore`. Its changes are idempotent, because a `ViewReader` retries."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
@@ -66,8 +66,8 @@ class PostgresProjectionAdmin:
         ]
         return ParkedPage(items, items[-1].position if len(rows) > limit else None)
 
-    async def parked_streams(self) -> Mapping[str, int]:
-        """See `ProjectionAdminStore.parked_streams`."""
+    async def parked_counts(self) -> Mapping[str, int]:
+        """See `ProjectionAdminStore.parked_counts`."""
         rows = await self._reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
         return {row[0]: row[1] for row in rows}
 

@@ -1,4 +1,4 @@
-"""All builds of the views in Postgres, for who must know that a person is in none of them."""
+"""All generations of the views in Postgres, for proving that a person is in none of them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,8 +20,8 @@ from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.tables import table_names
 
 _GENERATIONS: Final[ClauseElement] = text(Path(__file__).with_name("generations.sql").read_text())
-# A record that makes its commit, and so this session's answer, wait for all that was committed
-# before it, on a synchronous replica too: views themselves do not wait for the disk.
+# Commits of views do not wait for the disk. This WAL record does, so after its commit all earlier
+# commits are durable, too, also on a synchronous replica.
 _FLUSH: Final = b"SELECT pg_logical_emit_message(true, 'rollbook', 'erased')"
 
 
@@ -31,14 +31,14 @@ class PostgresErasedViews:
     def __init__(self, database_url: str, reader: ViewReader) -> None:
         self._database_url = database_url
         self._reader = reader
-        # How far each build was when it was last settled: so far it need not be done again.
-        self._settled: dict[tuple[str, int], int] = {}
+        # The position up to which each generation is finished: up to it nothing is done again.
+        self._finished: dict[tuple[str, int], int] = {}
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """With a connection of its own; nothing is connected before the first erasure."""
+        """With its own connection, which is opened at the first erasure."""
         async with ViewReader.open(database_url, 1) as reader:
             yield cls(database_url, reader)
 
@@ -50,17 +50,17 @@ class PostgresErasedViews:
             for build, each in groupby(rows, key=lambda row: tuple(row[:3]))
         ]
 
-    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        """See `ErasedViews.settle`."""
+    async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        """See `ErasedViews.finish_erasure`."""
         async with self._one_at_a_time:
             build = (view.projection, view.generation)
-            if self._settled.get(build, -1) >= position:
+            if self._finished.get(build, -1) >= position:
                 return
-            await self._settle(view, seconds)
-            self._settled[build] = view.position
+            await self._finish(view, seconds)
+            self._finished[build] = view.position
 
-    async def _settle(self, view: ViewGeneration, seconds: float) -> None:
-        # Also of a projection that this release no longer knows, and that lies there all the same.
+    async def _finish(self, view: ViewGeneration, seconds: float) -> None:
+        # The tables may belong to a projection that this release no longer knows.
         rows, _ = table_names(view.projection, view.generation)
         try:
             connection = await connect(self._database_url, "rollbook erasure")
@@ -71,7 +71,7 @@ class PostgresErasedViews:
                 await connection.execute(SQL("ANALYZE {}").format(Identifier(rows)))
                 await connection.execute(_FLUSH)
         except UndefinedTable:
-            # It was dropped since: what it held is gone.
+            # The generation was dropped since, with all its data.
             return
         except (psycopg.Error, OSError) as error:
             if is_outage(error, connection):

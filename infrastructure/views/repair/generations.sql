@@ -1,5 +1,5 @@
--- Every build of a view that lies in the database, and how far each of its partitions is; a build
--- that is not projected, because it is still filled or about to be dropped, is nowhere.
+-- Every generation of a view in the database, and the position of each of its partitions. The
+-- position is 0 if no projector follows it, because it is being filled or dropped.
 SELECT b.projection, b.generation, p.generation = b.generation AS serves, coalesce(b.partition, 0),
        CASE b.state WHEN 'following' THEN coalesce(b.position, 0) ELSE 0 END
 FROM (

@@ -1,4 +1,4 @@
-"""One stream in Postgres, held with the checkpoint's row, so that no page moves meanwhile."""
+"""One stream in Postgres, locked by the checkpoint's row, so that no page is written meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic
@@ -14,11 +14,11 @@ from application.projector.parked import Decision
 from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.errors import translate_errors
-from infrastructure.views.sql.rows import RowForm
+from infrastructure.views.sql.rows import RowFormat
 from infrastructure.views.sql.statements import Statement, statements_of
 from projections.projection import V
 
-_HOLD: Final = """
+_LOCK_CHECKPOINT: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND partition = %(partition)s
@@ -28,15 +28,15 @@ SELECT stream, version, position, event_id, error FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s
 ORDER BY version"""
-_DONE: Final = """
+_DELETE_APPLIED: Final = """
 DELETE FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s AND version <= %(version)s"""
-_BLAMED: Final = """
+_SET_ERROR: Final = """
 UPDATE parked SET error = %(error)s
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s AND version = %(version)s AND error <> %(error)s"""
-_MENDED: Final = """
+_ENQUEUE_REFRESH: Final = """
 INSERT INTO mended (tenant, projection, generation, partition, stream)
 VALUES (%(tenant)s, %(name)s, %(generation)s, %(partition)s, %(stream)s)"""
 _SKIP: Final = """
@@ -51,20 +51,20 @@ SELECT pg_notify('rollbook', 'view:' || %(name)s), pg_notify('rollbook', 'parked
 async def lock_stream(
     connection: Connection, slot: Slot[V], stream: UUID
 ) -> "PostgresLockedStream[V]":
-    """Begin a transaction that holds a stream; who ends it without a commit changes nothing.
+    """Begin a transaction that locks a stream; without a commit nothing is changed.
 
-    Raises `Unavailable` where the generation was dropped, and psycopg's errors.
+    Raises `Unavailable` if the generation was dropped, and psycopg's errors.
     """
     given = {**checkpoint_names(slot), "stream": stream}
     await connection.execute("BEGIN")
-    held = PostgresLockedStream(connection, slot, given, await hold_checkpoint(connection, slot))
-    await held.read()
-    return held
+    locked = PostgresLockedStream(connection, slot, given, await lock_checkpoint(connection, slot))
+    await locked.read()
+    return locked
 
 
-async def hold_checkpoint(connection: Connection, slot: Slot[Any]) -> int:
-    """Keep the slot's checkpoint until the transaction ends; where it stands."""
-    row = await (await connection.execute(_HOLD, checkpoint_names(slot))).fetchone()
+async def lock_checkpoint(connection: Connection, slot: Slot[Any]) -> int:
+    """Lock the slot's checkpoint until the transaction ends; returns its position."""
+    row = await (await connection.execute(_LOCK_CHECKPOINT, checkpoint_names(slot))).fetchone()
     if row is None:
         # The generation was dropped.
         raise Unavailable
@@ -72,7 +72,7 @@ async def hold_checkpoint(connection: Connection, slot: Slot[Any]) -> int:
 
 
 def checkpoint_names(slot: Slot[Any]) -> dict[str, Any]:
-    """What names a slot's checkpoint in statements."""
+    """The parameters that name a slot's checkpoint."""
     return {
         "tenant": TENANT,
         "name": slot.projection.name,
@@ -90,14 +90,14 @@ class PostgresLockedStream(Generic[V]):
         self._connection = connection
         self._slot = slot
         self._given = given
-        self._form = RowForm(slot)
+        self._row_format = RowFormat(slot)
         self.position = position
         self.entry: Entry[V] | None = None
         self.parked: Sequence[ParkedEvent] = ()
         self.skipped: Skipped = frozenset()
 
     async def read(self) -> None:
-        """The rest of what is held: only now nobody else changes it."""
+        """Read the stream's rows, after the lock, so that no other session changes them."""
         statements, streams = statements_of(self._slot), {"streams": [self._given["stream"]]}
         rows = await (await self._connection.execute(_PARKED, self._given)).fetchall()
         self.parked = [
@@ -108,7 +108,7 @@ class PostgresLockedStream(Generic[V]):
         ]
         skipped = await (await self._run(statements.skipped, streams)).fetchall()
         self.skipped = frozenset((row[0], row[1]) for row in skipped)
-        entries = self._form.entries(
+        entries = self._row_format.entries(
             await (await self._run(statements.entries, streams)).fetchall()
         )
         self.entry = entries.get(self._given["stream"])
@@ -119,14 +119,16 @@ class PostgresLockedStream(Generic[V]):
         entry = changes.entries.get(stream, self.entry)
         with translate_errors(self._connection):
             if changes.entries:
-                await self._run(statements.store, {"rows": self._form.to_json(changes.entries)})
-                await have_copied(self._connection, self._slot, stream)
+                await self._run(
+                    statements.store, {"rows": self._row_format.to_json(changes.entries)}
+                )
+                await enqueue_refresh(self._connection, self._slot, stream)
             await count(self._connection, self._slot, changes.counters)
             version = 0 if entry is None else entry.version
-            await self._connection.execute(_DONE, {**self._given, "version": version})
+            await self._connection.execute(_DELETE_APPLIED, {**self._given, "version": version})
             for parked in changes.parked:
-                blamed = {**self._given, "version": parked.version, "error": parked.error}
-                await self._connection.execute(_BLAMED, blamed)
+                values = {**self._given, "version": parked.version, "error": parked.error}
+                await self._connection.execute(_SET_ERROR, values)
             await ring(self._connection, self._slot)
             await self._connection.execute("COMMIT")
 
@@ -137,9 +139,11 @@ class PostgresLockedStream(Generic[V]):
             if entry is None:
                 await self._run(statements.remove, {"streams": [stream]})
             else:
-                await self._run(statements.store, {"rows": self._form.to_json({stream: entry})})
+                await self._run(
+                    statements.store, {"rows": self._row_format.to_json({stream: entry})}
+                )
             await count(self._connection, self._slot, counters)
-            await have_copied(self._connection, self._slot, stream)
+            await enqueue_refresh(self._connection, self._slot, stream)
             await ring(self._connection, self._slot)
             await self._connection.execute("COMMIT")
 
@@ -173,13 +177,13 @@ async def count(connection: Connection, slot: Slot[Any], counters: Mapping[str, 
         await _run(connection, statement, {"rows": msgspec.json.encode(rows).decode()})
 
 
-async def have_copied(connection: Connection, slot: Slot[Any], stream: UUID) -> None:
-    """Have copies of a stream's view replaced, and those of the counters."""
-    await connection.execute(_MENDED, {**checkpoint_names(slot), "stream": stream})
+async def enqueue_refresh(connection: Connection, slot: Slot[Any], stream: UUID) -> None:
+    """Enqueue a refresh of the copies of a stream's view and of the counters."""
+    await connection.execute(_ENQUEUE_REFRESH, {**checkpoint_names(slot), "stream": stream})
 
 
 async def ring(connection: Connection, slot: Slot[Any]) -> None:
-    """Once the transaction commits, tell whoever waits for the views."""
+    """Ring the bells of the view and of parked streams when the transaction commits."""
     await connection.execute(_RING, checkpoint_names(slot))
 
 

@@ -1,4 +1,4 @@
-"""Parked streams in Postgres, and the right to mend one."""
+"""Parked streams in Postgres, the lock to repair one, and the queue of views to refresh."""
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,8 +33,8 @@ class PostgresRefreshQueue:
         self._reader = reader
         self._projections = {projection.name: projection for projection in projections}
 
-    async def waiting(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
-        """See `RefreshQueue.waiting`."""
+    async def pending(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
+        """See `RefreshQueue.pending`."""
         known = self._projections[projection]
         rows = await self._reader.rows(_WAITING, {"tenant": TENANT, "name": projection})
         waiting: dict[int, tuple[Slot[Any], UUID]] = {}
@@ -42,8 +42,8 @@ class PostgresRefreshQueue:
             waiting[number] = (slots_of(known, generation, partitions)[partition], stream)
         return waiting
 
-    async def replaced(self, numbers: Collection[int]) -> None:
-        """See `RefreshQueue.replaced`."""
+    async def mark_refreshed(self, numbers: Collection[int]) -> None:
+        """See `RefreshQueue.mark_refreshed`."""
         await self._reader.rows(_REPLACED, {"numbers": list(numbers)})
 
 
@@ -64,14 +64,14 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 
 
 class PostgresParkedStreams:
-    """See `Mending`; of the projections it is given."""
+    """See `ParkedStreams`; of the projections it is given."""
 
     def __init__(self, database_url: str, projections: Iterable[Projection[Any]]) -> None:
         self._database_url = database_url
         self._projections = {projection.name: projection for projection in projections}
 
     async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
-        """See `Mending.parked_in`."""
+        """See `ParkedStreams.parked_in`."""
         known = self._projections[projection]
         given = {"tenant": TENANT, "name": projection, "stream": stream}
         async with self._connection() as connection:
@@ -82,21 +82,21 @@ class PostgresParkedStreams:
         ]
 
     async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
-        """See `Mending.streams`."""
+        """See `ParkedStreams.streams`."""
         given = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
         async with self._connection() as connection:
             rows = await (await connection.execute(_STREAMS, given)).fetchall()
         return [stream for (stream,) in rows if slot.holds(stream)]
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
-        """See `Mending.hold`."""
+    async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
+        """See `ParkedStreams.lock`."""
         async with self._connection() as connection:
             yield await lock_stream(connection, slot, stream)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
-        """One for each use: streams are mended rarely. What is not committed is rolled back."""
+        """One for each use, because repairs are rare. Uncommitted changes are rolled back."""
         try:
             connection = await connect(self._database_url, APPLICATION)
         except (psycopg.Error, OSError) as error:

@@ -1,4 +1,4 @@
-"""Repairs of a generation in Postgres: one session has the right to them, and does all of them."""
+"""Repairs of a generation in Postgres: one session holds the repair lock and does all repairs."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -16,8 +16,8 @@ from infrastructure.postgres import Connection, answered_within, connect, is_bro
 from infrastructure.views.repair.locked_stream import (
     PostgresLockedStream,
     count,
-    have_copied,
-    hold_checkpoint,
+    enqueue_refresh,
+    lock_checkpoint,
     lock_stream,
     ring,
 )
@@ -25,15 +25,15 @@ from infrastructure.views.sql.errors import translate_errors
 from projections.projection import V
 
 APPLICATION: Final = "rollbook repair"
-# The session of a worker that was killed is gone in less.
+# The server ends the session of a killed worker in less time.
 _TIMEOUT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.2
 _SECONDS: Final = 30.0
-# In the place of a stream, where the counters alone have changed.
+# Used instead of a stream if only the counters have changed.
 _NO_STREAM: Final = UUID(int=0)
 
-# Whoever is frozen while it holds a checkpoint must not keep the projector waiting for long. But
-# between two repairs there may be hours.
+# A process that freezes while it holds a checkpoint must not block the projector for long. Between
+# two repairs there may be hours.
 _SETTINGS: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '10s', false),
        set_config('idle_session_timeout', '0', false),
@@ -42,7 +42,7 @@ _TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
 
 
 class PostgresRepairs:
-    """See `Repairs`. The right ends with the session: what is done on it is done with the right."""
+    """See `Repairs`. The session that holds the repair lock does all repairs."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -62,8 +62,8 @@ class PostgresRepairs:
             yield cls(connection)
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
-        """See `Repairs.hold`."""
+    async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
+        """See `Repairs.lock`."""
         async with self._transaction():
             yield await lock_stream(self._connection, slot, stream)
 
@@ -71,16 +71,16 @@ class PostgresRepairs:
         """See `Repairs.add`."""
         async with self._transaction():
             await self._connection.execute("BEGIN")
-            # Pages change counters in an order of their own: two at once could wait for each other.
-            await hold_checkpoint(self._connection, slot)
+            # Pages update counters in another order: without the lock there could be a deadlock.
+            await lock_checkpoint(self._connection, slot)
             await count(self._connection, slot, differences)
-            await have_copied(self._connection, slot, _NO_STREAM)
+            await enqueue_refresh(self._connection, slot, _NO_STREAM)
             await ring(self._connection, slot)
             await self._connection.execute("COMMIT")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[None]:
-        """What is not committed at its end is rolled back."""
+        """Rolls back at the end if the block has not committed."""
         connection = self._connection
         async with answered_within(_SECONDS, connection):
             try:
@@ -93,7 +93,7 @@ class PostgresRepairs:
 
 
 def repair_lock(slot: Slot[Any]) -> int:
-    """The advisory lock that whoever repairs the slot's generation holds."""
+    """The advisory lock for repairs of the slot's generation."""
     return lock_key(f"repair {TENANT}/{slot.projection.name}/{slot.generation}")
 
 

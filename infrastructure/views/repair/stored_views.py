@@ -1,4 +1,4 @@
-"""All of a generation in Postgres at one moment: pages by id, in one transaction that only reads."""
+"""A generation in Postgres in one snapshot: pages by id, in one read-only transaction."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,33 +16,33 @@ from application.projector.view_store import Entry, Slot, partition_of
 from application.verification.stored_views import StoredStream
 from infrastructure.postgres import Connection, answered_within, connect, is_outage
 from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
-from infrastructure.views.sql.rows import BOOKKEEPING, RowForm
+from infrastructure.views.sql.rows import BOOKKEEPING, RowFormat
 from infrastructure.views.sql.statements import Statement, columns_of, statements_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
 APPLICATION: Final = "rollbook verify"
 _PAGE_SECONDS: Final = 30.0
-# A long stream is folded between two pages; but a frozen process must not keep old rows for ever.
+# Long streams are folded between two pages; but a frozen process must not block vacuum for ever.
 _SETTINGS: Final = Statement(
     b"SELECT set_config('idle_in_transaction_session_timeout', '5min', false)", {}
 )
 
 
 class PostgresStoredViews(Generic[V]):
-    """See `StoredViews`. As a dump does, it keeps the server from vacuuming while it is open."""
+    """See `StoredViews`. Like a dump, it blocks vacuum while it is open."""
 
     def __init__(self, connection: Connection, slots: Sequence[Slot[V]]) -> None:
         self._connection = connection
         self.slots = slots
         self.positions: Sequence[int] = ()
-        self._form = RowForm(slots[0])
+        self._row_format = RowFormat(slots[0])
         self._tables = tables_of(slots[0].projection, slots[0].generation)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, slots: Sequence[Slot[V]]) -> AsyncGenerator[Self]:
-        """See `OpenKeptViews`."""
+        """See `OpenStoredViews`."""
         try:
             connection = await connect(database_url, APPLICATION)
         except (psycopg.Error, OSError) as error:
@@ -56,7 +56,7 @@ class PostgresStoredViews(Generic[V]):
                 yield views
 
     async def begin(self) -> None:
-        """Fix the moment: from now on nobody drops the tables, either."""
+        """Take the snapshot, and lock the tables so that they cannot be dropped."""
         await self._rows(_SETTINGS, {})
         for table in self._tables.all:
             await self._rows(Statement.of(select(*table.columns).limit(0)), {})
@@ -70,7 +70,7 @@ class PostgresStoredViews(Generic[V]):
         statements = _pages(self.slots[0], after is None)
         given: dict[str, Any] = {"most": limit} | ({} if after is None else {"after": after})
         sources = [await self._rows(statement, given) for statement in statements]
-        # Where a source has more, nobody knows what comes after its last.
+        # A source that has more rows is known only up to its last row.
         ends = [source[-1][0] for source in sources if len(source) == limit]
         through = min(ends, default=None)
         rows, parked, skipped = (
@@ -89,9 +89,9 @@ class PostgresStoredViews(Generic[V]):
             c = table.c
             query = select(c.partition, c.counter, c.value).where(c.value != 0)
             for partition, counter, value in await self._rows(Statement.of(query), {}):
-                # Readers add up all that there are, whosever they say to be.
-                mine = counters[partition if 0 <= partition < len(counters) else 0]
-                mine[counter] = mine.get(counter, 0) + value
+                # Readers sum the counters of all partitions, also of unknown ones.
+                counted = counters[partition if 0 <= partition < len(counters) else 0]
+                counted[counter] = counted.get(counter, 0) + value
         return counters
 
     def _stream(
@@ -101,22 +101,22 @@ class PostgresStoredViews(Generic[V]):
         parked: Sequence[Any] | None,
         skipped: Sequence[Any] | None,
     ) -> StoredStream[V]:
-        entry, fits = None, True
+        entry, columns_match = None, True
         if row is not None:
             of_entry = len(BOOKKEEPING) + len(self.slots[0].projection.view.__struct_fields__)
-            entry = self._form.entries([row[:of_entry]])[stream]
-            fits = self._fits(stream, entry, row[of_entry:])
+            entry = self._row_format.entries([row[:of_entry]])[stream]
+            columns_match = self._columns_match(stream, entry, row[of_entry:])
         return StoredStream(
             stream=stream,
             entry=entry,
             parked=None if parked is None else parked[1],
             skipped=frozenset() if skipped is None else frozenset(skipped[1]),
-            fits=fits,
+            columns_match=columns_match,
         )
 
-    def _fits(self, stream: UUID, entry: Entry[V], beside: Sequence[Any]) -> bool:
-        """Whether partition, keys and words are those of the view."""
-        projection, (partition, *made) = self.slots[0].projection, beside
+    def _columns_match(self, stream: UUID, entry: Entry[V], columns: Sequence[Any]) -> bool:
+        """Whether the columns of partition, keys and words match the view."""
+        projection, (partition, *made) = self.slots[0].projection, columns
         if partition != partition_of(stream, len(self.slots)):
             return False
         if entry.view is None:
@@ -131,7 +131,7 @@ class PostgresStoredViews(Generic[V]):
                 for each, value in zip(projection.words, words, strict=True)
             )
         except Exception:
-            # Of a view that was tampered with nothing need follow.
+            # A view that was tampered with may break any function of the projection.
             return False
 
     async def _rows(self, statement: Statement, given: Mapping[str, Any]) -> list[Any]:
@@ -142,7 +142,7 @@ class PostgresStoredViews(Generic[V]):
                 )
                 return list(await cursor.fetchall())
         except UndefinedTable as error:
-            # It was dropped a moment ago.
+            # The generation was dropped a moment ago.
             raise Unavailable from error
         except (psycopg.Error, OSError) as error:
             if is_outage(error, self._connection):
@@ -152,7 +152,7 @@ class PostgresStoredViews(Generic[V]):
 
 @cache
 def _pages(slot: Slot[Any], first: bool) -> Sequence[Statement]:
-    """The next rows, parked streams and skipped events by stream; of the first page, or a later."""
+    """The statements for the next rows, parked streams and skipped events, ordered by stream."""
     projection, c = slot.projection, tables_of(slot.projection, slot.generation).rows.c
     made: list[ColumnElement[Any]] = [c[key.name] for key in projection.keys]
     made += [func.tsvector_to_array(c[words.name]) for words in projection.words]

@@ -1,1 +1,1 @@
-"""What all work on views shares: tables, statements, rows and errors."""
+"""The shared base of the view adapters: tables, statements, rows and errors."""

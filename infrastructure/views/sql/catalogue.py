@@ -1,4 +1,4 @@
-"""The tables around the views that the migrations make, as queries name them."""
+"""The tables beside the views that the migrations create, for use in queries."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from application.projector.view_store import Slot
 
 _METADATA: Final = MetaData()
 
-# Which generation of each projection serves, and whether it stands still on purpose.
+# The serving generation of each projection, and whether the projection is paused.
 PROJECTIONS: Final = Table(
     "projections",
     _METADATA,
@@ -31,7 +31,7 @@ PROJECTIONS: Final = Table(
     Column("paused_at", TIMESTAMP(timezone=True)),
 )
 
-# How far each slot has come.
+# The position of each slot.
 CHECKPOINTS: Final = Table(
     "checkpoints",
     _METADATA,
@@ -43,7 +43,7 @@ CHECKPOINTS: Final = Table(
     Column("updated_at", TIMESTAMP(timezone=True)),
 )
 
-# Events that were left out, with the later ones of their streams.
+# Events that could not be applied, with the later events of their streams.
 PARKED: Final = Table(
     "parked",
     _METADATA,
@@ -57,7 +57,7 @@ PARKED: Final = Table(
     Column("error", Text()),
 )
 
-# Events that are left out for good, whichever the generation.
+# Events that are left out permanently, in all generations.
 SKIPPED: Final = Table(
     "skipped",
     _METADATA,
@@ -85,7 +85,7 @@ def checkpoint_of(slot: Slot[Any]) -> ColumnElement[bool]:
 
 
 def parked_of(slot: Slot[Any]) -> ColumnElement[bool]:
-    """The rows of `PARKED` of the slot's generation, whichever partition."""
+    """The rows of `PARKED` of the slot's generation, in all partitions."""
     return and_(
         PARKED.c.tenant == TENANT,
         PARKED.c.projection == slot.projection.name,
@@ -110,7 +110,7 @@ def serving(projection: str) -> ColumnElement[bool]:
 
 
 def slot_row(slot: Slot[Any]) -> dict[str, Any]:
-    """The columns of `PARKED` that say whose an event is."""
+    """The columns of `PARKED` that name the generation of an event."""
     return {
         "tenant": literal(TENANT),
         "projection": literal(slot.projection.name),

@@ -1,4 +1,4 @@
-"""Entries as lines of COPY's text format: what a table without indexes takes fastest."""
+"""Entries as lines of COPY's text format: the fastest way to fill a table without indexes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -16,7 +16,7 @@ from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
 _NULL: Final = "\\N"
-# What separates columns and rows, and what escapes it.
+# The separators of columns and rows, and the escape character.
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _IN_QUOTES: Final = str.maketrans({"\\": "\\\\", "'": "''"})
 
@@ -25,8 +25,8 @@ _to_json: Final = msgspec.json.Encoder().encode
 Written = Callable[[Any], str]
 
 
-class CopyForm(Generic[V]):
-    """How the entries of a slot are copied into its table; `sql` takes the lines."""
+class CopyFormat(Generic[V]):
+    """Formats the entries of a slot for COPY; `sql` is the statement that takes the lines."""
 
     def __init__(self, slot: Slot[V]) -> None:
         projection, table = slot.projection, tables_of(slot.projection, slot.generation).rows
@@ -44,7 +44,7 @@ class CopyForm(Generic[V]):
         self._nothing = f"\t{_NULL}" * absent
 
     def lines(self, entries: Iterable[tuple[UUID, Entry[V]]]) -> bytes:
-        """A line an entry. Raises `Unstorable` where one cannot be written."""
+        """One line per entry. Raises `Unstorable` if an entry cannot be written."""
         try:
             return "".join([self._line(stream, entry) for stream, entry in entries]).encode()
         except Exception as error:
@@ -67,21 +67,21 @@ class CopyForm(Generic[V]):
 
 
 def _getter(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """What gets the values of several attributes at once."""
+    """A function that gets all these attributes at once."""
     if len(names) > 1:
         return attrgetter(*names)
     return lambda view: [getattr(view, name) for name in names]
 
 
 def _written(column: Column[Any]) -> Written:
-    """How a value of the column is written."""
+    """The function that writes a value of the column."""
     if isinstance(column.type, JSONB):
         return _as_json
     return _WRITTEN[column.type.python_type]
 
 
 def _as_text(value: str) -> str:
-    # `translate` looks at each character, these look for one of few.
+    # Checked first because it is faster: `translate` looks at each character.
     if "\\" in value or "\t" in value or "\n" in value or "\r" in value:
         return value.translate(_ESCAPES)
     return value

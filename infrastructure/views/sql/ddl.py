@@ -1,4 +1,4 @@
-"""Makes the tables of a generation, or what of them is missing."""
+"""Creates the tables of a generation, or the missing parts of them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from infrastructure.views.sql.statements import Statement
 
 
 async def create(connection: Connection, table: Table) -> None:
-    """What is missing only: CREATE INDEX waits for whoever writes, even where the index exists."""
+    """Creates only what is missing: CREATE INDEX waits for writers, even if the index exists."""
     if await is_missing(connection, table.name):
         await execute(connection, CreateTable(table))
     for index in table.indexes:
@@ -19,9 +19,9 @@ async def create(connection: Connection, table: Table) -> None:
 
 
 async def missing_indexes(connection: Connection, table: Table) -> list[str]:
-    """The statements that make what a bare table lacks, its primary key included.
+    """The statements that create a bare table's missing indexes, including its primary key.
 
-    Those that take longest come first, so that sessions that share them end together.
+    The slowest come first, so that sessions that share the work end at about the same time.
     """
     key = ", ".join(column.name for column in table.primary_key)
     wanted: dict[str, str] = {}
@@ -32,19 +32,19 @@ async def missing_indexes(connection: Connection, table: Table) -> list[str]:
 
 
 def _is_quick(index: Index) -> tuple[bool, str]:
-    """Words take the longest by far."""
+    """The sort key: the slow GIN indexes of words first."""
     return index.dialect_options["postgresql"]["using"] != "gin", str(index.name)
 
 
 async def is_missing(connection: Connection, name: str) -> bool:
-    """Whether there is no table or index of that name."""
+    """Whether no table or index of that name exists."""
     cursor = await connection.execute("SELECT to_regclass(quote_ident(%s)) IS NULL", (name,))
     row = await cursor.fetchone()
     return row is not None and row[0]
 
 
 async def execute(connection: Connection, clause: Any) -> None:
-    """One statement of SQLAlchemy's."""
+    """Execute one SQLAlchemy statement."""
     statement = Statement.of(clause)
-    # Without parameters a statement is sent as it is: DDL takes none.
+    # DDL takes no parameters: with None, psycopg sends the statement as it is.
     await connection.execute(statement.sql, statement.constants or None)

@@ -1,4 +1,4 @@
-"""What an error of the server means for a page: its own fault, an outage, or neither."""
+"""Translates the server's errors: bad data, an outage, or neither."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,15 +11,14 @@ from application.projector.view_store import Unstorable
 from infrastructure.postgres import Connection, is_outage
 
 # Classes of SQLSTATE (appendix A of the PostgreSQL manual): cardinality, data, integrity, limits.
-_THE_PAGE: Final = frozenset({"21", "22", "23", "54"})
+_DATA_ERROR_CLASSES: Final = frozenset({"21", "22", "23", "54"})
 
 
 @contextmanager
 def translate_errors(connection: Connection) -> Generator[None]:
-    """Errors of the server in the block as the port names them.
+    """Translates the server's errors in the block to `Unavailable` and `Unstorable`.
 
-    A missing table or right stays what it is, neither the page's fault nor an outage: it would
-    have every event parked.
+    A missing table or permission is not translated: as `Unstorable` it would park every event.
     """
     try:
         yield
@@ -34,10 +33,10 @@ def translate_errors(connection: Connection) -> Generator[None]:
 def _is_data_error(error: psycopg.Error) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.DataError)
-    return error.sqlstate[:2] in _THE_PAGE
+    return error.sqlstate[:2] in _DATA_ERROR_CLASSES
 
 
 def _reason(error: psycopg.Error) -> str:
-    """Names of things only: the server's message may hold values."""
+    """Contains only names: the server's message may contain personal values."""
     place = error.diag.constraint_name or error.diag.column_name
     return type(error).__name__ + (f" ({place})" if place else "")

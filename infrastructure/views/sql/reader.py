@@ -1,4 +1,4 @@
-"""Reads of the views: a pool of connections, each read bounded in time."""
+"""Reads of the views: a pool of connections, each read with a timeout."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -21,8 +21,8 @@ from infrastructure.views.sql.statements import Statement
 _READ_SECONDS: Final = 1.5
 _RETRY_SECONDS: Final = 0.02
 _POOL_SIZE: Final = 8
-# Each read finds what it looks for by index, whatever the planner thinks of tables that have grown
-# since it saw them last; what it is to return may be sorted, what it is to choose from may not.
+# Each read must use an index, even if the planner's statistics are stale because a table has grown.
+# The rows to return may be sorted, the rows to choose from may not.
 SETTINGS: Final = """
 SELECT set_config('timezone', 'UTC', false), set_config('jit', 'off', false),
        set_config('enable_seqscan', 'off', false), set_config('enable_sort', 'off', false),
@@ -30,11 +30,11 @@ SELECT set_config('timezone', 'UTC', false), set_config('jit', 'off', false),
 
 
 class TableGone(Exception):
-    """A generation was dropped since it was last seen to serve."""
+    """A generation was dropped since it was last read as the serving one."""
 
 
 class ViewReader:
-    """A read is tried again while there is time, on another connection where one was lost."""
+    """Retries a read until its timeout, on another connection if one was lost."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -42,7 +42,7 @@ class ViewReader:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
-        """A reader with a pool of its own; nothing is connected before the first read."""
+        """A reader with its own pool; it connects at the first read."""
         async with open_pool(
             database_url, "rollbook queries", size=size, checked=False, configure=_configure
         ) as pool:
@@ -57,8 +57,8 @@ class ViewReader:
     ) -> Sequence[Sequence[Any]]:
         """All rows of a query. Raises `Unavailable` and `TableGone`.
 
-        Its plan is kept for other values, unless it is to be `planned_for_values` at hand. As SQL
-        it is kept in any case: whoever asks gives the same object each time.
+        The server reuses the plan for other values, unless `planned_for_values`. The compiled SQL
+        is cached by statement object: callers pass the same object each time.
         """
         deadline = asyncio.get_running_loop().time() + _READ_SECONDS
         made = _as_sql(statement)
@@ -77,13 +77,13 @@ class ViewReader:
         self, sql: bytes, values: Mapping[str, Any], deadline: float, planned_for_values: bool
     ) -> Sequence[Sequence[Any]]:
         connection = None
-        left = max(deadline - asyncio.get_running_loop().time(), 0.01)
+        remaining = max(deadline - asyncio.get_running_loop().time(), 0.01)
         try:
-            async with self._pool.connection(timeout=left) as connection:
-                left = max(deadline - asyncio.get_running_loop().time(), 0.01)
-                async with answered_within(left, connection):
+            async with self._pool.connection(timeout=remaining) as connection:
+                remaining = max(deadline - asyncio.get_running_loop().time(), 0.01)
+                async with answered_within(remaining, connection):
                     cursor = connection.cursor(binary=True)
-                    # The server plans what is not prepared for the values that come with it.
+                    # The server plans an unprepared statement for its values.
                     await cursor.execute(sql, values, prepare=not planned_for_values)
                     return await cursor.fetchall()
         except PoolTimeout as error:

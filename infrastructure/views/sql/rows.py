@@ -1,4 +1,4 @@
-"""Between an entry and its row: rows go in as JSON and come back as tuples."""
+"""Converts entries to and from rows: rows are written as JSON and read as tuples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic
@@ -15,8 +15,8 @@ from projections.projection import V
 BOOKKEEPING: Final = ("id", "version", "chain", "shown")
 
 
-class RowForm(Generic[V]):
-    """How the entries of one slot lie in their table."""
+class RowFormat(Generic[V]):
+    """The row format of one slot's entries."""
 
     def __init__(self, slot: Slot[V]) -> None:
         self._view = slot.projection.view
@@ -26,7 +26,7 @@ class RowForm(Generic[V]):
         self._partition = slot.partition
 
     def to_json(self, entries: Mapping[UUID, Entry[V]]) -> str:
-        """The rows of some entries as one JSON array. Raises `Unstorable`."""
+        """The rows of entries as one JSON array. Raises `Unstorable`."""
         try:
             rows = [self._to_row(stream, entry) for stream, entry in entries.items()]
             return msgspec.json.encode(rows).decode()
@@ -49,7 +49,7 @@ class RowForm(Generic[V]):
         return row
 
     def entries(self, rows: Sequence[Sequence[Any]]) -> dict[UUID, Entry[V]]:
-        """The entries of rows that have the columns of `BOOKKEEPING`, then those of the view."""
+        """The entries of rows with the columns of `BOOKKEEPING`, then those of the view."""
         return {row[0]: self._to_entry(row) for row in rows}
 
     def _to_entry(self, row: Sequence[Any]) -> Entry[V]:

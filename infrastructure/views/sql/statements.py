@@ -1,4 +1,4 @@
-"""The statements that write one slot's views, as SQL made once from its tables."""
+"""The statements that write one slot's views, compiled once from its tables."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -44,7 +44,7 @@ _PARKED_EVENT: Final = ("stream", "version", "position", "event_id", "error")
 
 
 class Statement(Struct, frozen=True):
-    """SQL for psycopg, and the parameters that are always the same."""
+    """SQL for psycopg, and its constant parameters."""
 
     sql: bytes
     constants: Mapping[str, Any]
@@ -73,14 +73,14 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
 
 @cache
 def statements_of(slot: Slot[Any]) -> SlotStatements:
-    """The slot's statements; making them takes some milliseconds."""
+    """The slot's statements; cached, because compiling them takes some milliseconds."""
     tables = tables_of(slot.projection, slot.generation)
-    mine = PARKED.c.stream == _any_stream()
+    in_streams = PARKED.c.stream == _any_stream()
     return SlotStatements(
         position=Statement.of(select(CHECKPOINTS.c.position).where(checkpoint_of(slot))),
         fence=Statement.of(_fence(slot)),
         entries=Statement.of(select(*columns_of(slot)).where(tables.rows.c.id == _any_stream())),
-        parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), mine)),
+        parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), in_streams)),
         skipped=Statement.of(_skipped(slot.projection.name)),
         store=Statement.of(_store(tables.rows)),
         remove=Statement.of(delete(tables.rows).where(tables.rows.c.id == _any_stream())),
@@ -90,20 +90,20 @@ def statements_of(slot: Slot[Any]) -> SlotStatements:
 
 
 def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:
-    """What `RowForm.entries` takes."""
+    """The columns that `RowFormat.entries` expects."""
     rows = tables_of(slot.projection, slot.generation).rows
     names = (*BOOKKEEPING, *slot.projection.view.__struct_fields__)
-    # Twice where the view shows its id or version, so that its fields follow one after another.
+    # An id or version in the view is selected twice, so that the view's fields are consecutive.
     return [rows.c[name].label(f"column_{n}") for n, name in enumerate(names)]
 
 
 def _skipped(projection: str) -> ClauseElement:
-    mine = SKIPPED.c.stream == _any_stream()
-    return select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection), mine)
+    in_streams = SKIPPED.c.stream == _any_stream()
+    return select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection), in_streams)
 
 
 def _fence(slot: Slot[Any]) -> ClauseElement:
-    """Moves the checkpoint, unless somebody else has."""
+    """Moves the checkpoint, unless another session has moved it."""
     return (
         update(CHECKPOINTS)
         .where(checkpoint_of(slot), CHECKPOINTS.c.position == bindparam("position"))
@@ -112,7 +112,7 @@ def _fence(slot: Slot[Any]) -> ClauseElement:
 
 
 def _store(rows: Table) -> ClauseElement:
-    """One statement for all rows of a page: JSON costs half of what arrays do, on both sides."""
+    """One statement for all rows of a page: JSON costs half as much as arrays, on both sides."""
     given = _given(rows.c)
     values = [_value(made, given.c[made.name]) for made in rows.c]
     insertion = insert(rows).from_select([made.name for made in rows.c], select(*values))
@@ -136,10 +136,12 @@ def _count(slot: Slot[Any], counters: Table) -> ClauseElement:
 
 def _park(slot: Slot[Any]) -> ClauseElement:
     given = _given([PARKED.c[name] for name in _PARKED_EVENT])
-    whose = slot_row(slot)
+    generation_columns = slot_row(slot)
     return (
         insert(PARKED)
-        .from_select([*whose, *_PARKED_EVENT], select(*whose.values(), *given.c))
+        .from_select(
+            [*generation_columns, *_PARKED_EVENT], select(*generation_columns.values(), *given.c)
+        )
         .on_conflict_do_nothing()
     )
 

@@ -1,4 +1,4 @@
-"""The tables of the views: one set a generation, made from the annotations of the view's struct."""
+"""The tables of the views: one set per generation, made from the view struct's annotations."""
 
 import types
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ _TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
     list: JSONB(),
 }
 
-# In the order of code points, whatever collation the database has.
+# Sorted by code points, independent of the database's collation.
 _KEY: Final = Text(collation="C")
 
 
@@ -56,10 +56,10 @@ class Field(Struct, frozen=True):
 
 
 class ViewTables(Struct, frozen=True):
-    """One generation of a projection: a row a stream, and the counters if it has any.
+    """One generation of a projection: one row per stream, and the counters if it has any.
 
-    A row has the view's fields, the keys and words made from it, and `id`, `version`, `chain` and
-    `partition`. Where `shown` is false it has only these: its stream was seen and has no view.
+    A row has the view's fields, the keys and words computed from them, and `id`, `version`, `chain`
+    and `partition`. If `shown` is false, it has only the latter: the stream has no view.
     """
 
     rows: Table
@@ -82,23 +82,23 @@ def tables_of(projection: Projection[Any], generation: int) -> ViewTables:
 
 
 def table_names(projection: str, generation: int) -> tuple[str, str]:
-    """What the tables of a generation are called: the rows', and the counters' if it has any."""
+    """The names of a generation's tables: of the rows, and of the counters if it has any."""
     rows = f"{projection}_g{generation}"
     return rows, f"{rows}_counters"
 
 
 @cache
 def fields_of(view: type[Struct]) -> tuple[Field, ...]:
-    """The columns that a view's annotations ask for, in their order.
+    """The columns for a view's annotations, in their order.
 
-    Raises `TypeError` for an annotation that no column fits.
+    Raises `TypeError` for an annotation without a column type.
     """
     hints = get_type_hints(view)
     return tuple(_field(name, hints[name]) for name in view.__struct_fields__)
 
 
 def bare_rows(projection: Projection[Any], generation: int) -> Table:
-    """The table of the rows without any index, its primary key included."""
+    """The table of the rows without any index, not even its primary key."""
     name, _ = table_names(projection.name, generation)
     return _rows(name, projection, MetaData(), bare=True)
 
@@ -106,7 +106,7 @@ def bare_rows(projection: Projection[Any], generation: int) -> Table:
 def _rows(
     name: str, projection: Projection[Any], metadata: MetaData, *, bare: bool = False
 ) -> Table:
-    own = [field for field in fields_of(projection.view) if field.name not in ("id", "version")]
+    fields = [f for f in fields_of(projection.view) if f.name not in ("id", "version")]
     made = [Column(key.name, _KEY) for key in projection.keys]
     made += [Column(words.name, TSVECTOR()) for words in projection.words]
     table = Table(
@@ -117,10 +117,10 @@ def _rows(
         Column("chain", LargeBinary(), nullable=False),
         Column("partition", Integer(), nullable=False),
         Column("shown", Boolean(), nullable=False),
-        *(Column(field.name, field.type) for field in own),
+        *(Column(field.name, field.type) for field in fields),
         *made,
     )
-    required = [table.c[field.name] for field in own if not field.optional]
+    required = [table.c[field.name] for field in fields if not field.optional]
     required += [table.c[column.name] for column in made]
     if required:
         whole = or_(not_(table.c.shown), func.num_nulls(*required) == 0)
@@ -141,7 +141,7 @@ def _counters(name: str, metadata: MetaData) -> Table:
         Column("counter", _KEY, primary_key=True),
         Column("partition", Integer(), primary_key=True),
         Column("value", BigInteger(), nullable=False),
-        # Every page rewrites the same few rows: with room beside them that touches no index.
+        # Every page updates the same few rows: with free space beside them, no index changes (HOT).
         postgresql_with={"fillfactor": "50"},
     )
 

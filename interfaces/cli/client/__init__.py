@@ -1,1 +1,1 @@
-"""What commands share that call a running Rollbook over HTTP."""
+"""The client code of commands that call a running Rollbook over HTTP."""

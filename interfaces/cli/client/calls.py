@@ -1,4 +1,4 @@
-"""Calls to a running Rollbook, as commands make them: lists, orders, and jobs that are watched."""
+"""Calls of commands to a running Rollbook: lists, admin commands and jobs."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,18 +11,18 @@ from interfaces.cli.client.client import Remote, Reply, Stopped
 from interfaces.cli.client.watch_job import FINISHED, Job
 from interfaces.cli.errors import CommandFailed
 
-_LOOK_SECONDS: Final = 0.3
-_SLOW_LOOK_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.3
+_SLOW_POLL_SECONDS: Final = 1.0
 
 Json = dict[str, Any]
 
 
 class Refused(CommandFailed):
-    """The server does not do it; the message says why."""
+    """The server refuses the request; the message says why."""
 
 
 class JobReport(Protocol):
-    """What is shown of a job while the context is open."""
+    """Shows a job while the context is open."""
 
     def __enter__(self) -> Self: ...
 
@@ -48,18 +48,18 @@ async def items_of(remote: Remote, path: str) -> list[Json]:
         parameters = {"cursor": page.next_cursor}
 
 
-async def ordered(remote: Remote, path: str, body: Json) -> Reply:
-    """The answer to an order. Raises `Refused`."""
+async def send_admin_command(remote: Remote, path: str, body: Json) -> Reply:
+    """The answer to an admin command. Raises `Refused`."""
     headers = {"Content-Type": "application/json"}
     return await _answered(remote.command("POST", path, msgspec.json.encode(body), headers))
 
 
-async def watched(remote: Remote, job: Job, report: JobReport) -> Job:
-    """The job once it is finished; it goes on without us, too. Raises `Refused`."""
+async def wait_for_job(remote: Remote, job: Job, report: JobReport) -> Job:
+    """Show a job until it is finished; it continues if this process ends. Raises `Refused`."""
     with report:
         while job.state not in FINISHED:
             report.show(job)
-            await asyncio.sleep(_LOOK_SECONDS if job.state == "running" else _SLOW_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS if job.state == "running" else _SLOW_POLL_SECONDS)
             job = (await _answered(remote.get(f"/v1/jobs/{job.id}"))).read(Job)
         report.show(job)
     return job

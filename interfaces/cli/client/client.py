@@ -1,4 +1,4 @@
-"""Requests to a running Rollbook that outlast its restarts and short failures."""
+"""Requests to a running Rollbook, retried during its restarts and short failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,10 +8,10 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
-# Some 48 s in all: a restart, a failover or a full queue pass, a dead server does not.
+# About 48 s in all: a restart, a failover or a full queue takes less.
 _WAITS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)
-_LONGEST_WAIT: Final = 30.0
-_PASSING: Final = frozenset({429, 502, 503, 504})
+_MAX_WAIT: Final = 30.0
+_TEMPORARY: Final = frozenset({429, 502, 503, 504})
 _DENIED: Final = frozenset({401, 403})
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Nothing more can be done at this Rollbook now; the message says why."""
+    """This Rollbook cannot be used now; the message says why."""
 
 
 class FieldProblem(Struct, frozen=True):
@@ -28,7 +28,7 @@ class FieldProblem(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """What an answer says was wrong (RFC 9457); empty where it says nothing."""
+    """The problem in an answer (RFC 9457); empty if there is none."""
 
     type: str = ""
     title: str = ""
@@ -42,11 +42,11 @@ class Reply(Struct, frozen=True):
     content: bytes
 
     def read(self, kind: type[T]) -> T:
-        """The body; raises `Stopped` where it is no such thing: no Rollbook answered."""
+        """The body; raises `Stopped` if it has another form: no Rollbook answered."""
         try:
             return msgspec.json.decode(self.content, type=kind)
         except msgspec.MsgspecError:
-            raise Stopped("the answer is none of a Rollbook") from None
+            raise Stopped("the answer is not from a Rollbook") from None
 
     @property
     def problem(self) -> Problem:
@@ -57,12 +57,12 @@ class Reply(Struct, frozen=True):
 
     @property
     def slug(self) -> str:
-        """Which problem it is, empty where it is none."""
+        """The kind of problem, empty if it is none."""
         return self.problem.type.rpartition("/")[2]
 
     @property
     def reason(self) -> str:
-        """What was wrong in words, by field where the answer says so; it repeats no values."""
+        """What was wrong, by field if the answer names fields; it repeats no values."""
         problem = self.problem
         if problem.errors:
             each = (
@@ -76,21 +76,21 @@ class Reply(Struct, frozen=True):
         return self.headers.get("Idempotency-Replayed") == "true"
 
     @property
-    def may_pass(self) -> bool:
+    def is_temporary(self) -> bool:
         """Whether the same request can succeed a little later."""
-        return self.status in _PASSING or (self.status == 409 and self.slug == "conflict")
+        return self.status in _TEMPORARY or (self.status == 409 and self.slug == "conflict")
 
     @property
     def retry_after(self) -> float:
-        """In seconds, 0 where the answer gives none or a date."""
+        """In seconds, 0 if the answer has none or a date."""
         seconds = self.headers.get("Retry-After", "")
-        return min(float(seconds), _LONGEST_WAIT) if seconds.isdecimal() else 0.0
+        return min(float(seconds), _MAX_WAIT) if seconds.isdecimal() else 0.0
 
 
 class Remote:
     """One Rollbook. Each read sees at least what was written through this object before.
 
-    Every method raises `Stopped` where a failure does not pass or the token is refused.
+    Every method raises `Stopped` if a failure is permanent or the token is refused.
     """
 
     def __init__(self, client: httpx2.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
@@ -99,7 +99,7 @@ class Remote:
         self.sleep = sleep
 
     async def check(self) -> None:
-        """Stop at once where nobody answers or the token is not good, before any work."""
+        """Check, before any work, that a Rollbook answers and accepts the token."""
         try:
             await self._client.get("/health/live")
         except httpx2.TransportError:
@@ -115,7 +115,7 @@ class Remote:
     async def command(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> Reply:
-        """Send a command, again where needed: with an `Idempotency-Key` it is applied once."""
+        """Send a command, with retries: with an `Idempotency-Key` it is applied once."""
         return await self._send(method, path, content=body, headers=headers)
 
     async def _send(self, method: str, path: str, **request: Any) -> Reply:
@@ -123,19 +123,19 @@ class Remote:
             try:
                 answer = await self._client.request(method, path, **request)
             except httpx2.TransportError as error:
-                reason, longer = f"the connection failed ({type(error).__name__})", 0.0
+                reason, retry_after = f"the connection failed ({type(error).__name__})", 0.0
             else:
                 reply = Reply(answer.status_code, answer.headers, answer.content)
                 if reply.status in _DENIED:
                     raise Stopped(f"the token is refused: {reply.reason}")
-                if not reply.may_pass:
+                if not reply.is_temporary:
                     self._remember(reply)
                     return reply
-                reason, longer = reply.reason, reply.retry_after
+                reason, retry_after = reply.reason, reply.retry_after
             if wait is None:
                 raise Stopped(reason)
-            await self.sleep(max(wait, longer))
-        raise AssertionError("the last round returns or raises")
+            await self.sleep(max(wait, retry_after))
+        raise AssertionError("the last attempt returns or raises")
 
     def _remember(self, reply: Reply) -> None:
         position = reply.headers.get("Rollbook-Position", "")

@@ -1,4 +1,4 @@
-"""Follows a job in the database to its end, and tells whoever waits where nobody does it."""
+"""Follows a job in the database to its end, and warns if no worker takes it."""
 
 import asyncio
 from typing import Final, Protocol
@@ -12,13 +12,13 @@ from interfaces.cli.client import watch_job as watched_job
 from interfaces.cli.errors import CommandFailed
 
 POLL_SECONDS: Final = 0.5
-# A worker that is there takes a job up within two seconds; one that is started anew, within these.
-NOBODY_SECONDS: Final = 5.0
+# A running worker takes a job within two seconds; a worker that restarts, within this time.
+NO_WORKER_SECONDS: Final = 5.0
 GIVE_UP_SECONDS: Final = 30.0
 
 
-class NobodyWorks(CommandFailed):
-    """No worker took the job up."""
+class NoWorker(CommandFailed):
+    """No worker took the job."""
 
 
 class JobReport(Protocol):
@@ -30,30 +30,30 @@ async def follow(
     job: Job,
     report: JobReport,
     *,
-    ask_after: float = NOBODY_SECONDS,
+    warn_after: float = NO_WORKER_SECONDS,
     timeout_seconds: float = GIVE_UP_SECONDS,
 ) -> Job:
-    """The job once it is finished; it goes on without us, too.
+    """The job once it is finished; it continues if this process ends.
 
-    Says that no worker takes it up after `ask_after` seconds, and raises `NobodyWorks` after
-    `timeout_seconds`; `Unavailable` where the database stays away for so long.
+    Warns if no worker takes it within `warn_after` seconds. Raises `NoWorker` after
+    `timeout_seconds`, and `Unavailable` if the database does not answer for so long.
     """
     loop = asyncio.get_running_loop()
-    began = heard = loop.time()
-    is_said = False
+    began = last_answer = loop.time()
+    has_warned = False
     while True:
         report.show(msgspec.convert(msgspec.to_builtins(job), watched_job.Job))
         if job.state in FINISHED:
             return job
         if not job.attempts and loop.time() - began > timeout_seconds:
-            raise NobodyWorks("no worker has taken the job up; it stays queued for the next one")
-        if not job.attempts and not is_said and loop.time() - began > ask_after:
-            is_said = True
-            typer.echo("rollbook: no worker has taken the job up yet: does one run?", err=True)
+            raise NoWorker("no worker has taken the job; it stays queued for the next one")
+        if not job.attempts and not has_warned and loop.time() - began > warn_after:
+            has_warned = True
+            typer.echo("rollbook: no worker has taken the job yet: is one running?", err=True)
         await asyncio.sleep(POLL_SECONDS)
         try:
             job = await jobs.job(job.id) or job
-            heard = loop.time()
+            last_answer = loop.time()
         except Unavailable:
-            if loop.time() - heard > timeout_seconds:
+            if loop.time() - last_answer > timeout_seconds:
                 raise

@@ -1,4 +1,4 @@
-"""`rollbook tail`: the events of a running Rollbook as they are recorded, over all interruptions."""
+"""`rollbook tail`: prints the events of a running Rollbook; it resumes after interruptions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -19,18 +19,18 @@ from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import Connection, find_rollbook
 
 _FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 8.0
+_MAX_PAUSE: Final = 8.0
 _CONNECT_SECONDS: Final = 5.0
-# Codes of closing that the same request would meet again.
+# Close codes for which a retry is useless.
 _FINAL: Final = frozenset({4400, 4401, 4403, 4410})
 
 
 class TailEnded(CommandFailed):
-    """The stream cannot go on; the message says why."""
+    """The stream cannot continue; the message says why."""
 
 
-class Asked(Struct, frozen=True):
-    """`after` None is only what is new; empty filters are none."""
+class TailRequest(Struct, frozen=True):
+    """`after` None means only new events; an empty filter is none."""
 
     after: int | None = None
     types: str = ""
@@ -38,7 +38,7 @@ class Asked(Struct, frozen=True):
 
 
 class _Frame(Struct, frozen=True):
-    """What a client needs of a message; what it does not know it ignores."""
+    """The members of a message that a client needs; it ignores all others."""
 
     kind: str
     log: str = ""
@@ -55,52 +55,54 @@ class _Event(Struct, frozen=True):
     data: dict[str, Any]
 
 
-def tail(data_directory: Path, asked: Asked, *, json: bool) -> None:
+def tail(data_directory: Path, request: TailRequest, *, json: bool) -> None:
     """Print each event once, until Ctrl-C.
 
     Raises `TailEnded`, `NoRollbook` or `WrongSetting`.
     """
     connection = find_rollbook(data_directory)
     try:
-        asyncio.run(_print_all(connection, asked, typer.echo if json else _line_printer()))
+        asyncio.run(_print_all(connection, request, typer.echo if json else _line_printer()))
     except KeyboardInterrupt:
         return
 
 
-async def _print_all(connection: Connection, asked: Asked, show: Callable[[bytes], None]) -> None:
-    async with aclosing(envelopes(connection, asked)) as events:
+async def _print_all(
+    connection: Connection, request: TailRequest, show: Callable[[bytes], None]
+) -> None:
+    async with aclosing(envelopes(connection, request)) as events:
         async for event in events:
             show(event)
 
 
-async def envelopes(connection: Connection, asked: Asked) -> AsyncGenerator[bytes]:
-    """Each event as JSON, once and in order; after an interruption it goes on where it was.
+async def envelopes(connection: Connection, request: TailRequest) -> AsyncGenerator[bytes]:
+    """Each event as JSON, once and in order; it resumes after an interruption.
 
-    Raises `TailEnded` where nobody answers at first, or the stream is refused.
+    Raises `TailEnded` if no server answers at first, or the stream is refused.
     """
-    place = _Place(asked.after)
+    place = _Place(request.after)
     while True:
         reason = "the server closed it"
         try:
-            async with _stream(connection, asked, place.position) as stream:
+            async with _stream(connection, request, place.position) as stream:
                 async for message in stream:
                     for event in place.read(message):
                         yield event
         except ConnectionClosed as end:
-            code, told = (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "")
-            reason = told.rstrip(".") or f"code {code}"
+            code, text = (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "")
+            reason = text.rstrip(".") or f"code {code}"
             if code in _FINAL:
                 raise TailEnded(f"the stream is refused: {reason}") from None
         except (OSError, InvalidHandshake, msgspec.DecodeError):
             reason = f"no Rollbook answers at {connection.url}"
             if not place.log:
                 raise TailEnded(reason) from None
-        typer.echo(f"rollbook: interrupted, going on after {place.position}: {reason}", err=True)
+        typer.echo(f"rollbook: interrupted, continuing after {place.position}: {reason}", err=True)
         await place.pause()
 
 
 class _Place:
-    """How far a reader has come, in which log."""
+    """The position of a reader, and its log."""
 
     def __init__(self, position: int | None) -> None:
         self.position = position
@@ -108,7 +110,7 @@ class _Place:
         self._pause = _FIRST_PAUSE
 
     def read(self, message: str | bytes) -> Iterator[bytes]:
-        """The events of a message, each when the place is at it. Raises `TailEnded`."""
+        """The events of a message; the position moves with each. Raises `TailEnded`."""
         frame = msgspec.json.decode(message, type=_Frame)
         if frame.kind == "ready":
             if self.log not in ("", frame.log):
@@ -121,13 +123,13 @@ class _Place:
             self.position = frame.position
 
     async def pause(self) -> None:
-        """Longer each time nobody answers."""
+        """Wait, longer after each failed attempt."""
         await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._pause = min(2 * self._pause, _MAX_PAUSE)
 
 
-def _stream(connection: Connection, asked: Asked, position: int | None) -> connect:
-    given = {"after": position, "types": asked.types, "user": asked.user}
+def _stream(connection: Connection, request: TailRequest, position: int | None) -> connect:
+    given = {"after": position, "types": request.types, "user": request.user}
     query = urlencode({name: value for name, value in given.items() if value not in (None, "")})
     return connect(
         f"{connection.url.replace('http', 'ws', 1)}/v1/stream?{query}",
@@ -138,7 +140,7 @@ def _stream(connection: Connection, asked: Asked, position: int | None) -> conne
 
 
 def _line_printer() -> Callable[[bytes], None]:
-    """One line an event: where, when, what, on whom, by whom, and what it says."""
+    """Prints one line per event: position, time, type, subject, actor and data."""
     console = Console(soft_wrap=True, highlight=False)
 
     def show(envelope: bytes) -> None:

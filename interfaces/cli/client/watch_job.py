@@ -1,4 +1,4 @@
-"""What a command shows of a job while it runs: a progress bar for people, JSON lines for programs."""
+"""Shows a job while it runs: a progress bar for people, JSON lines for programs."""
 
 from typing import Any, Final, Self
 
@@ -17,7 +17,7 @@ from rich.progress import (
 
 
 class Report:
-    """Shown from when it is entered until it is left; a bar, if it has one, is gone then."""
+    """Shown while the context is open; then its bar, if any, is removed."""
 
     bar: Progress | None = None
 
@@ -42,7 +42,7 @@ class JobProgress(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """What a command needs of a job; what it does not know it ignores."""
+    """The members of a job that a command needs; it ignores all others."""
 
     id: str
     kind: str
@@ -53,7 +53,7 @@ class Job(Struct, frozen=True):
 
 
 class JsonJobReport(Report):
-    """A line each time the job has moved, the last with its result."""
+    """Prints a line each time the job has changed, the last with its result."""
 
     def __init__(self) -> None:
         self._last: Job | None = None
@@ -65,14 +65,14 @@ class JsonJobReport(Report):
 
 
 class SilentJobReport(Report):
-    """Nothing at all."""
+    """Shows nothing."""
 
     def show(self, job: Job) -> None:
-        """Nothing to show."""
+        """Do nothing."""
 
 
 class TerminalJobReport(Report):
-    """A bar with what is done, how fast and how long yet, on the standard error."""
+    """A progress bar with count, rate and remaining time, on standard error."""
 
     def __init__(self, title: str) -> None:
         self._bar = self.bar = Progress(

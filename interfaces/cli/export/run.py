@@ -1,4 +1,4 @@
-"""`rollbook export`: has a running Rollbook export users or audit items, and fetches the file."""
+"""`rollbook export`: requests an export from a running Rollbook, and downloads the file."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 import typer
 
-from interfaces.cli.client.calls import Refused, watched
+from interfaces.cli.client.calls import Refused, wait_for_job
 from interfaces.cli.client.client import Remote, Reply, Stopped
 from interfaces.cli.client.watch_job import Job, JsonJobReport, SilentJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
@@ -29,30 +29,30 @@ class NotWritten(CommandFailed):
     """The file cannot be written."""
 
 
-class BrokenOff(CommandFailed):
-    """The file came only in part."""
+class IncompleteDownload(CommandFailed):
+    """Only a part of the file arrived."""
 
 
-def export_file(data_directory: Path, order: Json, output: Path | None, *, json: bool) -> int:
-    """The exit code, which is 0: the file is there as a whole, or an error is raised and it is not.
+def export_file(data_directory: Path, request: Json, output: Path | None, *, json: bool) -> int:
+    """The exit code, always 0: the file is complete, or an error is raised.
 
     Raises what `find_rollbook` does, and `CommandFailed`.
     """
     try:
-        job = asyncio.run(_export(data_directory, order, output, json=json))
+        job = asyncio.run(_export(data_directory, request, output, json=json))
     except KeyboardInterrupt:
-        raise CommandFailed("stopped; the export itself goes on at the server") from None
+        raise CommandFailed("stopped; the export itself continues at the server") from None
     if output is not None and not json:
         typer.echo(f"{(job.result or {}).get('rows')} rows: {output}", err=True)
     return 0
 
 
-async def _export(data_directory: Path, order: Json, output: Path | None, *, json: bool) -> Job:
-    # Whether the file can be written is known before anything is asked for.
+async def _export(data_directory: Path, request: Json, output: Path | None, *, json: bool) -> Job:
+    # Check that the file can be written before the export is requested.
     with _writing(output) as file:
         async with find_rollbook(data_directory).client() as client:
             remote = Remote(client)
-            job = await watched(remote, await _asked(remote, order), _report(json))
+            job = await wait_for_job(remote, await _submit(remote, request), _report(json))
             if job.state != "succeeded":
                 reason = f": {job.error}" if job.error else ""
                 raise CommandFailed(f"the export {job.id} is {job.state}{reason}")
@@ -66,11 +66,11 @@ def _report(json: bool) -> JsonJobReport | TerminalJobReport | SilentJobReport:
     return TerminalJobReport("export") if sys.stderr.isatty() else SilentJobReport()
 
 
-async def _asked(remote: Remote, order: Json) -> Job:
-    """Once, however often the request has to be sent."""
+async def _submit(remote: Remote, request: Json) -> Job:
+    """Request the export: once, also if the request is sent again."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": f"export-{uuid4()}"}
     try:
-        reply = await remote.command("POST", _EXPORTS, msgspec.json.encode(order), headers)
+        reply = await remote.command("POST", _EXPORTS, msgspec.json.encode(request), headers)
     except Stopped as reason:
         raise Refused(str(reason)) from None
     return _content(reply).read(Job)
@@ -85,8 +85,10 @@ async def _fetch(client: httpx2.AsyncClient, path: str, file: BinaryIO) -> None:
             async for piece in answer.aiter_bytes():
                 await asyncio.to_thread(file.write, piece)
     except httpx2.TransportError as error:
-        again = f"for 24 hours it can be had again at {path}"
-        raise BrokenOff(f"the connection failed ({type(error).__name__}); {again}") from None
+        again = f"for 24 hours it can be downloaded again at {path}"
+        raise IncompleteDownload(
+            f"the connection failed ({type(error).__name__}); {again}"
+        ) from None
     except OSError as error:
         raise NotWritten(f"the file cannot be written: {error.strerror}") from None
 
@@ -99,7 +101,7 @@ def _content(reply: Reply) -> Reply:
 
 @contextmanager
 def _writing(output: Path | None) -> Generator[BinaryIO]:
-    """The standard output, or a file that nobody else may read, in place once it is complete."""
+    """Standard output, or a private file that appears once it is complete."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ from interfaces.cli.errors import failing
 keys = typer.Typer(help="The master keys that seal personal data.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
-DataDir = Annotated[Path, typer.Option(help="Where the local instance lies.", file_okay=False)]
+DataDir = Annotated[Path, typer.Option(help="Directory of the local instance.", file_okay=False)]
 
 _HERE = Path(".rollbook")
 
@@ -27,7 +27,7 @@ def list_keys(json: Json = False, data_dir: DataDir = _HERE) -> None:
 
 @keys.command("add")
 def add_key(data_dir: DataDir = _HERE) -> None:
-    """Make a new master key for the `rollbook up` of this data directory; the old ones stay."""
+    """Add a new master key to this data directory, for `rollbook up`; the old ones stay."""
     from interfaces.cli.keys.run import add_key as run
 
     with failing():
@@ -36,7 +36,7 @@ def add_key(data_dir: DataDir = _HERE) -> None:
 
 @keys.command("rotate")
 def rotate_keys(json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """Wrap all keys anew under the newest master key, while the service runs."""
+    """Rewrap all keys with the newest master key, while the service runs."""
     from infrastructure.server_checks import UnsuitableServer
     from interfaces.cli.keys.run import rotate_keys as run
 

@@ -1,4 +1,4 @@
-"""`rollbook keys`: which master keys wrap how many keys, a new one, and the rotation to it."""
+"""`rollbook keys`: list the master keys, add one, and rotate to the newest."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ ACTOR: Final = "system:cli"
 
 
 class KeysUnavailable(CommandFailed):
-    """The database cannot be asked for its keys."""
+    """The keys cannot be read from the database."""
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):
@@ -45,27 +45,27 @@ class KeyRow(Struct, frozen=True, kw_only=True):
 
 
 def add_key(data_directory: Path) -> None:
-    """Put a new master key before those that the data directory keeps.
+    """Put a new master key before the stored ones of the data directory.
 
-    Raises `WrongSetting` where the file is not what counts, or `MasterKeyUnreadable`.
+    Raises `WrongSetting` if a setting replaces the file, or `MasterKeyUnreadable`.
     """
     if load(LocalSettings).master_key is not None:
         raise WrongSetting(
-            "ROLLBOOK_MASTER_KEY", "is set, and counts instead of the file: put a new key there"
+            "ROLLBOOK_MASTER_KEY", "is set, and is used instead of the file: add the new key there"
         )
     directory = DataDirectory(data_directory)
     keys = directory.add_master_key()
     if keys is None:
-        raise CommandFailed(f"{data_directory} keeps no master key yet: `rollbook up` makes one")
+        raise CommandFailed(f"{data_directory} has no master key yet: `rollbook up` creates one")
     typer.echo(
         f"A new master key with id {MasterKeys.parse(keys).newest} is the first in "
         f"{directory.master_key_file}.\n"
-        "Back the file up, start `rollbook up` anew, then run `rollbook keys rotate`."
+        "Back up the file, restart `rollbook up`, then run `rollbook keys rotate`."
     )
 
 
 def list_keys(data_directory: Path, *, json: bool) -> None:
-    """Print a line a master key.
+    """Print a line per master key.
 
     Raises `KeysUnavailable`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
     """
@@ -81,16 +81,16 @@ def list_keys(data_directory: Path, *, json: bool) -> None:
             row.id,
             "no" if row.place is None else "newest" if row.place == 1 else f"place {row.place}",
             _keys(row.keys),
-            "\n".join(map(_named, row.processes)) or "no process",
+            "\n".join(map(_describe, row.processes)) or "no process",
         )
     Console().print(table)
 
 
 def rotate_keys(data_directory: Path, *, json: bool) -> int:
-    """Wrap all keys anew under the newest master key, and follow it: the exit code.
+    """Rewrap all keys with the newest master key, and follow the job: the exit code.
 
-    0 where nothing uses another master key any more, else 1. Raises `KeysUnavailable`,
-    `NobodyWorks`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
+    0 if nothing uses another master key any more, else 1. Raises `KeysUnavailable`,
+    `NoWorker`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
     """
     url, masters = find_database(data_directory), find_master_keys(data_directory)
     asyncio.run(check_schema(url))
@@ -99,12 +99,12 @@ def rotate_keys(data_directory: Path, *, json: bool) -> int:
         with report:
             job = asyncio.run(_rotate(url, masters.newest, report))
     except KeyboardInterrupt:
-        raise CommandFailed("the rotation goes on; the same command follows it again") from None
+        raise CommandFailed("the rotation continues; the same command follows it again") from None
     if job.state != "succeeded" or job.result is None:
         raise CommandFailed(job.error or f"the rotation was {job.state}")
     result = msgspec.convert(job.result, _Result)
     if not json:
-        _say(result, masters.ids[1:])
+        _print_result(result, masters.ids[1:])
     return 0 if result.complete else 1
 
 
@@ -159,21 +159,23 @@ async def _rotate(url: str, to: str, report: JobReport) -> Job:
         raise KeysUnavailable("the database does not answer") from None
 
 
-def _say(result: _Result, older: Sequence[str]) -> None:
-    typer.echo(f"{_keys(result.rewrapped)} wrapped anew under {result.to}.")
+def _print_result(result: _Result, older: Sequence[str]) -> None:
+    typer.echo(f"{_keys(result.rewrapped)} rewrapped under {result.to}.")
     if result.complete:
         typer.echo("Nothing uses another master key now.")
         if older:
-            typer.echo(f"Of the list, {', '.join(older)} may go; keep it with older backups.")
+            typer.echo(
+                f"You can remove {', '.join(older)} from the list; keep it with older backups."
+            )
         return
     if result.remaining:
-        typer.echo(f"{_keys(result.remaining)} came under older master keys meanwhile.")
+        typer.echo(f"{_keys(result.remaining)} wrapped under older master keys meanwhile.")
     for holder in result.still_used_by:
-        typer.echo(f"{_named(holder)} still wraps new keys under {holder.master_id}.")
+        typer.echo(f"{_describe(holder)} still wraps new keys under {holder.master_id}.")
     typer.echo("Start these processes with the new list, then run this again.")
 
 
-def _named(holder: KeyHolder) -> str:
+def _describe(holder: KeyHolder) -> str:
     return f"process {holder.process}" + (f" at {holder.address}" if holder.address else "")
 
 

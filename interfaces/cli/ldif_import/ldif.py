@@ -1,4 +1,4 @@
-"""LDIF content records, as RFC 2849 has them, read line by line; a broken one stops nothing."""
+"""Reads LDIF content records (RFC 2849) line by line; a broken one does not stop the rest."""
 
 import binascii
 import re
@@ -10,14 +10,14 @@ from msgspec import Struct
 
 _NAME: Final = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)(?:;[A-Za-z0-9-]+)*")
 _BOM: Final = b"\xef\xbb\xbf"
-# What ldapsearch writes around its entries when it is not told to write LDIF alone.
+# What ldapsearch writes around its entries, unless it writes LDIF only.
 _RESULT: Final = frozenset({b"search", b"result", b"ref"})
 
 _Record = list[tuple[int, bytes]]
 
 
 class Entry(Struct, frozen=True):
-    """An entry and the line it begins at; `values` has the attributes asked for, in file order."""
+    """An entry and its first line; `values` has the requested attributes, in file order."""
 
     line: int
     values: Mapping[str, list[bytes]]
@@ -32,7 +32,7 @@ class Entry(Struct, frozen=True):
 
 
 class BrokenEntry(Struct, frozen=True):
-    """A record that is no entry; the reason repeats nothing of it."""
+    """A record that is not a valid entry; the reason repeats nothing of it."""
 
     line: int
     reason: str
@@ -43,15 +43,15 @@ class UnknownVersion(Exception):
 
 
 class _Broken(Exception):
-    """A line of a record cannot be taken."""
+    """A line of a record is not valid."""
 
 
 def read_ldif(lines: Iterable[bytes], names: Mapping[str, str]) -> Iterator[Entry | BrokenEntry]:
     """The entries of a file, or what is wrong with them.
 
-    `names` maps the attributes asked for, in small letters, to the names they are wanted under;
-    the values of all others are passed over: never decoded, kept or fetched. Attributes with
-    options (`cn;lang-ja`) are others. Raises `UnknownVersion`.
+    `names` maps the requested attributes, in lower case, to their names in the result. All other
+    values are skipped: never decoded, stored or fetched. Attributes with options (`cn;lang-ja`)
+    are skipped too. Raises `UnknownVersion`.
     """
     first = True
     for record in _records(lines):
@@ -79,7 +79,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[_Record]:
 
 
 def _unfolded(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Logical lines without comments; a line that begins with a space goes on from the last."""
+    """Logical lines without comments; a line that begins with a space continues the last."""
     start, parts = 0, list[bytes]()
     for number, raw in enumerate(lines, 1):
         line = raw.rstrip(b"\r\n")

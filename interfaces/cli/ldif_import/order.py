@@ -1,4 +1,4 @@
-"""The rows of an import in order: a bounded number at once, those of one person one by one."""
+"""Imports rows in file order: a limited number at once, rows of one person one by one."""
 
 import asyncio
 from collections import deque
@@ -16,7 +16,7 @@ Result = Literal["created", "unchanged", "differs", "updated", "refused"]
 
 
 class Outcome(Struct, frozen=True):
-    """What became of the entry that begins at `line`; the reason holds no values of it."""
+    """The result for the entry that begins at `line`; the reason holds no values of it."""
 
     line: int
     result: Result
@@ -30,10 +30,10 @@ _Task = asyncio.Task[Outcome]
 
 
 async def outcomes(rows: Iterable[Person | Refused], settle: Settle) -> AsyncIterator[Outcome]:
-    """The outcome of each row, in file order; what `settle` raises ends it.
+    """The outcome of each row, in file order; an error of `settle` ends it.
 
     Rows that share an address or an external id wait for each other, so that the first in the
-    file wins whatever the network does.
+    file always wins.
     """
     running = deque[tuple[_Task, list[_Name]]]()
     latest = dict[_Name, _Task]()
@@ -73,7 +73,7 @@ async def _settled(row: Person | Refused, before: set[_Task], settle: Settle) ->
 
 
 def _names(row: Person | Refused) -> list[_Name]:
-    """What no two users may share."""
+    """The values that no two users may share."""
     if isinstance(row, Refused):
         return []
     names = [("email", comparable_address(row.email))]

@@ -1,4 +1,4 @@
-"""Which entries of a directory are people, and what each of them means as a user."""
+"""Which entries of a directory are people, and the user that each of them becomes."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,9 @@ from interfaces.cli.ldif_import.ldif import BrokenEntry, Entry, read_ldif
 
 Values = str | list[str]
 
-# Everything that is read of an entry, under its usual name, with the other names it has in LDAP
-# schemas. What is not here is never looked at: pictures, certificates and, above all, credentials
-# (userPassword, authPassword, sambaNTPassword, krbPrincipalKey and their like).
+# All attributes that are read, by usual name, with their other names in LDAP schemas. Others are
+# never read: pictures, certificates and, above all, credentials (userPassword, authPassword,
+# sambaNTPassword, krbPrincipalKey and similar ones).
 _IDENTITY: Final = {
     "objectclass": "objectClass",
     "displayname": "displayName",
@@ -22,7 +22,7 @@ _IDENTITY: Final = {
     "rfc822mailbox": "mail",
     "entryuuid": "entryUUID",
 }
-_KEPT: Final = {
+_ATTRIBUTES: Final = {
     "givenname": "givenName",
     "gn": "givenName",
     "sn": "sn",
@@ -57,9 +57,9 @@ _KEPT: Final = {
     "preferredlanguage": "preferredLanguage",
 }
 OTHER_MAIL: Final = "otherMail"
-READ_NAMES: Final = _IDENTITY | _KEPT
-# The attributes of a user that an import sets and removes; all others are none of its business.
-MANAGED: Final = (OTHER_MAIL, *dict.fromkeys(_KEPT.values()))
+READ_NAMES: Final = _IDENTITY | _ATTRIBUTES
+# The attributes of a user that an import sets and removes; it never changes others.
+MANAGED: Final = (OTHER_MAIL, *dict.fromkeys(_ATTRIBUTES.values()))
 
 _PERSON: Final = frozenset({"person", "organizationalperson", "inetorgperson", "user"})
 _THINGS: Final = {
@@ -79,7 +79,7 @@ _THINGS: Final = {
 
 
 class Person(Struct, frozen=True, kw_only=True):
-    """An entry as the user it asks for; `external_id` is None where the entry has nothing stable."""
+    """An entry as a user; `external_id` is None if the entry has no stable id."""
 
     line: int
     name: str
@@ -89,7 +89,7 @@ class Person(Struct, frozen=True, kw_only=True):
 
 
 class Refused(Struct, frozen=True):
-    """An entry that is not imported, though it should have been."""
+    """An entry that should be imported but cannot be."""
 
     line: int
     reason: str
@@ -124,7 +124,7 @@ def _meaning(entry: Entry) -> Person | Refused | NotAPerson:
         return Refused(entry.line, "the entry has no mail")
     if not name:
         return Refused(entry.line, "the entry has no displayName, cn, givenName or sn")
-    attributes = {kept: texts for kept in MANAGED if (texts := entry.texts(kept))}
+    attributes = {key: texts for key in MANAGED if (texts := entry.texts(key))}
     if others := list(dict.fromkeys(mails[1:])):
         attributes[OTHER_MAIL] = others
     return Person(
@@ -137,7 +137,7 @@ def _meaning(entry: Entry) -> Person | Refused | NotAPerson:
 
 
 def _thing(entry: Entry, *, has_mail: bool) -> str | None:
-    """What the entry is where it is no person; without a class, a mail makes it one."""
+    """The kind of an entry that is not a person; without a class, a mail makes it a person."""
     classes = {text.lower() for text in entry.texts("objectClass")}
     if classes & _PERSON and "computer" not in classes:
         return None
@@ -157,7 +157,7 @@ def _first(entry: Entry, *names: str) -> str | None:
 
 
 def _composed(text: str) -> str:
-    """As the server keeps names and addresses, so that they compare equal to what it answers."""
+    """In NFC, as the server stores names and addresses, so that they compare equal."""
     return unicodedata.normalize("NFC", text)
 
 

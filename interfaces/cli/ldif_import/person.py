@@ -1,4 +1,4 @@
-"""One row of an import: register the person, or compare with who is there already."""
+"""One row of an import: register the person, or compare with the existing user."""
 
 import hashlib
 import hmac
@@ -13,9 +13,9 @@ from interfaces.cli.ldif_import.order import Outcome
 from interfaces.cli.ldif_import.people import MANAGED, Person
 from interfaces.http.protocol.fields import list_of_one
 
-# Others may change a user between reading and updating it, and may have taken an address so
+# Another client may change a user between read and update, or may have taken an address so
 # recently that the list does not show it yet.
-_ROUNDS: Final = 5
+_MAX_ATTEMPTS: Final = 5
 _FIRST_WAIT: Final = 0.1
 
 _USERS: Final = "/v1/users"
@@ -42,10 +42,10 @@ class _RowRefused(Exception):
 
 
 class PersonImport:
-    """One run against one Rollbook; with `update`, who is there becomes what the row says.
+    """One run against one Rollbook; with `update`, existing users become what the row says.
 
     `secret` makes the idempotency keys: a row has the same key in every run of one caller, and a
-    stored key tells nobody what was in the row.
+    stored key does not reveal the row.
     """
 
     def __init__(self, remote: Remote, secret: str, *, update: bool = False) -> None:
@@ -74,7 +74,7 @@ class PersonImport:
             if not reply.is_replayed:
                 self._first_line[user.id] = person.line
                 return Outcome(person.line, "created")
-            # An earlier run registered the person; what changed since, the replay does not show.
+            # An earlier run registered the person; the replay does not show later changes.
             return await self._compare(person, await self._read(user.id))
         if reply.slug in _TAKEN:
             return await self._compare(person, await self._holder(person))
@@ -82,7 +82,7 @@ class PersonImport:
 
     async def _holder(self, person: Person) -> RemoteUser:
         """The user who has the row's external id, else its address."""
-        for attempt in range(_ROUNDS):
+        for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 await self._remote.sleep(_FIRST_WAIT * 2**attempt)
             by_email = await self._find("email", person.email)
@@ -101,7 +101,7 @@ class PersonImport:
 
     async def _compare(self, person: Person, user: RemoteUser) -> Outcome:
         first = self._first_line.setdefault(user.id, person.line)
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ATTEMPTS):
             patch = difference(person, user)
             fields = ", ".join(_changed(patch))
             if not patch:
@@ -144,8 +144,8 @@ class PersonImport:
 def difference(person: Person, user: RemoteUser) -> dict[str, Any]:
     """The merge patch (RFC 7396) that makes the user what the row says.
 
-    What a row cannot say is left alone: the role, attributes that no import sets, and an external
-    id where the row has none.
+    It leaves alone what a row cannot say: the role, attributes that no import sets, and the
+    external id if the row has none.
     """
     patch: dict[str, Any] = {}
     if person.name != user.name:
@@ -165,7 +165,7 @@ def _changed(patch: dict[str, Any]) -> list[str]:
 
 
 def _has(user: RemoteUser, field: str, value: str) -> bool:
-    """Whether the user has exactly this: a comma in a value makes a list of the filter."""
+    """Whether the user has exactly this: a comma in a value makes the filter a list."""
     if field == "email":
         return comparable_address(user.email) == comparable_address(value)
     return user.external_id == value

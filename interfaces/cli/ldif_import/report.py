@@ -1,4 +1,4 @@
-"""What an import shows: a progress bar and a table for people, JSON lines for programs."""
+"""The report of an import: a progress bar and a table for people, JSON lines for programs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ _MAX_SHOWN: Final = 1000
 
 
 class ImportReport(Report):
-    """Counts the rows by result, and the entries that are no people by what they are."""
+    """Counts the rows by result, and the entries that are not people by kind."""
 
     def __init__(self) -> None:
         self.counts: dict[Result, int] = dict.fromkeys(_RESULTS, 0)
@@ -36,22 +36,22 @@ class ImportReport(Report):
         self.last_line = 0
 
     def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The same lines, watched."""
+        """The same lines, counted."""
         yield from lines
 
     def row(self, outcome: Outcome) -> None:
         self.counts[outcome.result] += 1
         self.last_line = outcome.line
 
-    def passed_over(self, what: str) -> None:
+    def skipped(self, what: str) -> None:
         self.others[what] += 1
 
     def finish(self, stopped: str | None) -> None:
-        """Show what it came to; `stopped` says why the run did not come to its end."""
+        """Show the totals; `stopped` says why the run ended early."""
 
 
 class JsonReport(ImportReport):
-    """`{"line", "outcome", "reason"}` a row, then one `{"summary": {…}}`."""
+    """`{"line", "outcome", "reason"}` per row, then one `{"summary": {…}}`."""
 
     def row(self, outcome: Outcome) -> None:
         super().row(outcome)
@@ -68,7 +68,7 @@ class JsonReport(ImportReport):
 
 
 class TerminalReport(ImportReport):
-    """The bar counts bytes: how many rows there are is known at the end only."""
+    """The bar counts bytes: the number of rows is known only at the end."""
 
     def __init__(self, size: int, console: Console | None = None) -> None:
         super().__init__()
@@ -101,18 +101,18 @@ class TerminalReport(ImportReport):
     def finish(self, stopped: str | None) -> None:
         if self._shown:
             self._console.print(_table(self._shown))
-        noteworthy = sum(n for result, n in self.counts.items() if result not in _QUIET)
-        if noteworthy > len(self._shown):
-            self._say(f"… and {noteworthy - len(self._shown)} more; --json shows every row.")
-        self._say(", ".join(f"{count} {result}" for result, count in self.counts.items()) + ".")
+        notable = sum(n for result, n in self.counts.items() if result not in _QUIET)
+        if notable > len(self._shown):
+            self._print(f"… and {notable - len(self._shown)} more; --json shows every row.")
+        self._print(", ".join(f"{count} {result}" for result, count in self.counts.items()) + ".")
         if self.others:
             counts = ", ".join(f"{what} {count}" for what, count in self.others.items())
-            self._say(f"Not people: {counts}.")
+            self._print(f"Not people: {counts}.")
         if stopped is not None:
-            self._say(f"Stopped after line {self.last_line}: {stopped}.")
-            self._say("The same command again goes on from there; nothing is done twice.")
+            self._print(f"Stopped after line {self.last_line}: {stopped}.")
+            self._print("Run the same command again to continue; nothing is done twice.")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(Text(text))
 
 

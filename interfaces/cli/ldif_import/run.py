@@ -14,7 +14,7 @@ from interfaces.cli.target.connection import Connection, find_rollbook
 
 
 def import_file(file: Path, data_directory: Path, *, update: bool, json: bool) -> int:
-    """The exit code: 0 when every row is in the directory, 1 when rows were refused or it stopped.
+    """The exit code: 0 if every row is in the directory, 1 if rows were refused or it stopped.
 
     Raises `NoRollbook` or `WrongSetting`.
     """
@@ -29,7 +29,7 @@ def import_file(file: Path, data_directory: Path, *, update: bool, json: bool) -
 async def _import(
     file: Path, connection: Connection, report: ImportReport, *, update: bool
 ) -> str | None:
-    """Why the run stopped before the end of the file, None where it did not."""
+    """Why the run stopped before the end of the file, None if it did not."""
     with file.open("rb") as lines:
         try:
             async with connection.client() as client:
@@ -49,6 +49,6 @@ async def _import(
 def _people(lines: Iterable[bytes], report: ImportReport) -> Iterator[Person | Refused]:
     for row in read_people(lines):
         if isinstance(row, NotAPerson):
-            report.passed_over(row.what)
+            report.skipped(row.what)
         else:
             yield row

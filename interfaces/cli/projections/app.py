@@ -8,7 +8,7 @@ import typer
 from interfaces.cli.errors import failing
 
 projections = typer.Typer(
-    help="How the projections are; rebuild, mend or stop one.", invoke_without_command=True
+    help="List the projections; rebuild, verify, repair or pause one.", invoke_without_command=True
 )
 
 Name = Annotated[str, typer.Argument(help="The projection, such as users.")]
@@ -16,7 +16,7 @@ Stream = Annotated[str, typer.Argument(help="The parked stream, by id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the end of the job.")]
 DataDir = Annotated[
-    Path, typer.Option(help="Where the local instance lies.", file_okay=False, show_default=True)
+    Path, typer.Option(help="Directory of the local instance.", file_okay=False, show_default=True)
 ]
 
 _HERE = Path(".rollbook")
@@ -36,7 +36,7 @@ def list_all(context: typer.Context, json: Json = False, data_dir: DataDir = _HE
 def rebuild(
     name: Name, json: Json = False, detach: Detach = False, data_dir: DataDir = _HERE
 ) -> None:
-    """Build a projection anew beside itself, compare, and let it take its place."""
+    """Rebuild a projection beside the current generation, compare them, then switch."""
     _run_job(data_dir, name, "rebuild", {}, json=json, detach=detach)
 
 
@@ -44,26 +44,26 @@ def rebuild(
 def rollback(
     name: Name, json: Json = False, detach: Detach = False, data_dir: DataDir = _HERE
 ) -> None:
-    """Let the generation serve again that served before."""
+    """Switch back to the previous generation."""
     _run_job(data_dir, name, "rollback", {}, json=json, detach=detach)
 
 
 @projections.command()
 def verify(
     name: Name,
-    repair: Annotated[bool, typer.Option("--repair", help="Fold anew what differs.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what differs.")] = False,
     json: Json = False,
     detach: Detach = False,
     data_dir: DataDir = _HERE,
 ) -> None:
-    """Compare a projection with a fresh fold of the log; exit code 1 where it differs."""
+    """Compare a projection with a fresh fold of the log; exit code 1 if it differs."""
     body = {"repair": True} if repair else {}
     _run_job(data_dir, name, "verify", body, json=json, detach=detach)
 
 
 @projections.command()
 def parked(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """List the streams that stand still for a projection, and why."""
+    """List the parked streams of a projection, and why."""
     from interfaces.cli.projections.run import list_parked
 
     with failing():
@@ -72,43 +72,44 @@ def parked(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
 
 @projections.command()
 def retry(name: Name, stream: Stream, json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """Try a parked stream again, from the event it stands at."""
-    _order(data_dir, name, f"parked/{stream}/retry", {}, json=json)
+    """Retry a parked stream, from the event that is parked."""
+    _admin_command(data_dir, name, f"parked/{stream}/retry", {}, json=json)
 
 
 @projections.command()
 def skip(
     name: Name,
     stream: Stream,
-    reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    reason: Annotated[str, typer.Option(help="Why; the reason is recorded.")],
     version: Annotated[
-        int | None, typer.Option(help="Which event is meant: no other one is left out.", min=1)
+        int | None,
+        typer.Option(help="The event to skip, by version; no other one is skipped.", min=1),
     ] = None,
     json: Json = False,
     data_dir: DataDir = _HERE,
 ) -> None:
-    """Leave the event out for good that a parked stream stands at, and go on after it."""
+    """Skip the parked event of a stream for good, and continue after it."""
     body: dict[str, Any] = {"reason": reason}
     if version is not None:
         body["version"] = version
-    _order(data_dir, name, f"parked/{stream}/skip", body, json=json)
+    _admin_command(data_dir, name, f"parked/{stream}/skip", body, json=json)
 
 
 @projections.command()
 def pause(
     name: Name,
-    reason: Annotated[str | None, typer.Option(help="Why, for those who wonder.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for other administrators.")] = None,
     json: Json = False,
     data_dir: DataDir = _HERE,
 ) -> None:
-    """Have a projection stand still."""
-    _order(data_dir, name, "pause", {} if reason is None else {"reason": reason}, json=json)
+    """Pause a projection."""
+    _admin_command(data_dir, name, "pause", {} if reason is None else {"reason": reason}, json=json)
 
 
 @projections.command()
 def resume(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """Have a projection go on."""
-    _order(data_dir, name, "resume", {}, json=json)
+    """Resume a projection."""
+    _admin_command(data_dir, name, "resume", {}, json=json)
 
 
 def _run_job(
@@ -120,8 +121,10 @@ def _run_job(
         raise typer.Exit(run_job(data_dir, name, what, body, json=json, detach=detach))
 
 
-def _order(data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool) -> None:
-    from interfaces.cli.projections.run import order
+def _admin_command(
+    data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool
+) -> None:
+    from interfaces.cli.projections.run import admin_command
 
     with failing():
-        order(data_dir, name, what, body, json=json)
+        admin_command(data_dir, name, what, body, json=json)

@@ -1,4 +1,4 @@
-"""`rollbook projections`: how they are, rebuilt, rolled back, mended and stopped for a while."""
+"""`rollbook projections`: list them; rebuild, roll back, verify, repair or pause one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from interfaces.cli.client.calls import JobReport, Json, items_of, ordered, watched
+from interfaces.cli.client.calls import JobReport, Json, items_of, send_admin_command, wait_for_job
 from interfaces.cli.client.client import Remote
 from interfaces.cli.client.watch_job import Job, JsonJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
@@ -19,19 +19,19 @@ from interfaces.cli.target.connection import find_rollbook
 
 def list_projections(data_directory: Path, *, json: bool) -> None:
     """A table of all projections. Raises what `find_rollbook` does, and `Refused`."""
-    items = asyncio.run(_asked(data_directory, "/v1/projections"))
+    items = asyncio.run(_items(data_directory, "/v1/projections"))
     _print(items, ("name", "generation", "state", "position", "lag", "lag_seconds", "parked"), json)
 
 
 def list_parked(data_directory: Path, name: str, *, json: bool) -> None:
     """A table of the streams that are parked for a projection."""
-    items = asyncio.run(_asked(data_directory, f"{_path(name)}/parked"))
+    items = asyncio.run(_items(data_directory, f"{_path(name)}/parked"))
     _print(items, ("stream", "version", "type", "error", "events", "parked_at"), json)
 
 
-def order(data_directory: Path, name: str, what: str, body: Json, *, json: bool) -> None:
-    """Have something done to a projection at once, such as `pause` or `parked/<id>/retry`."""
-    answer = asyncio.run(_ordered(data_directory, f"{_path(name)}/{what}", body))
+def admin_command(data_directory: Path, name: str, what: str, body: Json, *, json: bool) -> None:
+    """Run an admin command on a projection, such as `pause` or `parked/<id>/retry`."""
+    answer = asyncio.run(_send(data_directory, f"{_path(name)}/{what}", body))
     if json:
         typer.echo(msgspec.json.encode(answer))
     else:
@@ -41,30 +41,31 @@ def order(data_directory: Path, name: str, what: str, body: Json, *, json: bool)
 def run_job(
     data_directory: Path, name: str, what: str, body: Json, *, json: bool, detach: bool
 ) -> int:
-    """Have a job done for a projection and watch it; the exit code.
+    """Start a job for a projection and wait for it; the exit code.
 
-    It is 0 where the job succeeded, and did not find that something is not right. With `detach` it is not watched. It goes on at the server, whatever becomes of this process.
+    It is 0 if the job succeeded and its result is not wrong. With `detach` the command does not
+    wait. The job continues at the server if this process ends.
     """
     report = JsonJobReport() if json else TerminalJobReport(f"{what} {name}")
     try:
         path = f"{_path(name)}/{what}"
         job = asyncio.run(_job(data_directory, path, body, report, watch=not detach))
     except KeyboardInterrupt:
-        raise CommandFailed("the job goes on; the same command follows it again") from None
+        raise CommandFailed("the job continues; the same command follows it again") from None
     if not json:
         _print_job(job)
     is_right = job.state == "succeeded" and (job.result or {}).get("right", True)
     return 0 if is_right or detach else 1
 
 
-async def _asked(data_directory: Path, path: str) -> list[Json]:
+async def _items(data_directory: Path, path: str) -> list[Json]:
     async with find_rollbook(data_directory).client() as client:
         return await items_of(Remote(client), path)
 
 
-async def _ordered(data_directory: Path, path: str, body: Json) -> Json:
+async def _send(data_directory: Path, path: str, body: Json) -> Json:
     async with find_rollbook(data_directory).client() as client:
-        return (await ordered(Remote(client), path, body)).read(Json)
+        return (await send_admin_command(Remote(client), path, body)).read(Json)
 
 
 async def _job(
@@ -72,8 +73,8 @@ async def _job(
 ) -> Job:
     async with find_rollbook(data_directory).client() as client:
         remote = Remote(client)
-        job = (await ordered(remote, path, body)).read(Job)
-        return await watched(remote, job, report) if watch else job
+        job = (await send_admin_command(remote, path, body)).read(Job)
+        return await wait_for_job(remote, job, report) if watch else job
 
 
 def _path(name: str) -> str:

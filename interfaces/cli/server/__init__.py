@@ -1,1 +1,1 @@
-"""Processes that serve: `rollbook up`, its supervisor, and each role."""
+"""The server processes: `rollbook up`, its supervisor, and each role."""

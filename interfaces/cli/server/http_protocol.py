@@ -34,12 +34,12 @@ class _BrokenHead(Exception):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's, so that nobody who has not even shown a token can hold up the process.
+    """uvicorn's protocol with limits, so that a client without a token cannot block the process.
 
-    uvicorn joins the pieces of a header however many come (100 MB of one kept the process from
-    all else for 40 s) and waits for ever for the rest of a request. It loses the body of a request
-    that offers an upgrade (as curl and Java offer HTTP/2). And it refuses what is no HTTP in words
-    of its own, in the place of the answer that an earlier request on the connection waits for.
+    uvicorn joins any number of pieces of a header (100 MB of one blocked the process for 40 s) and
+    waits forever for the rest of a request. It loses the body of a request that offers an upgrade
+    (as curl and Java offer HTTP/2). And it refuses what is not HTTP with its own text, in place of
+    the answer that an earlier request on the connection waits for.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait(TIMEOUT_SECONDS)
+        self._start_timer(TIMEOUT_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_more()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -79,15 +79,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(str(reason) if isinstance(reason, _BrokenHead) else _NO_HTTP)
             return
         if self._in_head:
-            # Where in a piece a head began is not known, so the first one does not count.
+            # It is not known where in a piece a head began, so the first piece does not count.
             self._head_bytes = 0 if self._began else self._head_bytes + len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._refuse(_TOO_LONG)
                 return
         if not self._in_request:
-            self._wait_no_more()
+            self._stop_timer()
         elif self._timer is None:
-            self._wait(TIMEOUT_SECONDS)
+            self._start_timer(TIMEOUT_SECONDS)
         if not self._in_head:
             self._last_piece = self.loop.time()
 
@@ -117,18 +117,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return asked and super()._should_upgrade()
 
     def _feed(self, data: bytes) -> None:
-        """Parse; an offer to upgrade is taken up for a WebSocket, else passed over."""
+        """Parse; an offer to upgrade is accepted for a WebSocket, else ignored."""
         while True:
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 if self._should_upgrade():
                     self._closed = True
-                    self._wait_no_more()
+                    self._stop_timer()
                     self.handle_websocket_upgrade()
                     return
                 data = data[upgrade.args[0] :]
-                self._parse_anew()
+                self._replace_parser()
             else:
                 return
 
@@ -142,8 +142,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             for name, value in self.headers
         )
 
-    def _parse_anew(self) -> None:
-        """Go on behind the head with a parser that has not seen the offer."""
+    def _replace_parser(self) -> None:
+        """Continue after the head with a new parser that has not seen the offer."""
         callbacks = _Muted(self)
         self.parser = httptools.HttpRequestParser(callbacks)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -157,9 +157,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         callbacks.muted = False
 
     def _refuse(self, detail: str) -> None:
-        """Answer that this is no request, unless the answer would be taken for another's."""
+        """Answer that this is not a request, unless an earlier request would get the answer."""
         self._closed = True
-        self._wait_no_more()
+        self._stop_timer()
         earlier = self.cycle if self._in_head or not self._in_request else self._earlier
         if earlier is not None and not earlier.response_complete:
             if earlier is not self.cycle and self.pipeline:
@@ -184,33 +184,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.write(head + bytes(answer.body))
         self.transport.close()
 
-    def _wait(self, seconds: float) -> None:
-        self._timer = self.loop.call_later(seconds, self._look)
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = self.loop.call_later(seconds, self._check_progress)
 
-    def _wait_no_more(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        """See whether the rest of a request is still coming."""
+    def _check_progress(self) -> None:
+        """Check whether the rest of a request is still arriving."""
         self._timer = None
         if not self._in_request:
             self.transport.close()
             return
         left = 0.0
         if not self._in_head:
-            # Where we do not read, it is not the client who is slow.
+            # While the server does not read, the client is not the slow one.
             reading = not self.flow.read_paused
             left = self._last_piece + TIMEOUT_SECONDS - self.loop.time() if reading else 1.0
         if left > 0:
-            self._wait(left)
+            self._start_timer(left)
         else:
             self._refuse(_TOO_LATE)
 
 
 class _Muted:
-    """A parser's callbacks, passed on to the protocol once it is not muted any more."""
+    """A parser's callbacks, passed to the protocol only while not muted."""
 
     def __init__(self, protocol: BoundedHttpProtocol) -> None:
         self.muted = True

@@ -1,4 +1,4 @@
-"""Serves the HTTP application on a socket, and leaves it to others to say when to end."""
+"""Serves the HTTP application on a socket; the caller decides when it ends."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024
 async def http_server(
     application: FastAPI, listener: socket.socket, ready: Callable[[], None]
 ) -> AsyncGenerator[asyncio.Task[None]]:
-    """A server, as the task that serves; the context ends when its last request was answered."""
+    """A server, as its task; the context ends when the last request is answered."""
     server = ApplicationServer(
         uvicorn.Config(
             application,
@@ -28,8 +28,8 @@ async def http_server(
             server_header=False,
             http=BoundedHttpProtocol,
             timeout_graceful_shutdown=DRAIN_SECONDS,
-            # Clients of a stream say little; and beside a secret that an attacker can make us
-            # repeat, the length of a compressed message would tell about it.
+            # Clients of a stream send little; and the length of a compressed message leaks a
+            # secret in it, if an attacker can repeat the message.
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
         ),
@@ -44,7 +44,7 @@ async def http_server(
 
 
 class ApplicationServer(uvicorn.Server):
-    """Says when it has started, and leaves signals to us.
+    """Calls `ready` when it has started, and leaves signals to us.
 
     uvicorn raises each signal again when it is done, which would end the process before the
     application's own connections and queues are drained.

@@ -12,7 +12,7 @@ WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compar
 
 
 class CannotListen(CommandFailed):
-    """The address cannot be had."""
+    """The address is not available."""
 
     def __init__(self, host: str, port: int, error: OSError) -> None:
         self.host = host
@@ -35,7 +35,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Each connection inherits it; else one that never reads is kept, with all it was sent.
+            # Connections inherit it; without it, a client that never reads keeps its connection.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MILLISECONDS)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -46,6 +46,6 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def web_address(host: str, listener: socket.socket) -> str:
-    """What to type into a browser on this machine."""
+    """The address for a browser on this machine."""
     named = WILDCARDS.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{named}:{listener.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""The servers of a local Rollbook: those that are given, and those that it brings along."""
+"""The servers of a local Rollbook: those that are set, and the embedded ones."""
 
 import structlog
 from pydantic import SecretStr
@@ -14,16 +14,16 @@ log = structlog.get_logger()
 
 
 class LocalServers:
-    """`embedded` are to be started, in that order; `urls` says by which setting each is found."""
+    """`embedded` are started in that order; `urls` has the URL of each server by setting."""
 
     def __init__(self, settings: LocalSettings, directory: DataDirectory) -> None:
         self.embedded: dict[str, Server] = {}
         self.urls: dict[str, str] = {}
-        self._give("database_url", settings.database_url or self._postgres(settings, directory))
-        self._give("redis_url", settings.redis_url or self._valkey(directory))
-        self._give("amqp_url", settings.amqp_url)
+        self._set_url("database_url", settings.database_url or self._postgres(settings, directory))
+        self._set_url("redis_url", settings.redis_url or self._valkey(directory))
+        self._set_url("amqp_url", settings.amqp_url)
 
-    def _give(self, setting: str, url: SecretStr | str | None) -> None:
+    def _set_url(self, setting: str, url: SecretStr | str | None) -> None:
         if url is not None:
             self.urls[variable(setting)] = reveal(url)
 
@@ -33,7 +33,7 @@ class LocalServers:
         return postgres.url
 
     def _valkey(self, directory: DataDirectory) -> str | None:
-        """None where it cannot be had here: all that it holds is also in Postgres."""
+        """None if it is not installed: all that it holds is also in Postgres."""
         try:
             valkey = EmbeddedValkey(directory.valkey)
         except NoServerFound as error:

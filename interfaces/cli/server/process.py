@@ -14,11 +14,11 @@ from infrastructure.embedded.process import end, ended
 from interfaces.cli.server.supervisor import ServerFailed
 from interfaces.roles import Roles, in_order
 
-WRONG_SETTING: Final = 2  # the exit code of a command that has named one
+WRONG_SETTING: Final = 2  # the exit code of a command that printed one
 START_SECONDS: Final = 300.0  # migrations and a long catch-up belong to the start
 DRAIN_SECONDS: Final = 30.0
 
-# A supervisor that is killed leaves no one to restart the process or to keep its database.
+# If the supervisor is killed, nothing restarts the process or its database.
 DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
@@ -32,10 +32,10 @@ class ApplicationEnded(ServerFailed):
 
 
 class ApplicationProcess:
-    """`rollbook serve` as a child, that serves a socket of ours where it has the role `api`.
+    """`rollbook serve` as a child process; with the role `api`, it serves our listener.
 
-    Its standard input is its parent_socket: it writes one byte there when it is ready, and ends when we
-    are gone. What it must know, secrets too, is in its environment, for argv is for all to read.
+    Its standard input is a socket to us: it writes one byte there when it is ready, and ends when
+    we are gone. Its settings and secrets are in its environment, because every user can read argv.
     """
 
     def __init__(
@@ -48,23 +48,23 @@ class ApplicationProcess:
         self._environment = environment
         self._roles = roles
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: socket.socket | None = None
+        self._child_socket: socket.socket | None = None
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> None:
-        """Start it; return when it does its work. Raises `ApplicationEnded`."""
-        self._drop_leash()
-        self._leash, its_end = socket.socketpair()
-        self._leash.setblocking(False)
-        with its_end:
-            self._process = spawn(self._roles, self._listener, its_end, self._environment)
+        """Start it; return when it is ready. Raises `ApplicationEnded`."""
+        self._close_socket()
+        self._child_socket, parent_socket = socket.socketpair()
+        self._child_socket.setblocking(False)
+        with parent_socket:
+            self._process = spawn(self._roles, self._listener, parent_socket, self._environment)
         ready = b""
         try:
             async with asyncio.timeout(START_SECONDS):
-                ready = await asyncio.get_running_loop().sock_recv(self._leash, 1)
+                ready = await asyncio.get_running_loop().sock_recv(self._child_socket, 1)
         except (TimeoutError, ConnectionError):
             await self.stop()
         if not ready:
@@ -77,16 +77,16 @@ class ApplicationProcess:
         """Let it drain, then end it."""
         if self._process is not None:
             await end(self._process, signal.SIGTERM, signal.SIGKILL, timeout_seconds=DRAIN_SECONDS)
-        self._drop_leash()
+        self._close_socket()
 
-    def _drop_leash(self) -> None:
-        if self._leash is not None:
-            self._leash.close()
-            self._leash = None
+    def _close_socket(self) -> None:
+        if self._child_socket is not None:
+            self._child_socket.close()
+            self._child_socket = None
 
 
 def name_of(roles: Roles) -> str:
-    """What to call a process with these roles."""
+    """The name of a process with these roles."""
     return "application" if len(roles) > 1 else "".join(roles)
 
 
@@ -96,7 +96,7 @@ def spawn(
     parent_socket: socket.socket,
     environment: Mapping[str, str],
 ) -> subprocess.Popen[bytes]:
-    """In a session of its own: a Ctrl-C in the terminal reaches the supervisor, which drains."""
+    """Start it in its own session: Ctrl-C reaches only the supervisor, which drains."""
     bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
     program = (sys.executable, "-P", "-m", "interfaces.cli.main", "serve")
     options = [f"--roles={','.join(in_order(roles))}"]

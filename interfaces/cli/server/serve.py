@@ -1,4 +1,4 @@
-"""A process of Rollbook: it runs its roles until it is told to stop."""
+"""A process of Rollbook: it runs its roles until it is stopped."""
 
 import asyncio
 import signal
@@ -32,9 +32,9 @@ def serve(
     parent_socket: socket.socket | None = None,
     migrating: bool = False,
 ) -> int:
-    """Run until told to stop, by a signal or by the end of the parent_socket; return the exit code.
+    """Run until a signal or the end of the parent process; return the exit code.
 
-    The role `api` needs a listener. Raises `WrongSetting` where the master keys are not the log's.
+    The role `api` needs a listener. Raises `WrongSetting` if the master keys are not the log's.
     """
     configure_logging(settings.log_level)
     try:
@@ -53,7 +53,7 @@ def serve(
 
 
 def wrong_master_key(error: UnknownMasterKey | SealBroken) -> str:
-    """What is wrong with the list of master keys that this database was opened with."""
+    """What is wrong with the master keys for this database."""
     if isinstance(error, UnknownMasterKey):
         return f"lacks the key with id {error.master_id}, which seals data of this database"
     return "has the key with the id that this database asks for, but it opens nothing there"
@@ -73,45 +73,45 @@ async def _serve(
     await check_server(url)
     if migrating:
         await migrate(url)
-    ready = partial(_tell, roles, listener, parent_socket)
+    ready = partial(_report_ready, roles, listener, parent_socket)
     async with open_rollbook(settings, roles) as rollbook, AsyncExitStack() as stack:
         if rollbook.application is None:
-            work = asyncio.create_task(_beat(roles))
+            work = asyncio.create_task(_log_heartbeats(roles))
             stack.callback(work.cancel)
             ready()
         else:
-            # No other role has a web server in its memory.
+            # Imported here, so that other roles load no web server.
             from interfaces.cli.server.http_server import http_server
 
-            assert listener is not None, "nobody can reach the role `api` without a socket"
+            assert listener is not None, "the role `api` needs a listening socket"
             server = http_server(rollbook.application, listener, ready)
             work = await stack.enter_async_context(server)
-        told = asyncio.create_task(stop.wait())
-        stack.callback(told.cancel)
+        stopped = asyncio.create_task(stop.wait())
+        stack.callback(stopped.cancel)
         try:
-            await asyncio.wait([work, told], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             log.info("draining", roles=in_order(roles))
             rollbook.stopping.set()
 
 
 def _stop_of(loop: asyncio.AbstractEventLoop, parent_socket: socket.socket | None) -> asyncio.Event:
-    """Set by a signal, or by the end of the supervisor's end of the parent_socket, whatever ended it."""
+    """Set by a signal, or when the supervisor's end of the socket is closed for any reason."""
     stop = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, stop.set)
     if parent_socket is not None:
 
-        def let_go() -> None:
-            # Nothing is ever said to us there, so the one thing to read is that nobody is there.
+        def parent_ended() -> None:
+            # The supervisor sends nothing, so the only thing to read is the end of the stream.
             loop.remove_reader(parent_socket)
             stop.set()
 
-        loop.add_reader(parent_socket, let_go)
+        loop.add_reader(parent_socket, parent_ended)
     return stop
 
 
-def _tell(
+def _report_ready(
     roles: Roles, listener: socket.socket | None, parent_socket: socket.socket | None
 ) -> None:
     where = {}
@@ -123,8 +123,8 @@ def _tell(
         parent_socket.send(b"1")
 
 
-async def _beat(roles: Roles) -> NoReturn:
-    """Say now and then that the process lives: nobody can ask one without HTTP."""
+async def _log_heartbeats(roles: Roles) -> NoReturn:
+    """Log at intervals that the process is alive: without HTTP there is no other sign."""
     while True:
         await asyncio.sleep(HEARTBEAT_SECONDS)
         log.info("alive", roles=in_order(roles))

@@ -1,4 +1,4 @@
-"""Starts servers in order, starts a crashed one again, ends them in reverse."""
+"""Starts servers in order, restarts a crashed one, and stops them in reverse."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from infrastructure.embedded.errors import EmbeddedServerError
 from interfaces.cli.errors import CommandFailed
 
 FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 10.0
+MAX_PAUSE: Final = 10.0
 STEADY_SECONDS: Final = 30.0
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ class Server(Protocol):
         ...
 
     async def wait(self) -> int:
-        """Return when it ended, at once where it does not run, with its exit code."""
+        """Return when it ended, at once if it does not run; the exit code."""
         ...
 
     async def stop(self) -> None:
@@ -48,8 +48,8 @@ async def supervise(
 ) -> None:
     """Run the servers until `stop` is set, then drain them: the last started ends first.
 
-    `ready` is called once, when all have started. What fails in the first start is not tried
-    again, it is raised: a person waits for it.
+    `ready` is called once, when all have started. A failure in the first start is raised and not
+    retried, because a person waits for it.
     """
     work = asyncio.create_task(_run(servers, ready))
     stopping = asyncio.create_task(stop.wait())
@@ -71,11 +71,11 @@ async def _run(servers: Mapping[str, Server], ready: Callable[[], None]) -> None
     ready()
     async with asyncio.TaskGroup() as tasks:
         for name, server in servers.items():
-            tasks.create_task(_keep(name, server))
+            tasks.create_task(_restart(name, server))
 
 
-async def _keep(name: str, server: Server) -> None:
-    """Start the server again whenever it ends, slower and slower while it does not last."""
+async def _restart(name: str, server: Server) -> None:
+    """Restart the server whenever it ends; the pause grows while it ends soon."""
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()
@@ -84,13 +84,13 @@ async def _keep(name: str, server: Server) -> None:
             pause = FIRST_PAUSE
         log.warning("server ended", server=name, exit_code=code, starts_again_in=pause)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, MAX_PAUSE)
         try:
             await server.start()
         except FAILURES as error:
             log.error("server did not start", server=name, reason=str(error))
         except Exception:
-            # Such as a full disk, or no memory for another process: it may pass.
+            # Such as a full disk, or no memory for a process: it may be temporary.
             log.error("server did not start", server=name, exc_info=True)
         else:
             log.info("server started again", server=name)

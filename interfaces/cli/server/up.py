@@ -40,8 +40,8 @@ def up(
 
         def ready() -> None:
             directory.announce(address)
-            kept = None if settings.admin_token else directory.admin_token_file
-            print(greeting(address, kept), flush=True)
+            token_file = None if settings.admin_token else directory.admin_token_file
+            print(greeting(address, token_file), flush=True)
 
         try:
             asyncio.run(_until_signalled(servers, ready))
@@ -64,7 +64,7 @@ def processes(settings: LocalSettings, *, split: bool) -> list[Roles]:
 
 
 def greeting(address: str, token_file: Path | None) -> str:
-    """What a person reads once it runs."""
+    """The message for people once it runs."""
     if token_file:
         sign_in = f"export ROLLBOOK_TOKEN=$(cat {shlex.quote(str(token_file))})"
     else:

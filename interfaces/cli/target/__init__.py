@@ -1,1 +1,1 @@
-"""Which Rollbook a command talks to: a URL, a data directory or a database."""
+"""Finds the Rollbook for a command: by URL, data directory or database."""

@@ -1,4 +1,4 @@
-"""Which running Rollbook a command talks to: the one that is named, else the local one."""
+"""Finds the running Rollbook for a command: the one that is set, else the local one."""
 
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 
 
 class NoRollbook(CommandFailed):
-    """No Rollbook is named, and none runs here."""
+    """No Rollbook is set, and none runs here."""
 
 
 class Connection(Struct, frozen=True):
@@ -30,7 +30,7 @@ class Connection(Struct, frozen=True):
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine, where no proxy is asked."""
+        """Whether it is on this machine, where no proxy is used."""
         return urlsplit(self.url).hostname in _LOOPBACK
 
     def client(self, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
@@ -45,7 +45,7 @@ class Connection(Struct, frozen=True):
 
 
 def find_rollbook(data_directory: Path) -> Connection:
-    """Of `ROLLBOOK_URL` and `ROLLBOOK_TOKEN`, else of the instance with this data directory.
+    """From `ROLLBOOK_URL` and `ROLLBOOK_TOKEN`, else the instance of this data directory.
 
     Raises `NoRollbook` or `WrongSetting`.
     """

@@ -19,7 +19,7 @@ from interfaces.settings import MASTER_KEY_BYTES, master_key_list
 
 
 class MasterKeyLost(CommandFailed):
-    """There are sealed data, but not the key that opens them."""
+    """There is sealed data, but not the key that opens it."""
 
     def __init__(self, key: Path, data: Path) -> None:
         self.key = key
@@ -31,7 +31,7 @@ class MasterKeyLost(CommandFailed):
 
 
 class MasterKeyUnreadable(CommandFailed):
-    """What is kept as master keys is none."""
+    """The file of master keys cannot be read, or holds something else."""
 
     def __init__(self, key: Path, reason: str) -> None:
         self.key = key
@@ -39,7 +39,7 @@ class MasterKeyUnreadable(CommandFailed):
 
 
 class CannotBeMade(CommandFailed):
-    """The data directory is not there, and cannot be made."""
+    """The data directory does not exist and cannot be made."""
 
     def __init__(self, directory: Path, reason: str) -> None:
         self.directory = directory
@@ -54,7 +54,7 @@ class Instance(BaseModel, frozen=True):
 
 
 class DataDirectory:
-    """Reads and writes the files of one data directory; every file is its owner's alone."""
+    """Reads and writes the files of one data directory; only the owner can access them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -66,7 +66,7 @@ class DataDirectory:
         self._lock = DirectoryLock(path)
 
     def hold(self) -> None:
-        """Make it, and keep every other process off it.
+        """Create it, and lock it against all other processes.
 
         Raises `InUse`, `NotPrivate` or `CannotBeMade`.
         """
@@ -80,14 +80,14 @@ class DataDirectory:
         self._lock.release()
 
     def master_key(self) -> str:
-        """The kept master key, made the first time.
+        """The stored master key, created the first time.
 
-        A key is never made beside data that another one sealed. Raises `MasterKeyLost` or
+        A key is never created beside data that another one sealed. Raises `MasterKeyLost` or
         `MasterKeyUnreadable`.
         """
-        kept = self.kept_master_key()
-        if kept is not None:
-            return kept
+        stored = self.stored_master_key()
+        if stored is not None:
+            return stored
         data = self.postgres / "data"
         if data.exists():
             raise MasterKeyLost(self.master_key_file, data)
@@ -95,31 +95,31 @@ class DataDirectory:
         write(self.master_key_file, key)
         return key
 
-    def kept_master_key(self) -> str | None:
-        """The list in the file, None where there is none. Raises `MasterKeyUnreadable`."""
+    def stored_master_key(self) -> str | None:
+        """The list in the file, None if there is none. Raises `MasterKeyUnreadable`."""
         try:
-            kept = read(self.master_key_file)
-            return None if kept is None else master_key_list(kept)
+            stored = read(self.master_key_file)
+            return None if stored is None else master_key_list(stored)
         except OSError as error:
             raise MasterKeyUnreadable(self.master_key_file, error.strerror or "unknown") from None
         except ValueError as error:
-            reason = "is no text" if isinstance(error, UnicodeError) else str(error)
+            reason = "is not text" if isinstance(error, UnicodeError) else str(error)
             raise MasterKeyUnreadable(self.master_key_file, reason) from None
 
     def add_master_key(self) -> str | None:
-        """Put a new key before the kept ones: the list then, or None where none is kept.
+        """Put a new key before the stored ones: the new list, or None if none is stored.
 
-        Whatever happens, the file holds the old keys. Raises `MasterKeyUnreadable`.
+        The file holds the old keys at every moment. Raises `MasterKeyUnreadable`.
         """
-        if self.kept_master_key() is None:
+        if self.stored_master_key() is None:
             return None
-        with alone_in(self.path):
-            keys = f"{new_master_key()},{self.kept_master_key()}"
+        with folder_lock(self.path):
+            keys = f"{new_master_key()},{self.stored_master_key()}"
             write(self.master_key_file, keys)
             return keys
 
     def admin_token(self) -> str:
-        """The kept admin token; a lost one is made anew."""
+        """The stored admin token; a missing one is created."""
         token = read(self.admin_token_file)
         if token is None:
             token = secrets.token_urlsafe(32)
@@ -127,14 +127,14 @@ class DataDirectory:
         return token
 
     def announce(self, url: str) -> None:
-        """Note where this Rollbook runs, for the commands that talk to it."""
+        """Write the address of this Rollbook, for the commands that call it."""
         write(self._instance, json.dumps({"url": url, "pid": os.getpid()}))
 
     def retract(self) -> None:
         self._instance.unlink(missing_ok=True)
 
     def instance(self) -> Instance | None:
-        """The Rollbook that runs on this directory, None where none does."""
+        """The Rollbook that runs on this directory, None if none does."""
         try:
             found = Instance.model_validate_json(read(self._instance) or "")
         except ValidationError:
@@ -147,8 +147,8 @@ def new_master_key() -> str:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Generator[None]:
-    """Of the processes that come here with the same folder, one at a time."""
+def folder_lock(folder: Path) -> Generator[None]:
+    """Lock the folder: one process at a time."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -166,14 +166,14 @@ def read(path: Path) -> str | None:
 
 def write(path: Path, text: str) -> None:
     """Replace the file as a whole; it is on disk when this returns."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = open_beside(draft, os.O_WRONLY | os.O_EXCL)
+    new_file = path.with_name(f"{path.name}.new")
+    new_file.unlink(missing_ok=True)
+    descriptor = open_beside(new_file, os.O_WRONLY | os.O_EXCL)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")
         file.flush()
         os.fsync(descriptor)
-    draft.replace(path)
+    new_file.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)

@@ -1,4 +1,4 @@
-"""Which database a command works on and under which master keys: those that are set, else the local ones."""
+"""Finds the database and master keys for a command: those that are set, else the local ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from interfaces.settings import LocalSettings, WrongSetting, load
 
 
 def find_database(data_directory: Path) -> str:
-    """Of `ROLLBOOK_DATABASE_URL`, else of the Rollbook that runs on this data directory.
+    """The URL in `ROLLBOOK_DATABASE_URL`, else of the Rollbook that runs on this data directory.
 
     Raises `NoRollbook` or `WrongSetting`.
     """
@@ -31,14 +31,14 @@ def find_database(data_directory: Path) -> str:
 
 
 def find_master_keys(data_directory: Path) -> MasterKeys:
-    """Of `ROLLBOOK_MASTER_KEY`, else those that are kept in this data directory.
+    """The keys in `ROLLBOOK_MASTER_KEY`, else those that are stored in this data directory.
 
-    Raises `WrongSetting`, or `MasterKeyUnreadable` for what is kept.
+    Raises `WrongSetting`, or `MasterKeyUnreadable` for the stored ones.
     """
     settings = load(LocalSettings)
     if settings.master_key is not None:
         return MasterKeys.parse(settings.master_key.get_secret_value())
-    kept = DataDirectory(data_directory).kept_master_key()
-    if kept is None:
-        raise WrongSetting("ROLLBOOK_MASTER_KEY", f"is not set, and {data_directory} keeps none")
-    return MasterKeys.parse(kept)
+    stored = DataDirectory(data_directory).stored_master_key()
+    if stored is None:
+        raise WrongSetting("ROLLBOOK_MASTER_KEY", f"is not set, and {data_directory} has none")
+    return MasterKeys.parse(stored)

@@ -1,4 +1,4 @@
-"""`rollbook verify`: whether what is stored is what this release can read."""
+"""`rollbook verify --schemas`: whether this release can read all stored events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from interfaces.cli.target.database import find_database
 
 
 def verify_schemas(data_directory: Path, *, json: bool) -> int:
-    """Count the stored events by type and version: the exit code, 1 where any cannot be read.
+    """Count the stored events by type and version: the exit code, 1 if any cannot be read.
 
     Raises `CommandFailed`, `UnsuitableServer` or `WrongSetting`.
     """

@@ -1,4 +1,4 @@
-"""`rollbook verify`: whether each view saw every event of the log, and a repair of what did not."""
+"""`rollbook verify`: compares each view with the log, and repairs what differs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from interfaces.cli.client.calls import Refused, items_of, ordered, watched
+from interfaces.cli.client.calls import Refused, items_of, send_admin_command, wait_for_job
 from interfaces.cli.client.client import Remote
 from interfaces.cli.client.watch_job import Job, SilentJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 
 _MAX_NAMED: Final = 10
-# All of them fit into the 80 columns that there are where no terminal says how wide it is.
+# All of them fit into 80 columns, the default width without a terminal.
 _COLUMNS: Final = ("Projection", "Position", "Events", "Seen", "Checksum", "Parked", "Differ")
 
 
@@ -35,7 +35,7 @@ class Unrepaired(Struct, frozen=True):
 
 
 class VerifiedSlot(Struct, frozen=True):
-    """What the server found of a partition of a generation; what it says besides is ignored."""
+    """The server's findings for a partition of a generation; other members are ignored."""
 
     generation: int
     partition: int
@@ -59,14 +59,14 @@ Found = Sequence[tuple[str, VerifiedSlot]]
 
 
 def verify_views(data_directory: Path, *, repair: bool, json: bool) -> int:
-    """Compare all projections with the log: the exit code, 1 where any still differs.
+    """Compare all projections with the log: the exit code, 1 if any still differs.
 
     Raises `Refused`, `NoRollbook` or `WrongSetting`.
     """
     try:
         found = asyncio.run(_found(data_directory, repair=repair, json=json))
     except KeyboardInterrupt:
-        raise CommandFailed("the jobs go on; the same command follows them again") from None
+        raise CommandFailed("the jobs continue; the same command follows them again") from None
     if json:
         for projection, slot in found:
             line = {"projection": projection, **msgspec.to_builtins(slot)}
@@ -77,7 +77,7 @@ def verify_views(data_directory: Path, *, repair: bool, json: bool) -> int:
 
 
 async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
-    """What is found of each projection, one after the other: a job for each."""
+    """The findings for all projections, one after the other: a job for each."""
     found: list[tuple[str, VerifiedSlot]] = []
     async with find_rollbook(data_directory).client() as client:
         remote = Remote(client)
@@ -85,9 +85,9 @@ async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
             name: str = item["name"]
             path = f"/v1/projections/{quote(name, safe='')}/verify"
             body: dict[str, Any] = {"repair": True} if repair else {}
-            job = (await ordered(remote, path, body)).read(Job)
+            job = (await send_admin_command(remote, path, body)).read(Job)
             report = SilentJobReport() if json else TerminalJobReport(f"verify {name}")
-            job = await watched(remote, job, report)
+            job = await wait_for_job(remote, job, report)
             if job.state != "succeeded" or job.result is None:
                 raise Refused(f"{name} was not verified: {job.error or job.state}")
             found += [(name, slot) for slot in msgspec.convert(job.result, _Result).slots]
@@ -128,10 +128,12 @@ def _name_some(console: Console, what: str, names: Sequence[str], total: int) ->
 
 def _conclusion(found: Found, *, repaired: bool) -> str:
     if all(not slot.differing and not slot.counters for _, slot in found):
-        return "All views are as the log has them."
+        return "All views match the log."
     if all(slot.right for _, slot in found):
-        return "What differed is repaired."
-    return "Some was not repaired." if repaired else "To fold it anew: rollbook verify --repair"
+        return "All differences are repaired."
+    return (
+        "Some differences are not repaired." if repaired else "To repair: rollbook verify --repair"
+    )
 
 
 def _name(projection: str, slot: VerifiedSlot) -> str:

@@ -1,4 +1,4 @@
-"""Orders of administrators over HTTP: what comes before the work, in the order the contract fixes."""
+"""Admin commands over HTTP: the checks before the work, in the order of the contract."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from application.identity import Principal
 from interfaces.http.endpoint import openapi
-from interfaces.http.endpoint.auth import Admission, needing
+from interfaces.http.endpoint.auth import Admission, require_permission
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.body import JSON, parse_body, read_body
@@ -22,7 +22,7 @@ from interfaces.http.protocol.validation import NoParameters, RequestModel, fiel
 
 B = TypeVar("B")
 
-_ADMINISTRATORS: Final = needing("admin")
+_ADMINISTRATORS: Final = require_permission("admin")
 _NO_PARAMETERS: Final = TypeAdapter(NoParameters)
 _COMMON: Final[tuple[Slug, ...]] = (
     "malformed-request",
@@ -40,11 +40,11 @@ _COMMON: Final[tuple[Slug, ...]] = (
 
 
 class Nothing(RequestModel):
-    """Nothing need be said."""
+    """No member is needed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order(Generic[B]):
+class AdminCommand(Generic[B]):
     """One request to do something that the log does not record."""
 
     services: Services
@@ -53,7 +53,7 @@ class Order(Generic[B]):
     body: B
 
 
-def order(
+def admin_command(
     path: str,
     body: type[B],
     *,
@@ -64,15 +64,15 @@ def order(
     problems: Sequence[Slug] = (),
     body_required: bool = False,
     admission: Admission = _ADMINISTRATORS,
-) -> Callable[[Callable[[Order[B]], Awaitable[Response]]], Operation]:
-    """Declare an order: the function gets it once all checks have passed.
+) -> Callable[[Callable[[AdminCommand[B]], Awaitable[Response]]], Operation]:
+    """Declare an admin command: the function gets it once all checks have passed.
 
-    To give it again comes to the same, so an `Idempotency-Key` need only be one. `admission`
-    says who may.
+    A repeat has the same effect, so an `Idempotency-Key` is only checked for its form.
+    `admission` decides which callers may send it.
     """
     adapter = TypeAdapter(body)
 
-    def declare(endpoint: Callable[[Order[B]], Awaitable[Response]]) -> Operation:
+    def declare(endpoint: Callable[[AdminCommand[B]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:
             principal = await admission(services, request)
             refuse_unacceptable(request)
@@ -81,7 +81,7 @@ def order(
             parameters(request, _NO_PARAMETERS)
             values = fields(adapter, value)
             idempotency_key(request, raw)
-            return await endpoint(Order(services, request, principal, values))
+            return await endpoint(AdminCommand(services, request, principal, values))
 
         headers = [POSITION, *(["Location"] if status == 202 else [])]
         return Operation(

@@ -1,4 +1,4 @@
-"""Who sent a request, and whether they may."""
+"""Authenticates the sender of a request and checks its permission."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,15 +11,15 @@ from interfaces.http.protocol.headers import header
 from interfaces.http.protocol.refusals import Forbidden, InvalidToken, Unauthenticated
 
 Admission = Callable[[Services, Request], Awaitable[Principal]]
-"""Who sent a request; raises `Unauthenticated`, or `Forbidden` where this sender may not."""
+"""The sender of a request; raises `Unauthenticated`, or `Forbidden` if it may not."""
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
 
 _PRINCIPAL: Final = "rollbook.principal"
 
 
-def needing(permission: Permission | None) -> Admission:
-    """Whoever has the permission; without one, whoever is known."""
+def require_permission(permission: Permission | None) -> Admission:
+    """Admit senders with the permission; with None, every known sender."""
 
     async def admission(services: Services, request: Request) -> Principal:
         return await admit(request, services.identity, permission)
@@ -28,9 +28,9 @@ def needing(permission: Permission | None) -> Admission:
 
 
 async def admit(request: Request, identity: Identity, needs: Permission | None) -> Principal:
-    """The sender, who has the permission; raises `Unauthenticated` or `Forbidden`.
+    """The sender, if it has the permission; raises `Unauthenticated` or `Forbidden`.
 
-    Naming somebody in Rollbook-On-Behalf-Of needs users:write on every route.
+    A value in Rollbook-On-Behalf-Of needs users:write on every route.
     """
     principal = await identity.principal(_bearer_token(request))
     if principal is None:
@@ -44,7 +44,7 @@ async def admit(request: Request, identity: Identity, needs: Permission | None) 
 
 
 def principal_of(request: Request) -> Principal | None:
-    """Whoever was admitted with this request."""
+    """The principal that was admitted with this request."""
     return request.scope.get(_PRINCIPAL)
 
 

@@ -1,4 +1,4 @@
-"""Commands over HTTP: what comes before the work, in the order the contract fixes."""
+"""Commands over HTTP: the checks before the work, in the order of the contract."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ _COMMON: Final[tuple[Slug, ...]] = (
     "forbidden",
     "not-acceptable",
     "conflict",
-    # A repeat has nothing to show any more of who was erased since.
+    # A repeat cannot show a user that was erased meanwhile.
     "user-erased",
     "too-large",
     "unsupported-media-type",
@@ -59,7 +59,7 @@ _ON_ONE_USER: Final[tuple[Slug, ...]] = ("not-found", "version-conflict")
 
 @dataclass(frozen=True, slots=True)
 class CommandCall(Generic[B]):
-    """One request for a command, as far as it can be judged without the log."""
+    """One request for a command, checked as far as possible without the log."""
 
     services: Services
     request: Request
@@ -69,7 +69,7 @@ class CommandCall(Generic[B]):
 
     @property
     def user_id(self) -> UUID:
-        """The user in the path. Raises `UserNotFound` where that is no id at all."""
+        """The user in the path. Raises `UserNotFound` if it is not an id."""
         return user_in_path(self.request)
 
     async def execute(self, user_id: UUID, command: UserCommand, status: int = 200) -> Outcome:
@@ -144,7 +144,7 @@ def command(
 
 
 def user_in_path(request: Request) -> UUID:
-    """The id of the user. Raises `UserNotFound` where it cannot be one's."""
+    """The id of the user. Raises `UserNotFound` if it is not an id."""
     try:
         return parse_uuid(request.path_params["user_id"])
     except InvalidValue:

@@ -1,4 +1,4 @@
-"""Errors as problems: the one place that knows which error is which answer."""
+"""Errors as problems: the only place that maps errors to answers."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -29,12 +29,12 @@ from interfaces.http.endpoint.operation import methods_at
 from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
 from interfaces.http.protocol.refusals import (
     FieldError,
+    FileExpired,
     Forbidden,
     InvalidRequest,
     InvalidToken,
     MalformedRequest,
-    NoFileAnyMore,
-    NoFormerGeneration,
+    NoPreviousGeneration,
     NoResult,
     NotAcceptable,
     NotFound,
@@ -53,8 +53,8 @@ _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     InvalidToken: "unauthenticated",
     KeySeen: "conflict",
     MalformedRequest: "malformed-request",
-    NoFileAnyMore: "not-found",
-    NoFormerGeneration: "not-found",
+    FileExpired: "not-found",
+    NoPreviousGeneration: "not-found",
     NoResult: "not-found",
     NotAcceptable: "not-acceptable",
     NotFound: "not-found",
@@ -79,7 +79,7 @@ _BY_STATUS: Final[Mapping[int, Slug]] = {
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The answer to an error that is part of the contract; any other is raised on."""
+    """The answer to an error that is part of the contract; any other is raised again."""
     slug = _slug(error)
     if slug is None:
         raise error
@@ -120,9 +120,9 @@ def _slug(error: Exception) -> Slug | None:
 
 
 def _detail(error: Exception, slug: Slug) -> str:
-    """The router's errors and the two ways of being gone speak by their title."""
-    speaks = not isinstance(error, HTTPException | UserGone)
-    return str(error) if speaks else f"{PROBLEMS[slug].title}."
+    """The error's message; for errors of the router and for `UserGone`, the title."""
+    has_message = not isinstance(error, HTTPException | UserGone)
+    return str(error) if has_message else f"{PROBLEMS[slug].title}."
 
 
 def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
@@ -155,7 +155,7 @@ def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
 def _headers(error: Exception, request: Request) -> Mapping[str, str] | None:
     match error:
         case Unauthenticated():
-            # RFC 6750, section 3: the challenge names an error only where a token was sent.
+            # RFC 6750, section 3: the challenge names an error only if a token was sent.
             reason = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
             return {"WWW-Authenticate": f'Bearer realm="rollbook"{reason}'}
         case UnsupportedMediaType():

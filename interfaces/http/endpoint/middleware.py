@@ -1,4 +1,4 @@
-"""What every answer has in common, whichever route or error it comes from."""
+"""What all answers have in common, for every route and error."""
 
 import traceback
 from collections.abc import Callable
@@ -42,21 +42,20 @@ def request_id_of(request: Request) -> str:
 
 
 def is_head(request: Request) -> bool:
-    """Whether nobody reads the body, for answers that take long to write."""
+    """Whether the client reads no body, for answers that take long to write."""
     return request.scope[_IS_HEAD]
 
 
 def common_headers(version: str) -> dict[bytes, bytes]:
-    """What every answer has, besides the request's id."""
+    """The headers of every answer, besides the request id."""
     return {**_SECURITY, b"rollbook-version": version.encode()}
 
 
 class CommonRules:
-    """Request ids, common headers, HEAD as GET without its body, and a last word on errors.
+    """Request ids, common headers, HEAD as GET without its body, and the answer to other errors.
 
-    Each answer is counted when it begins.
-
-    A pure ASGI middleware: the outermost, so that nothing leaves without passing it.
+    Each answer is counted when it begins. It is a pure ASGI middleware and the outermost, so that
+    every answer passes it.
     """
 
     def __init__(
@@ -99,12 +98,12 @@ class CommonRules:
             return
         except Exception as error:
             _report(scope, request_id, error)
-            # An answer under way cannot be taken back: the server then closes the connection.
+            # An answer that has begun cannot be replaced: the server closes the connection.
             if not started:
                 await _INTERNAL(scope, receive, answer)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        """By names that we declared: what a client made up would grow without end, or tell."""
+        """Label by declared names only: a client's own are unlimited, and may be personal data."""
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         method = "HEAD" if scope[_IS_HEAD] else scope["method"]
         self._answered(method if method in _METHODS else "other", route, status, seconds)
@@ -121,7 +120,7 @@ class CommonRules:
 
 
 def _sent_request_id(scope: Scope) -> str | None:
-    """What the client sent; one that breaks the rules is replaced, not refused."""
+    """The client's id; None for an invalid one, which is replaced, not refused."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             text = value.decode("latin-1")
@@ -130,7 +129,7 @@ def _sent_request_id(scope: Scope) -> str | None:
 
 
 def _report(scope: Scope, request_id: str, error: Exception) -> None:
-    """Types and places only: a message or a value might tell about a person."""
+    """Log types and places only: a message or a value may be personal data."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     cause = error.__cause__ or error.__context__
     _log.error(

@@ -115,7 +115,7 @@ def header_parameters(*names: str) -> list[Schema]:
 
 
 def path_parameters(path: str) -> list[Schema]:
-    """Every variable in a path of the API is an id, but for the name of a projection."""
+    """Every variable in a path of the API is an id, except the name of a projection."""
     schema: Schema = {"type": "string", "format": "uuid"}
     named: Schema = {"type": "string"}
     return [
@@ -211,7 +211,7 @@ def document(
 
 
 def _add_links(paths: Schema) -> None:
-    """Say which ids lead where: a new user's to all that can be done to one."""
+    """Link the id of a new user, and of an event, to the operations that take it."""
     _link(paths, ("/v1/users", "post", "201"), "user_id", "$response.body#/id")
     _link(paths, ("/v1/events", "get", "200"), "event_id", "$response.body#/items/0/id")
 

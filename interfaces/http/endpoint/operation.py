@@ -32,13 +32,13 @@ class _Route(APIRoute):
     """Calls the endpoint with the request and nothing else.
 
     Parameters and bodies are read in the order that the contract fixes, which FastAPI's own
-    dependencies do not keep; leaving them out also halves what a request costs before its work.
+    dependencies do not keep; without them, a request also has half the overhead.
     """
 
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **rest: Any):
         super().__init__(path, endpoint, **rest)
-        # Without FastAPI's stacks for dependencies that there are none of; errors are answered
-        # further out, where all of them are.
+        # Without FastAPI's dependency stacks, which are not used; errors are answered further
+        # out, where all of them arrive.
         self.app = _application(endpoint)
 
 
@@ -69,7 +69,7 @@ def mount(app: FastAPI, services: Services, operations: Sequence[Operation]) -> 
 
 
 def methods_at(request: Request) -> list[str]:
-    """The methods that some route has for this path."""
+    """The methods of all routes for this path."""
     app: FastAPI = request.app
     methods: set[str] = set()
     for route in app.routes:

@@ -1,4 +1,4 @@
-"""Queries over HTTP: what comes before the work, in the order the contract fixes."""
+"""Queries over HTTP: the checks before the work, in the order of the contract."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from application.errors import PositionAhead
 from application.identity import Permission, Principal
 from interfaces.http.endpoint import openapi
-from interfaces.http.endpoint.auth import Admission, needing
+from interfaces.http.endpoint.auth import Admission, require_permission
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.consistency import MIN_POSITION, POSITION, min_position
@@ -43,7 +43,7 @@ class QueryCall(Generic[P]):
     at_least: int
 
     async def log_position(self) -> int:
-        """Where the log stands, for answers that come from the log itself and never wait.
+        """The head of the log, for answers that are read from the log and never wait.
 
         Raises `PositionAhead`.
         """
@@ -70,10 +70,10 @@ def query(
     """Declare a query: the function gets the call once all checks have passed.
 
     `positioned` answers show a position, and wait for the one that the client asks for;
-    `cacheable` ones have an entity tag, and are 304 to who has them already. `admission` stands for
-    the question whether the sender has the permission; `formats` are other ones than JSON alone.
+    `cacheable` ones have an entity tag, and are 304 if the client has that version. `admission`
+    replaces the check for `needs`; `formats` are the media types, if not only JSON.
     """
-    adapter, admitted = TypeAdapter(takes), admission or needing(needs)
+    adapter, admitted = TypeAdapter(takes), admission or require_permission(needs)
 
     def declare(endpoint: Callable[[QueryCall[P]], Awaitable[Response]]) -> Operation:
         async def serve(services: Services, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Everything the HTTP interface asks of the rest: ports, clocks and id makers."""
+"""Everything that the HTTP interface calls: ports, clocks and id generators."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,9 +30,9 @@ ReadinessCheck = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`readiness` names each dependency; its check raises where the dependency is not there.
+    """`readiness` names each dependency; its check raises if the dependency is down.
 
-    `stopping` is set when the server begins to drain: whatever waits for a client then ends.
+    `stopping` is set when the server begins to drain: requests that wait then end.
     """
 
     commands: UserCommands

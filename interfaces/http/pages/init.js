@@ -1,4 +1,4 @@
-// Starts Swagger UI. Without a validator, which would send the description to somebody else.
+// Starts Swagger UI. Without a validator, which would send the description to another server.
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#api",

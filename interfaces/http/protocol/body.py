@@ -16,9 +16,9 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 async def read_body(request: Request, accepted: Sequence[str], *, required: bool) -> bytes:
-    """The body as it came; raises `TooLarge` or `UnsupportedMediaType`.
+    """The body as received; raises `TooLarge` or `UnsupportedMediaType`.
 
-    Where none is needed, the type of none does not matter: clients like to send one all the same.
+    If none is required, the Content-Type of an empty body is ignored: many clients send one.
     """
     declared = header(request, "Content-Length")
     if declared is not None and declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
@@ -30,7 +30,7 @@ async def read_body(request: Request, accepted: Sequence[str], *, required: bool
 
 
 def parse_body(body: bytes, *, required: bool) -> Any:
-    """The JSON value of a body; an empty object for none where none is needed."""
+    """The JSON value of a body; an empty object if there is none and none is required."""
     if body:
         return parse_json(body)
     if required:
@@ -39,7 +39,7 @@ def parse_body(body: bytes, *, required: bool) -> Any:
 
 
 async def _received(request: Request) -> bytes:
-    """Counted while it arrives: a chunked body does not say how long it will be."""
+    """Count the bytes while they arrive: a chunked body does not declare its length."""
     chunks: list[bytes] = []
     size = 0
     while True:

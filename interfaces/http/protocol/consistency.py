@@ -1,4 +1,4 @@
-"""Reading one's own writes: which position a query's view must have reached."""
+"""Read your own writes: the position that a query's view must have reached."""
 
 import re
 from collections import OrderedDict
@@ -22,8 +22,8 @@ _POSITION: Final = re.compile(r"[0-9]{1,18}")
 class RecentCommands:
     """The position of each actor's last command, for 10 s and the last 10,000 actors.
 
-    So a client that knows nothing of positions still reads what it wrote, as long as it talks to
-    the same process.
+    A client that sends no positions still reads its own writes, as long as it talks to the same
+    process.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -38,13 +38,13 @@ class RecentCommands:
             self._last.popitem(last=False)
 
     def position(self, actor: str) -> int:
-        """0 where the actor sent no command lately."""
+        """0 if the actor sent no command recently."""
         position, until = self._last.get(actor, (0, 0.0))
         return position if self._clock() < until else 0
 
 
 def min_position(request: Request) -> int:
-    """The position the client asks for, 0 where it asks for none; raises `InvalidRequest`."""
+    """The position that the client asks for, 0 if none; raises `InvalidRequest`."""
     raw = header(request, MIN_POSITION)
     if raw is None:
         return 0

@@ -1,4 +1,4 @@
-"""Cursors of lists: where a page ended, sealed together with what was listed."""
+"""Cursors of lists: the place where a page ended, sealed with a digest of the list."""
 
 import hashlib
 from typing import Any, Final, TypeVar
@@ -13,21 +13,21 @@ from application.queries.directory import ListCursor, UserList
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest
 
 
-def seal_cursor(box: TokenSealer, query: UserList, after: ListCursor | None) -> str | None:
+def seal_cursor(sealer: TokenSealer, query: UserList, after: ListCursor | None) -> str | None:
     """The cursor for the page after this one; None after the last."""
-    return seal_place(box, _listed(query), after)
+    return seal_place(sealer, _listed(query), after)
 
 
-def open_cursor(box: TokenSealer, query: UserList, cursor: str) -> UserList:
-    """The query, from where the cursor points.
+def open_cursor(sealer: TokenSealer, query: UserList, cursor: str) -> UserList:
+    """The query, from the place of the cursor on.
 
     Raises `InvalidRequest` for a cursor that was tampered with or belongs to other filters.
     """
-    return replace(query, after=open_place(box, _listed(query), cursor, ListCursor))
+    return replace(query, after=open_place(sealer, _listed(query), cursor, ListCursor))
 
 
 def _listed(query: UserList) -> Any:
-    """Everything but the place and the page size, which may change on the way."""
+    """What identifies the list: not the place and the page size, which may change."""
     return "users", replace(query, after=None, limit=0)
 
 
@@ -44,24 +44,24 @@ class _Sealed(Struct, frozen=True, array_like=True):
 _DECODER: Final = msgspec.msgpack.Decoder(_Sealed)
 
 
-def seal_place(box: TokenSealer, listed: Any, place: object | None) -> str | None:
-    """The cursor of the page that begins at a place; None where there is no such page.
+def seal_place(sealer: TokenSealer, listed: Any, place: object | None) -> str | None:
+    """The cursor of the page that begins at a place; None if there is no such page.
 
-    `listed` is all that makes the list what it is: its name and its filters, not the page size.
+    `listed` identifies the list: its name and its filters, not the page size.
     """
     if place is None:
         return None
     raw = msgspec.Raw(msgspec.msgpack.encode(place))
-    return box.seal(msgspec.msgpack.encode(_Sealed(_digest(listed), raw)))
+    return sealer.seal(msgspec.msgpack.encode(_Sealed(_digest(listed), raw)))
 
 
-def open_place(box: TokenSealer, listed: Any, cursor: str, of: type[T]) -> T:
-    """The place in the list that a cursor of it points to.
+def open_place(sealer: TokenSealer, listed: Any, cursor: str, of: type[T]) -> T:
+    """The place in the list that the cursor points to.
 
     Raises `InvalidRequest` for a cursor that was tampered with or belongs to another list.
     """
     try:
-        sealed = _DECODER.decode(box.open(cursor))
+        sealed = _DECODER.decode(sealer.open(cursor))
         if sealed.digest != _digest(listed):
             raise _refused("Belongs to a list with other filters or another order.")
         return msgspec.msgpack.decode(sealed.place, type=of)

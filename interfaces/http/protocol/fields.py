@@ -1,4 +1,4 @@
-"""Types of fields and parameters: parsed from text at the door, described as JSON Schema."""
+"""Types of fields and parameters: parsed from text at the boundary, described as JSON Schema."""
 
 import re
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def list_of_one(value: str) -> str:
 T = TypeVar("T")
 Schema = dict[str, Any]
 
-# A field error of this type has a message of ours, which is the whole detail.
+# The message of a field error of this type is our own, and is the whole detail.
 INVALID: Final = "invalid"
 MAX_ELEMENTS: Final = 200
 
@@ -59,7 +59,7 @@ _TIME: Final = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Parsed:
-    """The annotation of a value that `parse` makes of a string, or refuses by `InvalidValue`."""
+    """The annotation of a value that `parse` makes from a string; it raises `InvalidValue`."""
 
     parse: Callable[[str], object]
     schema: Schema
@@ -68,7 +68,7 @@ class Parsed:
         return core_schema.no_info_plain_validator_function(self._validate)
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> Schema:
-        # A field may add to what it gets, such as a default.
+        # A copy, because a field may add to it, such as a default.
         return dict(self.schema)
 
     def _validate(self, raw: object) -> object:
@@ -81,7 +81,7 @@ class Parsed:
 
 
 def invalid(detail: str) -> PydanticCustomError:
-    """What a validator raises; the detail must not repeat the value."""
+    """The error that a validator raises; the detail must not repeat the value."""
     return PydanticCustomError(INVALID, "{detail}", {"detail": detail})
 
 
@@ -107,13 +107,13 @@ def one_of(values: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
-def whole_number(least: int, most: int, **schema: object) -> Parsed:
+def whole_number(minimum: int, maximum: int, **schema: object) -> Parsed:
     def parse(text: str) -> int:
-        if _WHOLE.fullmatch(text) is None or not least <= (value := int(text)) <= most:
-            raise InvalidValue(f"Must be a whole number from {least} to {most}.")
+        if _WHOLE.fullmatch(text) is None or not minimum <= (value := int(text)) <= maximum:
+            raise InvalidValue(f"Must be a whole number from {minimum} to {maximum}.")
         return value
 
-    return Parsed(parse, {"type": "integer", "minimum": least, "maximum": most, **schema})
+    return Parsed(parse, {"type": "integer", "minimum": minimum, "maximum": maximum, **schema})
 
 
 def parse_uuid(text: str) -> UUID:

@@ -10,13 +10,13 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def header(request: Request, name: str) -> str | None:
-    """A header's value. Several lines are one list (RFC 9110, section 5.3).
+    """A header's value; several lines are joined to one list (RFC 9110, section 5.3).
 
-    So a value that must not hold a comma and a space cannot be sent twice either.
+    So a header that allows no comma and no space cannot be sent twice.
     """
     scope = request.scope
     if _READ not in scope:
-        # Once for all headers of a request: looking each up among the raw ones takes longer.
+        # Decoded once for all headers of a request: a search in the raw list takes longer.
         read: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             key, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()

@@ -7,7 +7,7 @@ from domain.attributes import MAX_KEY_LENGTH, MAX_NUMBER
 Schema = dict[str, Any]
 
 JSON_VALUE: Final[Schema] = {"x-schema": "JsonValue"}
-"""Stands for such a value in the schema of a body; the document has a reference there."""
+"""Stands for such a value in the schema of a body; the document replaces it by a reference."""
 
 TEXT: Final = r"^[^\u0000]*$"
 _REF: Final[Schema] = {"$ref": "#/components/schemas/JsonValue"}
@@ -31,7 +31,7 @@ VALUE: Final[Schema] = {
 
 
 def with_references(schema: Schema) -> Schema:
-    """The schema as it is in the document."""
+    """The schema for the document, where references replace `JSON_VALUE`."""
     return {name: _resolved(member) for name, member in schema.items()}
 
 

@@ -22,9 +22,9 @@ def etag(version: int) -> str:
 
 
 def precondition(request: Request) -> IfMatch | None:
-    """The versions a command may be applied to; a foreign tag names none of them.
+    """The versions that a command may be applied to; other servers' tags match none of them.
 
-    A weak tag never matches in If-Match, and in If-None-Match as if it were strong.
+    A weak tag never matches in If-Match; in If-None-Match it matches like a strong one.
     """
     only, unless = _tags(request, "If-Match"), _tags(request, "If-None-Match")
     if only is None and unless is None:
@@ -36,7 +36,7 @@ def precondition(request: Request) -> IfMatch | None:
 
 
 def is_known(request: Request, version: int) -> bool:
-    """Whether If-None-Match names this version, or any: then 304 will do."""
+    """Whether If-None-Match names this version, or any: the answer is then 304."""
     tags = _tags(request, "If-None-Match")
     if tags is None:
         return False
@@ -44,7 +44,7 @@ def is_known(request: Request, version: int) -> bool:
 
 
 def _versions(tags: Iterable[str]) -> frozenset[int] | None:
-    """None where the tags stand for any version."""
+    """None if the tags stand for any version."""
     tags = list(tags)
     if tags == ["*"]:
         return None

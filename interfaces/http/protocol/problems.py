@@ -48,7 +48,7 @@ _ALL: Final = (
         "malformed-request",
         400,
         "The request is malformed",
-        "Mend the syntax that `detail` names. Bodies are JSON in UTF-8 without duplicate keys, "
+        "Correct the syntax that `detail` names. Bodies are JSON in UTF-8 without duplicate keys, "
         "NaN, U+0000, lone surrogates or numbers beyond ±2⁵³.",
     ),
     ProblemType(
@@ -125,7 +125,7 @@ _ALL: Final = (
         "position-gone",
         410,
         "The position is gone",
-        "The log was restored, and this position is none of its own. Go on with "
+        "The log was restored, and this position is not part of it. Continue with "
         "`after` = `resume_after`.",
     ),
     ProblemType(

@@ -1,4 +1,4 @@
-"""Why a request is refused before anything is asked of the application."""
+"""Reasons to refuse a request before the application is called."""
 
 from collections.abc import Sequence
 
@@ -102,9 +102,9 @@ class NoResult(NotFound):
         return f"The job has no result{later}: its state is {self.state}."
 
 
-class NoFileAnyMore(NotFound):
+class FileExpired(NotFound):
     """The file was kept for 24 hours after the export ended; ask for it again."""
 
 
-class NoFormerGeneration(NotFound):
+class NoPreviousGeneration(NotFound):
     """No former generation of it is kept."""

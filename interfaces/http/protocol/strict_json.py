@@ -1,4 +1,4 @@
-"""JSON without surprises: what two parsers could read differently is refused (RFC 7493)."""
+"""Strict JSON: refuses what two parsers could read differently (RFC 7493)."""
 
 import json
 import math
@@ -11,14 +11,14 @@ from interfaces.http.protocol.refusals import MalformedRequest
 _MAX_NUMBER: Final = 2**53
 _MAX_DIGITS: Final = len(str(_MAX_NUMBER))
 _MAX_DEPTH: Final = 32
-# Escapes that may stand for what no text may hold; most bodies have none of them.
+# Escapes that may stand for forbidden characters; most bodies have none of them.
 _SUSPECT: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def parse_json(raw: bytes) -> Any:
     """The value; raises `MalformedRequest` with a reason that never repeats the content.
 
-    Refused are, beyond what is no JSON: other encodings than UTF-8, duplicate keys, NaN and
+    Besides invalid JSON, it refuses: other encodings than UTF-8, duplicate keys, NaN and
     infinities, numbers beyond ±2⁵³, U+0000, lone surrogates, and more than 32 levels.
     """
     try:
@@ -81,7 +81,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _nodes(value: object) -> Iterator[tuple[object, int]]:
-    """Every key and value with its level; not recursive, as a body may be as deep as Python goes."""
+    """Every key and value with its level; iterative, because a body may be very deep."""
     pending: list[tuple[object, int]] = [(value, 1)]
     while pending:
         node, level = pending.pop()

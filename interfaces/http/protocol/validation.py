@@ -1,4 +1,4 @@
-"""Checking fields: pydantic finds everything that is wrong at once, and each gets a pointer."""
+"""Checks fields: pydantic finds all errors at once, and each gets a pointer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
@@ -25,7 +25,7 @@ _MAX_FIELDS: Final = 50
 
 
 class RequestModel(BaseModel):
-    """What a request may hold: a name that is not known is refused."""
+    """What a request may hold; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ class NoParameters(RequestModel):
 def fields(adapter: TypeAdapter[T], value: object) -> T:
     """A body's fields; raises `InvalidRequest` with all that is wrong, by JSON pointer."""
     if isinstance(value, dict) and len(cast("dict[str, object]", value)) > _MAX_FIELDS:
-        # Each unknown one would be an error of its own: the answer would dwarf the request.
+        # Each unknown one is an error of its own: the answer would be far larger than the request.
         raise InvalidRequest([FieldError("#", f"Must have at most {_MAX_FIELDS} members.")])
     try:
         return adapter.validate_python(value)
@@ -68,7 +68,7 @@ def parameters(request: Request, adapter: TypeAdapter[T]) -> T:
 
 
 def both(one: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
-    """The results of both checks; raises `InvalidRequest` with what either finds wrong."""
+    """The results of both checks; raises `InvalidRequest` with the errors of both."""
     try:
         first = one()
     except InvalidRequest as refused:

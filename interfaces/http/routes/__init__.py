@@ -1,1 +1,1 @@
-"""The routes of the API, a file for each subject."""
+"""The routes of the API, one file per subject."""

@@ -1,4 +1,4 @@
-"""The audit: who changed what and when, of all users or of one, and who set each field of one."""
+"""The audit: changes with actor and time, for all users or one; the actor of each field."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -37,7 +37,7 @@ async def read_audit(call: QueryCall[AuditParameters]) -> Response:
     if user is not None and not isinstance(user, UUID):
         user = await call.services.audit.user_at(user)
         if user is None:
-            # Nobody has the address now: nothing is to be found, also by a cursor of before.
+            # No user has the address now: the list is empty, also for an earlier cursor.
             return await _answer(call, AuditPage((), None), AuditQuery(), position)
     return await _page(call, asked.query(user, every_kind=call.principal.may("admin")), position)
 
@@ -113,5 +113,5 @@ async def _answer(
 
 
 def _list(asked: AuditQuery) -> tuple[str, AuditQuery]:
-    """What makes the list what it is: not the page's size."""
+    """What identifies the list: all but the page size."""
     return "audit", replace(asked, limit=0)

@@ -1,4 +1,4 @@
-"""The pages for people: the description of the API and of each problem, all served from here."""
+"""The pages for people: the description of the API and of each problem, served locally."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping

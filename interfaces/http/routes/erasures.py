@@ -1,4 +1,4 @@
-"""Erasing a person for good, and the receipt that says what is clean."""
+"""Erasing a person for good, and the receipt that lists the clean copies."""
 
 from typing import Annotated, Final, cast, get_args
 
@@ -62,7 +62,7 @@ def _headers(erasure: Erasure) -> dict[str, str]:
 
 
 def _with_both_answers(operation: Operation) -> Operation:
-    """It answers with a receipt, or with the job that goes on; neither is a user with a version."""
+    """It answers with a receipt or with the job that continues; neither is a user."""
     names = (POSITION, IDEMPOTENCY_REPLAYED)
     answers = {
         "200": openapi.answer("Nothing is left: the receipt", ErasureReceipt, names),

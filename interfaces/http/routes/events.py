@@ -1,4 +1,4 @@
-"""The events: pages after a position, by long poll where wanted, and one by its id."""
+"""The events: pages after a position, with optional long polling, and one event by id."""
 
 import asyncio
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ from interfaces.http.schemas.lists import EventList
 
 _MAX_EVENTS: Final = 1000
 _MAX_SECONDS: Final = 30
-# How soon a client that went away is missed.
-_LOOK_SECONDS: Final = 1.0
+# How soon the server notices that a client is gone.
+_POLL_SECONDS: Final = 1.0
 
 
 class EventListParameters(RequestModel):
@@ -85,7 +85,7 @@ EVENTS: Final[tuple[Operation, ...]] = (list_events, read_event)
 
 
 async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
-    """As soon as there is an event, or what there is when the time is up."""
+    """The page as soon as it has an event, or at the deadline."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + call.parameters.wait
     page = await _page(call, call.parameters.after)
@@ -94,7 +94,7 @@ async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
     services, limit = call.services, call.parameters.limit
     async with services.tail.cursor(_wanted(call), page.next_after) as cursor:
         while (left := deadline - loop.time()) > 0 and not services.stopping.is_set():
-            batch = await cursor.next(min(left, _LOOK_SECONDS), limit)
+            batch = await cursor.next(min(left, _POLL_SECONDS), limit)
             page = _list(call, [e.recorded for e in batch.events], batch.position, batch.head)
             if page.items or await call.request.is_disconnected():
                 break
@@ -106,7 +106,7 @@ async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
     feed, limit = call.services.feed, call.parameters.limit
     found = await search(feed, after, _wanted(call), limit=limit, head=head)
     if found.reached == after > head:
-        # Not a position of this log: whoever went on from there would miss what comes before it.
+        # Not a position of this log: a client that continues there would miss earlier events.
         raise InvalidRequest([FieldError("after", f"Is above the head of the log, {head}.")])
     return _list(call, found.events, found.reached, head)
 

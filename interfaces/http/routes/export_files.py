@@ -1,4 +1,4 @@
-"""The file of an export: its rows as a stream, made while it is sent."""
+"""The file of an export: its rows as a stream, written while it is sent."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Final
@@ -17,14 +17,14 @@ from interfaces.http.endpoint.middleware import is_head
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.consistency import POSITION
 from interfaces.http.protocol.negotiation import refuse_unacceptable
-from interfaces.http.protocol.refusals import Forbidden, NoFileAnyMore
+from interfaces.http.protocol.refusals import FileExpired, Forbidden
 
 _TYPES: Final = {form: media.partition(";")[0] for form, media in export_text.MEDIA_TYPES.items()}
 FORMATS: Final = tuple(_TYPES.values())
 
 
 class ExportResult(Struct, frozen=True):
-    """What came of an export's job: `rows` were selected, which show `position`."""
+    """The result of an export's job: the number of rows, and the position that they show."""
 
     what: What
     format: Format
@@ -38,7 +38,7 @@ async def export_file(
     """The file of an export that succeeded.
 
     The first piece is read before anything is sent. Raises `Forbidden`, `NotAcceptable`,
-    `NoFileAnyMore` and `Unavailable`.
+    `FileExpired` and `Unavailable`.
     """
     result = msgspec.convert(job.result, ExportResult)
     if result.what == "users" and not principal.may("users:read"):
@@ -50,7 +50,7 @@ async def export_file(
     try:
         first = await anext(batches)
     except ExportGone:
-        raise NoFileAnyMore from None
+        raise FileExpired from None
     headers = {
         POSITION: str(result.position),
         "Content-Disposition": f'attachment; filename="{result.what}-{job.id}.{result.format}"',
@@ -59,7 +59,7 @@ async def export_file(
     if is_head(request):
         await batches.aclose()
         response = Response(headers=headers, media_type=media_type)
-        # How long the file is nobody knows before it is written.
+        # The length of the file is not known before it is written.
         del response.headers["Content-Length"]
         return response
     return StreamingResponse(_text(result, first, batches), 200, headers, media_type)
@@ -68,7 +68,7 @@ async def export_file(
 async def _text(
     result: ExportResult, first: Sequence[Row], batches: AsyncGenerator[Sequence[Row]]
 ) -> AsyncIterator[bytes]:
-    """An error in the middle breaks the answer off, so that it is known to be incomplete."""
+    """An error in the middle aborts the answer, so that the client sees that it is incomplete."""
     what, form = result.what, result.format
     try:
         yield export_text.head(what, form) + export_text.text(what, form, first)

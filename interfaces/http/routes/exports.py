@@ -1,4 +1,4 @@
-"""Asking for an export: a job that selects all users or audit items that match."""
+"""Requesting an export: a job that selects all users or audit items that match."""
 
 from typing import Final
 from uuid import UUID
@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from application.audit.search import AuditQuery
-from application.exports.requests import ExportOrder
+from application.exports.requests import ExportSpec
 from application.identity import Principal
 from interfaces.http.endpoint import openapi
 from interfaces.http.endpoint.auth import admit
@@ -47,13 +47,13 @@ async def _ask(services: Services, request: Request) -> Response:
         lambda: parameters(request, _NO_PARAMETERS),
         lambda: both(lambda: export_body(value), lambda: idempotency_key(request, raw)),
     )
-    # Known only now: the rows of users say nothing to who may not see them.
+    # Checked here, because only the body says that the rows are users.
     if body.what == "users" and not principal.may("users:read"):
         raise Forbidden("users:read")
     head = await services.feed.head()
     position = max(head, services.recent.position(principal.actor))
-    job, replayed = await services.exports.ask(
-        await _order(services, principal, body),
+    job, replayed = await services.exports.submit(
+        await _export_spec(services, principal, body),
         shown_filters(body, value),
         actor=principal.actor,
         key=key,
@@ -65,18 +65,18 @@ async def _ask(services: Services, request: Request) -> Response:
     return Response(msgspec.json.encode(Job.of(job)), 202, headers, JSON)
 
 
-async def _order(services: Services, principal: Principal, body: ExportBody) -> ExportOrder:
-    """An address stands for whoever has it now, as in the list, and is not kept."""
+async def _export_spec(services: Services, principal: Principal, body: ExportBody) -> ExportSpec:
+    """An address stands for the user that has it now, as in the list; it is not stored."""
     if not isinstance(body, AuditExport):
-        return ExportOrder(format=body.form, users=body.filters.query())
+        return ExportSpec(format=body.form, users=body.filters.query())
     user = body.filters.user
     if user is not None and not isinstance(user, UUID):
         user = await services.audit.user_at(user)
         if user is None:
-            # Of no type at all: nothing matches.
-            return ExportOrder(format=body.form, audit=AuditQuery())
+            # A query without kinds matches nothing.
+            return ExportSpec(format=body.form, audit=AuditQuery())
     query = body.filters.query(user, every_kind=principal.may("admin"))
-    return ExportOrder(format=body.form, audit=query)
+    return ExportSpec(format=body.form, audit=query)
 
 
 EXPORTS: Final[tuple[Operation, ...]] = (

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Liveness and readiness of the process."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ class Live(Struct, frozen=True):
 class Ready(Struct, frozen=True, omit_defaults=True):
     """`checks` has the state of each dependency.
 
-    `parked` counts the streams that stand still for a projection, where there are any: that needs
-    an administrator, but keeps nothing else from work.
+    `parked` counts the parked streams of each projection that has any: they need an administrator,
+    but they stop nothing else.
     """
 
     status: Literal["ready", "not-ready"]
@@ -53,10 +53,10 @@ async def _ready(services: Services, _: Request) -> Response:
 
 
 async def _parked(services: Services) -> Mapping[str, int]:
-    """Nothing where nobody can tell: the checks then say why."""
+    """Empty if the count cannot be read: the checks then say why."""
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            return await services.projections.parked_streams()
+            return await services.projections.parked_counts()
     except (TimeoutError, Unavailable):
         return {}
 
@@ -66,7 +66,7 @@ async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:
         async with asyncio.timeout(_CHECK_SECONDS):
             await check()
     except Exception as error:
-        # Whatever the reason, the answer is the same; the type helps whoever reads the log.
+        # The answer is the same for every reason; the log says which type of error it was.
         _log.warning("dependency_down", dependency=name, error=type(error).__qualname__)
         return "down"
     return "up"

@@ -1,4 +1,4 @@
-"""Jobs: what was asked for, how far it is, what came of it, and a way to stop it."""
+"""Jobs: list them, see their progress and result, and cancel them."""
 
 from contextlib import suppress
 from typing import Final
@@ -12,7 +12,7 @@ from application.exports.requests import EXPORT
 from application.identity import Principal
 from application.jobs import model as jobs
 from domain.errors import InvalidValue
-from interfaces.http.endpoint.admin_command import Nothing, Order, order
+from interfaces.http.endpoint.admin_command import AdminCommand, Nothing, admin_command
 from interfaces.http.endpoint.auth import admit
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.endpoint.query import QueryCall, query
@@ -35,7 +35,7 @@ async def _admit_to_list(services: Services, request: Request) -> Principal:
 
 
 async def _admit_to_job(services: Services, request: Request) -> Principal:
-    """Administrators, and whoever asked for the export; to others no job is known."""
+    """Admit administrators and the actor of the export; other callers learn of no job."""
     principal = await admit(request, services.identity, None)
     if principal.may("admin"):
         return principal
@@ -93,7 +93,7 @@ async def read_job(call: QueryCall[NoParameters]) -> Response:
     NoParameters,
     needs="admin",
     tag="Jobs",
-    summary="Get what came of a job; of an export the file",
+    summary="Get the result of a job; for an export, the file",
     answers=JobResult,
     problems=("not-found",),
     admission=_admit_to_job,
@@ -111,7 +111,7 @@ async def read_job_result(call: QueryCall[NoParameters]) -> Response:
     return Response(msgspec.json.encode(job.result), headers=headers, media_type=JSON)
 
 
-@order(
+@admin_command(
     "/v1/jobs/{job_id}/cancel",
     Nothing,
     tag="Jobs",
@@ -119,11 +119,11 @@ async def read_job_result(call: QueryCall[NoParameters]) -> Response:
     answers=Job,
     admission=_admit_to_job,
 )
-async def cancel_job(given: Order[Nothing]) -> Response:
-    job = await given.services.jobs.cancel(_job_in_path(given.request))
+async def cancel_job(command: AdminCommand[Nothing]) -> Response:
+    job = await command.services.jobs.cancel(_job_in_path(command.request))
     if job is None:
         raise NotFound
-    return _shown(job, await given.services.feed.head())
+    return _shown(job, await command.services.feed.head())
 
 
 async def _asked_for(services: Services, request: Request) -> jobs.Job:

@@ -1,4 +1,4 @@
-"""The figures of the process, for who scrapes them on the same machine or as an administrator."""
+"""The metrics of the process, for clients on the same machine and for administrators."""
 
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -12,7 +12,7 @@ from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header
 from interfaces.http.protocol.negotiation import compressible
 
-# By any of these a proxy says that the request came from elsewhere.
+# A proxy sets one of these when it forwards a request.
 _FORWARDED: Final = (
     "Forwarded",
     "Via",
@@ -25,17 +25,17 @@ _FORMS: Final = ("text/plain", "application/openmetrics-text")
 
 
 async def _metrics(services: Services, request: Request) -> Response:
-    if not _is_from_here(request):
+    if not _is_local(request):
         await admit(request, services.identity, "admin")
     exposition = await services.telemetry.exposition(header(request, "Accept") or "")
     headers = {"Cache-Control": "no-store"}
     return await compressible(request, exposition.body, headers, exposition.media_type)
 
 
-def _is_from_here(request: Request) -> bool:
-    """Whether the other end of the connection is on this machine, and speaks for itself.
+def _is_local(request: Request) -> bool:
+    """Whether the client is on this machine, without a proxy between.
 
-    What a proxy claims about its client counts for nothing but against it.
+    Forwarding headers are never trusted: any of them makes the request a remote one.
     """
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False

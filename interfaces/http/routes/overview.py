@@ -1,4 +1,4 @@
-"""How the directory and the service are doing, and who is asking."""
+"""Statistics, the progress of projections, and the identity of the caller."""
 
 from typing import Final
 
@@ -55,8 +55,8 @@ async def list_projections(call: QueryCall[NoParameters]) -> Response:
     answers=Me,
 )
 async def read_me(call: QueryCall[NoParameters]) -> Response:
-    who = call.principal
-    me = Me(actor=who.actor, permissions=who.granted, name=who.name)
+    principal = call.principal
+    me = Me(actor=principal.actor, permissions=principal.granted, name=principal.name)
     return Response(msgspec.json.encode(me), media_type=JSON)
 
 

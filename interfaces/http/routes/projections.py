@@ -1,4 +1,4 @@
-"""Caring for projections: rebuild one, go back, see and mend what is parked, stop it for a while."""
+"""Operations on projections: rebuild, roll back, verify, retry and skip, pause and resume."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from application.projector.parked import AnotherEventFirst, NothingParked
 from application.projector.rebuild_jobs import REBUILD, ROLLBACK
 from application.verification.jobs import VERIFY
 from domain.errors import InvalidValue
-from interfaces.http.endpoint.admin_command import Nothing, Order, order
+from interfaces.http.endpoint.admin_command import AdminCommand, Nothing, admin_command
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.endpoint.query import QueryCall, query
 from interfaces.http.endpoint.services import Services
@@ -21,17 +21,17 @@ from interfaces.http.protocol.negotiation import compressible
 from interfaces.http.protocol.refusals import (
     FieldError,
     InvalidRequest,
-    NoFormerGeneration,
+    NoPreviousGeneration,
     NotFound,
 )
 from interfaces.http.schemas.jobs import Job
 from interfaces.http.schemas.projections import (
-    MendedStream,
     Parked,
     ParkedList,
     ParkedListParameters,
     PauseBody,
     ProjectionOrdered,
+    RetriedStream,
     SkipBody,
     VerifyBody,
     cursor_to,
@@ -41,36 +41,36 @@ _TAG: Final = "Projections"
 _PATH: Final = "/v1/projections/{name}"
 
 
-@order(
+@admin_command(
     f"{_PATH}/rebuild",
     Nothing,
     tag=_TAG,
-    summary="Build a projection anew beside itself, and let it take its place",
+    summary="Rebuild a projection beside the current generation, then switch to it",
     answers=Job,
     status=202,
 )
-async def rebuild_projection(order: Order[Nothing]) -> Response:
-    return await _as_job(order, REBUILD, {"projection": _name(order.services, order.request)})
+async def rebuild_projection(command: AdminCommand[Nothing]) -> Response:
+    return await _as_job(command, REBUILD, {"projection": _name(command.services, command.request)})
 
 
-@order(
+@admin_command(
     f"{_PATH}/rollback",
     Nothing,
     tag=_TAG,
-    summary="Let the generation serve again that served before",
+    summary="Switch back to the previous generation",
     answers=Job,
     status=202,
 )
-async def roll_back_projection(order: Order[Nothing]) -> Response:
-    name = _name(order.services, order.request)
-    former = order.services.projections.former
-    left, entered = await former.serving(name), await former.former(name)
-    if entered is None:
-        raise NoFormerGeneration
-    return await _as_job(order, ROLLBACK, {"projection": name, "from": left, "to": entered})
+async def roll_back_projection(command: AdminCommand[Nothing]) -> Response:
+    name = _name(command.services, command.request)
+    generations = command.services.projections.previous_generations
+    current, previous = await generations.serving(name), await generations.previous(name)
+    if previous is None:
+        raise NoPreviousGeneration
+    return await _as_job(command, ROLLBACK, {"projection": name, "from": current, "to": previous})
 
 
-@order(
+@admin_command(
     f"{_PATH}/verify",
     VerifyBody,
     tag=_TAG,
@@ -78,11 +78,11 @@ async def roll_back_projection(order: Order[Nothing]) -> Response:
     answers=Job,
     status=202,
 )
-async def verify_projection(order: Order[VerifyBody]) -> Response:
-    name, repairing = _name(order.services, order.request), order.body.repair
+async def verify_projection(command: AdminCommand[VerifyBody]) -> Response:
+    name, repairing = _name(command.services, command.request), command.body.repair
     arguments = {"projection": name, "repair": repairing}
-    # One that only compares is no answer to who asks for a repair.
-    return await _as_job(order, VERIFY, arguments, once=f"{name} repair" if repairing else name)
+    # A repair has its own job: one that only compares does not repair.
+    return await _as_job(command, VERIFY, arguments, once=f"{name} repair" if repairing else name)
 
 
 @query(
@@ -90,7 +90,7 @@ async def verify_projection(order: Order[VerifyBody]) -> Response:
     ParkedListParameters,
     needs="admin",
     tag=_TAG,
-    summary="List the streams that stand still, and why",
+    summary="List the parked streams, and why",
     answers=ParkedList,
     problems=("not-found",),
 )
@@ -109,35 +109,35 @@ async def list_parked(call: QueryCall[ParkedListParameters]) -> Response:
     return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
 
 
-@order(
+@admin_command(
     f"{_PATH}/parked/{{stream}}/retry",
     Nothing,
     tag=_TAG,
-    summary="Try a parked stream again, from the event it stands at",
-    answers=MendedStream,
+    summary="Retry a parked stream, from the event that is parked",
+    answers=RetriedStream,
 )
-async def retry_parked(order: Order[Nothing]) -> Response:
-    name, stream = _name(order.services, order.request), _stream(order.request)
+async def retry_parked(command: AdminCommand[Nothing]) -> Response:
+    name, stream = _name(command.services, command.request), _stream(command.request)
     try:
-        mended = await order.services.projections.retry(name, stream)
+        result = await command.services.projections.retry(name, stream)
     except NothingParked:
         raise NotFound from None
-    return await _answer(order, MendedStream.of(stream, mended))
+    return await _answer(command, RetriedStream.of(stream, result))
 
 
-@order(
+@admin_command(
     f"{_PATH}/parked/{{stream}}/skip",
     SkipBody,
     tag=_TAG,
-    summary="Leave the event out for good that a stream stands at, and go on after it",
-    answers=MendedStream,
+    summary="Skip the parked event of a stream for good, and continue after it",
+    answers=RetriedStream,
     body_required=True,
 )
-async def skip_parked(order: Order[SkipBody]) -> Response:
-    name, stream = _name(order.services, order.request), _stream(order.request)
-    asked, actor = order.body, order.principal.actor
+async def skip_parked(command: AdminCommand[SkipBody]) -> Response:
+    name, stream = _name(command.services, command.request), _stream(command.request)
+    asked, actor = command.body, command.principal.actor
     try:
-        mended = await order.services.projections.skip(
+        result = await command.services.projections.skip(
             name, stream, asked.version, asked.reason, actor
         )
     except NothingParked:
@@ -145,33 +145,33 @@ async def skip_parked(order: Order[SkipBody]) -> Response:
     except AnotherEventFirst as error:
         detail = f"The stream stands at version {error.version}."
         raise InvalidRequest([FieldError("#/version", detail)]) from None
-    return await _answer(order, MendedStream.of(stream, mended))
+    return await _answer(command, RetriedStream.of(stream, result))
 
 
-@order(
+@admin_command(
     f"{_PATH}/pause",
     PauseBody,
     tag=_TAG,
-    summary="Have a projection stand still",
+    summary="Pause a projection",
     answers=ProjectionOrdered,
 )
-async def pause_projection(order: Order[PauseBody]) -> Response:
-    name = _name(order.services, order.request)
-    await order.services.projections.pause(name, order.body.reason, order.principal.actor)
-    return await _answer(order, ProjectionOrdered(name=name, paused=True))
+async def pause_projection(command: AdminCommand[PauseBody]) -> Response:
+    name = _name(command.services, command.request)
+    await command.services.projections.pause(name, command.body.reason, command.principal.actor)
+    return await _answer(command, ProjectionOrdered(name=name, paused=True))
 
 
-@order(
+@admin_command(
     f"{_PATH}/resume",
     Nothing,
     tag=_TAG,
-    summary="Have a projection go on",
+    summary="Resume a projection",
     answers=ProjectionOrdered,
 )
-async def resume_projection(order: Order[Nothing]) -> Response:
-    name = _name(order.services, order.request)
-    await order.services.projections.resume(name)
-    return await _answer(order, ProjectionOrdered(name=name, paused=False))
+async def resume_projection(command: AdminCommand[Nothing]) -> Response:
+    name = _name(command.services, command.request)
+    await command.services.projections.resume(name)
+    return await _answer(command, ProjectionOrdered(name=name, paused=False))
 
 
 PROJECTIONS: Final[tuple[Operation, ...]] = (
@@ -187,21 +187,21 @@ PROJECTIONS: Final[tuple[Operation, ...]] = (
 
 
 async def _as_job(
-    order: Order[Any], kind: str, arguments: dict[str, Any], *, once: str | None = None
+    command: AdminCommand[Any], kind: str, arguments: dict[str, Any], *, once: str | None = None
 ) -> Response:
-    """One at a time for each projection: whoever asks for one that is under way gets that."""
-    job = await order.services.jobs.submit(
-        kind, arguments, actor=order.principal.actor, once=once or arguments["projection"]
+    """One job at a time per projection: a caller that asks again gets the unfinished one."""
+    job = await command.services.jobs.submit(
+        kind, arguments, actor=command.principal.actor, once=once or arguments["projection"]
     )
     headers = {
-        POSITION: str(await order.services.feed.head()),
+        POSITION: str(await command.services.feed.head()),
         "Location": f"/v1/jobs/{job.id}",
     }
     return Response(msgspec.json.encode(Job.of(job)), 202, headers, JSON)
 
 
-async def _answer(order: Order[Any], body: msgspec.Struct) -> Response:
-    headers = {POSITION: str(await order.services.feed.head())}
+async def _answer(command: AdminCommand[Any], body: msgspec.Struct) -> Response:
+    headers = {POSITION: str(await command.services.feed.head())}
     return Response(msgspec.json.encode(body), headers=headers, media_type=JSON)
 
 

@@ -20,7 +20,7 @@ _SUMMARY: Final = "Get a ticket to the live stream: one use, within 30 seconds"
 
 
 class TicketRequest(RequestModel):
-    """Nothing need be said."""
+    """No member is needed."""
 
 
 class StreamTicket(Struct, frozen=True):

@@ -155,7 +155,7 @@ async def change_user(call: CommandCall[ChangeBody]) -> Response:
     try:
         return _changed(await call.execute(call.user_id, ChangeUser(**call.body)))
     except InvalidValue as error:
-        # Attributes alone are judged by what they are once merged.
+        # Only attributes are checked after the merge.
         raise InvalidRequest([FieldError("#/attributes", str(error))]) from None
 
 

@@ -1,1 +1,1 @@
-"""What requests and answers hold, a file for each subject."""
+"""The content of requests and answers, one file per subject."""

@@ -25,7 +25,7 @@ from interfaces.http.protocol.validation import RequestModel
 
 _MAX_ITEMS: Final = 200
 _MAX_CHARACTERS: Final = 255
-# Visible ASCII, but for the comma.
+# Visible ASCII, except the comma.
 _NAME: Final[Schema] = {
     "type": "string",
     "minLength": 1,

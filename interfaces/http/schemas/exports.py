@@ -23,7 +23,7 @@ _Format = Annotated[str, Parsed(one_of(_FORMATS), {"type": "string", "enum": _FO
 
 
 class _Body(RequestModel):
-    """What both kinds have in common; enough to say what is wrong where the kind is."""
+    """The members of both kinds; it reports the errors if `what` is wrong."""
 
     what: _What
     format: _Format
@@ -35,7 +35,7 @@ class _Body(RequestModel):
 
 
 def _filters_of(model: type[BaseModel]) -> BeforeValidator:
-    """Filters as the query string would have them: several values may also be an array."""
+    """Filters as the query string has them: several values may also be an array."""
     properties: Mapping[str, Schema] = model.model_json_schema()["properties"]
     lists = frozenset(name for name, each in properties.items() if each.get("type") == "array")
 
@@ -94,7 +94,7 @@ def shown_filters(body: ExportBody, value: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _comma_list(value: object) -> object:
-    """An array of texts as one text; whatever else it is, the filter's own check refuses it."""
+    """An array of texts as one text; the filter's own check refuses anything else."""
     if not isinstance(value, list):
         return value
     values = cast("list[object]", value)
@@ -117,7 +117,7 @@ def _schema(what: str, filters: type[BaseModel]) -> Schema:
 
 
 def _filters_schema(model: type[BaseModel]) -> Schema:
-    """Of a filter with several values one alone may stand for itself."""
+    """A filter that takes several values also takes one value alone."""
     schema = model.model_json_schema()
     properties: Mapping[str, Schema] = schema["properties"]
     return {
@@ -138,14 +138,15 @@ def _filter_schema(member: Schema) -> Schema:
     return {"anyOf": variants, **described}
 
 
-# For the description alone: which of both a body is to be tells which errors to speak of.
+# Only for the description: requests are checked by the kind that `what` names.
 EXPORT_BODY: Final[TypeAdapter[Any]] = TypeAdapter(
     Annotated[
         Any,
         WithJsonSchema(
             {
                 "title": "ExportBody",
-                "description": "The filters are the parameters of `GET /v1/users` or `GET /v1/audit`.",
+                "description": "The filters are the parameters of `GET /v1/users` or "
+                "`GET /v1/audit`.",
                 "anyOf": [_schema("users", UserFilters), _schema("audit", AuditFilters)],
             }
         ),

@@ -19,7 +19,7 @@ from interfaces.http.protocol.validation import RequestModel
 
 
 class JobProgress(Struct, frozen=True, kw_only=True):
-    """`rate` is in units a second; null where nothing can be said, or not yet."""
+    """`rate` is in units a second; null if it is not known, or not yet."""
 
     done: int
     total: int | None
@@ -77,7 +77,7 @@ class JobList(Struct, frozen=True, kw_only=True):
 
 
 class JobResult(Struct, frozen=True):
-    """What came of a job: an object, with members of the job's kind."""
+    """The result of a job: an object; its members depend on the job's kind."""
 
 
 _MAX_JOBS: Final = 200
@@ -90,20 +90,20 @@ class JobListParameters(RequestModel):
     limit: Annotated[int, whole_number(1, _MAX_JOBS)] = 50
     cursor: str | None = Field(default=None, max_length=4096)
 
-    def query(self, box: TokenSealer) -> JobQuery:
+    def query(self, sealer: TokenSealer) -> JobQuery:
         """What is asked for. Raises `InvalidRequest` for a cursor that is not this list's."""
-        before = None if self.cursor is None else self._opened(box, self.cursor)
+        before = None if self.cursor is None else self._opened(sealer, self.cursor)
         return JobQuery(states=self.state, limit=self.limit, before=before)
 
-    def cursor_to(self, box: TokenSealer, before: UUID | None) -> str | None:
+    def cursor_to(self, sealer: TokenSealer, before: UUID | None) -> str | None:
         """The cursor of the page after this one."""
         if before is None:
             return None
-        return box.seal(msgspec.msgpack.encode(_Cursor.of(self.state, before)))
+        return sealer.seal(msgspec.msgpack.encode(_Cursor.of(self.state, before)))
 
-    def _opened(self, box: TokenSealer, cursor: str) -> UUID:
+    def _opened(self, sealer: TokenSealer, cursor: str) -> UUID:
         try:
-            opened = _DECODER.decode(box.open(cursor))
+            opened = _DECODER.decode(sealer.open(cursor))
         except (SealBroken, msgspec.DecodeError):
             raise _refused("Is not a cursor of this list.") from None
         if opened != _Cursor.of(self.state, opened.before):

@@ -1,4 +1,4 @@
-"""What the API answers with besides single resources: lists, and who is asking."""
+"""Answers other than single resources: lists, and the caller's identity."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class UserList(Struct, frozen=True, kw_only=True):
 
 
 class EventList(Struct, frozen=True, kw_only=True):
-    """Go on with `after` = `next_after`; `head` is the highest position in the log.
+    """Continue with `after` = `next_after`; `head` is the highest position in the log.
 
     `position` is that of this answer, as in `Rollbook-Position`.
     """
@@ -30,7 +30,7 @@ class EventList(Struct, frozen=True, kw_only=True):
 
 
 class AuditList(Struct, frozen=True, kw_only=True):
-    """A page may hold few items, or none: go on as long as there is a `next_cursor`."""
+    """A page may hold few items, or none: continue as long as there is a `next_cursor`."""
 
     items: Sequence[AuditItem]
     next_cursor: str | None

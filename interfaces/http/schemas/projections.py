@@ -1,4 +1,4 @@
-"""Projections as the API shows them to administrators, and what it takes of them."""
+"""Requests and answers of the operations on projections, for administrators."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final, Self
@@ -11,7 +11,7 @@ from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
 from application.cursors import TokenSealer
 from application.keys.ports import SealBroken
 from application.projector.admin import ParkedStream
-from application.projector.parked import Mended
+from application.projector.parked import RetryResult
 from application.projector.view_store import ParkedEvent
 from application.timestamps import Timestamp, timestamp
 from interfaces.http.protocol.fields import PositiveField, whole_number
@@ -32,12 +32,12 @@ class ParkedListParameters(RequestModel):
     limit: Annotated[int, whole_number(1, _MAX_STREAMS)] = 50
     cursor: str | None = Field(default=None, max_length=4096)
 
-    def after(self, box: TokenSealer, projection: str) -> int:
+    def after(self, sealer: TokenSealer, projection: str) -> int:
         """The position after which to list. Raises `InvalidRequest`."""
         if self.cursor is None:
             return 0
         try:
-            what, name, after = _DECODER.decode(box.open(self.cursor))
+            what, name, after = _DECODER.decode(sealer.open(self.cursor))
         except (SealBroken, msgspec.DecodeError):
             raise _refused("Is not a cursor of this list.") from None
         if (what, name) != ("parked", projection):
@@ -45,24 +45,26 @@ class ParkedListParameters(RequestModel):
         return after
 
 
-def cursor_to(box: TokenSealer, projection: str, after: int | None) -> str | None:
+def cursor_to(sealer: TokenSealer, projection: str, after: int | None) -> str | None:
     """The cursor of the page after this one."""
     return (
-        None if after is None else box.seal(msgspec.msgpack.encode(["parked", projection, after]))
+        None
+        if after is None
+        else sealer.seal(msgspec.msgpack.encode(["parked", projection, after]))
     )
 
 
 class SkipBody(RequestModel):
-    reason: Reason = Field(description="Why the event is left out; recorded, with who asked.")
+    reason: Reason = Field(description="Why the event is skipped; recorded with the actor.")
     version: PositiveField | None = Field(
         default=None,
-        description="Which event is meant: another one that is first is not left out.",
+        description="The event to skip, by version; if another one is first, nothing is skipped.",
     )
 
 
 class VerifyBody(RequestModel):
     repair: StrictBool = Field(
-        default=False, description="Fold anew what differs, up to the checkpoint."
+        default=False, description="Repair what differs, up to the checkpoint."
     )
 
 
@@ -71,7 +73,7 @@ class PauseBody(RequestModel):
 
 
 class Parked(Struct, frozen=True, kw_only=True):
-    """The event that a stream stands at for a projection; `events` counts those that wait with it.
+    """The event that a projection could not apply; `events` counts those that wait with it.
 
     `error` says what is wrong and where, and never repeats a value.
     """
@@ -121,21 +123,21 @@ class StillParked(Struct, frozen=True, kw_only=True):
         )
 
 
-class MendedStream(Struct, frozen=True, kw_only=True):
-    """How many events the stream went on by, and the one it stands at now, if any."""
+class RetriedStream(Struct, frozen=True, kw_only=True):
+    """How many events were applied, and the one that is parked now, if any."""
 
     stream: UUID
     applied: int
     parked: StillParked | None
 
     @classmethod
-    def of(cls, stream: UUID, mended: Mended) -> Self:
-        parked = mended.parked and StillParked.of(mended.parked)
-        return cls(stream=stream, applied=mended.applied, parked=parked)
+    def of(cls, stream: UUID, result: RetryResult) -> Self:
+        parked = result.parked and StillParked.of(result.parked)
+        return cls(stream=stream, applied=result.applied, parked=parked)
 
 
 class ProjectionOrdered(Struct, frozen=True, kw_only=True):
-    """The projection from now on."""
+    """The projection after the command."""
 
     name: str
     paused: bool

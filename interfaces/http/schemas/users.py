@@ -1,4 +1,4 @@
-"""What requests about users may hold: the bodies of commands, the parameters of queries."""
+"""Requests about users: the bodies of commands and the parameters of queries."""
 
 from typing import Annotated, Any, Final, cast, get_args
 from uuid import UUID
@@ -60,7 +60,7 @@ _LISTED_EXTERNAL_ID: Final[Schema] = {
 
 
 def _attribute_patch(raw: object) -> dict[str, Any]:
-    """What comes of it is checked by the domain, which knows what was there."""
+    """The domain checks the result, because it knows the attributes before."""
     if not isinstance(raw, dict):
         raise invalid("Must be an object.")
     return cast("dict[str, Any]", raw)
@@ -92,7 +92,7 @@ EmailField = Annotated[
         EmailAddress.parse,
         {
             **_EMAIL,
-            "description": "CachedDocument as typed; all its spellings count as one address.",
+            "description": "Kept as typed; all its spellings count as one address.",
         },
     ),
 ]

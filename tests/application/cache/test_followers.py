@@ -1,4 +1,4 @@
-"""The followers of the cache: everything that changed, as far as the view has come, and no further."""
+"""The followers of the cache copy every change up to the position of the view, and none beyond."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -12,39 +12,39 @@ from application.cache.followers import (
     run_stats_cache,
     run_user_cache,
 )
-from application.cache.ports import CacheAway, Step
+from application.cache.ports import CacheUnavailable, Step
 from application.doorbell import view_bell
 from application.projector.view_store import Slot
 from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.headcount import HEADCOUNT
 from tests.support.doubles.cache import MemoryStatsCache, MemoryUserCache
 from tests.support.run.background import at_work
-from tests.support.views.cache_world import SLOTS, USER_IDS, World
+from tests.support.views.cache_model import SLOTS, USER_IDS, World
 
 ZOE, YAN = USER_IDS[:2]
 SLOT = next(slot for slot in SLOTS if slot.holds(ZOE))
 
 
 class Breaking(MemoryUserCache):
-    """A cache that can be away."""
+    """A cache that can be unavailable."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_away = False
+        self.is_unavailable = False
 
     async def position(self, slot: Slot[Any]) -> int | None:
-        if self.is_away:
-            raise CacheAway
+        if self.is_unavailable:
+            raise CacheUnavailable
         return await super().position(slot)
 
     async def advance(self, slot: Slot[Any], step: Step) -> None:
-        if self.is_away:
-            raise CacheAway
+        if self.is_unavailable:
+            raise CacheUnavailable
         await super().advance(slot, step)
 
 
 async def version(cache: MemoryUserCache) -> int | None:
-    """Of Zoë, as the cache has her."""
+    """The cached version of Zoë."""
     answer = await cache.look_up(SLOT, ZOE)
     return answer.value.version if answer and answer.value else None
 
@@ -69,7 +69,7 @@ async def test_an_empty_cache_begins_where_the_view_is() -> None:
     assert not await follower.step()
 
 
-async def test_changes_follow_the_view_step_by_step_and_not_beyond_it() -> None:
+async def test_the_cache_follows_the_view_in_steps_and_never_passes_it() -> None:
     world, cache = World(), MemoryUserCache()
     follower = UserCacheFollower(SLOT, cache, world, world)
     await follower.step()
@@ -85,7 +85,7 @@ async def test_changes_follow_the_view_step_by_step_and_not_beyond_it() -> None:
     assert (await cache.position(SLOT), await version(cache)) == (world.head, 5)
 
 
-async def test_a_slot_keeps_its_own_users_only() -> None:
+async def test_a_slot_caches_only_its_own_users() -> None:
     world, cache = World(), MemoryUserCache()
     for slot in SLOTS:
         await UserCacheFollower(slot, cache, world, world).step()
@@ -95,12 +95,12 @@ async def test_a_slot_keeps_its_own_users_only() -> None:
     for slot in SLOTS:
         while await UserCacheFollower(slot, cache, world, world).step():
             pass
-        known = {user_id for user_id in USER_IDS if await cache.look_up(slot, user_id)}
-        assert known == {user_id for user_id in USER_IDS if slot.holds(user_id)}
-        assert known
+        cached_ids = {user_id for user_id in USER_IDS if await cache.look_up(slot, user_id)}
+        assert cached_ids == {user_id for user_id in USER_IDS if slot.holds(user_id)}
+        assert cached_ids
 
 
-async def test_positions_without_a_change_of_this_slot_count_too() -> None:
+async def test_the_position_also_moves_without_a_change_in_this_slot() -> None:
     world, cache = World(), MemoryUserCache()
     follower = UserCacheFollower(SLOT, cache, world, world)
     await follower.step()
@@ -125,7 +125,7 @@ async def until_at(cache: MemoryUserCache, position: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_the_bell_of_the_view_brings_the_cache_on_and_rings_again() -> None:
+async def test_the_bell_of_the_view_moves_the_cache_and_rings_again() -> None:
     world, cache, doorbell = World(), MemoryUserCache(), MemoryDoorbell()
     async with following(world, cache, doorbell):
         await until_at(cache, 0)
@@ -141,7 +141,7 @@ async def test_the_bell_of_the_view_brings_the_cache_on_and_rings_again() -> Non
     assert asyncio.get_running_loop().time() - began < 0.5
 
 
-async def test_a_missed_bell_costs_a_second() -> None:
+async def test_a_missed_bell_delays_the_cache_by_a_second() -> None:
     world, cache = World(), MemoryUserCache()
     async with following(world, cache, MemoryDoorbell()):
         await until_at(cache, 0)
@@ -151,20 +151,20 @@ async def test_a_missed_bell_costs_a_second() -> None:
         await until_at(cache, world.head)
 
 
-async def test_a_cache_that_was_away_is_brought_up_to_date() -> None:
+async def test_a_cache_that_was_unavailable_catches_up() -> None:
     world, cache = World(), Breaking()
     async with following(world, cache, MemoryDoorbell()):
         await until_at(cache, 0)
-        cache.is_away = True
+        cache.is_unavailable = True
         changed(world, 3)
         project(world)
         await asyncio.sleep(0.05)
-        cache.is_away = False
+        cache.is_unavailable = False
         await until_at(cache, world.head)
     assert await version(cache) == 3
 
 
-async def test_statistics_are_sent_when_they_moved_or_the_day_did() -> None:
+async def test_statistics_are_sent_when_the_position_or_the_day_changes() -> None:
     world, cache, now = World(), MemoryStatsCache(), datetime(2024, 5, 6, 12, tzinfo=UTC)
     follower = StatsCacheFollower(cache, world, lambda: now)
     assert await follower.step()
@@ -180,7 +180,7 @@ async def test_statistics_are_sent_when_they_moved_or_the_day_did() -> None:
     assert await cache.look_up(Slot(HEADCOUNT), "2024-05-07") is not None
 
 
-async def test_the_bell_of_the_headcount_brings_the_statistics_on() -> None:
+async def test_the_bell_of_the_headcount_refreshes_the_statistics() -> None:
     world, cache, doorbell = World(), MemoryStatsCache(), MemoryDoorbell()
     now = datetime(2024, 5, 6, 12, tzinfo=UTC)
     task = asyncio.create_task(run_stats_cache(cache, world, doorbell, lambda: now))

@@ -1,4 +1,4 @@
-"""Lists from the cache as long as nobody in them changes, and from the views else."""
+"""Lists come from the cache until a user changes, and then from the views."""
 
 import pytest
 from msgspec.structs import replace
@@ -11,10 +11,10 @@ from tests.application.cache.test_documents import YAN, ZOE, Counting, Setting
 
 
 class OfOnePartition(Counting):
-    """The first partition is all there is."""
+    """Views with only the first partition."""
 
-    async def standing(self, projection: str) -> ProjectionProgress:
-        standing = await super().standing(projection)
+    async def progress(self, projection: str) -> ProjectionProgress:
+        standing = await super().progress(projection)
         return replace(standing, positions={0: standing.positions[0]})
 
 
@@ -27,14 +27,14 @@ class Lists(Setting):
         self.documents = CachedDocuments(self.cache, views, views)
 
     async def page(self, at_least: int = 0) -> Answer[bytes]:
-        """The list; whatever it comes from, it is as the view had it at its position."""
-        answer = await self.documents.users(UserList(), _not_asked, at_least=at_least)
+        """The list; from either source, it is as the view had it at its position."""
+        answer = await self.documents.users(UserList(), _never_rendered, at_least=at_least)
         assert answer.value == self.views.page(0, answer.position)
         assert answer.position >= at_least
         return answer
 
 
-def _not_asked(answer: Answer[UserPage]) -> bytes:
+def _never_rendered(answer: Answer[UserPage]) -> bytes:
     raise AssertionError(answer)
 
 
@@ -45,70 +45,72 @@ async def lists() -> Lists:
     return lists
 
 
-async def test_a_list_comes_from_the_cache_until_anybody_changes(lists: Lists) -> None:
+async def test_a_list_comes_from_the_cache_until_a_user_changes(lists: Lists) -> None:
     first = await lists.page()
     assert await lists.page() == first
-    assert lists.views.asked == 1
+    assert lists.views.reads == 1
     lists.change(YAN)
     assert await lists.page() == first
     await lists.follow()
     assert (await lists.page()).position == lists.views.views[0]
-    assert lists.views.asked == 2
+    assert lists.views.reads == 2
     counts = lists.cache.counts.pages
     assert (counts.hits, counts.behind) == (2, 0)
 
 
-async def test_a_list_that_is_behind_what_is_asked_for_is_passed_over(lists: Lists) -> None:
+async def test_a_list_behind_the_requested_position_is_not_used(lists: Lists) -> None:
     await lists.page()
     lists.change(ZOE)
     await lists.page(at_least=lists.views.head)
-    assert (lists.views.asked, lists.cache.counts.pages.behind) == (2, 1)
+    assert (lists.views.reads, lists.cache.counts.pages.behind) == (2, 1)
     with pytest.raises(ViewBehind):
         await lists.page(at_least=lists.views.head + 1)
 
 
-async def test_a_list_that_nobody_moves_on_is_left_alone(lists: Lists) -> None:
+async def test_a_list_without_a_running_follower_is_not_used(lists: Lists) -> None:
     await lists.page()
     lists.change(YAN)
     for _ in range(2):
-        await lists.documents.look()
+        await lists.documents.refresh()
     assert (await lists.page()).position == lists.views.head
-    assert lists.views.asked == 2
+    assert lists.views.reads == 2
 
 
-async def test_a_list_of_another_generation_is_neither_served_nor_kept(lists: Lists) -> None:
+async def test_a_list_of_another_generation_is_neither_served_nor_cached(lists: Lists) -> None:
     await lists.page()
     lists.views.generation = 2
-    assert (await lists.page()).generation == 1  # not looked yet: the former goes on for now
+    assert (
+        await lists.page()
+    ).generation == 1  # progress not read yet: still the former generation
     lists.change(ZOE)
     await lists.follow()
-    for asked in (2, 3):  # what the new one answers is not kept for the former
+    for reads in (2, 3):  # answers of the new one are not cached for the former
         assert (await lists.page()).generation == 2
-        assert lists.views.asked == asked
-    await lists.documents.look()
+        assert lists.views.reads == reads
+    await lists.documents.refresh()
     assert (await lists.page()).generation == 2
-    assert lists.views.asked == 4
+    assert lists.views.reads == 4
 
 
-async def test_before_the_first_look_lists_come_from_the_views(lists: Lists) -> None:
+async def test_before_the_first_refresh_lists_come_from_the_views(lists: Lists) -> None:
     lists.documents = CachedDocuments(lists.cache, lists.views, lists.views)
     for _ in range(2):
         await lists.page()
-    assert lists.views.asked == 2
+    assert lists.views.reads == 2
 
 
-async def test_lists_of_several_partitions_are_not_kept() -> None:
-    """What moves one of them would not take away what the others show."""
+async def test_lists_of_several_partitions_are_not_cached() -> None:
+    """A change in one partition would not invalidate the pages of the others."""
     lists = Lists(Counting())
     await lists.begin()
     for _ in range(2):
         await lists.page()
-    assert lists.views.asked == 2
+    assert lists.views.reads == 2
 
 
-async def test_without_the_views_a_cached_list_goes_on(lists: Lists) -> None:
+async def test_a_cached_list_is_served_while_the_views_are_unavailable(lists: Lists) -> None:
     before = await lists.page()
-    lists.views.is_away = True
+    lists.views.is_unavailable = True
     assert await lists.page() == before
     with pytest.raises(Unavailable):
         await lists.page(at_least=before.position + 1)

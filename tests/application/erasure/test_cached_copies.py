@@ -1,4 +1,4 @@
-"""Cached copies of a person: of every build, none is left when the receipt is written."""
+"""When the receipt is written, no generation has a cached copy of the person left."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from application.erasure.coverage import BY_THE_APPEND, ViewGeneration
 from application.projector.view_store import Slot
 from application.queries.documents import UserDocument
 from projections.users import USERS
-from tests.support.views.erasing import SERVING, AwayCache, World, job_of, receipt_of
+from tests.support.views.erasing import SERVING, UnavailableCache, World, job_of, receipt_of
 
 SLOT: Final = Slot[Any](USERS)
 
@@ -19,16 +19,16 @@ def document(version: int) -> UserDocument:
 
 class CachedWorld(World):
     def __init__(self) -> None:
-        self.redis = AwayCache()
+        self.redis = UnavailableCache()
         super().__init__(self.redis)
         self.views.move(2)
 
-    async def known(self, slot: Slot[Any] = SLOT) -> int | None:
+    async def cached_version(self, slot: Slot[Any] = SLOT) -> int | None:
         answer = await self.redis.look_up(slot, self.user_id)
         return answer.value.version if answer and answer.value else None
 
     async def fill(self, position: int, slot: Slot[Any] = SLOT) -> None:
-        """The person's copy, in a cache that stands there."""
+        """Put the person's copy into a cache at this position."""
         await self.redis.begin(slot, position)
         self.redis.offer(slot, self.user_id, document(1), position)
 
@@ -40,53 +40,55 @@ async def cached() -> CachedWorld:
     return world
 
 
-async def test_the_cache_is_waited_for_and_holds_no_copy_then(cached: CachedWorld) -> None:
+async def test_the_erasure_waits_for_the_cache_and_leaves_no_copy_in_it(
+    cached: CachedWorld,
+) -> None:
     await cached.fill(1)
     erasure = await cached.erase()
-    assert (job_of(erasure).kind, await cached.known()) == ("erasure", 1)
-    await cached.redis.begin_again(SLOT, 2)
+    assert (job_of(erasure).kind, await cached.cached_version()) == ("erasure", 1)
+    await cached.redis.reset(SLOT, 2)
     await cached.fill(2)
     erasure = await cached.erase()
     assert receipt_of(erasure).covers == (*BY_THE_APPEND, *SERVING, "cache")
-    assert await cached.known() is None
+    assert await cached.cached_version() is None
 
 
-async def test_a_cache_that_has_lost_its_place_begins_behind_the_erasure(
+async def test_a_cache_without_a_position_begins_at_the_erasure(
     cached: CachedWorld,
 ) -> None:
-    """Else a follower that read the view before could begin before it."""
+    """Otherwise a follower that read the view earlier could begin before the erasure."""
     assert receipt_of(await cached.erase())
     await cached.redis.begin(SLOT, 1)
     assert await cached.redis.position(SLOT) == 2
 
 
-async def test_a_cache_that_nobody_asks_is_made_void_instead_of_waited_for(
+async def test_a_cache_that_is_not_read_is_invalidated_at_once(
     cached: CachedWorld,
 ) -> None:
     old = Slot[Any](USERS, 2)
     cached.views.others = [ViewGeneration("users", 2, False, {0: 2})]
     await cached.fill(1, old)
     assert receipt_of(await cached.erase())
-    assert (await cached.redis.position(old), await cached.known(old)) == (2, None)
+    assert (await cached.redis.position(old), await cached.cached_version(old)) == (2, None)
 
 
-async def test_copies_of_builds_that_were_dropped_go_too(cached: CachedWorld) -> None:
+async def test_copies_of_dropped_generations_are_removed(cached: CachedWorld) -> None:
     dropped = Slot[Any](USERS, 2)
     cached.views.others = [ViewGeneration("users", 3, False, {0: 2})]
     await cached.fill(1, dropped)
     assert receipt_of(await cached.erase())
-    assert await cached.known(dropped) is None
+    assert await cached.cached_version(dropped) is None
 
 
-async def test_a_cache_that_is_away_is_waited_for_by_the_job(cached: CachedWorld) -> None:
+async def test_the_job_waits_for_a_cache_that_is_unavailable(cached: CachedWorld) -> None:
     await cached.fill(2)
-    cached.redis.is_away = True
+    cached.redis.is_unavailable = True
     erasure = await cached.erase()
     async with cached.jobs.working():
-        waiting = await cached.until(job_of(erasure).id, lambda job: job.attempts > 4)
+        waiting = await cached.wait_for_job(job_of(erasure).id, lambda job: job.attempts > 4)
         assert waiting.error == "NotCleanYet: Not reached yet: cache."
-        cached.redis.is_away = False
-        done = await cached.until(job_of(erasure).id, lambda job: job.state == "succeeded")
+        cached.redis.is_unavailable = False
+        done = await cached.wait_for_job(job_of(erasure).id, lambda job: job.state == "succeeded")
     assert done.result is not None
     assert "cache" in done.result["covers"]
-    assert await cached.known() is None
+    assert await cached.cached_version() is None

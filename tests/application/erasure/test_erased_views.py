@@ -1,4 +1,4 @@
-"""An erasure takes the person out of every view, also where its turn has not come."""
+"""An erasure removes the person from every view, also from views of parked streams."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +23,8 @@ from projections.registry import PROJECTIONS
 from projections.users import USERS, UserRow
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
+from tests.support.views.compare_views import Snapshot, differences, snapshot
 from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
-from tests.support.views.refolded import Snapshot, differences, snapshot
 
 UNREADABLE = Unreadable(type="user.strange", reason="UnknownTopic")
 GONE = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
@@ -33,11 +33,11 @@ GONE = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERAS
 async def project(
     store: MemoryViewStore, slot: Slot[Any], *pages: Sequence[Recorded[Event]]
 ) -> Snapshot[Any]:
-    """The slot after some pages."""
+    """Returns the slot after these pages."""
     async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
         for events in pages:
             await projector.handle(FeedPage(events=events, reached=events[-1].position))
-    return await snapshot(store.kept, slot)
+    return await snapshot(store.stored_views, slot)
 
 
 def pages_of(log: Sequence[Recorded[Event]], size: int) -> list[Sequence[Recorded[Event]]]:
@@ -45,20 +45,20 @@ def pages_of(log: Sequence[Recorded[Event]], size: int) -> list[Sequence[Recorde
 
 
 @pytest.mark.parametrize("page_size", [1, 3])
-async def test_a_parked_user_who_is_erased_is_shown_as_erased(page_size: int) -> None:
+async def test_a_parked_user_is_shown_as_erased_after_an_erasure(page_size: int) -> None:
     log = history(registered(attributes={"floor": 2}), UNREADABLE, UserErased())
-    shot = await project(MemoryViewStore(), Slot(USERS), *pages_of(log, page_size))
-    row = shot.entries[ZOE].view
+    found = await project(MemoryViewStore(), Slot(USERS), *pages_of(log, page_size))
+    row = found.entries[ZOE].view
     assert isinstance(row, UserRow)
     assert (row.name, row.email, row.external_id, row.attributes) == (None, None, None, None)
     assert (row.status, row.version, row.updated_at) == ("erased", 1, log[2].recorded_at)
-    assert shot.parked == {ZOE: 2}
+    assert found.parked == {ZOE: 2}
 
 
 async def test_the_counts_of_a_parked_user_are_those_of_an_erased_one() -> None:
     log = [*history(registered(), UNREADABLE, UserErased()), recorded(registered(), 1, 9, YAN)]
-    shot = await project(MemoryViewStore(), Slot(HEADCOUNT), log)
-    assert shot.counters == {
+    found = await project(MemoryViewStore(), Slot(HEADCOUNT), log)
+    assert found.counters == {
         "status:active": 1,
         "status:erased": 1,
         "role:member": 1,
@@ -66,67 +66,69 @@ async def test_the_counts_of_a_parked_user_are_those_of_an_erased_one() -> None:
     }
 
 
-async def test_a_hole_before_the_erasure_does_not_keep_the_person() -> None:
+async def test_a_missing_event_before_the_erasure_does_not_keep_personal_data() -> None:
     first, _, erased = history(registered(), UNREADABLE, UserErased())
-    shot = await project(MemoryViewStore(), Slot(USERS), [first, erased])
-    row = shot.entries[ZOE].view
+    found = await project(MemoryViewStore(), Slot(USERS), [first, erased])
+    row = found.entries[ZOE].view
     assert isinstance(row, UserRow)
     assert (row.name, row.version) == (None, 1)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-async def test_a_user_who_never_had_a_view_gets_none(projection: Projection[Any]) -> None:
-    shot = await project(
+async def test_an_erasure_creates_no_view_for_a_user_without_one(
+    projection: Projection[Any],
+) -> None:
+    found = await project(
         MemoryViewStore(), Slot(projection), history(UNREADABLE, GONE, UserErased())
     )
-    assert (shot.entries, shot.counters, shot.parked) == ({}, {}, {ZOE: 1})
+    assert (found.entries, found.counters, found.parked) == ({}, {}, {ZOE: 1})
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-async def test_a_parked_and_erased_user_is_no_difference(projection: Projection[Any]) -> None:
+async def test_a_parked_and_erased_user_is_not_a_difference(projection: Projection[Any]) -> None:
     store, slot = MemoryViewStore(), Slot(projection)
     await project(store, slot, history(registered(), UNREADABLE, UserErased()))
     now = LogByStream(history(GONE, UNREADABLE, UserErased()))
-    assert not await differences(store.kept, now, [slot])
+    assert not await differences(store.stored_views, now, [slot])
     entries = store.stored(slot).entries
-    # As where it could not be stored without the person.
+    # As when the view could not be stored without the personal data.
     entries[ZOE] = replace(entries[ZOE], view=None)
     store.stored(slot).counters.clear()
-    assert not await differences(store.kept, now, [slot])
+    assert not await differences(store.stored_views, now, [slot])
     entries[ZOE] = replace(entries[ZOE], version=2)
-    assert (await differences(store.kept, now, [slot])).streams == {ZOE}
+    assert (await differences(store.stored_views, now, [slot])).streams == {ZOE}
 
 
 @given(log=logs(), random=st.randoms(use_true_random=False))
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_what_is_folded_on_an_erased_view_comes_to_the_same(
+def test_folding_later_events_onto_an_erased_view_gives_the_same_view(
     projection: Projection[Any], log: list[Recorded[Event]], random: Any
 ) -> None:
-    """So a parked stream can be repaired after its person was erased."""
+    """A parked stream can therefore be repaired after its person was erased."""
     for events in _of_erased(log).values():
-        _assert_repaired_is_as_folded(projection, events, random.randrange(1, len(events)))
+        _assert_repair_gives_the_folded_view(projection, events, random.randrange(1, len(events)))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_what_the_user_was_before_a_deletion_is_no_matter_then(
+def test_the_status_before_a_deletion_does_not_matter_after_an_erasure(
     projection: Projection[Any], cut: int
 ) -> None:
     events = history(registered(), UserSuspended(), UserDeleted(), UserErased())
-    _assert_repaired_is_as_folded(projection, events, cut)
+    _assert_repair_gives_the_folded_view(projection, events, cut)
 
 
-def _assert_repaired_is_as_folded(
+def _assert_repair_gives_the_folded_view(
     projection: Projection[Any], events: Sequence[Recorded[Event]], cut: int
 ) -> None:
     view = _fold(projection, None, events[:cut])
-    early = projection.evolve(view, replace(events[-1], version=cut))
+    erased_early = projection.evolve(view, replace(events[-1], version=cut))
     afterwards = [_as_erased(event) for event in events]
-    assert _fold(projection, early, afterwards[cut:]) == _fold(projection, None, afterwards)
+    assert _fold(projection, erased_early, afterwards[cut:]) == _fold(projection, None, afterwards)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)
-def test_an_erasure_that_is_left_out_for_good_still_takes_the_person_out(
+def test_a_skipped_erasure_still_removes_personal_data(
     projection: Projection[Any],
 ) -> None:
     events = history(registered(), UserErased())
@@ -137,7 +139,7 @@ def test_an_erasure_that_is_left_out_for_good_still_takes_the_person_out(
 
 
 class Diary(Struct, frozen=True):
-    """What a projection keeps that forgot about erasures."""
+    """The view of a projection that does not handle erasures."""
 
     text: str
 
@@ -147,7 +149,7 @@ def _diary(view: Diary | None, event: Recorded[Event]) -> Diary | None:
         case UserRegistered(name=str(name)):
             return Diary(name)
         case UserErased():
-            raise LookupError("erasures are not foreseen")
+            raise LookupError("erasures are not handled")
         case _:
             return view
 
@@ -162,15 +164,15 @@ DIARY = Projection(
 
 
 @pytest.mark.parametrize("events", [(UserErased(),), (UNREADABLE, UserErased())])
-async def test_a_view_that_cannot_fold_the_erasure_is_taken_away(events: tuple[Event, ...]) -> None:
+async def test_a_view_that_cannot_fold_the_erasure_is_removed(events: tuple[Event, ...]) -> None:
     store = MemoryViewStore()
-    shot = await project(store, Slot(DIARY), history(registered(), *events))
-    assert (shot.entries[ZOE].view, shot.entries[ZOE].version) == (None, 1)
-    assert (shot.counters, shot.parked) == ({}, {ZOE: 2})
+    found = await project(store, Slot(DIARY), history(registered(), *events))
+    assert (found.entries[ZOE].view, found.entries[ZOE].version) == (None, 1)
+    assert (found.counters, found.parked) == ({}, {ZOE: 2})
 
 
 @pytest.mark.parametrize("bad", ["not\x00storable", "uncounted"])
-async def test_a_view_that_cannot_be_stored_once_erased_is_taken_away(bad: str) -> None:
+async def test_a_view_that_cannot_be_stored_after_the_erasure_is_removed(bad: str) -> None:
     def evolve(view: Diary | None, event: Recorded[Event]) -> Diary | None:
         return Diary(bad) if isinstance(event.event, UserErased) else _diary(view, event)
 
@@ -179,13 +181,13 @@ async def test_a_view_that_cannot_be_stored_once_erased_is_taken_away(bad: str) 
 
     slot = Slot(replace(DIARY, evolve=evolve, contribution=contribution))
     log = [*history(registered(), UserErased()), recorded(registered(name="Yan"), 1, 9, YAN)]
-    shot = await project(MemoryViewStore(), slot, log)
-    assert (shot.entries[ZOE].view, shot.entries[YAN].view) == (None, Diary("Yan"))
-    assert (shot.counters, shot.parked) == ({"letters": 3}, {ZOE: 2})
+    found = await project(MemoryViewStore(), slot, log)
+    assert (found.entries[ZOE].view, found.entries[YAN].view) == (None, Diary("Yan"))
+    assert (found.counters, found.parked) == ({"letters": 3}, {ZOE: 2})
 
 
-async def test_a_view_that_could_not_be_counted_again_goes_all_the_same() -> None:
-    """The code has changed since it was stored."""
+async def test_a_view_that_cannot_be_counted_any_more_is_removed_too() -> None:
+    """The code has changed since the view was stored."""
     store, slot = MemoryViewStore(), Slot(DIARY)
     log = history(registered(name="a\x01b"), UserErased())
     await project(store, slot, log[:1])
@@ -193,8 +195,8 @@ async def test_a_view_that_could_not_be_counted_again_goes_all_the_same() -> Non
     def contribution(view: Diary) -> Mapping[str, int]:
         raise LookupError(view.text)
 
-    shot = await project(store, Slot(replace(DIARY, contribution=contribution)), log[1:])
-    assert (shot.entries[ZOE].view, shot.position) == (None, 2)
+    found = await project(store, Slot(replace(DIARY, contribution=contribution)), log[1:])
+    assert (found.entries[ZOE].view, found.position) == (None, 2)
 
 
 def _of_erased(log: Sequence[Recorded[Event]]) -> dict[UUID, list[Recorded[Event]]]:
@@ -206,7 +208,7 @@ def _of_erased(log: Sequence[Recorded[Event]]) -> dict[UUID, list[Recorded[Event
 
 
 def _as_erased(recorded: Recorded[Event]) -> Recorded[Event]:
-    """As the log tells it once the key is gone."""
+    """As the log returns it after the key is destroyed."""
     event = recorded.event
     return replace(recorded, event=replace(event, **dict.fromkeys(event.personal, ERASED)))
 

@@ -1,4 +1,4 @@
-"""Erasing a person: recorded at once, attested once every copy is gone, and the same when asked again."""
+"""Erasing a person: recorded at once, confirmed when every copy is gone, and idempotent."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ async def world() -> World:
     return world
 
 
-async def test_the_receipt_says_what_is_clean_and_what_remains_until_when(world: World) -> None:
+async def test_the_receipt_lists_what_is_erased_and_what_remains_until_when(world: World) -> None:
     receipt = await world.receipt()
     event = (await world.log.load(world.user_id)).events[-1]
     assert (receipt.user_id, receipt.position) == (str(world.user_id), event.position)
@@ -37,17 +37,19 @@ async def test_the_receipt_says_what_is_clean_and_what_remains_until_when(world:
     until = datetime.fromisoformat(receipt.remains.until)
     assert until - event.recorded_at == timedelta(days=30)
     assert receipt.remains.where == ("freed-pages", "write-ahead-log")
-    assert world.views.settled == [(view, 2) for view in SERVING]
+    assert world.views.finished == [(view, 2) for view in SERVING]
 
 
-async def test_asked_again_whoever_asks_and_whyever_the_answer_is_the_same(world: World) -> None:
+async def test_a_repeated_erasure_gives_the_same_answer_for_any_actor_and_reason(
+    world: World,
+) -> None:
     first = await world.receipt()
     again = await world.service.erase(world.user_id, "error", context("another", actor="token:x"))
-    with_its_key_again = await world.service.erase(
+    replayed = await world.service.erase(
         world.user_id, "error", context("another", actor="token:x")
     )
-    assert (first, first) == (receipt_of(again), receipt_of(with_its_key_again))
-    assert (again.replayed, with_its_key_again.replayed) == (False, True)
+    assert (first, first) == (receipt_of(again), receipt_of(replayed))
+    assert (again.replayed, replayed.replayed) == (False, True)
     assert await world.log.head() == 2
 
 
@@ -57,12 +59,12 @@ async def test_a_deleted_user_can_be_erased(world: World) -> None:
     assert receipt_of(await world.erase())
 
 
-async def test_who_was_never_there_cannot_be_erased(world: World) -> None:
+async def test_an_unknown_user_cannot_be_erased(world: World) -> None:
     with pytest.raises(UserNotFound):
         await world.service.erase(uuid7(), "other", context())
 
 
-async def test_a_version_is_asked_for_of_an_erased_user_too(world: World) -> None:
+async def test_if_match_also_applies_to_an_erased_user(world: World) -> None:
     with pytest.raises(PreconditionFailed):
         await world.erase(if_match=IfMatch(frozenset({7})))
     await world.receipt()
@@ -71,7 +73,7 @@ async def test_a_version_is_asked_for_of_an_erased_user_too(world: World) -> Non
     assert receipt_of(await world.erase(if_match=IfMatch(frozenset({2}))))
 
 
-async def test_other_commands_are_not_answered_again_once_the_person_is_erased(
+async def test_other_commands_are_not_replayed_after_the_erasure(
     world: World,
 ) -> None:
     rename = ChangeUser(name=PersonName.parse("Zoé"))
@@ -82,7 +84,7 @@ async def test_other_commands_are_not_answered_again_once_the_person_is_erased(
         await world.commands.execute(world.user_id, rename, context("rename"))
 
 
-async def test_what_is_not_clean_in_time_is_left_to_a_job(world: World) -> None:
+async def test_a_job_finishes_an_erasure_that_times_out(world: World) -> None:
     world.views.move(1)
     erasure = await world.erase(context(actor="token:admin"))
     assert erasure.position == 2
@@ -93,12 +95,14 @@ async def test_what_is_not_clean_in_time_is_left_to_a_job(world: World) -> None:
     assert job_of(again).id == job.id
 
     async with world.jobs.working():
-        waiting = await world.until(job.id, lambda job: job.error is not None)
+        waiting = await world.wait_for_job(job.id, lambda job: job.error is not None)
         assert waiting.error is not None
         assert "views:users/1, views:headcount/1" in waiting.error
-        await world.until(job.id, lambda job: (job.progress.done, job.progress.total) == (5, 7))
+        await world.wait_for_job(
+            job.id, lambda job: (job.progress.done, job.progress.total) == (5, 7)
+        )
         world.views.move(2)
-        done = await world.until(job.id, lambda job: job.state == "succeeded")
+        done = await world.wait_for_job(job.id, lambda job: job.state == "succeeded")
     receipt = receipt_of(await world.erase())
     assert done.result == {
         "user_id": receipt.user_id,
@@ -109,8 +113,10 @@ async def test_what_is_not_clean_in_time_is_left_to_a_job(world: World) -> None:
     }
 
 
-async def test_a_process_that_died_before_it_left_a_job_is_no_loss(world: World) -> None:
-    """Asking again goes on from what is recorded."""
+async def test_an_erasure_continues_after_a_process_died_before_it_submitted_a_job(
+    world: World,
+) -> None:
+    """A repeated request continues from the recorded event."""
 
     class Dying(InMemoryJobs):
         async def submit(self, *arguments: Any, **options: Any) -> Job:
@@ -127,15 +133,15 @@ async def test_a_process_that_died_before_it_left_a_job_is_no_loss(world: World)
     assert receipt_of(await world.erase())
 
 
-async def test_a_store_of_views_that_is_away_is_waited_for(world: World) -> None:
-    world.views.is_away = True
+async def test_the_job_waits_for_a_view_store_that_is_unavailable(world: World) -> None:
+    world.views.is_unavailable = True
     erasure = await world.erase()
     async with world.jobs.working():
-        waiting = await world.until(job_of(erasure).id, lambda job: job.error is not None)
+        waiting = await world.wait_for_job(job_of(erasure).id, lambda job: job.error is not None)
         assert waiting.error == "NotCleanYet: Not reached yet: views."
         world.views.move(2)
-        world.views.is_away = False
-        await world.until(job_of(erasure).id, lambda job: job.state == "succeeded")
+        world.views.is_unavailable = False
+        await world.wait_for_job(job_of(erasure).id, lambda job: job.state == "succeeded")
 
 
 @pytest.mark.parametrize("bell", ["users", "headcount"])
@@ -146,13 +152,13 @@ async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None
     service = ErasureService(
         world.commands, Coverage(world.views, None, world.doorbell), world.jobs
     )
-    asked = asyncio.create_task(service.erase(world.user_id, "other", context()))
+    erasing = asyncio.create_task(service.erase(world.user_id, "other", context()))
     await asyncio.sleep(0.02)
-    assert not asked.done()
+    assert not erasing.done()
     world.views.others = [ViewGeneration(bell, 2, False, {0: 2})]
     world.doorbell.ring(view_bell(bell))
     async with asyncio.timeout(0.1):
-        erasure = await asked
+        erasure = await erasing
         assert f"views:{bell}/2" in receipt_of(erasure).covers
 
 
@@ -164,18 +170,18 @@ async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None
         ViewGeneration("users", 3, False, {0: 0}),
     ],
 )
-async def test_every_build_counts_in_all_its_partitions(
+async def test_the_job_waits_for_all_partitions_of_every_generation(
     world: World, other: ViewGeneration
 ) -> None:
     world.views.move(2)
     world.views.others = [other]
     erasure = await world.erase()
     async with world.jobs.working():
-        waiting = await world.until(job_of(erasure).id, lambda job: job.error is not None)
+        waiting = await world.wait_for_job(job_of(erasure).id, lambda job: job.error is not None)
     assert waiting.error == f"NotCleanYet: Not reached yet: {other}."
 
 
-async def test_a_projection_without_any_build_is_missing(world: World) -> None:
+async def test_a_projection_without_a_generation_is_not_clean(world: World) -> None:
     async def none() -> list[ViewGeneration]:
         return []
 
@@ -183,7 +189,7 @@ async def test_a_projection_without_any_build_is_missing(world: World) -> None:
     assert job_of(await world.erase())
 
 
-async def test_who_erases_twice_at_once_gets_one_erasure(world: World) -> None:
+async def test_two_concurrent_erasures_are_recorded_once(world: World) -> None:
     world.views.move(2)
     first, second = await asyncio.gather(world.erase(), world.erase(context("a key")))
     assert receipt_of(first) == receipt_of(second)

@@ -1,4 +1,4 @@
-"""Exports as text: every value comes back, and no cell is a formula to a spreadsheet."""
+"""Exports as text: every value can be restored, and no cell is a formula in a spreadsheet."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def user(**fields: Any) -> User:
 
 
 @given(st.one_of(TEXTS, HOSTILE))
-def test_a_reader_of_csv_gets_each_value_back(value: str) -> None:
+def test_csv_gives_each_value_back(value: str) -> None:
     row = user(name=value, external_id=value or None, attributes={"x": value, value: [1, None]})
     file = (head("users", "csv") + text("users", "csv", [row, row])).decode()
     for cells in (rows := list(csv.DictReader(io.StringIO(file, newline="")))):
@@ -51,25 +51,25 @@ def test_a_reader_of_csv_gets_each_value_back(value: str) -> None:
 
 
 @given(HOSTILE)
-def test_no_cell_begins_as_a_formula_does(value: str) -> None:
+def test_no_cell_begins_like_a_formula(value: str) -> None:
     cell = defused(value)
     assert cell == f"'{value}"
     assert restored(cell) == value
 
 
 @pytest.mark.parametrize("value", ["", "Ada", "1-2", "a=b", "ada@example.org", "{}", "Ö", " a"])
-def test_what_is_no_formula_stays_as_it_is(value: str) -> None:
+def test_text_that_is_no_formula_stays_unchanged(value: str) -> None:
     assert defused(value) == value
 
 
 @pytest.mark.parametrize(
     "value", ["'", "''=1", "'tis", "\tx", "\rx", "\nx", "\ufeff=1", "\u200b+1"]
 )
-def test_what_an_apostrophe_or_a_control_begins_is_marked_too(value: str) -> None:
+def test_text_that_begins_with_an_apostrophe_or_control_is_escaped_too(value: str) -> None:
     assert defused(value) == f"'{value}"
 
 
-def test_csv_ends_its_lines_as_the_standard_says_and_null_is_nothing() -> None:
+def test_csv_lines_end_with_crlf_and_null_is_an_empty_cell() -> None:
     lines = text("users", "csv", [user(attributes=None, name=None)]).decode().split("\r\n")
     assert lines[1:] == [""]
     assert lines[0].startswith("018f0000-0000-7000-8000-000000000001,,,ada@example.org,member,")
@@ -78,7 +78,7 @@ def test_csv_ends_its_lines_as_the_standard_says_and_null_is_nothing() -> None:
 
 
 @given(TEXTS)
-def test_ndjson_has_a_line_a_row(value: str) -> None:
+def test_ndjson_has_one_line_for_each_row(value: str) -> None:
     lines = text("users", "ndjson", [user(name=value), user()]).decode().split("\n")
     assert lines[2:] == [""]
     assert json.loads(lines[0])["name"] == value

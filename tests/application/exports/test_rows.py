@@ -1,4 +1,4 @@
-"""The rows of an export: pieces of bounded size, and a store that is away for a moment midway."""
+"""The rows of an export: pieces of bounded size, and outages of the store."""
 
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from application.audit.search import AuditQuery
 from application.errors import Unavailable
 from application.exports import rows as export_rows
-from application.exports.requests import PIECE_ROWS, ExportOrder, Piece, What
+from application.exports.requests import PIECE_ROWS, ExportSpec, Piece, What
 from application.exports.rows import ExportGone, ExportRows, Row
 from application.queries.directory import UserList
 from domain.event import Event, Recorded
@@ -20,7 +20,7 @@ from tests.support.log.drafts import change, registration
 
 
 class Failing(InMemoryExports):
-    """Is away for so many reads of a piece."""
+    """Unavailable for the given number of reads of each piece."""
 
     def __init__(self, **failures: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Failing(InMemoryExports):
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_rows, "_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(export_rows, "_TIMEOUT_SECONDS", 0.3)
 
@@ -52,8 +52,8 @@ async def exported(
         stream = uuid7()
         await directory.log.append(registration(stream))
         await directory.log.append(change(stream, 1))
-    order = ExportOrder(format="csv", users=None if audit else UserList(), audit=audit)
-    job, _ = await directory.services.exports.ask(
+    order = ExportSpec(format="csv", users=None if audit else UserList(), audit=audit)
+    job, _ = await directory.services.exports.submit(
         order, {}, actor="token:t", key=None, position=2 * users
     )
     await directory.jobs.run_queued()
@@ -77,7 +77,7 @@ async def sizes(batches: AsyncGenerator[Sequence[Row]]) -> list[int]:
         (AuditQuery(), [0]),
     ],
 )
-async def test_never_more_than_a_piece_is_held(
+async def test_no_more_than_one_piece_is_held_in_memory(
     audit: AuditQuery | None, expected: list[int]
 ) -> None:
     exports = Failing()
@@ -86,12 +86,12 @@ async def test_never_more_than_a_piece_is_held(
     assert await sizes(rows.batches(*export, opened=True)) == expected
 
 
-async def test_a_store_that_is_away_for_a_moment_midway_is_waited_for() -> None:
+async def test_a_short_outage_of_the_store_in_the_middle_is_retried() -> None:
     rows, export = await exported(Failing(piece1=3), PIECE_ROWS + 1)
     assert await sizes(rows.batches(*export, opened=True)) == [PIECE_ROWS, 1]
 
 
-async def test_one_that_stays_away_breaks_the_file_off() -> None:
+async def test_a_long_outage_of_the_store_aborts_the_file() -> None:
     rows, export = await exported(Failing(piece1=10**9), PIECE_ROWS + 1)
     batches = rows.batches(*export, opened=True)
     assert len(await anext(batches)) == PIECE_ROWS
@@ -99,20 +99,20 @@ async def test_one_that_stays_away_breaks_the_file_off() -> None:
         await anext(batches)
 
 
-async def test_at_the_beginning_nobody_waits() -> None:
+async def test_an_outage_before_the_first_row_fails_at_once() -> None:
     rows, export = await exported(Failing(piece0=1), 1)
     with pytest.raises(Unavailable):
         await anext(rows.batches(*export, opened=True))
 
 
-async def test_events_that_are_gone_are_no_rows_less() -> None:
-    """A file is whole or known not to be."""
+async def test_missing_events_abort_the_file() -> None:
+    """A file is never silently incomplete."""
     exports = Failing()
     rows, export = await exported(exports, 2, audit=AuditQuery(kinds=("user",)))
 
-    class Forgetful:
+    class EmptyLog:
         async def events_at(self, positions: Sequence[int]) -> list[Recorded[Event]]:
             return []
 
     with pytest.raises(ExportGone):
-        await anext(replace(rows, events=Forgetful()).batches(*export, opened=True))
+        await anext(replace(rows, events=EmptyLog()).batches(*export, opened=True))

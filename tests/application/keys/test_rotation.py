@@ -1,4 +1,4 @@
-"""What the job `key-rotation` does, over keys in memory that others change meanwhile."""
+"""The job `key-rotation` over keys in memory that other processes change meanwhile."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ BEHIND: Final = KeyHolder(master_id=OLD.newest, process=2, address="10.0.0.2")
 
 
 def store_of(count: int, masters: MasterKeys = OLD) -> tuple[InMemoryKeyStore, Keys]:
-    """So many keys under the newest of these master keys, and what they are."""
+    """`count` keys wrapped by the newest of these master keys, and the plain keys."""
     keys = {uuid7(): os.urandom(32) for _ in range(count)}
     wrapped = {subject: masters.wrap(key, subject) for subject, key in keys.items()}
     return InMemoryKeyStore(wrapped), keys
@@ -60,7 +60,7 @@ async def rotated(
     timeout_seconds: float = 0.0,
     **arguments: str,
 ) -> Job:
-    """The job, once it ended."""
+    """Runs the job and returns it when it has ended."""
 
     processes = InMemoryKeyHolders(*holders)
     kind = key_rotation(
@@ -80,7 +80,7 @@ def result(job: Job) -> dict[str, Any]:
     return job.result
 
 
-async def test_every_key_is_wrapped_by_the_newest_master_key_and_is_the_same_key() -> None:
+async def test_every_key_is_rewrapped_by_the_newest_master_key_and_stays_the_same() -> None:
     store, keys = store_of(2 * BATCH_KEYS + 1)
     job = await rotated(store, HERE)
     assert result(job) == {
@@ -108,7 +108,7 @@ async def test_a_log_without_keys_is_rotated_at_once() -> None:
     assert result(await rotated(InMemoryKeyStore({})))["complete"]
 
 
-async def test_the_job_says_to_which_key_whatever_the_worker_has_first() -> None:
+async def test_the_job_names_the_target_key_whatever_key_the_worker_lists_first() -> None:
     store, keys = store_of(2)
     worker = MasterKeys.parse(f"{A},{B}")
     done = result(await rotated(store, masters=worker, to=BOTH.newest))
@@ -125,7 +125,7 @@ async def test_a_worker_that_does_not_list_the_key_fails_and_names_it() -> None:
     assert opened(store, OLD) == keys
 
 
-async def test_keys_under_a_master_key_that_is_not_listed_are_named_with_their_number() -> None:
+async def test_keys_under_an_unlisted_master_key_are_reported_with_their_number() -> None:
     store, _ = store_of(2)
     others, _ = store_of(3, OTHER)
     store.keys |= others.keys
@@ -137,7 +137,7 @@ async def test_keys_under_a_master_key_that_is_not_listed_are_named_with_their_n
     assert store.keys == before
 
 
-async def test_a_process_that_still_wraps_by_the_old_key_keeps_the_rotation_from_its_end() -> None:
+async def test_a_process_that_still_uses_the_old_key_makes_the_rotation_incomplete() -> None:
     store, keys = store_of(2)
     done = result(await rotated(store, HERE, BEHIND))
     assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 0)
@@ -146,7 +146,7 @@ async def test_a_process_that_still_wraps_by_the_old_key_keeps_the_rotation_from
 
 
 class Restarted(InMemoryKeyHolders):
-    """The old process adds a key each time somebody looks, and is gone after three looks."""
+    """The old process adds a key at each read of the holders, and is gone after three reads."""
 
     def __init__(self, store: InMemoryKeyStore) -> None:
         super().__init__(HERE, BEHIND)
@@ -178,7 +178,7 @@ async def test_keys_that_an_old_process_adds_until_it_ends_are_found() -> None:
 
 
 class Erasing(InMemoryKeyStore):
-    """Erases somebody after each page that is read, and registers somebody under the old key."""
+    """Erases one person and registers another under the old key, after each page that is read."""
 
     def __init__(self, keys: dict[UUID, StreamKey]) -> None:
         super().__init__(keys)
@@ -196,7 +196,7 @@ class Erasing(InMemoryKeyStore):
         return page
 
 
-async def test_a_person_who_is_erased_between_reading_and_writing_stays_erased() -> None:
+async def test_a_person_erased_between_reading_and_writing_stays_erased() -> None:
     keys, _ = store_of(3 * BATCH_KEYS)
     store = Erasing(keys.keys)
     done = result(await rotated(store, HERE, timeout_seconds=10.0))
@@ -207,7 +207,7 @@ async def test_a_person_who_is_erased_between_reading_and_writing_stays_erased()
     assert len(store.keys) == 3 * BATCH_KEYS
 
 
-async def test_a_key_that_does_not_open_is_left_and_said_after_all_others_are_done() -> None:
+async def test_a_damaged_key_is_left_and_reported_after_all_others_are_done() -> None:
     store, _ = store_of(3)
     damaged = next(iter(store.keys))
     store.keys[damaged] = StreamKey(OLD.newest, b"damaged")
@@ -219,8 +219,8 @@ async def test_a_key_that_does_not_open_is_left_and_said_after_all_others_are_do
     assert store.keys[damaged] == StreamKey(OLD.newest, b"damaged")
 
 
-class CutShort(InMemoryKeyStore):
-    """Fails once in the middle, as when the worker loses its database."""
+class InterruptedStore(InMemoryKeyStore):
+    """Fails once in the middle, like a worker that loses its database."""
 
     failed = False
 
@@ -233,9 +233,9 @@ class CutShort(InMemoryKeyStore):
         return await super().wrapped(by, after=after, limit=limit)
 
 
-async def test_a_run_that_was_cut_short_goes_on_with_what_is_left() -> None:
+async def test_an_interrupted_run_continues_with_the_remaining_keys() -> None:
     keys, plain = store_of(2 * BATCH_KEYS)
-    store = CutShort(keys.keys)
+    store = InterruptedStore(keys.keys)
     job = await rotated(store, HERE)
     assert job.attempts == 2
     assert (result(job)["rewrapped"], result(job)["complete"]) == (BATCH_KEYS, True)
@@ -251,7 +251,7 @@ async def test_a_rotation_can_be_cancelled_between_two_batches() -> None:
         ) -> Sequence[WrappedKey]:
             if after.int:
                 await jobs.cancel(job.id)
-                await asyncio.sleep(0.05)  # until it is heard
+                await asyncio.sleep(0.05)  # until the worker notices
             return await super().wrapped(by, after=after, limit=limit)
 
     store = Cancelling(keys.keys)

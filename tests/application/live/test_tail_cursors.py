@@ -1,4 +1,4 @@
-"""Whatever happens around it, a cursor hands out each event it asked for once and in order."""
+"""A cursor returns each matching event once and in order, whatever happens around it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,17 +17,17 @@ from tests.support.log.tailing import (
     PAYLOADS,
     STREAMS,
     Log,
-    drained,
+    let_tail_read,
     positions,
+    read_up_to,
     recorded,
-    settle,
 )
 
 _READERS = 5
 
 
 class Reader(Struct):
-    """A cursor, and all that it handed out."""
+    """A cursor, and the positions that it returned."""
 
     log: Log
     after: int
@@ -40,24 +40,24 @@ class Reader(Struct):
         try:
             self.seen += positions(await self.cursor.next(0, limit))
         except Unavailable:
-            assert self.log.feed.is_away
+            assert self.log.feed.is_unavailable
 
     async def close(self) -> None:
-        """What it has seen is what it asked for, up to where it is; then it reads the rest."""
+        """Checks the positions returned so far, then reads the rest and checks those too."""
         feed = self.log.feed
-        asked = [event.position for event in feed.events if self.wanted.matches(event)]
-        asked = [position for position in asked if position > self.after]
-        assert self.seen == [position for position in asked if position <= self.cursor.position]
-        was_away, feed.is_away = feed.is_away, False
+        expected = [event.position for event in feed.events if self.wanted.matches(event)]
+        expected = [position for position in expected if position > self.after]
+        assert self.seen == [position for position in expected if position <= self.cursor.position]
+        was_unavailable, feed.is_unavailable = feed.is_unavailable, False
         async with asyncio.timeout(5):
-            self.seen += await drained(self.cursor, await feed.head())
-        assert self.seen == asked
-        feed.is_away = was_away
+            self.seen += await read_up_to(self.cursor, await feed.head())
+        assert self.seen == expected
+        feed.is_unavailable = was_unavailable
         await self.context.aclose()
 
 
 class Following:
-    """A tail with a small ring, and readers of it; each method is a step of a history."""
+    """A tail with a small ring, and its readers; each method is one step of a random history."""
 
     def __init__(self) -> None:
         self.log = Log(max_events=6, max_bytes=16_000)
@@ -70,7 +70,7 @@ class Following:
             self.log.append(recorded(position, payload, STREAMS[stream]))
 
     async def open(self, place: float, wanted: int) -> None:
-        if self.log.feed.is_away or len(self.readers) == _READERS:
+        if self.log.feed.is_unavailable or len(self.readers) == _READERS:
             return
         context = AsyncExitStack()
         after = round(place * self.log.last)
@@ -87,10 +87,10 @@ class Following:
             await self.readers.pop(reader % len(self.readers)).close()
 
     async def outage(self, begins: bool) -> None:
-        self.log.feed.is_away = begins
+        self.log.feed.is_unavailable = begins
 
-    async def settle(self) -> None:
-        await settle()
+    async def let_tail_read(self) -> None:
+        await let_tail_read()
 
 
 _events = st.tuples(st.integers(1, 3), st.sampled_from(PAYLOADS), st.integers(0, 2))
@@ -101,15 +101,16 @@ _STEPS = {
     "take": st.tuples(_reader, st.integers(1, 5)),
     "close": st.tuples(_reader),
     "outage": st.tuples(st.booleans()),
-    "settle": st.tuples(),
+    "let_tail_read": st.tuples(),
 }
 histories = st.lists(
-    st.one_of([st.tuples(st.just(name), given_) for name, given_ in _STEPS.items()]), max_size=60
+    st.one_of([st.tuples(st.just(name), arguments) for name, arguments in _STEPS.items()]),
+    max_size=60,
 )
 
 
 @given(histories)
-def test_every_cursor_hands_out_each_event_once_and_in_order(
+def test_every_cursor_returns_each_event_once_and_in_order(
     history: list[tuple[str, tuple[object, ...]]],
 ) -> None:
     asyncio.run(_live(history))

@@ -1,4 +1,4 @@
-"""The envelope of an event: open, sealed or erased, always in the same form."""
+"""The envelope of an event has the same form whether open, sealed or erased."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -69,12 +69,12 @@ def test_an_envelope_has_every_member_of_the_contract() -> None:
     }
 
 
-def test_what_nobody_is_named_for_and_nothing_caused_is_left_out() -> None:
+def test_absent_on_behalf_of_and_causation_id_are_left_out() -> None:
     members = as_json(recorded(UserSuspended()))
     assert not members.keys() & {"onbehalfof", "causationid"}
 
 
-def test_fields_with_their_default_are_shown_all_the_same() -> None:
+def test_fields_with_default_values_are_shown() -> None:
     members = as_json(recorded(UserRegistered(name="Ada", email="ada@example.org", role="member")))
     assert members["data"] == {
         "name": "Ada",
@@ -89,9 +89,7 @@ def test_fields_with_their_default_are_shown_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("reason", "data"), [(None, {}), ("left for a while", {"reason": "left for a while"})]
 )
-def test_a_reason_is_there_only_where_one_was_given(
-    reason: str | None, data: dict[str, str]
-) -> None:
+def test_a_reason_is_shown_only_if_one_was_given(reason: str | None, data: dict[str, str]) -> None:
     assert as_json(recorded(UserSuspended(reason=reason)))["data"] == data
 
 
@@ -108,14 +106,14 @@ def test_a_sealed_envelope_hides_personal_fields_and_nothing_else() -> None:
     }
 
 
-def test_a_sealed_envelope_does_not_tell_whether_there_was_a_reason() -> None:
+def test_a_sealed_envelope_does_not_reveal_whether_there_was_a_reason() -> None:
     given = as_json(recorded(UserSuspended(reason="private")), opened=False)
     assert given == as_json(recorded(UserSuspended()), opened=False)
     assert given["data"] == {"reason": None}
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_what_is_erased_is_erased_for_everybody(*, opened: bool) -> None:
+def test_erased_data_is_hidden_from_every_reader(*, opened: bool) -> None:
     members = as_json(recorded(UserRenamed(name=ERASED, previous=ERASED)), opened=opened)
     assert members["personal"] == "erased"
     assert members["data"] == {"name": None, "previous": None}
@@ -131,7 +129,7 @@ def test_what_is_erased_is_erased_for_everybody(*, opened: bool) -> None:
         (UserErased(), {"reason": "subject-request"}),
     ],
 )
-def test_an_event_with_nothing_personal_is_open_to_everybody(
+def test_an_event_without_personal_data_is_open_to_every_reader(
     event: Event, data: dict[str, object]
 ) -> None:
     members = as_json(recorded(event), opened=False)

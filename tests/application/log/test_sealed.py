@@ -1,4 +1,4 @@
-"""The envelope of an event that nobody opened: what is personal is one ciphertext, or gone."""
+"""The envelope of an unopened event: personal data is one ciphertext, or erased."""
 
 import base64
 from typing import Final
@@ -28,7 +28,7 @@ def as_shown_over_http(event: Event) -> dict[str, object]:
     return msgspec.json.decode(msgspec.json.encode(opened))
 
 
-def test_personal_fields_are_one_ciphertext_beside_the_others() -> None:
+def test_personal_fields_are_one_ciphertext_beside_the_other_fields() -> None:
     members = as_json(
         Sealed(
             type="user.registered",
@@ -73,7 +73,7 @@ def test_personal_fields_are_one_ciphertext_beside_the_others() -> None:
         ),
     ],
 )
-def test_without_a_ciphertext_it_is_the_envelope_that_everybody_sees(
+def test_without_a_ciphertext_the_envelope_is_the_same_as_over_http(
     sealed: Sealed, event: Event
 ) -> None:
     assert as_json(sealed) == as_shown_over_http(event)

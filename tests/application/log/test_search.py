@@ -1,4 +1,4 @@
-"""Searching the log: what matches, how far one search goes, and where the next one goes on."""
+"""Searching the log: what matches, where one search stops, and where the next one continues."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -34,7 +34,7 @@ def log() -> CountingLog:
 
 
 async def record_users(log: InMemoryEventLog, count: int) -> list[UUID]:
-    """Each is registered and given another role, in this order."""
+    """Register each user and change its role."""
     streams = [uuid7() for _ in range(count)]
     for stream in streams:
         await log.append(registration(stream))
@@ -56,7 +56,7 @@ def topics(found: Found) -> list[str]:
     return [recorded.event.topic for recorded in found.events]
 
 
-async def test_a_search_for_nothing_in_particular_finds_every_event_of_users(
+async def test_a_search_without_a_filter_finds_every_event_of_users(
     log: CountingLog,
 ) -> None:
     await record_users(log, 1)
@@ -74,7 +74,7 @@ async def test_a_full_page_ends_at_its_last_event(log: CountingLog) -> None:
     assert (len(rest.events), rest.reached) == (2, 6)
 
 
-async def test_the_end_is_known_without_another_look(log: CountingLog) -> None:
+async def test_the_end_is_known_without_another_read(log: CountingLog) -> None:
     await record_users(log, 1)
     await find(log, EVERYTHING)
     assert log.reads == 1
@@ -89,7 +89,7 @@ async def test_types_match_by_name_and_by_kind(log: CountingLog) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["no.such", "*", "", "user", "userx.*", ".*"])
-async def test_unknown_types_match_nothing_but_the_search_moves_on(
+async def test_unknown_types_match_nothing_and_the_search_continues(
     log: CountingLog, unknown: str
 ) -> None:
     await record_users(log, 2)
@@ -97,17 +97,17 @@ async def test_unknown_types_match_nothing_but_the_search_moves_on(
     assert await find(log, wanted) == Found(events=[], reached=4)
 
 
-@pytest.mark.parametrize("asked", ["token.*", "token.created"])
-async def test_other_kinds_come_only_when_asked_for_and_allowed(
-    log: CountingLog, asked: str
+@pytest.mark.parametrize("requested", ["token.*", "token.created"])
+async def test_other_kinds_are_found_only_when_requested_and_allowed(
+    log: CountingLog, requested: str
 ) -> None:
     await record_token(log)
-    allowed = EventFilter.parse((asked,), user=None, every_kind=True)
-    denied = EventFilter.parse((asked,), user=None, every_kind=False)
-    unasked = EventFilter.parse((), user=None, every_kind=True)
+    allowed = EventFilter.parse((requested,), user=None, every_kind=True)
+    denied = EventFilter.parse((requested,), user=None, every_kind=False)
+    unrequested = EventFilter.parse((), user=None, every_kind=True)
     assert topics(await find(log, allowed)) == ["token.created"]
     assert topics(await find(log, denied)) == []
-    assert topics(await find(log, unasked)) == []
+    assert topics(await find(log, unrequested)) == []
 
 
 async def test_one_users_events_are_found_among_those_of_others(log: CountingLog) -> None:
@@ -117,7 +117,7 @@ async def test_one_users_events_are_found_among_those_of_others(log: CountingLog
     assert found.reached == 6
 
 
-async def test_a_search_that_finds_little_stops_somewhere_and_can_be_taken_up(
+async def test_a_search_that_finds_little_stops_and_can_be_continued(
     log: CountingLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("application.log.search._PAGE", 2)

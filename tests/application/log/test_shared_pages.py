@@ -1,4 +1,4 @@
-"""Followers of one process share the full pages of the log for a moment, and nothing else."""
+"""Followers of one process share full pages of the log for a short time."""
 
 import asyncio
 import weakref
@@ -16,11 +16,11 @@ EVENTS = [recorded(registered(), n, n) for n in range(1, 8)]
 
 
 class Events(list[Recorded[Event]]):
-    """A list that can be watched."""
+    """A list that supports weak references."""
 
 
 class CountingFeed(ListFeed):
-    """Says how often it was read, and takes a moment for it."""
+    """Counts the reads; each read yields to the event loop once."""
 
     reads = 0
 
@@ -43,19 +43,19 @@ async def test_a_full_page_is_read_once(feed: CountingFeed) -> None:
     assert feed.reads == 1
 
 
-async def test_at_the_head_each_reader_looks_for_itself(feed: CountingFeed) -> None:
+async def test_at_the_head_each_reader_reads_the_log_itself(feed: CountingFeed) -> None:
     shared = SharedPages(feed)
 
-    async def late() -> FeedPage:
+    async def read_later() -> FeedPage:
         await asyncio.sleep(0)
         feed.events.append(recorded(registered(), 8, 8))
         return await shared.read(7, 3)
 
-    early, fresh = await asyncio.gather(shared.read(7, 3), late())
+    early, fresh = await asyncio.gather(shared.read(7, 3), read_later())
     assert (len(early.events), len(fresh.events)) == (0, 1)
 
 
-async def test_a_page_is_forgotten_after_a_moment(feed: CountingFeed) -> None:
+async def test_a_page_expires(feed: CountingFeed) -> None:
     shared = SharedPages(feed, kept_seconds=0.01)
     await shared.read(0, 3)
     await asyncio.sleep(0.02)
@@ -63,19 +63,19 @@ async def test_a_page_is_forgotten_after_a_moment(feed: CountingFeed) -> None:
     assert feed.reads == 2
 
 
-async def test_a_page_is_forgotten_though_nobody_reads_on(feed: CountingFeed) -> None:
-    """It holds people in the clear, and who waits for a lead reads nothing."""
+async def test_a_page_expires_without_another_read(feed: CountingFeed) -> None:
+    """A page holds personal data in the clear, and a follower that waits for its lead reads nothing."""
     shared = SharedPages(feed, kept_seconds=0.01)
     events = (await shared.read(0, 3)).events
     assert isinstance(events, Events)
-    seen = weakref.ref(events)
+    reference = weakref.ref(events)
     del events
-    assert seen() is not None
+    assert reference() is not None
     await asyncio.sleep(0.02)
-    assert seen() is None
+    assert reference() is None
 
 
-async def test_only_the_newest_pages_are_kept(feed: CountingFeed) -> None:
+async def test_only_the_newest_pages_are_cached(feed: CountingFeed) -> None:
     shared = SharedPages(feed)
     for after in range(7):
         for limit in (1, 2, 3):
@@ -85,16 +85,16 @@ async def test_only_the_newest_pages_are_kept(feed: CountingFeed) -> None:
     assert feed.reads == reads + 1
 
 
-async def test_a_read_that_failed_is_nobody_elses_failure(feed: CountingFeed) -> None:
+async def test_a_failed_read_does_not_fail_the_other_readers(feed: CountingFeed) -> None:
     shared = SharedPages(feed)
-    feed.is_away = True
+    feed.is_unavailable = True
 
-    async def patient() -> FeedPage:
+    async def next_reader() -> FeedPage:
         await asyncio.sleep(0)
-        feed.is_away = False
+        feed.is_unavailable = False
         return await shared.read(0, 3)
 
-    failed, page = await asyncio.gather(shared.read(0, 3), patient(), return_exceptions=True)
+    failed, page = await asyncio.gather(shared.read(0, 3), next_reader(), return_exceptions=True)
     assert isinstance(failed, Unavailable)
     assert isinstance(page, FeedPage)
     assert len(page.events) == 3

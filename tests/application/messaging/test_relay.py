@@ -1,4 +1,4 @@
-"""The relay over its ports: in order, at least once, and nothing stops the rest."""
+"""The relay over its ports: in order, at least once, and one failure does not stop the rest."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -37,7 +37,7 @@ EVENTS: Final = [sealed(n * 10, n) for n in range(1, 8)]
 
 
 class Relaying:
-    """A relay at work between a log, a bus and a ledger in memory."""
+    """A relay between a log, a bus and a ledger in memory."""
 
     def __init__(self, events: Sequence[Recorded[Event]] = EVENTS) -> None:
         self.feed = ListFeed(events, limit=3)
@@ -58,7 +58,7 @@ class Relaying:
 
     @property
     def positions(self) -> list[int]:
-        return [message.position for message in self.bus.taken]
+        return [message.position for message in self.bus.published]
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "_PAUSES", (0.001,) * 5)
 
 
-async def test_it_passes_on_every_event_once_and_in_order() -> None:
+async def test_the_relay_publishes_every_event_once_and_in_order() -> None:
     relaying = Relaying()
     async with relaying.at_work():
         await relaying.reach(70)
@@ -74,11 +74,11 @@ async def test_it_passes_on_every_event_once_and_in_order() -> None:
     assert relaying.ledger.set_aside == []
 
 
-async def test_a_message_says_which_event_it_is_and_where() -> None:
+async def test_a_message_carries_the_event_and_its_place() -> None:
     relaying = Relaying([sealed(30, 4)])
     async with relaying.at_work():
         await relaying.reach(30)
-    message = relaying.bus.taken[0]
+    message = relaying.bus.published[0]
     body = msgspec.json.decode(message.body)
     assert (str(message.event_id), str(message.stream)) == (body["id"], body["subject"])
     assert (message.type, message.position, message.version) == ("user.renamed", 30, 4)
@@ -86,35 +86,35 @@ async def test_a_message_says_which_event_it_is_and_where() -> None:
     assert body["data"] == {"sealed": {"key": str(message.stream), "value": "c2VhbGVk"}}
 
 
-async def test_a_refused_message_is_tried_again_without_its_page() -> None:
+async def test_a_refused_message_is_retried_without_the_rest_of_its_page() -> None:
     relaying = Relaying()
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def refuses(message: Message) -> bool:
-        tries.append(message.position)
-        return message.position == 20 and tries.count(20) < 4
+        attempts.append(message.position)
+        return message.position == 20 and attempts.count(20) < 4
 
     relaying.bus.refuses = refuses
     async with relaying.at_work():
         await relaying.reach(70)
-    assert tries == [10, 20, 30, 20, 20, 20, 40, 50, 60, 70]
+    assert attempts == [10, 20, 30, 20, 20, 20, 40, 50, 60, 70]
     assert relaying.positions == [10, 30, 20, 40, 50, 60, 70]
     assert relaying.ledger.set_aside == []
 
 
-async def test_what_is_refused_five_times_more_is_set_aside_and_the_page_goes_on() -> None:
+async def test_a_message_refused_after_five_retries_is_set_aside() -> None:
     relaying = Relaying()
-    tries: list[int] = []
+    attempts: list[int] = []
 
     def refuses(message: Message) -> bool:
-        tries.append(message.position)
+        attempts.append(message.position)
         return message.position == 20
 
     relaying.bus.refuses = refuses
     with capture_logs() as logs:
         async with relaying.at_work():
             await relaying.reach(70)
-    assert tries.count(20) == 6
+    assert attempts.count(20) == 6
     assert relaying.positions == [10, 30, 40, 50, 60, 70]
     event = EVENTS[1]
     expected = SetAside(
@@ -125,8 +125,8 @@ async def test_what_is_refused_five_times_more_is_set_aside_and_the_page_goes_on
         error=REFUSED,
     )
     assert relaying.ledger.set_aside == [expected]
-    told = [entry for entry in logs if entry["event"] == "events_not_relayed"]
-    assert [(entry["count"], entry["first"]) for entry in told] == [(1, 20)]
+    logged = [entry for entry in logs if entry["event"] == "events_not_relayed"]
+    assert [(entry["count"], entry["first"]) for entry in logged] == [(1, 20)]
 
 
 async def test_an_event_that_cannot_be_read_is_set_aside_with_its_reason() -> None:
@@ -139,16 +139,16 @@ async def test_an_event_that_cannot_be_read_is_set_aside_with_its_reason() -> No
     assert found == [(20, "user.renamed", "MalformedState")]
 
 
-async def test_while_the_bus_is_away_the_checkpoint_stays_and_nobody_leads() -> None:
+async def test_while_the_bus_is_down_the_checkpoint_stays_and_no_relay_leads() -> None:
     relaying = Relaying()
-    relaying.bus.is_away = True
+    relaying.bus.is_unavailable = True
     with capture_logs() as logs:
         async with relaying.at_work():
             await asyncio.sleep(0.5)
             assert relaying.ledger.position == 0
             async with asyncio.timeout(1), relaying.ledger.lead():
                 pass
-            relaying.bus.is_away = False
+            relaying.bus.is_unavailable = False
             await relaying.reach(70)
     assert relaying.positions == [10, 20, 30, 40, 50, 60, 70]
     assert [entry["event"] for entry in logs] == [
@@ -158,23 +158,23 @@ async def test_while_the_bus_is_away_the_checkpoint_stays_and_nobody_leads() -> 
     ]
 
 
-async def test_a_bus_that_goes_is_missed_before_there_is_anything_to_pass_on() -> None:
+async def test_a_lost_bus_is_noticed_without_anything_to_publish() -> None:
     relaying = Relaying()
     with capture_logs() as logs:
         async with relaying.at_work():
             await relaying.reach(70)
-            relaying.bus.is_away = True
+            relaying.bus.is_unavailable = True
             relaying.doorbell.ring("log")
             async with asyncio.timeout(5):
                 while not any(entry["event"] == "follower_waits" for entry in logs):
                     await asyncio.sleep(0.01)
 
 
-async def test_a_bus_that_goes_between_two_pages_is_waited_for() -> None:
+async def test_the_relay_waits_for_a_bus_that_is_lost_between_two_pages() -> None:
     relaying = Relaying()
 
     def refuses(message: Message) -> bool:
-        if message.position == 50 and not relaying.bus.is_away:
+        if message.position == 50 and not relaying.bus.is_unavailable:
             relaying.bus.refuses = lambda _: False
             raise Unavailable
         return False
@@ -186,8 +186,8 @@ async def test_a_bus_that_goes_between_two_pages_is_waited_for() -> None:
     assert relaying.positions[:3] == [10, 20, 30]
 
 
-class Forgetful(MemoryRelayLedger):
-    """Fails once between what was published and its checkpoint."""
+class FailingLedger(MemoryRelayLedger):
+    """Fails once after a page was published and before its checkpoint moves."""
 
     def __init__(self, failure: Exception) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Forgetful(MemoryRelayLedger):
     @asynccontextmanager
     async def lead(self) -> AsyncGenerator[Progress]:
         async with super().lead() as progress:
-            yield _Forgetful(self, progress)
+            yield _FailingProgress(self, progress)
 
     def fail(self) -> None:
         failure, self._failure = self._failure, None
@@ -204,8 +204,8 @@ class Forgetful(MemoryRelayLedger):
             raise failure
 
 
-class _Forgetful:
-    def __init__(self, ledger: Forgetful, progress: Progress) -> None:
+class _FailingProgress:
+    def __init__(self, ledger: FailingLedger, progress: Progress) -> None:
         self._ledger = ledger
         self._progress = progress
 
@@ -222,17 +222,17 @@ class _Forgetful:
 @pytest.mark.parametrize("failure", [Unavailable(), NotLeading(), LookupError("Zoë")])
 async def test_a_page_whose_checkpoint_did_not_move_is_published_again(failure: Exception) -> None:
     relaying = Relaying()
-    relaying.ledger = Forgetful(failure)
+    relaying.ledger = FailingLedger(failure)
     with capture_logs() as logs:
         async with relaying.at_work():
             await relaying.reach(70)
     assert relaying.positions == [10, 20, 30, 40, 50, 60, 40, 50, 60, 70]
-    ids = {message.event_id for message in relaying.bus.taken}
+    ids = {message.event_id for message in relaying.bus.published}
     assert len(ids) == len(EVENTS)
     assert "Zoë" not in str(logs)
 
 
-async def test_of_two_relays_one_leads_and_the_other_takes_over() -> None:
+async def test_one_of_two_relays_leads_and_the_other_takes_over() -> None:
     relaying = Relaying(EVENTS[:4])
     with capture_logs() as logs:
         async with AsyncExitStack() as first:

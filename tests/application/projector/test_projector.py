@@ -1,4 +1,4 @@
-"""The projector: whatever the pages, restarts and redeliveries, the views are a fold of the log."""
+"""The projector: the views equal a fold of the log, for any pages, restarts and redeliveries."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -25,9 +25,9 @@ from projections.projection import Projection
 from projections.users import USERS
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
+from tests.support.views.compare_views import Snapshot, differences, snapshot
 from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
-from tests.support.views.interrupted import project_with_interruptions
-from tests.support.views.refolded import Snapshot, differences, snapshot
+from tests.support.views.interrupted_projection import project_with_interruptions
 
 
 def page(*events: Recorded[Event], reached: int | None = None) -> FeedPage:
@@ -35,15 +35,15 @@ def page(*events: Recorded[Event], reached: int | None = None) -> FeedPage:
 
 
 async def project(store: MemoryViewStore, slot: Slot[Any], *pages: FeedPage) -> Snapshot[Any]:
-    """The slot after some pages, each handled by the same leader."""
+    """The slot after these pages, all handled by one leader."""
     async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
         for each in pages:
             await projector.handle(each)
-    return await snapshot(store.kept, slot)
+    return await snapshot(store.stored_views, slot)
 
 
 def folded(projection: Projection[Any], events: Sequence[Recorded[Event]]) -> Mapping[UUID, Any]:
-    """All at once, without any of the machinery."""
+    """A plain fold of all events, without the projector."""
     views: dict[UUID, Any] = {}
     for event in events:
         views[event.stream] = projection.evolve(views.get(event.stream), event)
@@ -53,21 +53,21 @@ def folded(projection: Projection[Any], events: Sequence[Recorded[Event]]) -> Ma
 @given(log=logs(), random=st.randoms(use_true_random=False))
 @pytest.mark.parametrize("projection", [USERS, HEADCOUNT])
 @pytest.mark.parametrize("partitions", [1, 3])
-async def test_views_and_counters_are_those_of_a_fold_at_once(
+async def test_views_and_counters_equal_one_fold_of_the_log(
     projection: Projection[Any], partitions: int, log: list[Recorded[Event]], random: Random
 ) -> None:
     store = MemoryViewStore()
     slots = [Slot(replace(projection, partitions=partitions), 1, n) for n in range(partitions)]
     for slot in slots:
         await project_with_interruptions(store, slot, log, random)
-    snapshots = [await snapshot(store.kept, slot) for slot in slots]
-    views = {stream: e.view for shot in snapshots for stream, e in shot.entries.items()}
+    snapshots = [await snapshot(store.stored_views, slot) for slot in slots]
+    views = {stream: e.view for result in snapshots for stream, e in result.entries.items()}
     assert views == folded(projection, log)
-    assert not any(shot.parked for shot in snapshots)
-    assert not await differences(store.kept, LogByStream(log), slots)
+    assert not any(result.parked for result in snapshots)
+    assert not await differences(store.stored_views, LogByStream(log), slots)
 
 
-async def test_the_checkpoint_moves_over_what_concerns_nobody() -> None:
+async def test_the_checkpoint_moves_over_positions_without_events() -> None:
     slot = Slot(USERS)
     assert (await project(MemoryViewStore(), slot, page(reached=7))).position == 7
 
@@ -82,7 +82,7 @@ async def test_the_bell_of_the_view_rings_after_a_page() -> None:
         assert await bell.wait(0)
 
 
-async def test_a_leader_that_was_overtaken_writes_nothing() -> None:
+async def test_a_leader_that_lost_its_lead_writes_nothing() -> None:
     store, slot = MemoryViewStore(), Slot(USERS)
     async with Projector[Any].leading(store, slot, MemoryDoorbell()) as frozen:
         store.stored(slot).position = 1
@@ -92,7 +92,7 @@ async def test_a_leader_that_was_overtaken_writes_nothing() -> None:
 
 
 class Picky(Struct, frozen=True):
-    """All names of a user, one after another, by a projection that cannot take every name."""
+    """All names of a user in one text; the projection fails on some names."""
 
     text: str
 
@@ -128,13 +128,13 @@ def parked(store: MemoryViewStore, slot: Slot[Any]) -> list[tuple[int, str]]:
     return [(event.version, event.error) for event in store.stored(slot).parked.values()]
 
 
-def texts(shot: Snapshot[Any]) -> dict[UUID, str]:
-    return {s: entry.view.text for s, entry in shot.entries.items() if entry.view is not None}
+def texts(result: Snapshot[Any]) -> dict[UUID, str]:
+    return {s: entry.view.text for s, entry in result.entries.items() if entry.view is not None}
 
 
 @pytest.mark.parametrize("bad", ["boom", "not \x00 storable", "no count"])
 @pytest.mark.parametrize("page_size", [1, 2, 100])
-async def test_an_event_that_cannot_be_applied_holds_back_its_stream_alone(
+async def test_an_event_that_cannot_be_applied_parks_only_its_stream(
     bad: str, page_size: int
 ) -> None:
     zoe = history(registered(), renamed("a"), renamed(bad), renamed("late"), renamed("later"))
@@ -148,17 +148,17 @@ async def test_an_event_that_cannot_be_applied_holds_back_its_stream_alone(
     ]
     pages = [page(*log[n : n + page_size]) for n in range(0, len(log), page_size)]
     store = MemoryViewStore()
-    shot = await project(store, PICKY, *pages)
-    assert texts(shot) == {ZOE: "a", YAN: "finefiner"}
-    assert shot.entries[ZOE].version == 2
-    assert shot.parked == {ZOE: 3}
-    assert shot.position == 14
-    assert shot.counters == {"letters": 10}
+    result = await project(store, PICKY, *pages)
+    assert texts(result) == {ZOE: "a", YAN: "finefiner"}
+    assert result.entries[ZOE].version == 2
+    assert result.parked == {ZOE: 3}
+    assert result.position == 14
+    assert result.counters == {"letters": 10}
     errors = parked(store, PICKY)
     assert [version for version, _ in errors] == [3, 4, 5]
     assert [error for _, error in errors[1:]] == [QUEUED, QUEUED]
     assert "boom" not in errors[0][1].partition("(")[0]
-    assert not await differences(store.kept, LogByStream(log), [PICKY])
+    assert not await differences(store.stored_views, LogByStream(log), [PICKY])
 
 
 async def test_an_event_that_cannot_be_read_is_parked_with_its_reason() -> None:
@@ -168,14 +168,14 @@ async def test_an_event_that_cannot_be_read_is_parked_with_its_reason() -> None:
     assert parked(store, Slot(HEADCOUNT)) == [(2, "UnknownTopic")]
 
 
-async def test_a_missing_event_is_a_hole_and_holds_back_its_stream() -> None:
+async def test_a_missing_event_parks_the_rest_of_its_stream() -> None:
     store, slot = MemoryViewStore(), Slot(USERS)
     first, _, third = history(registered(), renamed("lost"), renamed("third"))
     await project(store, slot, page(first, third))
     assert parked(store, slot) == [(3, "version 2 is missing")]
 
 
-async def test_a_removed_view_is_remembered_and_may_come_back() -> None:
+async def test_a_removed_view_keeps_its_version_and_may_come_back() -> None:
     store = MemoryViewStore()
     events = history(registered(), renamed("gone"), renamed("back"))
     gone = await project(store, PICKY, page(*events[:2]))
@@ -184,32 +184,34 @@ async def test_a_removed_view_is_remembered_and_may_come_back() -> None:
     assert (texts(back), back.counters) == ({ZOE: "back"}, {"letters": 4})
 
 
-async def test_a_view_that_differs_from_the_log_is_named() -> None:
+async def test_a_view_that_differs_from_the_log_is_reported() -> None:
     store, slot = MemoryViewStore(), Slot(HEADCOUNT)
     log = [*history(registered()), recorded(registered(), 1, 5, YAN)]
     await project(store, slot, page(*log))
     tampered = [log[0], recorded(registered(role="other"), 1, 5, YAN)]
-    found = await differences(store.kept, LogByStream(tampered), [slot])
+    found = await differences(store.stored_views, LogByStream(tampered), [slot])
     assert found.streams == {YAN}
     assert found.counters == {"role:member", "role:other"}
 
 
-async def test_a_person_erased_after_the_checkpoint_is_no_difference() -> None:
+async def test_a_person_erased_after_the_checkpoint_is_not_a_difference() -> None:
     store, slot = MemoryViewStore(), Slot(USERS)
     await project(store, slot, page(*history(registered())))
     erased = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
-    assert not await differences(store.kept, LogByStream(history(erased, UserErased())), [slot])
-    assert await differences(store.kept, LogByStream(history(erased)), [slot])
+    assert not await differences(
+        store.stored_views, LogByStream(history(erased, UserErased())), [slot]
+    )
+    assert await differences(store.stored_views, LogByStream(history(erased)), [slot])
 
 
 @pytest.mark.parametrize("event", [registered(), UserErased()])
-def test_an_event_that_is_left_out_counts_as_seen_in_a_view_that_shows_its_version_too(
+def test_a_skipped_event_raises_the_version_that_the_view_shows(
     event: Event,
 ) -> None:
     first, second = history(registered(), event)
     seen = after(USERS, NOTHING, first)
-    left_out = entry_after(USERS, seen, second, frozenset({(ZOE, 2)}))
-    assert isinstance(left_out, Entry)
-    assert left_out.view is not None
-    assert (left_out.version, left_out.view.version) == (2, 2)
-    assert (left_out.view.name is None) == isinstance(event, UserErased)
+    skipped = entry_after(USERS, seen, second, frozenset({(ZOE, 2)}))
+    assert isinstance(skipped, Entry)
+    assert skipped.view is not None
+    assert (skipped.version, skipped.view.version) == (2, 2)
+    assert (skipped.view.name is None) == isinstance(event, UserErased)

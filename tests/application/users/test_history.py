@@ -1,4 +1,4 @@
-"""Loading users by snapshots: what is read, what is offered, and when to give up."""
+"""Loading users from snapshots: reads, offered snapshots, and the timeout."""
 
 from collections.abc import Sequence
 from random import Random
@@ -23,36 +23,36 @@ from application.log.event_log import (
 from application.users import history as user_history
 from application.users.history import UserHistory
 from application.users.service import UserService
-from application.users.snapshots import FORM
+from application.users.snapshots import SNAPSHOT_FORMAT
 from application.users.states import ErasedAt, UserAt
 from domain.user.commands import ChangeUser
 from domain.user.events import PreviousName, UserRenamed
 from domain.values import PersonName, Role
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.log.drafts import change, context, erasure, registration
-from tests.support.log.snapshot_world import DroppingSnapshots, Step, World, lives
+from tests.support.log.snapshot_model import DroppingSnapshots, Step, World, histories
 
 
 class CountedLog(InMemoryEventLog):
-    """Counts the loads, the events that they gave, and the snapshots offered."""
+    """Counts the loads, the events that they returned, and the snapshots offered."""
 
     def __init__(self) -> None:
         super().__init__(uuid7)
         self.loads = 0
-        self.given = 0
+        self.events_read = 0
         self.offered: list[int] = []
 
     async def load(
         self,
         stream: UUID,
-        span: StreamRange = WHOLE,
+        stream_range: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
-        loaded = await super().load(stream, span, actor=actor, idempotency=idempotency)
+        loaded = await super().load(stream, stream_range, actor=actor, idempotency=idempotency)
         self.loads += 1
-        self.given += len(loaded.events)
+        self.events_read += len(loaded.events)
         return loaded
 
     def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
@@ -79,21 +79,21 @@ async def state(history: UserHistory, user_id: UUID, version: int | None = None)
     return found
 
 
-@given(life=lives, every=st.integers(1, 4), random=st.randoms(use_true_random=False))
-async def test_with_snapshots_or_without_a_user_is_the_same(
+@given(life=histories, every=st.integers(1, 4), random=st.randoms(use_true_random=False))
+async def test_a_user_is_the_same_with_and_without_snapshots(
     life: tuple[list[Step], bool], every: int, random: Random
 ) -> None:
     log = InMemoryEventLog(uuid7)
 
-    async def throw_away() -> None:
+    async def delete_all() -> None:
         log._snapshots.clear()  # pyright: ignore[reportPrivateUsage]
 
     dropping = DroppingSnapshots(log, lambda: random.random() < 0.7)
     steps, erased = life
-    await World(log, dropping, throw_away, every=every).live(steps, erased=erased)
+    await World(log, dropping, delete_all, every=every).run(steps, erased=erased)
 
 
-async def test_a_snapshot_is_offered_at_every_so_many_versions_and_only_once() -> None:
+async def test_a_snapshot_is_offered_once_at_every_interval() -> None:
     log = CountedLog()
     users = UserService(log, log, snapshot_every=4)
     user_id = await user_with(log, 3)
@@ -104,84 +104,84 @@ async def test_a_snapshot_is_offered_at_every_so_many_versions_and_only_once() -
     assert log.offered == [4, 8, 12]
 
 
-async def test_however_long_a_stream_no_more_than_one_interval_is_read() -> None:
+async def test_no_more_than_one_interval_of_a_stream_is_read() -> None:
     log = CountedLog()
     history = UserHistory(log, log, every=16)
     user_id = await user_with(log, 1000)
     await state(history, user_id)
     for version in (1, 15, 16, 17, 500, 511, 512, 999, 1000):
-        log.loads = log.given = 0
+        log.loads = log.events_read = 0
         assert (await state(history, user_id, version)).user.name == (
             f"N {version}" if version > 1 else "Åsa Öberg"
         )
         assert (version, log.loads) == (version, 1)
-        assert log.given == version % 16
+        assert log.events_read == version % 16
 
 
-async def test_a_stream_without_snapshots_is_read_in_pages_and_gets_them_all() -> None:
+async def test_a_stream_without_snapshots_is_read_in_pages_and_gets_all_snapshots() -> None:
     log = CountedLog()
     history = UserHistory(log, log, every=64)
     user_id = await user_with(log, 3000)
     assert (await state(history, user_id, version=2990)).user.name == "N 2990"
     assert log.loads == 1 + 3
-    assert log.given == 2990
+    assert log.events_read == 2990
     assert log.offered == [*range(64, 2990, 64)]
 
 
-@pytest.mark.parametrize("spoiled", [None, b"", b"{", b'{"name":1}', b'{"name":"\xff"}'])
-async def test_a_snapshot_that_cannot_be_used_is_passed_over_and_made_again(
-    spoiled: bytes | None,
+@pytest.mark.parametrize("unusable", [None, b"", b"{", b'{"name":1}', b'{"name":"\xff"}'])
+async def test_an_unusable_snapshot_is_skipped_and_replaced(
+    unusable: bytes | None,
 ) -> None:
     log = CountedLog()
     history = UserHistory(log, log, every=4)
     user_id = await user_with(log, 11)
-    plain = await state(history, user_id)
-    good = (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot
+    expected = await state(history, user_id)
+    good = (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot
     key = (await log.load(user_id)).key
     assert good is not None
     assert key is not None
-    log.offer([replace(good, state=spoiled)], key)
+    log.offer([replace(good, state=unusable)], key)
     log.offered.clear()
     for _ in range(2):
-        assert await state(history, user_id) == plain
+        assert await state(history, user_id) == expected
     assert log.offered == [8]
-    assert (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot == good
+    assert (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot == good
 
 
-async def test_many_snapshots_that_cannot_be_used_are_passed_over_in_a_few_steps() -> None:
+async def test_many_unusable_snapshots_are_skipped_in_a_few_loads() -> None:
     log = CountedLog()
     history = UserHistory(log, log, every=2)
     user_id = await user_with(log, 1000)
-    plain = await state(history, user_id)
-    loaded = await log.load(user_id, StreamRange(snapshot_format=FORM))
+    expected = await state(history, user_id)
+    loaded = await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))
     assert loaded.snapshot is not None
     assert loaded.key is not None
-    spoiled = [
+    unusable = [
         replace(loaded.snapshot, version=version, state=None) for version in range(2, 1001, 2)
     ]
-    log.offer(spoiled, loaded.key)
+    log.offer(unusable, loaded.key)
     log.loads = 0
-    assert await state(history, user_id) == plain
+    assert await state(history, user_id) == expected
     assert log.loads < 10
     log.loads = 0
-    assert await state(history, user_id) == plain
+    assert await state(history, user_id) == expected
     assert log.loads == 1
 
 
-async def test_snapshots_of_another_form_are_passed_over() -> None:
+async def test_snapshots_of_another_format_are_skipped() -> None:
     log = CountedLog()
     history = UserHistory(log, log, every=4)
     user_id = await user_with(log, 11)
-    plain = await state(history, user_id)
-    good = (await log.load(user_id, StreamRange(snapshot_format=FORM))).snapshot
+    expected = await state(history, user_id)
+    good = (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot
     key = (await log.load(user_id)).key
     assert good is not None
     assert key is not None
-    log.offer([replace(good, form="user/0", version=9, state=b"?")], key)
-    assert await state(history, user_id) == plain
+    log.offer([replace(good, format="user/0", version=9, state=b"?")], key)
+    assert await state(history, user_id) == expected
 
 
-async def test_a_look_that_takes_too_long_gives_up_and_the_next_goes_on_from_there(
+async def test_a_load_that_takes_too_long_stops_and_the_next_one_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = CountedLog()
@@ -194,7 +194,7 @@ async def test_a_look_that_takes_too_long_gives_up_and_the_next_goes_on_from_the
     assert (await state(history, user_id)).version == 100
 
 
-async def test_a_person_erased_while_the_stream_is_read_is_erased() -> None:
+async def test_a_user_erased_while_the_stream_is_read_is_erased() -> None:
     class ErasingLog(CountedLog):
         async def load(self, *arguments: object, **named: object) -> LoadedStream:
             loaded = await super().load(*arguments, **named)  # pyright: ignore[reportArgumentType]
@@ -209,24 +209,24 @@ async def test_a_person_erased_while_the_stream_is_read_is_erased() -> None:
     assert loaded.state.version == 3001
 
 
-async def test_an_erased_person_is_known_by_one_event_however_long_the_stream() -> None:
+async def test_an_erased_user_is_loaded_from_one_event_of_a_long_stream() -> None:
     log = CountedLog()
     history = UserHistory(log, log)
     user_id = await user_with(log, 3000)
     await log.append(erasure(user_id, 3000))
     for version in (None, 1, 3001):
-        log.loads = log.given = 0
+        log.loads = log.events_read = 0
         assert isinstance((await history.load(user_id, version=version)).state, ErasedAt)
-        assert (log.loads, log.given) == (1, 1)
+        assert (log.loads, log.events_read) == (1, 1)
 
 
-async def test_a_receipt_is_looked_up_with_the_stream_in_one_load() -> None:
+async def test_a_receipt_is_loaded_together_with_the_stream() -> None:
     log = CountedLog()
     draft: Draft = registration(key="k")
     await log.append(draft)
-    asked = Context(
+    request = Context(
         actor="token:t", correlation_id="c", idempotency=IdempotencyKey("k", b"request")
     )
-    loaded = await UserHistory(log, log).load(draft.stream, asked)
+    loaded = await UserHistory(log, log).load(draft.stream, request)
     assert loaded.receipt is not None
     assert log.loads == 1

@@ -1,4 +1,4 @@
-"""Turns at a stream: one after another, and nobody waits for one without end."""
+"""Commands on one stream take turns, and no command waits longer than the limit."""
 
 import asyncio
 from uuid import UUID
@@ -22,7 +22,7 @@ async def hold(locks: StreamLocks, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def test_whoever_waits_too_long_is_told_that_nothing_was_recorded() -> None:
+async def test_a_command_that_waits_too_long_is_refused() -> None:
     locks = StreamLocks()
     holder = asyncio.create_task(hold(locks, 0.5))
     await asyncio.sleep(0)
@@ -32,19 +32,19 @@ async def test_whoever_waits_too_long_is_told_that_nothing_was_recorded() -> Non
     await holder
 
 
-async def test_whoever_comes_between_two_turns_does_not_wait_without_end() -> None:
+async def test_a_command_that_arrives_between_two_turns_also_times_out() -> None:
     locks = StreamLocks()
     async with locks.turn(STREAM):
         holder = asyncio.create_task(hold(locks, 0.5))
         await asyncio.sleep(0)
-    # The lock is free in this moment, but its next turn is the holder's.
+    # The lock is free at this moment, but the holder has the next turn.
     with pytest.raises(Overloaded):
         async with asyncio.timeout(0.3), locks.turn(STREAM):
             pass
     await holder
 
 
-async def test_turns_come_in_the_order_of_arrival_and_other_streams_do_not_wait() -> None:
+async def test_turns_come_in_order_of_arrival_and_other_streams_do_not_wait() -> None:
     locks = StreamLocks()
     order: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Verifying: exactly what differs is named, whatever the pages, and memory does not grow with the log."""
+"""Verifying reports exactly the streams that differ, in memory that does not grow with the log."""
 
 import tracemalloc
 from collections.abc import Collection, Mapping, Sequence
@@ -27,8 +27,8 @@ from projections.projection import Projection
 from projections.users import USERS
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
+from tests.support.views.compare_views import ignore_progress
 from tests.support.views.histories import YAN, ZOE, logs, recorded, registered
-from tests.support.views.refolded import unreported
 
 Log = Sequence[Recorded[Event]]
 
@@ -43,7 +43,7 @@ async def _projected(slots: Sequence[Slot[Any]], log: Log) -> MemoryViewStore:
 
 
 def _damage(store: MemoryViewStore, slots: Sequence[Slot[Any]], random: Random) -> set[UUID]:
-    """Some streams lost, changed or made up; which."""
+    """Remove, change or invent some streams; returns their ids."""
     damaged: set[UUID] = set()
     for slot in slots:
         entries = store.stored(slot).entries
@@ -70,7 +70,7 @@ def _damage(store: MemoryViewStore, slots: Sequence[Slot[Any]], random: Random) 
 @given(log=logs(), random=st.randoms(use_true_random=False))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @pytest.mark.parametrize("projection", [USERS, HEADCOUNT])
-async def test_exactly_what_was_damaged_is_named_whatever_the_pages(
+async def test_exactly_the_damaged_streams_are_reported_for_every_page_size(
     monkeypatch: pytest.MonkeyPatch, projection: Projection[Any], log: Log, random: Random
 ) -> None:
     monkeypatch.setattr(module, "_PAGE_EVENTS", random.randrange(1, 9))
@@ -79,30 +79,30 @@ async def test_exactly_what_was_damaged_is_named_whatever_the_pages(
     slots = slots_of(replace(projection, partitions=partitions), 1, partitions)
     store = await _projected(slots, log)
     damaged = _damage(store, slots, random)
-    async with store.kept(slots) as kept:
-        found = await verify(kept, LogByStream(log), unreported)
+    async with store.stored_views(slots) as stored_views:
+        found = await verify(stored_views, LogByStream(log), ignore_progress)
     assert {stream for slot in found for stream in slot.streams} == damaged
     assert sum(slot.differing for slot in found) == len(damaged)
     assert sum(slot.log.events for slot in found) == len(log)
     for slot in found:
-        assert slot.right == (not slot.differing)
+        assert slot.matches == (not slot.differing)
         assert not slot.counters
         if not slot.differing:
             assert slot.log == slot.views
 
 
-def test_a_checksum_tells_one_event_from_another_and_not_their_order() -> None:
+def test_a_checksum_depends_on_the_events_and_not_on_their_order() -> None:
     one, other = Entry[Any](None, 1, b"one"), Entry[Any](None, 2, b"other")
-    forth, back, swapped = Tally(), Tally(), Tally()
+    forward, backward, swapped = Tally(), Tally(), Tally()
     for tally, pairs in (
-        (forth, [(ZOE, one), (YAN, other)]),
-        (back, [(YAN, other), (ZOE, one)]),
+        (forward, [(ZOE, one), (YAN, other)]),
+        (backward, [(YAN, other), (ZOE, one)]),
         (swapped, [(ZOE, other), (YAN, one)]),
     ):
         for stream, entry in pairs:
             tally.add(stream, entry)
-    assert (forth.events, forth.checksum) == (back.events, back.checksum)
-    assert (swapped.events, swapped.checksum == forth.checksum) == (3, False)
+    assert (forward.events, forward.checksum) == (backward.events, backward.checksum)
+    assert (swapped.events, swapped.checksum == forward.checksum) == (3, False)
 
 
 _SLOT: Final = Slot(HEADCOUNT)
@@ -113,7 +113,7 @@ def _event(number: int) -> Recorded[Event]:
 
 
 class Endless:
-    """See `EventsByStream` and `StoredViews`: `streams` users, made when they are read."""
+    """`EventsByStream` and `StoredViews` with `streams` users, created when they are read."""
 
     slots = (_SLOT,)
 
@@ -144,22 +144,22 @@ class Endless:
 
 
 def _entry(number: int) -> Entry[Any]:
-    """Every other one is wrong."""
+    """Every second entry differs from the log."""
     entry = after(HEADCOUNT, Entry(None, 0, b""), _event(number))
     return entry if number % 2 else Entry(None, 9, b"")
 
 
 async def test_memory_does_not_grow_with_the_log() -> None:
-    async def most(streams: int) -> int:
+    async def peak_memory(streams: int) -> int:
         endless = Endless(streams)
         tracemalloc.reset_peak()
-        [slot] = await verify(endless, endless, unreported)
+        [slot] = await verify(endless, endless, ignore_progress)
         assert (slot.differing, len(slot.streams)) == (streams // 2, min(streams // 2, 100))
         return tracemalloc.get_traced_memory()[1]
 
     tracemalloc.start()
     try:
-        few = await most(1_000)
-        assert await most(4_000) < 1.2 * few
+        peak_of_few = await peak_memory(1_000)
+        assert await peak_memory(4_000) < 1.2 * peak_of_few
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""The cache beside generations: full before a switch, and true after a view was mended."""
+"""The cache and generations: filled before a switch, and correct after a view was repaired."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -28,14 +28,14 @@ from projections.headcount import HEADCOUNT, Headcount
 from projections.registry import PROJECTIONS
 from projections.users import USERS, UserRow
 from tests.support.views.directory import execute
-from tests.support.views.rebuilding import Rebuilder, unreported
-from tests.support.views.verifying import verified
+from tests.support.views.rebuilding import Rebuilder, ignore_progress
+from tests.support.views.verifying import verify_projection
 
 NOW = datetime.now(UTC)
 
 
 class Cached(Rebuilder):
-    """Generations with a cache beside them."""
+    """Generations with a cache."""
 
     cache: RedisCache
     reader: ViewReader
@@ -45,7 +45,7 @@ class Cached(Rebuilder):
         return PostgresViewEntries(self.reader)
 
     async def follow(self, *slots: Slot[UserRow]) -> None:
-        """All that the cache's followers have to do now."""
+        """Run the cache's followers until they have nothing left to do."""
         changes = PostgresChangeFeed(self.read_side.events.reader)
         for slot in slots:
             follower = UserCacheFollower(slot, self.cache.following, changes, self.entries)
@@ -53,7 +53,7 @@ class Cached(Rebuilder):
                 pass
 
     async def copy(self, slot: Slot[UserRow], user: UUID) -> UserDocument | None:
-        """What the cache has; on a busy machine it may take a moment to say so."""
+        """The cached document; on a busy machine the first look-ups may miss."""
         async with asyncio.timeout(10):
             while (known := await self.cache.users.look_up(slot, user)) is None:
                 await asyncio.sleep(0.05)
@@ -83,7 +83,7 @@ def registered(name: str) -> UserRegistered:
 
 
 async def unreadable(side: Cached, stream: UUID) -> None:
-    """Another event of the user, of a type that this release does not know yet."""
+    """Record another event of the user, of a type that this release does not know yet."""
     await execute(
         side.url,
         """INSERT INTO stored_events SELECT originator_id, 2, 'user.from_the_future',
@@ -94,8 +94,8 @@ async def unreadable(side: Cached, stream: UUID) -> None:
     )
 
 
-async def known_from_now_on(side: Cached, stream: UUID) -> None:
-    """The next release knows the event; what this one parked is tried again."""
+async def make_known(side: Cached, stream: UUID) -> None:
+    """Make the event known, as in the next release, and retry what was parked."""
     for projection in PROJECTIONS:
         await side.caught_up(projection.name)
     await execute(
@@ -103,11 +103,13 @@ async def known_from_now_on(side: Cached, stream: UUID) -> None:
         "UPDATE stored_events SET topic = 'user.suspended' WHERE topic = 'user.from_the_future'",
     )
     for projection in PROJECTIONS:
-        mended = await retry(projection.name, stream, side.ports.mending, side.ports.histories)
-        assert mended.applied == 1
+        retried = await retry(
+            projection.name, stream, side.ports.parked_streams, side.ports.events_by_stream
+        )
+        assert retried.applied == 1
 
 
-async def test_copies_of_a_mended_user_are_replaced_though_no_position_moved(side: Cached) -> None:
+async def test_copies_of_a_retried_user_are_replaced_though_no_position_moved(side: Cached) -> None:
     slot = Slot(USERS)
     stream = await side.read_side.record(registered("Ada"))
     await side.follow(slot)
@@ -118,22 +120,20 @@ async def test_copies_of_a_mended_user_are_replaced_though_no_position_moved(sid
     before = await side.copy(slot, stream)
     assert before is not None
     assert (before.version, before.status) == (1, "active")
-    await known_from_now_on(side, stream)
+    await make_known(side, stream)
     assert await side.copy(slot, stream) == before
-    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
-    users = RefreshedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
-    await users.replace()
+    queue = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    users = RefreshedUsers(queue, side.cache.following, side.cache.erasing, side.entries)
+    await users.refresh()
     after = await side.copy(slot, stream)
     assert after is not None
     assert (after.version, after.status) == (2, "suspended")
     assert await side.cache.following.position(slot) == head
-    assert await mended.waiting(USERS.name) == {}
-    assert len(await mended.waiting(HEADCOUNT.name)) == 1
+    assert await queue.pending(USERS.name) == {}
+    assert len(await queue.pending(HEADCOUNT.name)) == 1
 
 
-async def test_copies_of_what_was_too_new_or_never_there_go_once_it_is_repaired(
-    side: Cached,
-) -> None:
+async def test_copies_that_were_too_new_or_never_existed_go_after_a_repair(side: Cached) -> None:
     slot, stray = Slot(USERS), UUID(int=7)
     stream = await side.read_side.record(registered("Ada"))
     await side.caught_up()
@@ -150,10 +150,10 @@ async def test_copies_of_what_was_too_new_or_never_there_go_once_it_is_repaired(
         wrong = await side.copy(slot, each)
         assert wrong is not None
         assert wrong.version == 9
-    await verified(side, "users", repair=True)
-    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
-    users = RefreshedUsers(mended, side.cache.following, side.cache.erasing, side.entries)
-    await users.replace()
+    await verify_projection(side, "users", repair=True)
+    queue = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    users = RefreshedUsers(queue, side.cache.following, side.cache.erasing, side.entries)
+    await users.refresh()
     right = await side.copy(slot, stream)
     assert right is not None
     assert (right.version, b"Ada" in right.body) == (1, True)
@@ -161,7 +161,7 @@ async def test_copies_of_what_was_too_new_or_never_there_go_once_it_is_repaired(
 
 
 async def _step(side: Cached, slot: Slot[UserRow], stream: UUID) -> Step:
-    """The user as they are, as an API process offers them that missed them."""
+    """The user's present row, as an API process offers it after a miss."""
     view = await side.entries.entries(slot, [stream])
     row = view.entries[stream].view
     assert row is not None
@@ -178,44 +178,44 @@ async def test_the_statistics_are_replaced_though_no_position_moved(side: Cached
     await side.cache.stats.replace(slot, day, await rendered.stats(NOW))
     before = await side.statistics(slot, day)
     assert b'"active":1,"suspended":0' in before.value
-    await known_from_now_on(side, stream)
-    mended = PostgresRefreshQueue(side.reader, PROJECTIONS)
-    await RefreshedStats(mended, side.cache.stats, rendered, lambda: NOW).replace()
+    await make_known(side, stream)
+    queue = PostgresRefreshQueue(side.reader, PROJECTIONS)
+    await RefreshedStats(queue, side.cache.stats, rendered, lambda: NOW).refresh()
     after = await side.statistics(slot, day)
     assert b'"active":0,"suspended":1' in after.value
     assert after.position == before.position
-    # Whoever was late with the statistics of before does not bring them back.
+    # A late write of the old statistics does not bring them back.
     side.cache.stats.offer(slot, day, before)
     await side.cache.idle()
     assert await side.statistics(slot, day) == after
 
 
-async def test_who_is_in_the_cache_is_in_that_of_the_new_generation_before_the_switch(
+async def test_recently_read_users_are_in_the_new_generations_cache_before_the_switch(
     side: Cached,
 ) -> None:
     old, new = Slot(USERS), Slot(USERS, 2)
     await side.follow(old)
-    hot = [await side.read_side.record(registered(f"N{n}")) for n in range(7)]
+    recent = [await side.read_side.record(registered(f"N{n}")) for n in range(7)]
     await side.caught_up()
     await side.follow(old)
-    warming = CacheWarming(side.slots, side.cache.hot, side.cache.following, side.entries)
+    warming = CacheWarming(side.slots, side.cache.recently_read, side.cache.following, side.entries)
     seen: list[UserDocument | None] = []
 
     async def warm(projection: str, before: int, after: int) -> None:
         await warming.warm(projection, before, after)
-        seen.extend([await side.copy(new, user) for user in hot])
-        assert (await side.read_side.queries.standing("users")).generation == 1
+        seen.extend([await side.copy(new, user) for user in recent])
+        assert (await side.read_side.queries.progress("users")).generation == 1
 
-    await rebuild(USERS, "test", replace(side.ports, warm=warm), unreported)
+    await rebuild(USERS, "test", replace(side.ports, warm=warm), ignore_progress)
     assert [document and document.version for document in seen] == [1] * 7
 
 
-async def test_a_cache_that_is_away_keeps_no_generation_from_serving(
-    side: Cached,
-) -> None:
+async def test_a_generation_serves_though_the_cache_is_away(side: Cached) -> None:
     await side.read_side.record(registered("Ada"))
     await side.caught_up()
     async with RedisCache.open("redis://127.0.0.1:1", side.read_side.events.identity.id, 1) as away:
-        warming = CacheWarming(side.slots, away.hot, away.following, side.entries)
-        rebuilt = await rebuild(USERS, "test", replace(side.ports, warm=warming.warm), unreported)
+        warming = CacheWarming(side.slots, away.recently_read, away.following, side.entries)
+        rebuilt = await rebuild(
+            USERS, "test", replace(side.ports, warm=warming.warm), ignore_progress
+        )
     assert rebuilt["generation"] == 2

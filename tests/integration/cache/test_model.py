@@ -1,4 +1,4 @@
-"""Whatever befalls the cache, it says nothing staler than its position: against a model, on Redis."""
+"""The cache against a model, on Redis: under any fault no answer is older than its position."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 
 from application.cache.documents import CachedDocuments
 from application.cache.followers import UserCacheFollower
-from application.cache.ports import FollowingCache, Step, Vacancy
+from application.cache.ports import FollowingCache, PageMiss, Step
 from application.errors import ViewBehind
 from application.projector.view_store import Slot, partition_of
 from application.queries.directory import Answer, UserList
@@ -30,7 +30,7 @@ from infrastructure.cache.redis_cache import RedisCache
 from tests.support.servers.postgres import scaled
 from tests.support.servers.redis import private_redis
 from tests.support.servers.redis_admin import RedisAdmin
-from tests.support.views.cache_world import PARTITIONS, SLOTS, USER_IDS, Change, World
+from tests.support.views.cache_model import PARTITIONS, SLOTS, USER_IDS, Change, World
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
         yield server.url
 
 
-def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> None:
+def test_what_the_cache_returns_was_true_at_its_position_or_later(server: str) -> None:
     class OnThisServer(CacheMachine):
         url = server
 
@@ -61,9 +61,9 @@ def test_what_the_cache_says_was_so_at_its_position_or_later(server: str) -> Non
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """Followers and readers at work on a Redis that forgets, while some of their writes are late.
+    """Followers and readers on a Redis that forgets, while some of their writes are late.
 
-    A late write is what a process had read and not yet sent when it froze, or what lay in a socket:
+    A late write is one that a process had not yet sent when it froze, or that lay in a socket:
     a step of a follower, or a document offered by a reader.
     """
 
@@ -77,7 +77,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.admin = RedisAdmin(self.url)
         self.admin.flush()
         self.copy: Mapping[str, bytes] = {}
-        # No pause: what fails is tried again at the next rule.
+        # No pause: the next rule retries what failed.
         self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
         self.cache = self.run(self.opened.__aenter__())
         self.documents = CachedDocuments(self.cache, self.world, self.world)
@@ -99,7 +99,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.runner.close()
         self.admin.__exit__(None, None, None)
 
-    # The world goes on
+    # Changes of the world
 
     @rule(user_id=users, change=changes, gap=st.integers(0, 1))
     def record(self, user_id: UUID, change: Change, gap: int) -> None:
@@ -123,13 +123,13 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions, events=st.integers(1, 3))
     def lose_the_end_of_a_view(self, partition: int, events: int) -> None:
-        """Its commits do not wait for the disk: what a crash takes is folded again."""
+        """View commits do not wait for the disk: what a crash loses is folded again."""
         behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[partition])]
         self.world.project(partition, behind[-events:][0])
 
     @rule()
     def look(self) -> None:
-        self.run(self.documents.look())
+        self.run(self.documents.refresh())
 
     # Followers
 
@@ -151,7 +151,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(behind=st.integers(0, 3))
     def read(self, behind: int) -> None:
-        """What the cache has not is offered to it."""
+        """Read all users; after a miss the document is offered to the cache."""
         for user_id in USER_IDS:
             at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
             answer = self.run(self.documents.user(user_id, at_least=at_least))
@@ -166,7 +166,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(user_id=users)
     def freeze_a_reader(self, user_id: UUID) -> None:
-        """It missed the user, has read the view, and was to offer what it found."""
+        """The reader missed, has read the view, and freezes before it offers the document."""
         answer = self.run(self.world.user(user_id))
         if (document := answer.value) is not None:
             slot = SLOTS[partition_of(user_id, PARTITIONS)]
@@ -179,40 +179,40 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions)
     def read_a_page(self, partition: int) -> None:
-        if vacancy := self.vacancy(partition):
-            self.run(self.offer_page(vacancy, self.page(partition)))
+        if miss := self.miss(partition):
+            self.run(self.offer_page(miss, self.page(partition)))
 
     @rule(partition=partitions)
     def freeze_a_reader_of_a_page(self, partition: int) -> None:
-        if vacancy := self.vacancy(partition):
-            self.late.append(partial(self.offer_page, vacancy, self.page(partition)))
+        if miss := self.miss(partition):
+            self.late.append(partial(self.offer_page, miss, self.page(partition)))
 
     @rule(partition=partitions, user_id=users, change=changes)
     def change_after_a_page_was_missed(self, partition: int, user_id: UUID, change: Change) -> None:
-        """Who missed it reads the view before the change, and offers when the cache has passed it."""
+        """The reader reads the view before the change, and offers when the cache has passed it."""
         self.freeze_a_reader_of_a_page(partition)
         self.record_and_project(user_id, change)
         self.follow(1)
-        self.let_a_late_write_through(newest=True)
+        self.deliver_a_late_write(newest=True)
 
-    def vacancy(self, partition: int) -> Vacancy | None:
+    def miss(self, partition: int) -> PageMiss | None:
         found = self.run(self.cache.pages.look_up(SLOTS[partition], UserList()))
-        return found if isinstance(found, Vacancy) else None
+        return found if isinstance(found, PageMiss) else None
 
     def page(self, partition: int) -> Answer[bytes]:
         position = self.world.views[partition]
         return Answer(self.world.page(partition, position), position)
 
-    async def offer_page(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
-        self.cache.pages.offer(vacancy, page)
+    async def offer_page(self, miss: PageMiss, page: Answer[bytes]) -> None:
+        self.cache.pages.offer(miss, page)
         await self.cache.idle()
 
     @rule(newest=st.booleans())
-    def let_a_late_write_through(self, newest: bool) -> None:
+    def deliver_a_late_write(self, newest: bool) -> None:
         if self.late:
             self.run(self.late.pop(-1 if newest else 0)())
 
-    # What goes wrong
+    # Faults
 
     @rule(user_id=users)
     def evict_a_user(self, user_id: UUID) -> None:
@@ -238,7 +238,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule()
     def fall_back_to_the_copy(self) -> None:
-        """As after a failover to a replica that had not received the end."""
+        """As after a failover to a replica that had not received the last writes."""
         self.admin.fall_back_to(self.copy)
 
     @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
@@ -251,7 +251,7 @@ class CacheMachine(RuleBasedStateMachine):
             case _:
                 self.admin.cut_connections()
 
-    # What always holds
+    # Invariants
 
     @invariant()
     def no_answer_is_stale(self) -> None:
@@ -264,7 +264,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_page_is_older_than_its_slot(self) -> None:
-        """Nor of another moment than its position."""
+        """And its content is that of its position."""
         for slot in SLOTS:
             page = self.run(self.cache.pages.look_up(slot, UserList()))
             if isinstance(page, Answer):
@@ -273,7 +273,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 class LateFollowing:
-    """A follower's writes, held back; what it reads, it reads at once."""
+    """Delays a follower's writes; its reads are immediate."""
 
     def __init__(self, cache: FollowingCache, late: list[Callable[[], Awaitable[None]]]) -> None:
         self._cache = cache

@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import CacheAway, Step
+from application.cache.ports import CacheUnavailable, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
-from infrastructure.cache.batch import Gatherer
-from infrastructure.cache.breaker import FIRST_PAUSE, LONGEST_PAUSE, CircuitBreaker
+from infrastructure.cache.batch import BatchLoader
+from infrastructure.cache.breaker import FIRST_PAUSE, MAX_PAUSE, CircuitBreaker
 from infrastructure.cache.redis_cache import RedisCache
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
@@ -38,7 +38,7 @@ def any_server() -> Iterator[PrivateRedis]:
 
 @pytest.fixture
 def server(any_server: PrivateRedis) -> PrivateRedis:
-    """Empty."""
+    """An empty server."""
     with RedisAdmin(any_server.url) as admin:
         admin.flush()
     return any_server
@@ -53,8 +53,8 @@ async def cache(server: PrivateRedis) -> AsyncIterator[RedisCache]:
         yield cache
 
 
-async def test_keys_and_values_are_of_this_form(server: PrivateRedis, cache: RedisCache) -> None:
-    """Another form needs another `FORM`, or processes of two versions read each other's."""
+async def test_keys_and_values_have_this_format(server: PrivateRedis, cache: RedisCache) -> None:
+    """Another format needs another `FORMAT`; else two releases read each other's values."""
     await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={YAN: ERASED}))
     cache.stats.offer(Slot(HEADCOUNT, 2), "2024-05-06", Answer(b'{"active":1}', 6))
     await cache.idle()
@@ -62,8 +62,8 @@ async def test_keys_and_values_are_of_this_form(server: PrivateRedis, cache: Red
         contents = dict(admin.contents())
         seconds = {key: admin.seconds_left(key) for key in contents}
     users = "rb2:{main.0123456789ab.3.users.1.0}:"
-    incarnation, position, mends = contents.pop(users + "pos").split(b":")
-    assert (len(incarnation), position, mends) == (16, b"6", b"0")
+    incarnation, position, repairs = contents.pop(users + "pos").split(b":")
+    assert (len(incarnation), position, repairs) == (16, b"6", b"0")
     assert contents == {
         users + str(ZOE): incarnation + b" 7 active 2024-05-06T07:08:09.123456Z\n" + DOCUMENT.body,
         users + str(YAN): incarnation + b" 8 erased 2024-05-06T07:08:10.123456Z\n",
@@ -74,7 +74,7 @@ async def test_keys_and_values_are_of_this_form(server: PrivateRedis, cache: Red
 
 
 @pytest.mark.parametrize("value", [b"", b"\n", b"1 2 3\n{}", b"{}", b"\xff\xfe", b"7" * 99])
-async def test_what_somebody_else_wrote_is_not_known(
+async def test_a_value_written_by_another_program_is_a_miss(
     server: PrivateRedis, cache: RedisCache, value: bytes
 ) -> None:
     with RedisAdmin(server.url) as admin:
@@ -84,10 +84,10 @@ async def test_what_somebody_else_wrote_is_not_known(
         assert await cache.following.position(SLOT) is None
 
 
-async def test_an_erased_person_lies_nowhere_even_if_the_position_was_lost(
+async def test_an_erased_person_is_in_no_value_even_if_the_position_was_lost(
     server: PrivateRedis, cache: RedisCache
 ) -> None:
-    """What no longer counts lies in the place of what will, and is replaced with it."""
+    """An invalid document stays under its key until the next step replaces it."""
     with RedisAdmin(server.url) as admin:
         admin.forget("*:pos")
         await cache.following.begin(SLOT, 7)
@@ -110,14 +110,14 @@ async def test_a_hundred_readers_share_a_few_round_trips(
         assert admin.calls("mget") - before <= 2
 
 
-async def test_a_reader_who_leaves_does_not_take_the_others_along(cache: RedisCache) -> None:
+async def test_a_cancelled_reader_does_not_cancel_the_others(cache: RedisCache) -> None:
     readers = [asyncio.create_task(cache.users.look_up(SLOT, ZOE)) for _ in range(3)]
     await asyncio.sleep(0)
     readers[0].cancel()
     assert await asyncio.gather(*readers[1:]) == [Answer(DOCUMENT, 5)] * 2
 
 
-async def test_an_error_reaches_all_who_shared_the_trip_and_no_one_later() -> None:
+async def test_an_error_reaches_all_readers_of_the_shared_trip_and_no_later_one() -> None:
     trips: list[list[int]] = []
 
     async def fetch(asked: Sequence[int]) -> Sequence[int]:
@@ -126,14 +126,14 @@ async def test_an_error_reaches_all_who_shared_the_trip_and_no_one_later() -> No
             raise ValueError("broken")
         return trips[-1]
 
-    gatherer = Gatherer[int, int](fetch, most=2)
-    answers = await asyncio.gather(*(gatherer.ask(n) for n in range(5)), return_exceptions=True)
+    loader = BatchLoader[int, int](fetch, max_batch=2)
+    answers = await asyncio.gather(*(loader.load(n) for n in range(5)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [ValueError, ValueError, int, int, int]
     assert trips == [[0, 1], [2, 3], [4]]
-    await gatherer.idle()
+    await loader.idle()
 
 
-async def test_cut_connections_are_made_anew(server: PrivateRedis, cache: RedisCache) -> None:
+async def test_cut_connections_are_reopened(server: PrivateRedis, cache: RedisCache) -> None:
     with RedisAdmin(server.url) as admin:
         for _ in range(20):
             admin.cut_connections()
@@ -158,9 +158,7 @@ def duration() -> Callable[[], float]:
     return lambda: asyncio.get_running_loop().time() - began
 
 
-async def test_a_server_that_is_away_costs_nobody_anything(
-    server: PrivateRedis, cache: RedisCache
-) -> None:
+async def test_a_server_that_is_away_costs_no_time(server: PrivateRedis, cache: RedisCache) -> None:
     with capture_logs() as logs:
         server.stop()
         took = duration()
@@ -179,7 +177,7 @@ async def test_a_server_that_is_away_costs_nobody_anything(
     assert [entry["event"] for entry in logs] == ["cache_away", "cache_back"]
 
 
-async def test_a_frozen_server_is_waited_for_a_tenth_of_a_second(
+async def test_readers_wait_a_tenth_of_a_second_for_a_frozen_server(
     server: PrivateRedis, cache: RedisCache
 ) -> None:
     server.signal(signal.SIGSTOP)
@@ -198,16 +196,16 @@ async def test_a_frozen_server_is_waited_for_a_tenth_of_a_second(
             await asyncio.sleep(0.02)
 
 
-async def test_followers_are_told_that_the_server_is_away(
+async def test_followers_get_an_error_when_the_server_is_away(
     server: PrivateRedis, cache: RedisCache
 ) -> None:
     server.stop()
     try:
-        with pytest.raises(CacheAway):
+        with pytest.raises(CacheUnavailable):
             await cache.following.position(SLOT)
-        with pytest.raises(CacheAway):
+        with pytest.raises(CacheUnavailable):
             await cache.following.begin(SLOT, 5)
-        with pytest.raises(CacheAway):
+        with pytest.raises(CacheUnavailable):
             await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
     finally:
         server.start()
@@ -237,7 +235,7 @@ async def test_the_pause_grows_with_each_failure_and_ends_with_the_first_success
             assert await breaker.attempt(succeed) is None
             now += 0.25
         pauses.append(now - began)
-    assert pauses == [FIRST_PAUSE, 1, 2, 4, LONGEST_PAUSE, LONGEST_PAUSE]
+    assert pauses == [FIRST_PAUSE, 1, 2, 4, MAX_PAUSE, MAX_PAUSE]
     assert await breaker.attempt(succeed) == "done"
     assert await breaker.attempt(fail) is None
     now += FIRST_PAUSE

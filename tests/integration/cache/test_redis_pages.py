@@ -1,4 +1,4 @@
-"""Pages of lists on a real server: their form, their bounds, and that none outlives its moment."""
+"""List pages on a real server: their format and limits, and that outdated ones are removed."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from application.cache.ports import Step, Vacancy
+from application.cache.ports import PageMiss, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from infrastructure.cache import pages
@@ -45,17 +45,17 @@ def admin(any_server: PrivateRedis) -> Iterator[RedisAdmin]:
 
 @pytest.fixture
 async def cache(any_server: PrivateRedis, admin: RedisAdmin) -> AsyncIterator[RedisCache]:
-    """With one page at position 5."""
+    """A cache with one page at position 5."""
     async with RedisCache.open(any_server.url, LOG_ID, 3, ttl=100, mac=mac) as cache:
         await cache.following.begin(SLOT, 5)
-        await keep(cache, QUERY, b'{"items":["Quasarhopper"]}')
+        await put_page(cache, QUERY, b'{"items":["Quasarhopper"]}')
         yield cache
 
 
-async def keep(cache: RedisCache, query: UserList, body: bytes, position: int = 5) -> None:
-    vacancy = await cache.pages.look_up(SLOT, query)
-    assert isinstance(vacancy, Vacancy)
-    cache.pages.offer(vacancy, Answer(body, position))
+async def put_page(cache: RedisCache, query: UserList, body: bytes, position: int = 5) -> None:
+    miss = await cache.pages.look_up(SLOT, query)
+    assert isinstance(miss, PageMiss)
+    cache.pages.offer(miss, Answer(body, position))
     await cache.idle()
 
 
@@ -63,10 +63,10 @@ async def known(cache: RedisCache, query: UserList = QUERY) -> bool:
     return isinstance(await cache.pages.look_up(SLOT, query), Answer)
 
 
-async def test_pages_are_of_this_form_and_live_as_long_as_documents(
+async def test_pages_have_this_format_and_live_as_long_as_documents(
     cache: RedisCache, admin: RedisAdmin
 ) -> None:
-    """Another form needs another `FORM`, or processes of two versions read each other's."""
+    """Another format needs another `FORMAT`; else two releases read each other's values."""
     ((name, page),) = [each for each in admin.fields(PAGES).items() if each[0] != b"size"]
     mark = admin.contents()[POSITION]
     assert page == mark + b'\n5\n{"items":["Quasarhopper"]}'
@@ -76,18 +76,18 @@ async def test_pages_are_of_this_form_and_live_as_long_as_documents(
     assert b"uasar" not in name
 
 
-async def test_a_later_page_does_not_let_the_first_live_longer(
+async def test_a_later_page_does_not_extend_the_life_of_the_first(
     cache: RedisCache, admin: RedisAdmin
 ) -> None:
     admin.live(PAGES, 7)
-    await keep(cache, replace(QUERY, limit=3), b"another")
+    await put_page(cache, replace(QUERY, limit=3), b"another")
     assert admin.seconds_left(PAGES) <= 7
 
 
-async def test_nobody_can_guess_by_its_name_what_was_asked_for(
+async def test_the_name_of_a_page_does_not_reveal_its_query(
     cache: RedisCache, admin: RedisAdmin, any_server: PrivateRedis
 ) -> None:
-    """A plain digest could be tried out with all the names there are."""
+    """An attacker could compare a plain digest with the digests of all names."""
     async with RedisCache.open(any_server.url, LOG_ID, 3, mac=mac) as same_key:
         assert await known(same_key)
     async with RedisCache.open(any_server.url, LOG_ID, 3) as another_key:
@@ -96,18 +96,16 @@ async def test_nobody_can_guess_by_its_name_what_was_asked_for(
     assert plain not in admin.fields(PAGES)
 
 
-@pytest.mark.parametrize("how", ["moves", "mended", "begins again", "forgotten", "began anew"])
-async def test_a_page_that_no_longer_counts_does_not_lie_there(
-    cache: RedisCache, admin: RedisAdmin, how: str
-) -> None:
-    """It may show a person who is gone."""
+@pytest.mark.parametrize("how", ["moves", "repaired", "begins again", "forgotten", "position lost"])
+async def test_an_outdated_page_is_removed(cache: RedisCache, admin: RedisAdmin, how: str) -> None:
+    """It may show an erased person."""
     match how:
         case "moves":
             await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
-        case "mended":
+        case "repaired":
             await cache.following.advance(SLOT, Step(after=0, reached=0, read_at=5, users={}))
         case "begins again":
-            await cache.erasing.begin_again(SLOT, 5)
+            await cache.erasing.reset(SLOT, 5)
         case "forgotten":
             await cache.erasing.forget(ZOE, [SLOT])
         case _:
@@ -117,20 +115,20 @@ async def test_a_page_that_no_longer_counts_does_not_lie_there(
     assert not await known(cache)
 
 
-async def test_a_page_that_comes_late_does_not_lie_there_either(
+async def test_a_page_that_is_offered_late_is_not_stored(
     cache: RedisCache, admin: RedisAdmin
 ) -> None:
-    """It would not count, but be there in the clear until the next move."""
-    vacancy = await cache.pages.look_up(SLOT, other := replace(QUERY, limit=3))
-    assert isinstance(vacancy, Vacancy)
+    """It would be a miss, but stay readable on the server until the next step."""
+    miss = await cache.pages.look_up(SLOT, other := replace(QUERY, limit=3))
+    assert isinstance(miss, PageMiss)
     await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
-    cache.pages.offer(vacancy, Answer(b"late", 9))
+    cache.pages.offer(miss, Answer(b"late", 9))
     await cache.idle()
     assert admin.keys(PAGES) == []
     assert not await known(cache, other)
 
 
-async def test_pages_of_before_a_restore_are_forgotten_too(
+async def test_pages_from_before_a_restore_are_forgotten_too(
     cache: RedisCache, admin: RedisAdmin, any_server: PrivateRedis
 ) -> None:
     async with RedisCache.open(any_server.url, LOG_ID, 4, mac=mac) as restored:
@@ -139,28 +137,28 @@ async def test_pages_of_before_a_restore_are_forgotten_too(
     assert admin.keys(PAGES) == []
 
 
-async def test_there_are_no_more_pages_than_so_many(
+async def test_the_number_of_pages_is_limited(
     cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "MAX_PAGES", 3)
     for limit in range(1, 8):
-        await keep(cache, replace(QUERY, limit=limit), b"page")
+        await put_page(cache, replace(QUERY, limit=limit), b"page")
         assert len(admin.fields(PAGES)) <= 1 + 3
         assert await known(cache, replace(QUERY, limit=limit))
 
 
-async def test_all_pages_together_take_no_more_than_so_many_bytes(
+async def test_the_total_size_of_pages_is_limited(
     cache: RedisCache, admin: RedisAdmin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "MAX_BYTES", 1000)
     for limit in range(1, 8):
-        await keep(cache, replace(QUERY, limit=limit), b"x" * 300)
+        await put_page(cache, replace(QUERY, limit=limit), b"x" * 300)
         fields = dict(admin.fields(PAGES))
         assert int(fields.pop(b"size")) == sum(map(len, fields.values())) <= 1000
         assert await known(cache, replace(QUERY, limit=limit))
     for n in range(7):
-        vacancy = Vacancy(SLOT, QUERY, admin.contents()[POSITION])
-        cache.pages.offer(vacancy, Answer(b"x" * (300 + n), 5))
+        miss = PageMiss(SLOT, QUERY, admin.contents()[POSITION])
+        cache.pages.offer(miss, Answer(b"x" * (300 + n), 5))
         await cache.idle()
     fields = dict(admin.fields(PAGES))
     assert int(fields.pop(b"size")) == sum(map(len, fields.values()))
@@ -168,20 +166,20 @@ async def test_all_pages_together_take_no_more_than_so_many_bytes(
 
 async def test_a_page_that_is_too_long_is_not_offered(cache: RedisCache) -> None:
     other = replace(QUERY, limit=3)
-    await keep(cache, other, b"x" * (pages.MAX_PAGE_BYTES + 1))
+    await put_page(cache, other, b"x" * (pages.MAX_PAGE_BYTES + 1))
     assert not await known(cache, other)
-    await keep(cache, other, b"x" * pages.MAX_PAGE_BYTES)
+    await put_page(cache, other, b"x" * pages.MAX_PAGE_BYTES)
     assert await known(cache, other)
     assert (cache.counts.pages.kept, cache.counts.pages.refused) == (2, 1)
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"\n\n", b"ab:5:0\n5", b"\xff\n5\n{}"])
-async def test_what_somebody_else_wrote_is_no_page(
+async def test_a_value_written_by_another_program_is_no_page(
     cache: RedisCache, admin: RedisAdmin, value: bytes
 ) -> None:
     admin.put_field(PAGES, mac(b"")[:16], value)
     (name,) = [each for each in admin.fields(PAGES) if len(each) == 16 and each != mac(b"")[:16]]
     admin.put_field(PAGES, name, value)
     assert not await known(cache)
-    await keep(cache, QUERY, b"mine")
+    await put_page(cache, QUERY, b"mine")
     assert await known(cache)

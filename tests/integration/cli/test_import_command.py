@@ -1,4 +1,4 @@
-"""`rollbook import` as it is typed, against a server in memory that answers over HTTP."""
+"""The command `rollbook import`, against an in-memory server over HTTP."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def server() -> FakeRollbook:
 
 @pytest.fixture
 def url(server: FakeRollbook) -> Iterator[str]:
-    """Where the server listens."""
+    """The address of the server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = uvicorn.Server(uvicorn.Config(server, log_level="warning", lifespan="off"))
         thread = Thread(target=running.run, args=([listener],))
@@ -98,7 +98,7 @@ def test_each_row_is_a_json_line_and_the_last_one_is_the_summary(rollbook_import
     assert result.exit_code == 1
 
 
-def test_people_see_a_table_of_what_needs_a_look_and_the_counts(rollbook_import: Command):
+def test_without_json_it_prints_a_table_of_problem_rows_and_the_counts(rollbook_import: Command):
     result = rollbook_import(PEOPLE)
     assert "the entry has no mail" in result.stdout
     assert "2 created, 0 unchanged, 0 differs, 0 updated, 1 refused." in result.stdout
@@ -145,7 +145,7 @@ def test_a_file_of_another_version_is_not_imported(rollbook_import: Command):
     assert "not LDIF of version 1" in result.stdout
 
 
-def test_where_nobody_answers_the_run_stops_at_once(
+def test_without_a_server_the_run_stops_at_once(
     rollbook_import: Command, monkeypatch: pytest.MonkeyPatch
 ):
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -156,7 +156,7 @@ def test_where_nobody_answers_the_run_stops_at_once(
     assert f"no Rollbook answers at http://127.0.0.1:{port}" in result.stdout
 
 
-def test_a_wrong_token_is_said_before_anything_is_sent(
+def test_a_wrong_token_is_reported_before_anything_is_sent(
     server: FakeRollbook, rollbook_import: Command, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("ROLLBOOK_TOKEN", "wrong")

@@ -1,4 +1,4 @@
-"""A job that a command follows: to its end, or until it is clear that nobody does it."""
+"""A command follows a job to its end, or until it is clear that no worker runs it."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from application.errors import Unavailable
 from application.jobs.model import Job, JobKind, JobRun
 from interfaces.cli.client import watch_job as watched_job
-from interfaces.cli.client.follow_job import NobodyWorks, follow
+from interfaces.cli.client.follow_job import NoWorker, follow
 from tests.support.doubles.jobs import InMemoryJobs
 
 
@@ -44,19 +44,19 @@ async def test_a_job_is_shown_until_it_is_finished() -> None:
     assert shown.jobs[-1].progress.done == 2
 
 
-async def test_where_nobody_works_it_is_said_first_and_given_up_later(
+async def test_without_a_worker_it_warns_first_and_gives_up_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     jobs = InMemoryJobs(uuid7, COUNTING)
     job = await jobs.submit("counting", {}, actor="test")
-    with pytest.raises(NobodyWorks, match="stays queued"):
-        await follow(jobs, job, Shown(), ask_after=0.1, timeout_seconds=1.1)
-    said = capsys.readouterr().err
-    assert said == "rollbook: no worker has taken the job up yet: does one run?\n"
+    with pytest.raises(NoWorker, match="stays queued"):
+        await follow(jobs, job, Shown(), warn_after=0.1, timeout_seconds=1.1)
+    printed = capsys.readouterr().err
+    assert printed == "rollbook: no worker has taken the job yet: is one running?\n"
 
 
 class Away(InMemoryJobs):
-    """Answers nothing for the first so many looks."""
+    """Raises `Unavailable` for the first `looks` calls."""
 
     looks = 2
 
@@ -67,16 +67,16 @@ class Away(InMemoryJobs):
         return await super().job(job_id)
 
 
-async def test_a_database_that_comes_back_is_waited_for() -> None:
+async def test_it_waits_for_a_database_that_comes_back() -> None:
     jobs = Away(uuid7, COUNTING)
     job = await jobs.submit("counting", {}, actor="test")
     async with jobs.working():
         assert (await follow(jobs, job, Shown())).state == "succeeded"
 
 
-async def test_one_that_stays_away_is_not() -> None:
+async def test_it_gives_up_on_a_database_that_stays_away() -> None:
     jobs = Away(uuid7, COUNTING)
     jobs.looks = 1000
     job = await jobs.submit("counting", {}, actor="test")
     with pytest.raises(Unavailable):
-        await follow(jobs, job, Shown(), ask_after=9, timeout_seconds=0.8)
+        await follow(jobs, job, Shown(), warn_after=9, timeout_seconds=0.8)

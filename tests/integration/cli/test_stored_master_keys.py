@@ -1,4 +1,4 @@
-"""The file with the master keys of a local Rollbook: a new one comes first, none ever goes."""
+"""The master key file of a local Rollbook: a new key comes first, no key is ever removed."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ def directory(tmp_path: Path) -> DataDirectory:
 
 def test_the_first_key_is_made_once(directory: DataDirectory) -> None:
     made = directory.master_key()
-    assert directory.master_key() == directory.kept_master_key() == made
+    assert directory.master_key() == directory.stored_master_key() == made
     assert len(MasterKeys.parse(made).ids) == 1
 
 
@@ -44,13 +44,13 @@ def test_keys_that_are_added_at_once_are_all_kept(directory: DataDirectory) -> N
     with ThreadPoolExecutor(16) as threads:
         adding = [threads.submit(directory.add_master_key) for _ in range(16)]
     added = [each.result() for each in adding]
-    kept = directory.master_key().split(",")
-    assert len(set(kept)) == 17
-    assert kept[-1] == first
-    assert {keys.split(",")[0] for keys in added if keys is not None} == set(kept[:-1])
+    stored = directory.master_key().split(",")
+    assert len(set(stored)) == 17
+    assert stored[-1] == first
+    assert {keys.split(",")[0] for keys in added if keys is not None} == set(stored[:-1])
 
 
-def test_a_key_that_was_typed_with_spaces_is_taken(directory: DataDirectory) -> None:
+def test_keys_with_spaces_around_them_are_accepted(directory: DataDirectory) -> None:
     one, two = (base64.b64encode(bytes([n]) * 32).decode() for n in range(2))
     directory.master_key_file.write_text(f"{one},\n {two}\n\n")
     assert directory.master_key() == f"{one},{two}"
@@ -59,12 +59,12 @@ def test_a_key_that_was_typed_with_spaces_is_taken(directory: DataDirectory) -> 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"secret", "must be a comma list of keys of 32 bytes in base64, newest first"),
-        (b"\xff\xfe", "is no text"),
-        (b"YWJj", "must be a comma list of keys of 32 bytes in base64, newest first"),
+        (b"secret", "must be a comma-separated list of keys of 32 bytes in base64, newest first"),
+        (b"\xff\xfe", "is not text"),
+        (b"YWJj", "must be a comma-separated list of keys of 32 bytes in base64, newest first"),
     ],
 )
-def test_a_file_that_holds_no_keys_is_named_and_left_alone(
+def test_a_file_without_valid_keys_is_named_and_not_changed(
     directory: DataDirectory, content: bytes, reason: str
 ) -> None:
     directory.master_key_file.write_bytes(content)

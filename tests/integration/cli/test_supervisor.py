@@ -1,4 +1,4 @@
-"""The supervisor of `rollbook up`: what crashes is started again, however often that fails."""
+"""The supervisor of `rollbook up` restarts a crashed server, however often a start fails."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -13,16 +13,16 @@ from interfaces.cli.server.supervisor import Server, ServerFailed, supervise
 
 
 class Part:
-    """A server that runs until it is told to crash; `failures` are what its next starts raise."""
+    """A server that runs until `crash()`; its next starts raise `failures`."""
 
-    def __init__(self, name: str, told: list[str]) -> None:
+    def __init__(self, name: str, calls: list[str]) -> None:
         self.failures: list[Exception] = []
         self._name = name
-        self._told = told
+        self._calls = calls
         self._ended = asyncio.Event()
 
     async def start(self) -> None:
-        self._told.append(f"start {self._name}")
+        self._calls.append(f"start {self._name}")
         if self.failures:
             raise self.failures.pop(0)
         self._ended.clear()
@@ -32,7 +32,7 @@ class Part:
         return -9
 
     async def stop(self) -> None:
-        self._told.append(f"stop {self._name}")
+        self._calls.append(f"stop {self._name}")
         self._ended.set()
 
     def crash(self) -> None:
@@ -40,8 +40,8 @@ class Part:
 
 
 @pytest.fixture
-def told() -> list[str]:
-    """What happened to the servers, in order."""
+def calls() -> list[str]:
+    """The calls to the servers, in order."""
     return []
 
 
@@ -66,10 +66,10 @@ async def supervised(servers: Mapping[str, Server]) -> AsyncGenerator[None]:
     ],
     ids=["OSError", "StartFailed", "ServerFailed", "RuntimeError"],
 )
-async def test_a_crashed_server_that_cannot_start_is_tried_again_whatever_the_error(
-    told: list[str], failure: Exception
+async def test_a_crashed_server_is_restarted_until_it_starts_after_any_error(
+    calls: list[str], failure: Exception
 ) -> None:
-    database, cache = Part("database", told), Part("cache", told)
+    database, cache = Part("database", calls), Part("cache", calls)
     with capture_logs() as logs:
         async with supervised({"database": database, "cache": cache}):
             database.failures = [failure, failure]
@@ -77,9 +77,9 @@ async def test_a_crashed_server_that_cannot_start_is_tried_again_whatever_the_er
             database.crash()
             while not any(line["event"] == "server started again" for line in logs):
                 await asyncio.sleep(0.005)
-            # Slower and slower: a tenth of a second, two, then four. The loop counts milliseconds.
+            # The pauses double: 0.1, 0.2, then 0.4 s. The loop counts milliseconds.
             assert 0.695 <= asyncio.get_running_loop().time() - began < 3
-    assert told == [
+    assert calls == [
         *("start database", "start cache"),
         *("start database", "start database", "start database"),
         *("stop cache", "stop database"),
@@ -89,11 +89,11 @@ async def test_a_crashed_server_that_cannot_start_is_tried_again_whatever_the_er
     assert all("reason" in line or line["exc_info"] for line in failed)
 
 
-async def test_what_fails_in_the_first_start_is_raised_and_the_others_are_stopped(
-    told: list[str],
+async def test_an_error_in_the_first_start_is_raised_and_the_others_are_stopped(
+    calls: list[str],
 ) -> None:
-    database, cache = Part("database", told), Part("cache", told)
+    database, cache = Part("database", calls), Part("cache", calls)
     cache.failures = [OSError(28, "No space left on device")]
     with pytest.raises(OSError, match="No space left"):
         await supervise({"database": database, "cache": cache}, asyncio.Event(), ready=lambda: None)
-    assert told == ["start database", "start cache", "stop cache", "stop database"]
+    assert calls == ["start database", "start cache", "stop cache", "stop database"]

@@ -1,4 +1,4 @@
-"""`rollbook tail` as it is typed, against a real server over a directory in memory."""
+"""The command `rollbook tail`, against a real server over an in-memory directory."""
 
 import asyncio
 import json
@@ -45,8 +45,8 @@ async def lines(process: Process, count: int) -> list[str]:
         return [(await process.stdout.readline()).decode().rstrip("\n") for _ in range(count)]
 
 
-async def complaint(process: Process) -> str:
-    """What it says before it ends."""
+async def error_output(process: Process) -> str:
+    """What the command prints to stderr until it ends."""
     async with asyncio.timeout(15):
         _, said = await process.communicate()
     return said.decode()
@@ -67,7 +67,7 @@ async def test_it_prints_each_event_as_a_json_line(directory: StreamingDirectory
         assert [json.loads(line) for line in printed] == items
 
 
-async def test_people_read_a_line_an_event(directory: StreamingDirectory) -> None:
+async def test_without_json_it_prints_one_line_per_event(directory: StreamingDirectory) -> None:
     await directory.promote()
     async with served(directory.app) as url:
         async with tail(url, "--after", "0", "--types", "user.role_changed") as process:
@@ -78,7 +78,7 @@ async def test_people_read_a_line_an_event(directory: StreamingDirectory) -> Non
     assert '{"role":"owner"' in line
 
 
-async def test_one_users_events_are_told_apart(directory: StreamingDirectory) -> None:
+async def test_it_prints_only_the_events_of_one_user(directory: StreamingDirectory) -> None:
     await directory.register(2)
     user: UUID = (await directory.log.read(1, 1)).events[0].stream
     async with served(directory.app) as url:
@@ -86,7 +86,7 @@ async def test_one_users_events_are_told_apart(directory: StreamingDirectory) ->
             assert positions(await lines(process, 1)) == [2]
 
 
-async def test_it_goes_on_where_it_was_when_the_server_is_back(
+async def test_it_continues_at_its_position_when_the_server_is_back(
     directory: StreamingDirectory,
 ) -> None:
     async with asyncio.timeout(30):
@@ -102,7 +102,7 @@ async def test_it_goes_on_where_it_was_when_the_server_is_back(
                 await directory.register()
                 printed += await lines(process, 1)
             assert process.stderr is not None
-            assert b"interrupted, going on after 2" in await process.stderr.readline()
+            assert b"interrupted, continuing after 2" in await process.stderr.readline()
     assert positions(printed) == [1, 2, 3, 4, 5]
 
 
@@ -111,11 +111,11 @@ async def test_ctrl_c_is_no_failure(directory: StreamingDirectory) -> None:
     async with served(directory.app) as url, tail(url, "--after", "0") as process:
         await lines(process, 1)
         process.send_signal(signal.SIGINT)
-        assert await complaint(process) == ""
+        assert await error_output(process) == ""
         assert process.returncode == 0
 
 
-async def test_a_reader_that_leaves_ends_it(directory: StreamingDirectory) -> None:
+async def test_it_ends_when_the_reader_of_its_output_leaves(directory: StreamingDirectory) -> None:
     """As in `rollbook tail | head`."""
     await directory.register()
     reading, writing = os.pipe()
@@ -131,7 +131,7 @@ async def test_a_reader_that_leaves_ends_it(directory: StreamingDirectory) -> No
         assert await asyncio.to_thread(os.read, reading, 10)
         os.close(reading)
         await directory.register()
-        assert "Traceback" not in await complaint(process)
+        assert "Traceback" not in await error_output(process)
         assert process.returncode == 1
 
 
@@ -144,17 +144,19 @@ async def test_a_reader_that_leaves_ends_it(directory: StreamingDirectory) -> No
         (("--user", "ada"), "reader", "the stream is refused: The parameters"),
     ],
 )
-async def test_a_refusal_is_told_in_one_line(
+async def test_a_refusal_is_printed_in_one_line(
     directory: StreamingDirectory, options: tuple[str, ...], token: str, said: str
 ) -> None:
     async with served(directory.app) as url, tail(url, *options, token=token) as process:
-        complained = await complaint(process)
-    assert complained.startswith(f"rollbook: {said}")
-    assert complained.count("\n") == 1
+        output = await error_output(process)
+    assert output.startswith(f"rollbook: {said}")
+    assert output.count("\n") == 1
     assert process.returncode == 1
 
 
-async def test_where_nobody_answers_it_says_so() -> None:
+async def test_it_reports_that_no_server_answers() -> None:
     async with tail("http://127.0.0.1:1") as process:
-        assert await complaint(process) == ("rollbook: no Rollbook answers at http://127.0.0.1:1\n")
+        assert await error_output(process) == (
+            "rollbook: no Rollbook answers at http://127.0.0.1:1\n"
+        )
     assert process.returncode == 1

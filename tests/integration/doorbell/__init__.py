@@ -1,1 +1,1 @@
-"""Tests of doorbell on real servers."""
+"""Tests of the doorbells on real servers."""

@@ -28,7 +28,7 @@ async def test_what_the_append_function_notifies_is_heard(empty_database_url: st
         assert await bell.wait(2)
 
 
-async def test_many_rings_are_few_notifications_and_do_not_come_back(
+async def test_many_rings_are_few_notifications_and_do_not_return_to_the_sender(
     empty_database_url: str,
 ) -> None:
     async with (
@@ -63,7 +63,7 @@ async def test_a_lost_connection_is_replaced_and_then_all_bells_ring(
         assert await bell.wait(2)
 
 
-async def test_a_server_that_is_away_at_the_start_only_costs_the_other_processes() -> None:
+async def test_without_a_server_at_the_start_only_its_own_process_hears_a_ring() -> None:
     async with (
         PostgresDoorbell.open("postgresql://127.0.0.1:1/none") as doorbell,
         doorbell.listen("log") as bell,

@@ -38,7 +38,9 @@ async def test_a_ring_is_heard_in_other_processes_of_the_same_log(server: Privat
             assert not await foreign.wait(0.1)
 
 
-async def test_many_rings_are_few_messages_and_do_not_come_back(server: PrivateRedis) -> None:
+async def test_many_rings_are_few_messages_and_do_not_return_to_the_sender(
+    server: PrivateRedis,
+) -> None:
     client = cast("Any", Redis).from_url(server.url)
     async with process(server) as here, client.pubsub() as witness, here.listen("log") as bell:
         await bell.wait(0.1)
@@ -69,7 +71,7 @@ async def test_a_server_that_was_away_is_heard_again_and_then_all_bells_ring(
                 here.ring("log")
 
 
-async def test_a_frozen_server_holds_up_nobody(server: PrivateRedis) -> None:
+async def test_a_frozen_server_blocks_no_caller(server: PrivateRedis) -> None:
     async with process(server) as here, here.listen("log") as bell:
         server.signal(signal.SIGSTOP)
         here.ring("log")
@@ -82,7 +84,7 @@ async def test_a_subscription_whose_server_falls_silent_is_replaced(server: Priv
     backend = RedisBackend(server.url, "bells", silent_seconds=0.1)
     await backend.connect()
     assert (await backend.next_published()).message == RESTORED
-    await asyncio.sleep(0.5)  # a quiet server answers when it is asked, and is kept
+    await asyncio.sleep(0.5)  # a quiet server answers when asked, and its connection stays
     server.signal(signal.SIGSTOP)
     await asyncio.sleep(0.5)
     server.signal(signal.SIGCONT)
@@ -91,7 +93,7 @@ async def test_a_subscription_whose_server_falls_silent_is_replaced(server: Priv
     await backend.disconnect()
 
 
-async def test_messages_that_nobody_reads_become_one(server: PrivateRedis) -> None:
+async def test_unread_messages_become_one(server: PrivateRedis) -> None:
     here, there = RedisBackend(server.url, "bells"), RedisBackend(server.url, "bells")
     await here.connect()
     await there.connect()
@@ -104,14 +106,14 @@ async def test_messages_that_nobody_reads_become_one(server: PrivateRedis) -> No
     await there.disconnect()
 
 
-async def test_a_server_that_is_away_at_the_start_only_costs_the_other_processes() -> None:
+async def test_without_a_server_at_the_start_only_its_own_process_hears_a_ring() -> None:
     async with BroadcastDoorbell.open("redis://127.0.0.1:1", "log") as doorbell:
         async with doorbell.listen("log") as bell:
             doorbell.ring("log")
             assert await bell.wait(0)
 
 
-async def test_it_rings_with_what_the_append_function_notifies(
+async def test_it_shares_bells_with_the_notifications_of_the_append_function(
     server: PrivateRedis, empty_database_url: str
 ) -> None:
     bells = MemoryDoorbell()

@@ -1,1 +1,1 @@
-"""Tests of embedded on real servers."""
+"""Tests of the embedded servers."""

@@ -1,4 +1,4 @@
-"""The embedded Postgres and who may run it: an ordinary user, and root beside itself."""
+"""The accounts that run the embedded Postgres: an ordinary user, or root with another account."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ def open_home() -> Iterator[Path]:
 
 @pytest.fixture
 def without_namespaces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where all programs are that can be found, `unshare` not among them."""
+    """A PATH without `unshare`; its folder."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("setpriv", "sh"):
@@ -93,7 +93,7 @@ async def test_programs_that_only_root_can_reach_run_as_a_copy(
         made = copy.stat().st_mtime_ns
         await start_once(home, hidden)
         assert [each.stat().st_mtime_ns for each in place.iterdir()] == [made]
-        # A crash of the machine may leave a copy that is not whole.
+        # A crash of the machine may leave an incomplete copy.
         next(copy.rglob("initdb")).write_bytes(b"")
         await start_once(home.with_name("another"), hidden)
     finally:
@@ -101,17 +101,17 @@ async def test_programs_that_only_root_can_reach_run_as_a_copy(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
-def test_a_place_that_another_user_can_change_holds_no_copy(
+def test_no_copy_is_made_where_another_user_can_write(
     postgres_programs: Binaries, open_home: Path
 ) -> None:
     for place in (open_home, open_home / "inside"):
-        with pytest.raises(PermissionError, match="not root's alone"):
+        with pytest.raises(PermissionError, match="users other than root"):
             copied(postgres_programs.folder, place / "postgres", "")
     assert not list(open_home.rglob("initdb"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another account")
-def test_root_where_no_account_works_is_told_so(
+def test_root_gets_an_error_where_no_account_works(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home.mkdir()
@@ -121,7 +121,7 @@ def test_root_where_no_account_works_is_told_so(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can work on another user's files")
-def test_root_leaves_a_users_directory_to_the_user(
+def test_root_leaves_a_users_directory_owned_by_the_user(
     open_home: Path, postgres_programs: Binaries
 ) -> None:
     programs = reachable(postgres_programs, open_home)
@@ -151,7 +151,7 @@ def test_root_leaves_a_users_directory_to_the_user(
 async def start_valkey(home: Path) -> None:
     try:
         valkey = EmbeddedValkey(home)
-    except NoServerFound:  # its program may lie where only root can read
+    except NoServerFound:  # its program may be readable by root only
         return
     async with valkey:
         pass
@@ -191,7 +191,7 @@ def test_root_follows_no_link_in_a_users_directory(open_home: Path, tmp_path: Pa
 
 
 def reachable(binaries: Binaries, place: Path) -> Path:
-    """The programs where every account can run them: the clone may lie where only root can."""
+    """A copy of the programs that every account can run: only root may reach the clone."""
     place.chmod(0o755)
     folder = copied(binaries.folder, place / "programs", "")
     place.chmod(0o777)
@@ -199,7 +199,7 @@ def reachable(binaries: Binaries, place: Path) -> Path:
 
 
 def as_nobody(work: Callable[[], None]) -> int:
-    """The exit status of a copy of this process that gave up its rights and did the work."""
+    """Run the work in a fork without root's rights; its exit status."""
     child = os.fork()
     if child:
         deadline = time.monotonic() + 30

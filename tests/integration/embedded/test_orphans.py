@@ -1,4 +1,4 @@
-"""A server that was killed and never waited for, or whose number another process has now."""
+"""A server that was killed and not reaped, or whose process id another process has now."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from infrastructure.embedded.orphan import live_server
+from infrastructure.embedded.orphan import running_server
 from tests.support.servers.postgres import postgres_on
 from tests.support.servers.postgres_backends import kill
 from tests.support.servers.rollbook import ROOT
@@ -29,10 +29,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stranger() -> Iterator[int]:
+def other_process() -> Iterator[int]:
     process = subprocess.Popen(["sleep", "60"])
     yield process.pid
-    assert process.poll() is None, "a stranger was ended"
+    assert process.poll() is None, "another process was ended"
     process.kill()
     process.wait()
 
@@ -44,20 +44,20 @@ def put_into(home: Path, locks: tuple[str, ...], process: int) -> None:
 
 
 @pytest.mark.parametrize("locks", [LOCKS[:1], LOCKS], ids=["data", "data and socket"])
-async def test_a_number_that_a_stranger_has_now_is_no_hindrance(
-    home: Path, stranger: int, locks: tuple[str, ...]
+async def test_it_starts_though_another_process_has_the_recorded_process_id(
+    home: Path, other_process: int, locks: tuple[str, ...]
 ) -> None:
     server = postgres_on(home)
     await server.start()
     await kill(server)
-    put_into(home, locks, stranger)
+    put_into(home, locks, other_process)
     assert await execute(await server.start(), "SELECT 1") == [(1,)]
     await server.stop()
 
 
-@pytest.mark.parametrize("locks", [(), LOCKS], ids=["its own", "a stranger's"])
-async def test_a_session_that_is_left_is_waited_for_whosever_the_servers_number_is_now(
-    home: Path, stranger: int, locks: tuple[str, ...]
+@pytest.mark.parametrize("locks", [(), LOCKS], ids=["its own", "another process's"])
+async def test_a_start_waits_for_a_leftover_session_whatever_process_id_is_recorded(
+    home: Path, other_process: int, locks: tuple[str, ...]
 ) -> None:
     server = postgres_on(home)
     session = await psycopg.AsyncConnection.connect(await server.start())
@@ -66,7 +66,7 @@ async def test_a_session_that_is_left_is_waited_for_whosever_the_servers_number_
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     await server.wait()
-    put_into(home, locks, stranger)
+    put_into(home, locks, other_process)
     start = asyncio.create_task(server.start())
     await asyncio.sleep(0.5)
     assert not start.done()
@@ -100,4 +100,4 @@ async def test_it_ends_with_the_process_that_started_it_and_starts_again_at_once
     async with postgres_on(home) as server:
         assert server.pid != pid
         assert await execute(server.url, "SELECT 1") == [(1,)]
-        assert live_server(home / "data") == server.pid
+        assert running_server(home / "data") == server.pid

@@ -1,4 +1,4 @@
-"""The embedded Postgres: it starts anywhere, survives any crash, and is nobody else's."""
+"""The embedded Postgres starts anywhere, survives any crash, and is private to its process."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from infrastructure.embedded.binaries import candidates, major_version
 from infrastructure.embedded.errors import (
     InUse,
     NoServerFound,
-    OtherVersion,
+    VersionMismatch,
 )
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.servers.postgres import missing, postgres_on, scaled
@@ -71,7 +71,7 @@ async def test_a_second_start_on_the_same_directory_is_refused(home: Path) -> No
 async def test_data_of_another_major_version_are_refused(home: Path) -> None:
     (home / "data").mkdir(parents=True)
     (home / "data" / "PG_VERSION").write_text("11\n")
-    with pytest.raises(OtherVersion, match="was written by Postgres 11"):
+    with pytest.raises(VersionMismatch, match="was written by Postgres 11"):
         await postgres_on(home).start()
 
 

@@ -1,4 +1,4 @@
-"""The embedded Valkey: it starts anywhere, keeps nothing, and ends with whoever started it."""
+"""The embedded Valkey starts anywhere, saves nothing, and ends with its parent process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from tests.support.servers.rollbook import until
 
 
 class Client(Protocol):
-    """What is used of redis-py's, whose own annotations leave much open."""
+    """The used part of redis-py's client, whose own annotations are incomplete."""
 
     def get(self, key: str) -> Awaitable[bytes | None]: ...
 
@@ -46,7 +46,7 @@ def home(tmp_path: Path) -> Path:
 
 
 async def put(url: str, key: str) -> bytes | None:
-    """What the key held until now; afterwards it holds something."""
+    """Set the key; its value from before."""
     client = cast("Client", cast("Any", Redis).from_url(url))
     try:
         before = await client.get(key)
@@ -60,7 +60,7 @@ def socket_of(server: EmbeddedValkey) -> Path:
     return Path(server.url.removeprefix("unix://"))
 
 
-async def test_it_keeps_nothing_and_takes_no_more_memory_than_it_may(home: Path) -> None:
+async def test_it_saves_nothing_and_respects_its_memory_limit(home: Path) -> None:
     async with EmbeddedValkey(home) as server:
         client = cast("Client", cast("Any", Redis).from_url(server.url))
         found = {
@@ -99,7 +99,9 @@ async def test_a_second_start_on_the_same_directory_is_refused(home: Path) -> No
         assert await put(server.url, "key") is None
 
 
-async def test_a_path_that_is_too_long_or_odd_is_no_hindrance(tmp_path: Path) -> None:
+async def test_it_starts_in_a_path_that_is_too_long_or_has_special_characters(
+    tmp_path: Path,
+) -> None:
     async with EmbeddedValkey(tmp_path / "ä b%&+?#'") as server:
         assert await put(server.url, "key") is None
     async with EmbeddedValkey(tmp_path / ("deep" * 30)) as server:
@@ -126,7 +128,7 @@ async def test_it_ends_with_the_process_that_started_it_and_the_next_starts_at_o
     )
     assert parent.stdout
     orphan = int(parent.stdout.readline())
-    # PostgresLockedStream fast, it can do what it does at its end only when the next runs already.
+    # While it is stopped it cannot clean up; it does so when the next one runs already.
     os.kill(orphan, signal.SIGSTOP)
     parent.kill()
     parent.wait()
@@ -153,13 +155,15 @@ async def test_root_does_not_run_it_with_its_own_rights(home: Path) -> None:
     assert namespace != mine or "\nUid:\t0\t" not in status
 
 
-def test_without_the_package_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_no_server_is_found(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(valkey, "WHEEL", "a_package_that_is_not_there")
     with pytest.raises(NoServerFound, match="set ROLLBOOK_REDIS_URL"):
         EmbeddedValkey(home)
 
 
-def test_a_program_that_does_not_run_here_is_none(
+def test_a_program_that_does_not_run_here_is_not_used(
     home: Path, program: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = tmp_path / "of_another_machine"

@@ -1,1 +1,1 @@
-"""Tests of erasure on real servers."""
+"""Tests of erasures on real servers."""

@@ -1,1 +1,1 @@
-"""Tests of event store on real servers."""
+"""Tests of the event store on real servers."""

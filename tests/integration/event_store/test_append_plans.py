@@ -1,4 +1,4 @@
-"""The append function finds what it looks for by index, whatever the planner thinks of the tables."""
+"""The append function uses indexes even if the planner's statistics are wrong."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from interfaces.composition.event_store import open_event_store
 from tests.support.log.drafts import change, registration
 from tests.support.views.directory import execute
 
-# What sessions did is counted once they have ended.
+# Postgres counts the work of a session when the session has ended.
 ROWS_READ = """
 SELECT indexrelname, idx_tup_read FROM pg_stat_user_indexes
 WHERE relname IN ('stored_events', 'claims', 'receipts', 'subject_keys')"""
@@ -19,7 +19,7 @@ ROWS_SCANNED = (
 COMMANDS = 200
 
 
-async def test_tables_that_were_analysed_while_they_were_empty_are_not_read_from_end_to_end(
+async def test_tables_that_were_analysed_while_empty_are_not_scanned(
     database_url: str, master_keys: str
 ) -> None:
     await execute(database_url, "VACUUM (ANALYZE) stored_events, claims, receipts, subject_keys")
@@ -42,6 +42,6 @@ async def test_tables_that_were_analysed_while_they_were_empty_are_not_read_from
             ]
             await asyncio.gather(*map(store.log.append, moves))
     read = dict(await execute(database_url, ROWS_READ))
-    # A probe finds the row it looks for or none; both versions of a stream end at its last one.
+    # An index look-up reads one row or none; that of a version reads the last one of its stream.
     assert max(read.values()) < 3 * COMMANDS * 4, read
     assert await execute(database_url, ROWS_SCANNED) == []

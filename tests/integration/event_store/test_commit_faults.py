@@ -1,4 +1,4 @@
-"""Sessions ended in the middle of COMMIT: on the disk already, and nobody was told."""
+"""Sessions that end during COMMIT: the commit is on the disk, but no client got an answer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -29,7 +29,7 @@ async def store(own_server: EmbeddedPostgres, master_keys: str) -> AsyncIterator
 
 @asynccontextmanager
 async def commits_that_take_long(url: str) -> AsyncGenerator[None]:
-    """Each commit is on the disk at once, and then waits for a replica that never comes."""
+    """Each commit is on the disk at once, and then waits for a replica that does not exist."""
     await replicate(url, "'nobody'")
     try:
         yield
@@ -45,27 +45,27 @@ async def replicate(url: str, to: str) -> None:
 
 
 async def in_commit(url: str) -> int:
-    """The process of a writer that waits within COMMIT, once there is one."""
+    """Wait until a writer is inside COMMIT; its process id."""
     async with asyncio.timeout(5):
         while not (rows := await execute(url, IN_COMMIT)):
             await asyncio.sleep(0.01)
     return rows[0][0]
 
 
-async def test_a_session_ended_within_its_commit_is_never_noticed_by_a_caller(
+async def test_no_caller_notices_a_session_that_ended_during_its_commit(
     store: EventStore, own_server: EmbeddedPostgres
 ) -> None:
     url = own_server.url
     async with fault_run(store.log, url, CALLERS) as callers:
         for _ in range(scaled(3)):
-            await callers.success()
+            await callers.wait_for_success()
             async with commits_that_take_long(url):
                 await in_commit(url)
                 await terminate_writers(url)
     assert callers.failures == []
 
 
-async def test_a_batch_that_was_committed_unheard_is_found_by_its_event_ids(
+async def test_a_batch_committed_without_an_answer_is_found_by_its_event_ids(
     store: EventStore, own_server: EmbeddedPostgres
 ) -> None:
     url = own_server.url
@@ -75,19 +75,19 @@ async def test_a_batch_that_was_committed_unheard_is_found_by_its_event_ids(
         await in_commit(url)
         await terminate_writers(url)
     appended = await append
-    # Its own address, key and version stand in its way, and it is no conflict.
+    # Its own address, key and version are already stored; this is no conflict.
     assert (await store.log.load(draft.stream)).events == [*appended.events]
     moved = await store.log.append(change(draft.stream, 1, release=draft.take))
     assert await store.feed.head() == moved.position == appended.position + 1
 
 
-async def test_a_server_killed_within_a_commit_makes_nobody_a_liar(
+async def test_all_answers_stay_true_when_the_server_is_killed_during_a_commit(
     store: EventStore, own_server: EmbeddedPostgres
 ) -> None:
     url = own_server.url
     async with fault_run(store.log, url, CALLERS) as callers:
         for _ in range(scaled(2)):
-            await callers.success()
+            await callers.wait_for_success()
             await replicate(url, "'nobody'")
             await in_commit(url)
             await kill(own_server)

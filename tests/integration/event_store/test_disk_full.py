@@ -1,4 +1,4 @@
-"""A disk that is full for some writes, or for a while: who is told of it was not recorded."""
+"""A disk that is full for some writes, or for a while: a write with an error is not recorded."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,11 +16,11 @@ from tests.support.log.faults import fault_run
 from tests.support.views.directory import execute
 
 CALLERS = 32
-LONGEST_ANSWER_SECONDS = 5.0
+MAX_ANSWER_SECONDS = 5.0
 
-# Fails as the server does when it cannot extend a file: all rows, or those of one request. Within
-# the append function a scan of a table is planned as the last resort, of so high a cost that a
-# Postgres before 18 would compile it for each row.
+# Fails like a server that cannot extend a file: for all rows, or for those of one request. The
+# append function plans a table scan at so high a cost that a Postgres before 18 would compile it
+# for each row, so `jit` is off.
 FULL = """
 CREATE TABLE disk (is_full_for text NOT NULL);
 CREATE FUNCTION extend_file() RETURNS trigger LANGUAGE plpgsql SET jit = off AS $$
@@ -61,7 +61,7 @@ async def full(disk: str, requests: str) -> AsyncGenerator[None]:
         await execute(disk, "DELETE FROM disk")
 
 
-async def test_one_write_that_finds_no_room_fails_alone(store: EventStore, disk: str) -> None:
+async def test_a_write_without_disk_space_fails_alone(store: EventStore, disk: str) -> None:
     drafts = [registration(key=f"{number}") for number in range(200)]
     large = drafts[77]
     drafts[77] = replace(large, context=replace(large.context, correlation_id="large"))
@@ -74,18 +74,18 @@ async def test_one_write_that_finds_no_room_fails_alone(store: EventStore, disk:
     assert (await store.log.append(drafts[77])).position == await store.feed.head()
 
 
-async def test_while_the_disk_is_full_nothing_is_recorded_and_then_all_goes_on(
+async def test_nothing_is_recorded_while_the_disk_is_full_and_writes_continue_after(
     store: EventStore, disk: str
 ) -> None:
     async with fault_run(store.log, disk, CALLERS) as callers:
-        await callers.success()
+        await callers.wait_for_success()
         async with full(disk, "%"):
-            # What was under way when it became full is done by the first failure.
+            # Writes that had started before are done when the first one fails.
             while not callers.failures:
                 await asyncio.sleep(0.01)
             head = await store.feed.head()
             await asyncio.sleep(1.0)
             assert await store.feed.head() == head
-        await callers.success()
+        await callers.wait_for_success()
     assert {type(failure) for failure in callers.failures} == {Unavailable}
-    assert max(one.seconds for one in callers.said) < LONGEST_ANSWER_SECONDS
+    assert max(one.seconds for one in callers.results) < MAX_ANSWER_SECONDS

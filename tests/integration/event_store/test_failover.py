@@ -1,4 +1,4 @@
-"""A database that fails over, or whose notifications fill up, under a process that runs."""
+"""A database that fails over, or whose notification queue is full, under a running process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def store(own_server: EmbeddedPostgres, masters: MasterKeys) -> AsyncItera
         yield store
 
 
-async def goes_on_watching(store: EventStore) -> None:
+async def keeps_watching(store: EventStore) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await watch_log(store.reader, store.identity, every=0.05)
@@ -37,7 +37,7 @@ async def test_after_a_failover_a_running_process_records_nothing_and_its_watch_
     own_server: EmbeddedPostgres, store: EventStore, masters: MasterKeys
 ) -> None:
     await store.log.append(registration())
-    await goes_on_watching(store)
+    await keeps_watching(store)
     await end_for_recovery(own_server, "recovery.signal")
     await own_server.start()
     await recovered(own_server.url)
@@ -48,14 +48,14 @@ async def test_after_a_failover_a_running_process_records_nothing_and_its_watch_
     async with open_event_store(own_server.url, masters) as another:
         assert (await another.log.append(registration())).position == LEAP
         assert len((await another.feed.read(0, 10)).events) == 2
-    # Also once another process has found out and opened a new epoch.
+    # The same after another process has noticed it and opened a new epoch.
     with pytest.raises(Unavailable):
         await store.log.append(registration())
     with pytest.raises(LogMoved):
         await watch_log(store.reader, store.identity, every=0.05)
 
 
-async def test_a_server_that_crashed_and_came_back_is_no_other(
+async def test_a_server_that_crashed_and_came_back_is_the_same_server(
     own_server: EmbeddedPostgres, store: EventStore
 ) -> None:
     await store.log.append(registration())
@@ -76,14 +76,14 @@ async def test_an_epoch_that_another_process_opened_ends_this_one(
         await store.log.append(registration())
         await run(database_url, "UPDATE log SET epoch = epoch + 1")
         await terminate_writers(database_url)
-        # Unknown where it was on its way to the session when that ended.
+        # The outcome is unknown if the append was on its way to the session when that ended.
         with pytest.raises((Unavailable, OutcomeUnknown)):
             await store.log.append(registration())
         with pytest.raises(LogMoved):
             await watch_log(store.reader, store.identity, every=0.05)
 
 
-async def test_a_full_queue_of_notifications_is_an_outage_that_passes(
+async def test_a_full_notification_queue_is_a_temporary_outage(
     own_server: EmbeddedPostgres, masters: MasterKeys
 ) -> None:
     try:
@@ -104,7 +104,7 @@ async def test_a_full_queue_of_notifications_is_an_outage_that_passes(
                 await fill_queue(own_server.url)
             with pytest.raises(Unavailable):
                 await append_many(store)
-        # Postgres tidies up when it is asked how full the queue is.
+        # Postgres cleans up when it is asked how full the queue is.
         await run(own_server.url, "SELECT pg_notification_queue_usage()")
         await store.log.append(registration())
 
@@ -116,6 +116,6 @@ async def fill_queue(url: str) -> None:
 
 
 async def append_many(store: EventStore) -> None:
-    """The last page of the queue may have room for some."""
+    """Append more than the last page of the queue may have room for."""
     for _ in range(200):
         await store.log.append(registration())

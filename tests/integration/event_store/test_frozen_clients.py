@@ -1,4 +1,4 @@
-"""A client that stands still while it has the append function's lock does not hold up the others."""
+"""A client that is frozen while it has the append function's lock does not block the others."""
 
 import asyncio
 import os
@@ -37,12 +37,12 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresDatastore
 from infrastructure.event_store import library_recorder as recorder
 
-judged = recorder.append_results
+append_results = recorder.append_results
 
 def freeze_before_the_commit(*arguments):
-    recorder.append_results = judged
+    recorder.append_results = append_results
     os.kill(os.getpid(), signal.SIGSTOP)
-    return judged(*arguments)
+    return append_results(*arguments)
 
 recorder.append_results = freeze_before_the_commit
 datastore = PostgresDatastore(**loads(sys.argv[1]))
@@ -78,13 +78,13 @@ async def callers_elsewhere(database_url: str) -> AsyncGenerator[Process]:
 
 
 async def written(process: Process) -> Sequence[Write]:
-    """What its callers were told, once it has ended."""
+    """The results that its callers got; waits for its end."""
     output, _ = await process.communicate(b"")
     assert process.returncode == 0
     return msgspec.json.decode(output.splitlines()[-1], type=list[Write])
 
 
-async def test_a_frozen_process_that_has_the_lock_holds_nobody_up(
+async def test_a_frozen_process_that_has_the_lock_blocks_no_other(
     store: EventStore, database_url: str
 ) -> None:
     async with (
@@ -93,21 +93,21 @@ async def test_a_frozen_process_that_has_the_lock_holds_nobody_up(
     ):
         for seconds in (0.0, FROZEN_SECONDS) * scaled(1):
             async with append_lock(database_url):
-                # Ours and that of the other process: whoever is first has the lock next.
+                # Ours and that of the other process: the first of the two gets the lock next.
                 await waiting_for_lock(database_url, count=2)
                 os.kill(process.pid, signal.SIGSTOP)
             with frozen(process.pid):
                 for _ in range(10):
                     began = monotonic()
-                    await callers.success()
+                    await callers.wait_for_success()
                     assert monotonic() - began < NOTICED_SECONDS
                 await asyncio.sleep(seconds)
-        callers.elsewhere += await written(process)
+        callers.other_writes += await written(process)
     assert callers.failures == []
-    assert any(write.told for write in callers.elsewhere)
+    assert any(write.acknowledged for write in callers.other_writes)
 
 
-async def test_a_frozen_transaction_of_the_library_lets_go_of_the_lock(
+async def test_a_frozen_transaction_of_the_library_loses_the_lock(
     store: EventStore, database_url: str
 ) -> None:
     settings = msgspec.json.encode(connection_settings(database_url)).decode()
@@ -121,7 +121,7 @@ async def test_a_frozen_transaction_of_the_library_lets_go_of_the_lock(
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         appended = await store.log.append(registration())
         process.send_signal(signal.SIGCONT)
-        # Its own was taken back with its session, and is recorded by its next try.
+        # Its own append was rolled back with its session; its retry records it.
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()

@@ -1,4 +1,4 @@
-"""A process that freezes while it starts does not keep the others from writing."""
+"""A process that freezes while it starts does not stop the others from writing."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from interfaces.composition.event_store import open_event_store
 from tests.support.log.drafts import registration
 from tests.support.servers.rollbook import ROOT
 
-# Stops itself where it has the append function's lock, before it reads the log's identity.
+# Stops itself while it has the append function's lock, before it reads the log's identity.
 FREEZES = """
 import asyncio, os, signal, sys
 from psycopg import AsyncConnection
@@ -36,7 +36,9 @@ asyncio.run(start())
 """
 
 
-async def test_a_frozen_start_lets_go_of_the_log(database_url: str, master_keys: str) -> None:
+async def test_a_frozen_start_loses_its_lock_on_the_log(
+    database_url: str, master_keys: str
+) -> None:
     masters = MasterKeys.parse(master_keys)
     async with open_event_store(database_url, masters) as store:
         await store.log.append(registration())

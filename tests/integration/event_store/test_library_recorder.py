@@ -26,8 +26,8 @@ def connection_settings(url: str) -> dict[str, str]:
     }
 
 
-class _OnOurs:
-    """Gives a suite a recorder on a new database."""
+class _OnAppendRecorder:
+    """Gives a library suite our recorder on a new database."""
 
     @pytest.fixture(autouse=True)
     def _database(self, database_url: str) -> Any:
@@ -48,12 +48,14 @@ class _OnOurs:
         return AppendRecorder(self.datastore, events_table_name="stored_events")
 
 
-class TestApplicationRecorder(_OnOurs, suites.ApplicationRecorderTestCase[AppendRecorder]):
+class TestApplicationRecorder(
+    _OnAppendRecorder, suites.ApplicationRecorderTestCase[AppendRecorder]
+):
     def test_insert_subscribe(self) -> None:
         self.optional_test_insert_subscribe()
 
 
-class TestNonInterleaving(_OnOurs, suites.NonInterleavingNotificationIDsBaseCase):
+class TestNonInterleaving(_OnAppendRecorder, suites.NonInterleavingNotificationIDsBaseCase):
     pass
 
 

@@ -1,4 +1,4 @@
-"""A user of very many versions on a real log: what is read of them, and that nobody can tell."""
+"""A user with very many versions on a real log: how much is read, and that it is not slowdown."""
 
 import asyncio
 import statistics
@@ -22,15 +22,19 @@ from domain.values import PersonName
 from infrastructure.event_store.event_rows import Row
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
-from tests.support.log.long_streams import all_kept, patiently, record_histories
-from tests.support.log.snapshot_world import World
+from tests.support.log.long_streams import (
+    record_histories,
+    user_at_with_retries,
+    wait_for_snapshots,
+)
+from tests.support.log.snapshot_model import World
 from tests.support.servers.postgres import scaled
 from tests.support.servers.rollbook import rollbook_environment
 
 VERSIONS = min(scaled(20_000), 100_000)
 CONTEXT = Context(actor="token:t", correlation_id="test")
-# Loose, for the machine may be busy; `tests/benchmarks/long_streams.py` measures.
-SLOWER_AT_MOST = 4
+# Loose, because the machine may be busy; `tests/benchmarks/long_streams.py` measures.
+MAX_SLOWDOWN = 4
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def users(store: EventStore) -> UserService:
 
 @pytest.fixture
 def reads(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows each statement gave that was sent to the log."""
+    """The number of rows that each statement on the log returned."""
     counts: list[int] = []
     rows = store.reader.rows
 
@@ -65,10 +69,10 @@ def reads(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-async def looked_at(users: UserService, store: EventStore, user_id: UUID) -> None:
-    """The first look at a history without snapshots has them made."""
-    assert (await patiently(users, user_id)).version == VERSIONS
-    await all_kept(store.snapshots)
+async def make_snapshots(users: UserService, store: EventStore, user_id: UUID) -> None:
+    """Read the user once, which makes the missing snapshots, and wait for them."""
+    assert (await user_at_with_retries(users, user_id)).version == VERSIONS
+    await wait_for_snapshots(store.snapshots)
 
 
 async def seconds(call: Callable[[], Awaitable[object]]) -> float:
@@ -87,7 +91,7 @@ async def test_a_long_stream_is_read_and_commanded_like_a_short_one(
 ) -> None:
     short = await record_histories(database_url, store.keys, 10, users=100)
     (long,) = await record_histories(database_url, store.keys, VERSIONS)
-    await looked_at(users, store, long)
+    await make_snapshots(users, store, long)
     last = await users.user_at(long)
     random = Random(1)
     span = last.updated_at - last.created_at
@@ -109,15 +113,15 @@ async def test_a_long_stream_is_read_and_commanded_like_a_short_one(
             times[1].append(await seconds(lambda ask=ask: ask(long, VERSIONS)))
             assert len(reads) == 1
             assert reads[0] <= SNAPSHOT_EVERY
-        slower = statistics.median(times[1]) / statistics.median(times[0])
-        assert slower <= SLOWER_AT_MOST, ask.__name__
+        slowdown = statistics.median(times[1]) / statistics.median(times[0])
+        assert slowdown <= MAX_SLOWDOWN, ask.__name__
 
 
 async def test_an_erased_user_of_a_long_stream_is_known_by_one_row(
     database_url: str, store: EventStore, users: UserService, reads: list[int]
 ) -> None:
     (long,) = await record_histories(database_url, store.keys, VERSIONS)
-    await looked_at(users, store, long)
+    await make_snapshots(users, store, long)
     await users.execute(long, EraseUser(), CONTEXT)
     del reads[:]
     for version in (None, 1, VERSIONS):
@@ -131,24 +135,24 @@ async def test_an_erased_user_of_a_long_stream_is_known_by_one_row(
     assert reads == [1] * 7
 
 
-async def test_with_all_snapshots_thrown_away_a_long_stream_is_the_same_and_has_them_back(
+async def test_a_long_stream_reads_the_same_without_snapshots_and_makes_them_again(
     database_url: str,
     store: EventStore,
     users: UserService,
     admin: psycopg.AsyncConnection[Any],
 ) -> None:
     (long,) = await record_histories(database_url, store.keys, VERSIONS)
-    await looked_at(users, store, long)
+    await make_snapshots(users, store, long)
     asked = [1, 2, *Random(2).sample(range(3, VERSIONS), 10), VERSIONS]
     before = [await users.user_at(long, version=version) for version in asked]
     await admin.execute("TRUNCATE snapshots")
-    assert [await patiently(users, long, version) for version in asked] == before
+    assert [await user_at_with_retries(users, long, version) for version in asked] == before
     await users.execute(long, rename(1), CONTEXT)
-    await all_kept(store.snapshots)
-    assert await _kept(admin) == [*range(SNAPSHOT_EVERY, VERSIONS + 1, SNAPSHOT_EVERY)]
+    await wait_for_snapshots(store.snapshots)
+    assert await _stored_versions(admin) == [*range(SNAPSHOT_EVERY, VERSIONS + 1, SNAPSHOT_EVERY)]
 
 
-async def test_a_process_killed_before_its_snapshot_leaves_a_user_that_is_whole(
+async def test_a_process_killed_before_its_snapshot_leaves_an_intact_user(
     database_url: str, store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database_url) as holding:
@@ -159,15 +163,15 @@ async def test_a_process_killed_before_its_snapshot_leaves_a_user_that_is_whole(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE application_name LIKE 'rollbook snapshots%' AND datname = current_database()"
         )
-    assert await _kept(admin) == []
+    assert await _stored_versions(admin) == []
 
     async def nothing() -> None: ...
 
     async with asyncio.timeout(30):
-        while await _kept(admin) != [4, 8]:
-            # What one look offers while the same is being written is left to the next one.
-            await World(store.log, store.snapshots, nothing, every=4).agree(user_id)
-            await all_kept(store.snapshots)
+        while await _stored_versions(admin) != [4, 8]:
+            # A snapshot that is offered while it is being written is left to the next read.
+            await World(store.log, store.snapshots, nothing, every=4).check_user(user_id)
+            await wait_for_snapshots(store.snapshots)
 
 
 async def _killed_after(database_url: str, *, versions: int, every: int) -> UUID:
@@ -185,6 +189,6 @@ async def _killed_after(database_url: str, *, versions: int, every: int) -> UUID
             process.kill()
 
 
-async def _kept(admin: psycopg.AsyncConnection[Any]) -> list[int]:
+async def _stored_versions(admin: psycopg.AsyncConnection[Any]) -> list[int]:
     found = await admin.execute("SELECT version FROM snapshots ORDER BY version")
     return [version for (version,) in await found.fetchall()]

@@ -1,4 +1,4 @@
-"""Several processes write while a reader follows: it misses nothing, and all is in order."""
+"""Several processes write while a reader follows: it misses no event, and all are in order."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ async def start_writer(*arguments: str) -> Process:
 
 
 async def follow(feed: EventFeed, writers: list[Process]) -> list[Recorded[Event]]:
-    """All that is read after the last position seen, from before the first event to the end."""
+    """Read from before the first event, each page after the last one, until all writers ended."""
     seen = list[Recorded[Event]]()
     after = 0
     while True:

@@ -1,4 +1,4 @@
-"""A full writer queue over HTTP: who finds no room is told so, and what was let in is recorded."""
+"""A full writer queue over HTTP: a request without room gets 503, an accepted one is recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def client(store: EventStore) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_a_full_queue_refuses_at_once_and_keeps_what_it_took(
+async def test_a_full_queue_refuses_at_once_and_records_what_it_accepted(
     client: AsyncClient,
     store: EventStore,
     database_url: str,

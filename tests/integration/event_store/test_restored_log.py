@@ -1,4 +1,4 @@
-"""A log on another server than it last ran on: no position is given out twice, no reader skips."""
+"""A log on another server than before: no position is used twice, no reader skips an event."""
 
 import asyncio
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def plain_role(postgres_url: str) -> Iterator[str]:
 
 
 async def append(url: str, masters: MasterKeys, count: int) -> list[int]:
-    """Open the log, append that many events and close it; their positions."""
+    """Open the log, append `count` events and close it; their positions."""
     async with open_event_store(url, masters) as store:
         return [(await store.log.append(registration())).position for _ in range(count)]
 
@@ -55,7 +55,7 @@ async def breaks(url: str) -> list[tuple[Any, ...]]:
         return await (await connection.execute(query)).fetchall()
 
 
-async def test_a_log_that_stays_where_it_was_goes_on_counting(
+async def test_a_log_that_stays_on_its_server_continues_its_positions(
     database_url: str, masters: MasterKeys
 ) -> None:
     assert await append(database_url, masters, 2) == [1, 2]
@@ -63,7 +63,7 @@ async def test_a_log_that_stays_where_it_was_goes_on_counting(
     assert await breaks(database_url) == []
 
 
-async def test_a_restored_log_goes_on_at_the_next_multiple_of_the_leap(
+async def test_a_restored_log_continues_at_the_next_multiple_of_the_leap(
     database_url: str, masters: MasterKeys
 ) -> None:
     await append(database_url, masters, 3)
@@ -99,7 +99,7 @@ async def test_every_restore_leaps_again_and_keeps_the_breaks_before(
             assert refused.value.resume_after == resume_after
 
 
-async def test_of_several_processes_that_start_after_a_restore_one_leaps(
+async def test_only_one_of_many_processes_that_start_after_a_restore_leaps(
     database_url: str, masters: MasterKeys
 ) -> None:
     database = sql.Identifier(name_of(database_url))
@@ -137,7 +137,7 @@ async def test_a_standby_s_promotion_is_noticed_before_its_first_checkpoint(
     own_server: EmbeddedPostgres, masters: MasterKeys
 ) -> None:
     await append(own_server.url, masters, 2)
-    # So much to write that the checkpoint after the promotion takes its time.
+    # So much to write that the checkpoint after the promotion takes long.
     await run(own_server.url, "CREATE TABLE ballast AS SELECT generate_series(1, 200000)")
     await end_for_recovery(own_server, "standby.signal")
     starting = asyncio.create_task(own_server.start())
@@ -149,7 +149,7 @@ async def test_a_standby_s_promotion_is_noticed_before_its_first_checkpoint(
 
 
 async def end_for_recovery(server: EmbeddedPostgres, signal_file: str) -> None:
-    """Kill it; at its next start it recovers from an archive that has nothing."""
+    """Kill the server; at its next start it recovers from an empty archive."""
     async with await psycopg.AsyncConnection.connect(server.url) as connection:
         row = await (await connection.execute("SHOW data_directory")).fetchone()
     assert row is not None
@@ -161,7 +161,7 @@ async def end_for_recovery(server: EmbeddedPostgres, signal_file: str) -> None:
 
 
 async def recovered(url: str) -> None:
-    """Return once the server takes changes."""
+    """Returns when the server accepts writes."""
     async with asyncio.timeout(20):
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             while await (await connection.execute("SELECT 1 WHERE pg_is_in_recovery()")).fetchone():
@@ -169,7 +169,7 @@ async def recovered(url: str) -> None:
 
 
 async def promote(url: str) -> None:
-    """Make a standby the primary as soon as it can be asked to."""
+    """Make a standby the primary as soon as it accepts the request."""
     async with asyncio.timeout(20):
         while True:
             try:
@@ -193,7 +193,7 @@ async def test_a_log_does_not_open_with_another_master_key(
         await append(database_url, MasterKeys.parse(ANOTHER_KEY), 1)
 
 
-async def test_a_log_does_not_open_where_its_wrapped_key_was_changed(
+async def test_a_log_does_not_open_if_its_wrapped_key_was_changed(
     database_url: str, masters: MasterKeys
 ) -> None:
     await append(database_url, masters, 1)

@@ -1,4 +1,4 @@
-"""The sealed feed on a real server: all events, without a key and without anything personal."""
+"""The sealed feed on a real server: all events, without a key and without personal data."""
 
 import json
 from collections.abc import AsyncIterator
@@ -113,7 +113,7 @@ async def test_the_ciphertext_is_the_stored_one(
     assert registered["data"]["sealed"]["value"] == expected
 
 
-async def test_an_erased_person_s_events_are_what_everybody_sees(
+async def test_the_events_of_an_erased_person_are_the_same_sealed_or_opened(
     store: EventStore, feed: PostgresSealedFeed
 ) -> None:
     await record(store, ADA, RENAMED, PROMOTED, UserSuspended(reason="private"), erase=True)
@@ -150,7 +150,7 @@ async def test_an_old_event_is_sent_in_the_present_schema(
     assert registered["data"].keys() == {"role", "sealed"}
 
 
-async def test_what_a_newer_release_recorded_is_sent_as_it_was_stored(
+async def test_an_event_of_a_newer_release_is_sent_as_it_was_stored(
     store: EventStore, feed: PostgresSealedFeed, database_url: str
 ) -> None:
     await record(store, ADA)
@@ -168,7 +168,7 @@ async def test_what_a_newer_release_recorded_is_sent_as_it_was_stored(
 
 
 @pytest.mark.parametrize("state", [b"", b"\xff", b"[]", b"{}", b'{"data": {"role": 7}}'])
-async def test_what_cannot_be_read_does_not_stop_what_follows(
+async def test_an_unreadable_event_does_not_stop_later_ones(
     store: EventStore, feed: PostgresSealedFeed, database_url: str, state: bytes
 ) -> None:
     await record(store, ADA, PROMOTED)
@@ -182,7 +182,7 @@ async def test_what_cannot_be_read_does_not_stop_what_follows(
     assert isinstance(promoted.event, Sealed)
 
 
-async def test_a_position_that_a_restore_took_back_is_refused(store: EventStore) -> None:
+async def test_a_position_that_a_restore_removed_is_refused(store: EventStore) -> None:
     feed = PostgresSealedFeed(store.reader, (LogBreak(last_valid=5, first_new=10**12),))
     with pytest.raises(PositionGone) as gone:
         await feed.read(6, 10)
@@ -190,7 +190,7 @@ async def test_a_position_that_a_restore_took_back_is_refused(store: EventStore)
 
 
 async def rewrite(url: str, change: str) -> None:
-    """Change the stored form of all events by an operator of jsonb."""
+    """Change the stored form of all events with a jsonb operator."""
     form = "convert_from(state, 'UTF8')::jsonb"
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         statement = f"UPDATE stored_events SET state = convert_to(({form} {change})::text, 'UTF8')"

@@ -1,4 +1,4 @@
-"""Snapshots on Postgres: the nearest is found, sealed in its place, erased with the person."""
+"""Snapshots on Postgres: the nearest is found, sealed for its row, erased with the person."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from infrastructure.event_store.snapshots import QUEUE_BYTES, PostgresSnapshots
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.drafts import erasure, recorded_stream, snapshot
-from tests.support.log.long_streams import all_kept
+from tests.support.log.long_streams import wait_for_snapshots
 
 SECRET = b"Asa Oberg lives here"
 
@@ -37,12 +37,12 @@ async def count(admin: psycopg.AsyncConnection[Any]) -> int:
     return row[0]
 
 
-async def test_a_snapshot_is_sealed_and_opens_in_its_own_place_only(
+async def test_a_snapshot_is_sealed_and_opens_only_in_its_own_row(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 9)
     store.snapshots.offer([snapshot(events, version, state=SECRET) for version in (4, 8)], key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     stored = await (await admin.execute("SELECT snapshots::text, sealed FROM snapshots")).fetchall()
     assert all(b"Oberg" not in row[0].encode() + row[1] for row in stored)
     for spoiled in (
@@ -57,34 +57,34 @@ async def test_a_snapshot_is_sealed_and_opens_in_its_own_place_only(
         found = (await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))).snapshot
         assert found is not None
         assert (spoiled, found.version, found.state) == (spoiled, 8, None)
-        mended = snapshot(events, 8, state=SECRET)
-        store.snapshots.offer([mended], key)
-        await all_kept(store.snapshots)
+        repaired = snapshot(events, 8, state=SECRET)
+        store.snapshots.offer([repaired], key)
+        await wait_for_snapshots(store.snapshots)
         assert (
-            await store.log.load(mended.stream, StreamRange(snapshot_format="f"))
-        ).snapshot == mended
+            await store.log.load(repaired.stream, StreamRange(snapshot_format="f"))
+        ).snapshot == repaired
 
 
-async def test_an_erasure_takes_the_snapshots_with_the_key_and_none_comes_after_it(
+async def test_an_erasure_removes_the_snapshots_and_none_is_stored_after_it(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 9)
     others, other_key = await recorded_stream(store.log, 9)
     store.snapshots.offer([snapshot(events, 4), snapshot(events, 8, "another form")], key)
     store.snapshots.offer([snapshot(others, 4)], other_key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     assert await count(admin) == 3
     await store.log.append(erasure(events[0].stream, 9))
     assert await count(admin) == 1
     store.snapshots.offer([snapshot(events, 4)], key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     assert await count(admin) == 1
     store.snapshots.offer([snapshot(others, 8)], other_key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     assert await count(admin) == 2
 
 
-async def test_of_a_snapshot_and_an_erasure_at_once_the_erasure_remains(
+async def test_no_snapshot_remains_that_is_made_during_an_erasure(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     histories = [await recorded_stream(store.log, 3) for _ in range(60)]
@@ -98,11 +98,11 @@ async def test_of_a_snapshot_and_an_erasure_at_once_the_erasure_remains(
             group.create_task(erase_soon(events[0].stream, number))
             store.snapshots.offer([snapshot(events, 2)], key)
             await asyncio.sleep(0.001)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     assert await count(admin) == 0
 
 
-async def test_a_key_is_wrapped_anew_while_a_snapshot_of_its_person_is_being_written(
+async def test_a_key_is_rewrapped_while_a_snapshot_of_its_person_is_being_written(
     store: EventStore, database_url: str, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 3)
@@ -128,14 +128,14 @@ async def test_two_processes_may_make_the_same_snapshot(
         for _ in range(20):
             for each in (store, other):
                 each.snapshots.offer(made, key)
-            await all_kept(store.snapshots)
-            await all_kept(other.snapshots)
+            await wait_for_snapshots(store.snapshots)
+            await wait_for_snapshots(other.snapshots)
     assert (
         await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))
     ).snapshot == made[-1]
 
 
-async def test_what_was_offered_is_kept_before_the_process_ends(
+async def test_offered_snapshots_are_stored_before_the_process_ends(
     store: EventStore, database_url: str, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 20)
@@ -145,7 +145,7 @@ async def test_what_was_offered_is_kept_before_the_process_ends(
     assert await count(admin) == 20
 
 
-async def test_offers_wait_in_bounds_and_what_is_dropped_hurts_nobody(
+async def test_the_queue_of_offers_is_limited_and_more_are_dropped(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 9)
@@ -157,35 +157,35 @@ async def test_offers_wait_in_bounds_and_what_is_dropped_hurts_nobody(
         store.snapshots.offer([each], key)
         store.snapshots.offer([each], key)
     assert store.snapshots.waiting == 4
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     assert await count(admin) == 4
 
 
-async def test_snapshots_that_cannot_be_kept_do_not_stop_what_follows(
+async def test_a_snapshot_that_cannot_be_stored_does_not_stop_later_ones(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 9)
     await admin.execute("ALTER TABLE snapshots ADD CHECK (version <> 4)")
     store.snapshots.offer([snapshot(events, 4)], key)
     store.snapshots.offer([snapshot(events, 8)], key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     found = (await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))).snapshot
     assert found == snapshot(events, 8)
 
 
-async def test_the_connection_for_snapshots_is_made_anew(
+async def test_the_connection_for_snapshots_is_reopened(
     store: EventStore, admin: psycopg.AsyncConnection[Any]
 ) -> None:
     events, key = await recorded_stream(store.log, 9)
     store.snapshots.offer([snapshot(events, 2)], key)
-    await all_kept(store.snapshots)
+    await wait_for_snapshots(store.snapshots)
     await admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name LIKE 'rollbook snapshots%' AND datname = current_database()"
     )
     for version in (4, 8):
         store.snapshots.offer([snapshot(events, version)], key)
-        await all_kept(store.snapshots)
+        await wait_for_snapshots(store.snapshots)
     assert (
         await store.log.load(events[0].stream, StreamRange(snapshot_format="f"))
     ).snapshot == snapshot(events, 8)

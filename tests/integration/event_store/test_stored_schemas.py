@@ -1,4 +1,4 @@
-"""What a store says of the types and versions in it, against what today's commands write."""
+"""The event types and versions that a store reports, against those that commands write today."""
 
 from collections.abc import AsyncIterator
 
@@ -26,7 +26,7 @@ from domain.values import EmailAddress, ExternalId, PersonName, Role
 from infrastructure.event_store.schemas import PostgresStoredSchemas
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
-from tests.contracts.test_golden_pairs import PAIRS
+from tests.contracts.test_golden_files import PAIRS
 from tests.support.log.drafts import context
 from tests.support.processes.people import registration
 
@@ -72,7 +72,7 @@ LIFE: tuple[UserCommand, ...] = (
 )
 
 
-async def test_what_the_commands_write_is_what_the_golden_files_hold_of_today(
+async def test_commands_write_the_latest_schemas_and_each_has_a_golden_file(
     database_url: str, users: UserService
 ) -> None:
     assert {type(command) for command in LIFE} | {RegisterUser} == set(UserCommand.__args__)
@@ -89,7 +89,7 @@ async def test_what_the_commands_write_is_what_the_golden_files_hold_of_today(
     assert all(schema.is_readable for schema in await PostgresStoredSchemas(database_url).stored())
 
 
-async def test_each_golden_file_is_found_as_the_version_that_it_is(database_url: str) -> None:
+async def test_each_golden_file_is_reported_with_its_version(database_url: str) -> None:
     await insert(database_url, *((topic, path.read_bytes()) for (topic, _), path in PAIRS.items()))
     assert await stored(database_url) == dict.fromkeys(PAIRS, 1)
 
@@ -107,7 +107,7 @@ async def test_each_golden_file_is_found_as_the_version_that_it_is(database_url:
         (b"", 1),
     ],
 )
-async def test_the_version_is_that_of_the_whole_form_only(
+async def test_only_a_version_of_the_whole_state_counts(
     database_url: str, state: bytes, version: int
 ) -> None:
     await insert(database_url, ("user.renamed", state))
@@ -118,7 +118,7 @@ async def test_an_empty_store_has_nothing(database_url: str) -> None:
     assert await stored(database_url) == {}
 
 
-async def test_a_database_that_is_away_is_said_to_be_so(database_url: str) -> None:
+async def test_an_absent_database_is_reported_as_unavailable(database_url: str) -> None:
     with pytest.raises(Unavailable):
         await stored(make_conninfo(database_url, port=1))
 
@@ -135,7 +135,7 @@ async def test_a_database_that_is_away_is_said_to_be_so(database_url: str) -> No
         ("user.promoted", 1, False),
     ],
 )
-def test_a_release_reads_what_it_knows_and_all_that_came_before(
+def test_a_release_reads_its_own_schemas_and_all_earlier_ones(
     topic: str, version: int, readable: bool
 ) -> None:
     assert StoredSchema(topic, version, 1).is_readable == readable

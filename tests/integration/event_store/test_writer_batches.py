@@ -1,4 +1,4 @@
-"""What commands that share a batch, a queue or a server's bad day do to each other: nothing."""
+"""Commands that share a batch, a queue or an outage do not affect each other."""
 
 import asyncio
 import base64
@@ -24,9 +24,9 @@ from application.errors import (
     Unavailable,
     VersionConflict,
 )
-from infrastructure.event_store.append_items import (
+from infrastructure.event_store.append_requests import (
+    AppendRequest,
     AppendResult,
-    Item,
     append_request,
     batch_payload,
 )
@@ -44,8 +44,8 @@ from tests.support.servers.postgres_proxy import PostgresProxy
 Outcomes = Sequence[AppendResult | BaseException]
 
 
-def item(**given: Any) -> Item:
-    """An item of one event, for a new stream where nothing else is given."""
+def item(**given: Any) -> AppendRequest:
+    """An item of one event; by default it begins a new stream."""
     fields: dict[str, Any] = {
         "kind": "user",
         "stream": uuid7(),
@@ -58,8 +58,10 @@ def item(**given: Any) -> Item:
 
 
 @asynccontextmanager
-async def writing(url: str, items: Sequence[Item], **settings: Any) -> AsyncGenerator[Outcomes]:
-    """The outcomes of items that all wait before the writer starts; it ends with the block."""
+async def writing(
+    url: str, items: Sequence[AppendRequest], **settings: Any
+) -> AsyncGenerator[Outcomes]:
+    """The outcomes of items that are all queued before the writer starts; it closes with the block."""
     writer = GroupCommitWriter(WriterSession(url), **settings)
     appends = [asyncio.create_task(writer.append(one)) for one in items]
     await asyncio.sleep(0)
@@ -71,7 +73,7 @@ async def writing(url: str, items: Sequence[Item], **settings: Any) -> AsyncGene
         await writer.close()
 
 
-async def written(url: str, items: Sequence[Item]) -> Outcomes:
+async def written(url: str, items: Sequence[AppendRequest]) -> Outcomes:
     async with writing(url, items) as outcomes:
         return outcomes
 
@@ -94,9 +96,7 @@ def kinds(outcomes: Outcomes) -> list[type]:
     return [type(outcome) for outcome in outcomes]
 
 
-async def test_what_waits_together_is_recorded_in_one_transaction_and_in_order(
-    database_url: str,
-) -> None:
+async def test_queued_items_are_recorded_in_one_transaction_and_in_order(database_url: str) -> None:
     outcomes = await written(database_url, [item() for _ in range(BATCH_ITEMS)])
     assert [o.position for o in outcomes if isinstance(o, AppendResult)] == [
         *range(1, BATCH_ITEMS + 1)
@@ -108,7 +108,7 @@ async def test_what_waits_together_is_recorded_in_one_transaction_and_in_order(
     "poison",
     [
         item(correlation_id="\x00"),
-        # Too long for an index entry, and random, so that no compression saves it.
+        # Too long for an index entry, and random, so that compression does not help.
         item(actor=base64.b64encode(os.urandom(9000)).decode()),
         replace(item(), payload=b"{"),
         replace(item(), payload=b'"\xff"'),
@@ -118,7 +118,7 @@ async def test_what_waits_together_is_recorded_in_one_transaction_and_in_order(
     ids=["nul", "oversized for its index", "not json", "not utf-8", "not an item", "two events"],
 )
 async def test_one_item_that_the_server_refuses_fails_alone(
-    database_url: str, poison: Item
+    database_url: str, poison: AppendRequest
 ) -> None:
     items = [item() for _ in range(200)]
     items[77] = poison
@@ -127,11 +127,11 @@ async def test_one_item_that_the_server_refuses_fails_alone(
     assert await events(database_url) == 199
 
 
-async def test_items_that_touch_each_other_are_judged_one_after_another(database_url: str) -> None:
+async def test_conflicting_items_are_checked_one_after_another(database_url: str) -> None:
     stream, holder = uuid7(), uuid7()
     address = [("email", b"address")]
     receipt = ("key", b"request", 200)
-    judged = [
+    expected = [
         (item(stream=stream), AppendResult),
         (item(stream=stream, first=2), AppendResult),
         (item(stream=stream, first=2), VersionConflict),
@@ -144,13 +144,11 @@ async def test_items_that_touch_each_other_are_judged_one_after_another(database
         (item(take=address), AppendResult),
         (item(take=[("external_id", b"address")]), AppendResult),
     ]
-    outcomes = await written(database_url, [one for one, _ in judged])
-    assert kinds(outcomes) == [kind for _, kind in judged]
+    outcomes = await written(database_url, [one for one, _ in expected])
+    assert kinds(outcomes) == [kind for _, kind in expected]
 
 
-async def test_one_command_may_trade_a_claim_for_another_that_was_just_given_up(
-    database_url: str,
-) -> None:
+async def test_a_command_may_take_a_claim_that_was_just_released(database_url: str) -> None:
     one, two = uuid7(), uuid7()
     a, b, c = (("email", value) for value in (b"a", b"b", b"c"))
     outcomes = await written(
@@ -170,7 +168,7 @@ async def test_one_command_may_trade_a_claim_for_another_that_was_just_given_up(
     assert held == ["a", "c"]
 
 
-async def test_a_full_queue_takes_no_more_and_drops_nothing(database_url: str) -> None:
+async def test_a_full_queue_accepts_no_more_and_drops_nothing(database_url: str) -> None:
     writer = GroupCommitWriter(WriterSession(database_url), timeout_seconds=30)
     accepted = [asyncio.create_task(writer.append(item())) for _ in range(QUEUE_ITEMS)]
     await asyncio.sleep(0)
@@ -183,7 +181,7 @@ async def test_a_full_queue_takes_no_more_and_drops_nothing(database_url: str) -
     assert await events(database_url) == QUEUE_ITEMS + 1
 
 
-async def test_closing_writes_what_waits_and_takes_no_more(database_url: str) -> None:
+async def test_closing_writes_the_queued_items_and_accepts_no_more(database_url: str) -> None:
     writer = GroupCommitWriter(WriterSession(database_url))
     accepted = [asyncio.create_task(writer.append(item())) for _ in range(1000)]
     await asyncio.sleep(0)
@@ -209,7 +207,9 @@ async def test_large_items_share_batches_of_four_megabytes(database_url: str) ->
         await writer.append(too_large)
 
 
-async def test_a_server_that_refuses_everything_makes_no_item_refused(database_url: str) -> None:
+async def test_a_server_that_refuses_everything_is_unavailable_and_refuses_no_item(
+    database_url: str,
+) -> None:
     database = sql.Identifier(name_of(database_url))
     setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
     execute(database_url, setting.format(database, "on"))
@@ -218,16 +218,14 @@ async def test_a_server_that_refuses_everything_makes_no_item_refused(database_u
     appends = [writer.append(item()) for _ in range(BATCH_ITEMS)]
     outcomes = await asyncio.gather(*appends, return_exceptions=True)
     assert kinds(outcomes) == [Unavailable] * BATCH_ITEMS
-    # What sessions begin with is decided when they begin: the writer must not keep to its first.
+    # A session gets its defaults when it starts, so the writer must open a new one.
     begin = "-c default_transaction_read_only=off"
     execute(make_conninfo(database_url, options=begin), setting.format(database, "off"))
     assert (await writer.append(item())).position == 1
     await writer.close()
 
 
-async def test_who_was_told_that_nothing_was_recorded_is_not_recorded_later(
-    database_url: str,
-) -> None:
+async def test_a_command_reported_as_not_recorded_is_not_recorded_later(database_url: str) -> None:
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         async with PostgresProxy.to(database_url, Path(directory)) as proxy:
             proxy.hold()
@@ -236,35 +234,35 @@ async def test_who_was_told_that_nothing_was_recorded_is_not_recorded_later(
             early = asyncio.create_task(writer.append(item()))
             with pytest.raises(Unavailable):
                 await early
-            proxy.let_go()
+            proxy.resume()
             later = await writer.append(item())
             await writer.close()
     assert later.position == 1
     assert await events(database_url) == 1
 
 
-async def test_in_one_batch_who_still_waits_is_recorded_and_who_gave_up_is_not(
+async def test_in_one_batch_a_waiting_command_is_recorded_and_a_cancelled_one_is_not(
     database_url: str,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         async with PostgresProxy.to(database_url, Path(directory)) as proxy:
             proxy.hold()
             writer = GroupCommitWriter(WriterSession(proxy.url))
-            gives_up = asyncio.create_task(writer.append(item()))
+            cancelled = asyncio.create_task(writer.append(item()))
             waits = asyncio.create_task(writer.append(item()))
             await asyncio.sleep(0)
             writer.start()
             await asyncio.sleep(0.1)
-            gives_up.cancel()
-            proxy.let_go()
+            cancelled.cancel()
+            proxy.resume()
             assert (await waits).position == 1
             await writer.close()
     assert await events(database_url) == 1
 
 
-async def test_an_answer_is_called_unknown_only_once_the_item_was_sent(database_url: str) -> None:
+async def test_an_outcome_is_unknown_only_after_the_item_was_sent(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as holder:
-        # Less than a session waits for a reply: both are answered while the first batch is sent.
+        # Less than a session waits for a reply: both get an answer while the first batch is out.
         writer = GroupCommitWriter(WriterSession(database_url), timeout_seconds=1.2)
         writer.start()
         await writer.append(item())
@@ -290,9 +288,7 @@ async def test_the_append_function_works_under_read_committed_only(database_url:
                 await connection.execute("SELECT append_v1('main', %s::jsonb)", (payload,))
 
 
-async def test_a_database_with_another_isolation_by_default_is_no_hindrance(
-    database_url: str,
-) -> None:
+async def test_it_works_with_another_default_isolation_level(database_url: str) -> None:
     serializable = "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'"
     execute(database_url, sql.SQL(serializable).format(sql.Identifier(name_of(database_url))))
     assert kinds(await written(database_url, [item()])) == [AppendResult]

@@ -1,4 +1,4 @@
-"""Connections cut and servers frozen under the writer: no false answer, nothing lost, no double."""
+"""Cut connections and frozen servers under the writer: no false answer, nothing lost or doubled."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ Terminate = Callable[[str], Awaitable[None]]
 
 @pytest.fixture
 def socket_directory() -> Iterator[Path]:
-    """A Unix socket's path must be short."""
+    """A short path, as a Unix socket needs one."""
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         yield Path(directory)
 
@@ -57,21 +57,21 @@ async def store(proxy: PostgresProxy, master_keys: str) -> AsyncIterator[EventSt
 
 
 @pytest.mark.parametrize("how", Cut, ids=lambda how: how.name.lower())
-async def test_a_connection_cut_around_an_append_is_never_noticed_by_a_caller(
+async def test_no_caller_notices_a_connection_that_is_cut_around_an_append(
     store: EventStore, proxy: PostgresProxy, database_url: str, how: Cut
 ) -> None:
     async with fault_run(store.log, database_url, CALLERS) as callers:
         for _ in range(scaled(1)):
-            # More of them in a row could keep one batch back for longer than its callers wait.
+            # More cuts in a row could delay one batch for longer than its callers wait.
             for _ in range(3):
                 await proxy.cut(how)
                 await asyncio.sleep(random.uniform(0, 0.1))
-            await callers.success()
+            await callers.wait_for_success()
     assert callers.failures == []
 
 
 @pytest.mark.parametrize("terminate", [terminate_writers, terminate_all])
-async def test_sessions_ended_by_an_administrator_are_never_noticed_by_a_caller(
+async def test_no_caller_notices_sessions_that_an_administrator_ended(
     store: EventStore, database_url: str, terminate: Terminate
 ) -> None:
     async with fault_run(store.log, database_url, CALLERS) as callers:
@@ -81,7 +81,7 @@ async def test_sessions_ended_by_an_administrator_are_never_noticed_by_a_caller(
     assert callers.failures == []
 
 
-async def test_a_session_ended_while_it_waits_for_the_lock_costs_its_batch_a_moment(
+async def test_a_session_that_ends_while_it_waits_for_the_lock_only_delays_its_batch(
     store: EventStore, database_url: str
 ) -> None:
     async with fault_run(store.log, database_url, CALLERS) as callers:
@@ -89,7 +89,7 @@ async def test_a_session_ended_while_it_waits_for_the_lock_costs_its_batch_a_mom
             async with append_lock(database_url):
                 await waiting_for_lock(database_url)
                 await terminate_writers(database_url)
-            await callers.success()
+            await callers.wait_for_success()
     assert callers.failures == []
 
 
@@ -104,29 +104,29 @@ async def test_a_frozen_backend_costs_time_and_nothing_else(
     assert callers.failures == []
 
 
-async def test_a_backend_frozen_with_the_lock_for_longer_than_callers_wait(
+async def test_outcomes_are_unknown_if_a_backend_with_the_lock_is_frozen_for_too_long(
     store: EventStore, database_url: str
 ) -> None:
     async with fault_run(store.log, database_url, CALLERS) as callers:
         async with append_lock(database_url):
             backend = await waiting_for_lock(database_url)
             os.kill(backend, signal.SIGSTOP)
-        # The lock goes to the first who waits, and that one stands still: nobody can append.
+        # The lock goes to the first waiting backend, and that one is frozen: no append can run.
         try:
             await asyncio.sleep(4.5)
         finally:
             os.kill(backend, signal.SIGCONT)
         await asyncio.sleep(0.3)
-    told = {type(failure) for failure in callers.failures}
-    assert told <= {OutcomeUnknown, Unavailable}
-    assert OutcomeUnknown in told
+    errors = {type(failure) for failure in callers.failures}
+    assert errors <= {OutcomeUnknown, Unavailable}
+    assert OutcomeUnknown in errors
 
 
-async def test_a_later_try_that_the_server_refuses_says_nothing_of_the_first(
+async def test_a_refused_retry_says_nothing_about_the_first_try(
     store: EventStore, database_url: str
 ) -> None:
-    impatient = sql.SQL("ALTER DATABASE {} SET lock_timeout = '1s'")
-    execute(database_url, impatient.format(sql.Identifier(name_of(database_url))))
+    short_timeout = sql.SQL("ALTER DATABASE {} SET lock_timeout = '1s'")
+    execute(database_url, short_timeout.format(sql.Identifier(name_of(database_url))))
     draft = registration()
     append = asyncio.create_task(store.log.append(draft))
     async with append_lock(database_url):
@@ -139,7 +139,7 @@ async def test_a_later_try_that_the_server_refuses_says_nothing_of_the_first(
         os.kill(backend, signal.SIGCONT)
 
 
-async def test_what_was_recorded_and_cannot_be_read_back_is_never_called_unrecorded(
+async def test_a_recorded_append_that_cannot_be_read_back_has_an_unknown_outcome(
     store: EventStore, proxy: PostgresProxy, database_url: str
 ) -> None:
     nowhere = make_conninfo(database_url, host="/nowhere")
@@ -153,7 +153,7 @@ async def test_what_was_recorded_and_cannot_be_read_back_is_never_called_unrecor
     assert len((await store.log.load(draft.stream)).events) == 1
 
 
-async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(
+async def test_an_orphaned_batch_changes_nothing_after_its_retry_was_refused(
     store: EventStore, database_url: str
 ) -> None:
     holder = registration(email="one@example.com")
@@ -173,7 +173,7 @@ async def test_an_orphaned_batch_changes_nothing_after_it_was_judged_anew(
     assert await run(database_url, "SELECT key FROM receipts") == []
 
 
-async def test_an_orphaned_batch_that_was_recorded_by_another_try_is_recorded_once(
+async def test_an_orphaned_batch_that_was_recorded_by_a_retry_is_recorded_once(
     store: EventStore, database_url: str
 ) -> None:
     await store.log.append(registration())

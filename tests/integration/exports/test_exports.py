@@ -1,4 +1,4 @@
-"""Exports on a real server: one moment under writes, workers that die, erasures, and what is kept."""
+"""Exports on a real server: one position under writes, dead workers, erasures and expiry."""
 
 import asyncio
 import random
@@ -12,9 +12,9 @@ from uuid_utils.compat import uuid7
 from application.audit.items import AuditItem
 from application.audit.search import AuditQuery
 from application.context import IdempotencyKey
-from application.exports.requests import PIECE_ROWS, ExportOrder
+from application.exports.requests import PIECE_ROWS, ExportSpec
 from application.exports.rows import ExportGone
-from application.jobs.maintenance import EXPORTS_ARE_KEPT
+from application.jobs.maintenance import EXPORT_RETENTION
 from application.jobs.model import Job, JobQuery
 from application.queries.directory import UserList
 from application.queries.resources import User
@@ -30,9 +30,9 @@ from tests.support.run.background import process_of
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
 
-EVERYBODY: Final = ("active", "suspended", "deleted", "erased")
-ALL: Final = ExportOrder(format="ndjson", users=UserList(statuses=EVERYBODY))
-AUDIT: Final = ExportOrder(format="ndjson", audit=AuditQuery(kinds=("user",)))
+ALL_STATUSES: Final = ("active", "suspended", "deleted", "erased")
+ALL: Final = ExportSpec(format="ndjson", users=UserList(statuses=ALL_STATUSES))
+AUDIT: Final = ExportSpec(format="ndjson", audit=AuditQuery(kinds=("user",)))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def world(database_url: str) -> AsyncGenerator[ExportWorld]:
 
 @pytest.fixture
 async def seeded(database_url: str) -> AsyncGenerator[ExportWorld]:
-    """With a few thousand users, whose histories are three events long on average."""
+    """With a few thousand users, with three events each on average."""
     async with ExportWorld.open(database_url) as world:
         await seed(database_url, world.views.events.keys, scaled(7500))
         async with world.views.projecting():
@@ -77,14 +77,14 @@ async def items_in(world: ExportWorld, job: Job, *, opened: bool = True) -> list
     return [row for row in rows if isinstance(row, AuditItem)]
 
 
-async def test_an_export_shows_one_moment_and_each_user_once_while_others_write(
+async def test_an_export_shows_one_position_and_each_user_once_under_writes(
     seeded: ExportWorld,
 ) -> None:
     known = [row[0] for row in await execute(seeded.views.url, "SELECT id FROM users_g1")]
-    enough = asyncio.Event()
+    stop = asyncio.Event()
 
     async def write(chance: random.Random) -> None:
-        while not enough.is_set():
+        while not stop.is_set():
             try:
                 match chance.randrange(4):
                     case 0:
@@ -99,7 +99,7 @@ async def test_an_export_shows_one_moment_and_each_user_once_while_others_write(
     writers = [asyncio.create_task(write(random.Random(n))) for n in range(4)]
     jobs = [await seeded.done(each) for each in (ALL, AUDIT)]
     await asyncio.sleep(0.5)
-    enough.set()
+    stop.set()
     await asyncio.gather(*writers)
     users, items = await users_in(seeded, jobs[0]), await items_in(seeded, jobs[1])
     position = (jobs[0].result or {})["position"]
@@ -121,18 +121,18 @@ async def test_an_export_shows_one_moment_and_each_user_once_while_others_write(
         (jobs[1].result or {})["position"],
     )
     assert [item.position for item in items] == [row[0] for row in log]
-    # Both ways to a former version tell the same.
+    # Both ways to a past version give the same user.
     for user in random.Random(7).sample(users, 50):
         state = await seeded.commands.user_at(UUID(user.id), version=user.version)
         assert user == User.of_state(state)
 
 
-async def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_twice(
+async def test_a_worker_that_is_killed_in_the_middle_leaves_no_row_twice(
     seeded: ExportWorld,
 ) -> None:
-    url, order = seeded.views.url, ExportOrder(format="csv", users=UserList(sort="name"))
-    alone = [user.id for user in await users_in(seeded, await seeded.done(order))]
-    job = await seeded.ask(order)
+    url, spec = seeded.views.url, ExportSpec(format="csv", users=UserList(sort="name"))
+    expected = [user.id for user in await users_in(seeded, await seeded.done(spec))]
+    job = await seeded.ask(spec)
     async with process_of("tests.support.processes.export", url) as worker:
         async with asyncio.timeout(20):
             count = "SELECT count(*) FROM export_pieces WHERE export = %s"
@@ -141,14 +141,14 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_twice(
         worker.kill()
         await worker.wait()
     async with seeded.bench.working(seeded.kind):
-        done = await seeded.bench.until(job, timeout_seconds=30)
+        done = await seeded.bench.wait_for(job, timeout_seconds=30)
     assert (done.state, done.attempts) == ("succeeded", 2)
-    assert [user.id for user in await users_in(seeded, done)] == alone
-    # What the dead one might yet have said is not heard.
+    assert [user.id for user in await users_in(seeded, done)] == expected
+    # A late call of the dead worker is refused.
     assert not await seeded.exports.begin(job.id, 1)
 
 
-async def test_who_is_erased_is_gone_from_the_files_at_once_and_nothing_of_them_was_stored(
+async def test_an_erased_user_is_gone_from_the_files_at_once_and_was_not_stored_in_them(
     world: ExportWorld,
 ) -> None:
     ada, zoe = await register(world), await register(world, "Zoë Quasarhopper")
@@ -178,14 +178,14 @@ async def test_filters_and_orders_are_those_of_the_list(world: ExportWorld) -> N
         UserList(words="oz zo", statuses=("deleted",)),
         UserList(words="nobody"),
         UserList(roles=("owner",)),
-        UserList(ids=(ada, zoe), statuses=EVERYBODY, sort="name", descending=True),
+        UserList(ids=(ada, zoe), statuses=ALL_STATUSES, sort="name", descending=True),
         UserList(emails=(comparable_address(f"{ada}@example.org"),)),
         UserList(external_ids=("none",)),
         UserList(sort="updated_at", descending=True),
         UserList(sort="email"),
     ):
         listed = (await world.views.queries.users(asked)).value.items
-        job = await world.done(ExportOrder(format="csv", users=asked))
+        job = await world.done(ExportSpec(format="csv", users=asked))
         assert await users_in(world, job) == [User.of_view(view) for view in listed], asked
 
 
@@ -194,11 +194,11 @@ async def test_an_export_waits_for_the_view(database_url: str) -> None:
         await register(world)
         async with world.bench.working(world.kind):
             job = await world.ask(ALL)
-            waiting = await world.bench.when(job, lambda it: it.error is not None)
+            waiting = await world.bench.wait_until(job, lambda it: it.error is not None)
             assert waiting.error is not None
             assert "has not reached the position" in waiting.error
             async with world.views.projecting():
-                done = await world.bench.until(job)
+                done = await world.bench.wait_for(job)
     assert (done.result or {})["rows"] == 1
 
 
@@ -208,23 +208,23 @@ async def test_a_cancelled_export_leaves_no_request_and_no_piece(seeded: ExportW
     await seeded.bench.jobs.cancel(waiting.id)
     async with process_of("tests.support.processes.export", url):
         running = await seeded.ask(ALL)
-        await seeded.bench.when(running, lambda it: it.progress.done > 0)
+        await seeded.bench.wait_until(running, lambda it: it.progress.done > 0)
         await seeded.bench.jobs.cancel(running.id)
-        ended = await seeded.bench.until(running)
+        ended = await seeded.bench.wait_for(running)
     assert ended.state == "cancelled"
     assert await execute(url, "SELECT count(*) FROM exports WHERE request IS NOT NULL") == [(0,)]
     assert await execute(url, "SELECT count(*) FROM export_pieces") == [(0,)]
-    assert not await seeded.exports.asked_before(10**9)
+    assert not await seeded.exports.any_before(10**9)
 
 
 async def test_a_request_whose_job_was_never_recorded_is_forgotten(world: ExportWorld) -> None:
     url = world.views.url
     job = await world.ask(ALL)
-    assert await world.exports.asked_before(10**9)
+    assert await world.exports.any_before(10**9)
     await execute(url, "UPDATE exports SET asked_at = now() - interval '2 minutes'")
-    assert await world.exports.asked_before(10**9)
+    assert await world.exports.any_before(10**9)
     await execute(url, "UPDATE exports SET id = gen_random_uuid() WHERE id = %s", job.id)
-    assert not await world.exports.asked_before(10**9)
+    assert not await world.exports.any_before(10**9)
 
 
 async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld) -> None:
@@ -234,7 +234,7 @@ async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld
     await execute(
         url, "UPDATE jobs SET finished_at = now() - interval '25 hours' WHERE id = %s", old.id
     )
-    store = OldExports(url, EXPORTS_ARE_KEPT)
+    store = OldExports(url, EXPORT_RETENTION)
     assert [rows async for rows in store.remove_old()] == [1]
     await execute(url, "DELETE FROM jobs WHERE id = %s", dropped.id)
     for gone in (old, dropped):
@@ -245,10 +245,10 @@ async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld
 
 
 async def test_exports_leave_room_for_other_jobs(seeded: ExportWorld) -> None:
-    """One at a time in a worker, however many places it has."""
+    """A worker runs one export at a time, however many slots it has."""
     async with process_of("tests.support.processes.export", seeded.views.url):
         jobs = [await seeded.ask(ALL) for _ in range(2)]
-        first = await seeded.bench.when(jobs[0], lambda it: it.progress.done > 0)
+        first = await seeded.bench.wait_until(jobs[0], lambda it: it.progress.done > 0)
         second = await seeded.bench.jobs.job(jobs[1].id)
     assert first.state == "running"
     assert second is not None

@@ -62,7 +62,7 @@ async def reader(directory: Directory) -> AsyncGenerator[AsyncClient]:
 
 
 @pytest.fixture
-async def stranger(directory: Directory) -> AsyncGenerator[AsyncClient]:
+async def anonymous(directory: Directory) -> AsyncGenerator[AsyncClient]:
     """Sends no token at all."""
     async with directory.as_(None) as client:
         yield client

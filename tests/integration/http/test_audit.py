@@ -1,10 +1,10 @@
-"""The audit over HTTP: who changed what, seen by those who may."""
+"""The audit over HTTP: which actor changed what, and which callers may read it."""
 
 from typing import Any
 
 from httpx2 import AsyncClient
 
-from tests.integration.http.test_users import NOBODY, path_of, slug
+from tests.integration.http.test_users import UNKNOWN_USER, path_of, slug
 from tests.support.http.directory import Directory, registered
 
 SEEN = {
@@ -24,13 +24,13 @@ async def audit(client: AsyncClient, query: str = "") -> list[dict[str, Any]]:
 
 
 async def changes(client: AsyncClient, path: str) -> list[tuple[str, Any]]:
-    """What happened to a user, the oldest first."""
+    """The changes of a user, oldest first."""
     answer = await client.get(f"{path}/history")
     assert answer.status_code == 200, answer.text
     return [(item["type"], item["changes"]) for item in reversed(answer.json()["items"])]
 
 
-async def test_an_item_says_who_changed_what_and_when(admin: AsyncClient) -> None:
+async def test_an_item_has_actor_changes_and_time(admin: AsyncClient) -> None:
     headers = {"X-Request-ID": "hiring-7", "Rollbook-On-Behalf-Of": "hr"}
     answer = await admin.post(
         "/v1/users",
@@ -61,7 +61,7 @@ async def test_an_item_says_who_changed_what_and_when(admin: AsyncClient) -> Non
     }
 
 
-async def test_each_change_tells_what_was_there_before(admin: AsyncClient) -> None:
+async def test_each_change_shows_the_value_before(admin: AsyncClient) -> None:
     path = path_of(await registered(admin, attributes={"team": "engines", "desk": 4}))
     await admin.patch(path, json={"name": "Ada King", "email": "king@example.org"})
     await admin.patch(path, json={"role": "owner", "external_id": "E1"})
@@ -93,7 +93,7 @@ async def test_each_change_tells_what_was_there_before(admin: AsyncClient) -> No
     assert (suspended["type"], suspended["reason"]) == ("user.suspended", "leave")
 
 
-async def test_filters_narrow_the_audit_down(admin: AsyncClient, writer: AsyncClient) -> None:
+async def test_filters_narrow_the_audit(admin: AsyncClient, writer: AsyncClient) -> None:
     ada = await registered(admin)
     bob = await registered(writer, email="bob@example.org", name="Bob")
     headers = {"X-Request-ID": "r9", "Rollbook-On-Behalf-Of": "hr"}
@@ -123,7 +123,7 @@ async def test_filters_narrow_the_audit_down(admin: AsyncClient, writer: AsyncCl
     assert await audit(admin, "?user=bob@example.org") == []
 
 
-async def test_pages_go_on_by_their_cursor(admin: AsyncClient) -> None:
+async def test_pages_continue_from_their_cursor(admin: AsyncClient) -> None:
     path = path_of(await registered(admin))
     for role in ("a", "b", "c", "d"):
         await admin.patch(path, json={"role": role})
@@ -138,7 +138,7 @@ async def test_pages_go_on_by_their_cursor(admin: AsyncClient) -> None:
     assert seen == [5, 4, 3, 2, 1]
 
 
-async def test_a_cursor_of_another_list_or_none_at_all_is_refused(admin: AsyncClient) -> None:
+async def test_a_cursor_of_another_list_or_an_invalid_one_is_refused(admin: AsyncClient) -> None:
     path = path_of(await registered(admin))
     await admin.patch(path, json={"role": "owner"})
     cursor = (await admin.get("/v1/audit?limit=1")).json()["next_cursor"]
@@ -164,7 +164,7 @@ async def test_only_auditors_read_the_audit(directory: Directory, admin: AsyncCl
             assert [(await client.get(each)).status_code for each in paths] == [status] * 3
 
 
-async def test_who_may_not_read_users_sees_that_they_changed_but_not_into_what(
+async def test_without_users_read_changes_are_shown_without_personal_values(
     directory: Directory, admin: AsyncClient
 ) -> None:
     path = path_of(await registered(admin))
@@ -186,7 +186,7 @@ async def test_who_may_not_read_users_sees_that_they_changed_but_not_into_what(
         assert blame["role"]["value"] == "owner"
 
 
-async def test_an_erased_person_is_gone_from_the_audit_but_what_was_done_is_not(
+async def test_the_audit_keeps_the_events_of_an_erased_person_without_personal_data(
     admin: AsyncClient,
 ) -> None:
     path = path_of(await registered(admin))
@@ -209,8 +209,8 @@ async def test_an_erased_person_is_gone_from_the_audit_but_what_was_done_is_not(
     assert slug(await admin.get(f"{path}/blame")) == "user-erased"
 
 
-async def test_the_history_of_nobody_is_not_found(admin: AsyncClient) -> None:
-    for path in (NOBODY, "/v1/users/nonsense"):
+async def test_the_history_of_an_unknown_user_is_not_found(admin: AsyncClient) -> None:
+    for path in (UNKNOWN_USER, "/v1/users/nonsense"):
         for what in ("history", "blame"):
             answer = await admin.get(f"{path}/{what}")
             assert (answer.status_code, slug(answer)) == (404, "not-found")
@@ -252,7 +252,9 @@ async def test_blame_names_the_event_that_set_each_field(
     assert (blame["version"], blame["personal"]) == (5, "open")
 
 
-async def test_an_attribute_that_went_and_came_back_is_the_last_ones(admin: AsyncClient) -> None:
+async def test_a_readded_attribute_is_blamed_on_the_event_that_readded_it(
+    admin: AsyncClient,
+) -> None:
     path = path_of(await registered(admin, attributes={"team": "engines"}))
     for team in (None, "engines"):
         await admin.patch(path, json={"attributes": {"team": team}})
@@ -267,7 +269,7 @@ async def test_a_deleted_user_has_a_history_and_no_blame(admin: AsyncClient) -> 
     assert slug(await admin.get(f"{path}/blame")) == "user-deleted"
 
 
-async def test_the_audit_is_as_new_as_the_log_however_far_behind_the_views_are(
+async def test_the_audit_reads_the_log_and_does_not_wait_for_the_views(
     directory: Directory, admin: AsyncClient
 ) -> None:
     await registered(admin)

@@ -1,4 +1,4 @@
-"""Hostile and broken bodies: each is refused with a problem, none breaks the server."""
+"""Hostile and broken bodies: the server refuses each with a problem, and none breaks it."""
 
 from collections.abc import AsyncIterator
 
@@ -41,7 +41,7 @@ def with_attributes(json: str) -> bytes:
         b"\0",
     ],
 )
-async def test_what_is_no_json_is_malformed(admin: AsyncClient, content: bytes) -> None:
+async def test_a_body_that_is_not_json_is_malformed(admin: AsyncClient, content: bytes) -> None:
     status, _ = await post(admin, content)
     assert status == 400
 
@@ -80,7 +80,7 @@ async def test_json_that_two_parsers_could_read_differently_is_malformed(
         '{"wide": [' + ",".join(["[]"] * 200) + "]}",
     ],
 )
-async def test_json_at_the_edge_of_the_rules_is_accepted(admin: AsyncClient, json: str) -> None:
+async def test_json_at_the_limits_is_accepted(admin: AsyncClient, json: str) -> None:
     answer = await admin.post("/v1/users", content=with_attributes(json), headers=JSON)
     assert answer.status_code == 201, answer.text
 
@@ -97,7 +97,7 @@ async def test_a_body_must_be_an_object(admin: AsyncClient, json: str) -> None:
     assert answer.json()["errors"] == [{"pointer": "#", "detail": "Must be an object."}]
 
 
-async def test_every_wrong_field_is_named_at_once(admin: AsyncClient) -> None:
+async def test_all_wrong_fields_are_reported_at_once(admin: AsyncClient) -> None:
     body: dict[str, object] = {
         "name": " ",
         "email": 7,
@@ -121,14 +121,14 @@ async def test_every_wrong_field_is_named_at_once(admin: AsyncClient) -> None:
     ]
 
 
-async def test_parameters_fields_and_headers_are_judged_together(admin: AsyncClient) -> None:
+async def test_parameters_fields_and_headers_are_checked_together(admin: AsyncClient) -> None:
     headers = {"Idempotency-Key": "two words", "Rollbook-On-Behalf-Of": ""}
     answer = await admin.post("/v1/users?dry_run=1", json={"name": "Ada"}, headers=headers)
     pointers = [error["pointer"] for error in answer.json()["errors"]]
     assert pointers == ["dry_run", "#/email", "Rollbook-On-Behalf-Of", "Idempotency-Key"]
 
 
-async def test_a_flood_of_unknown_fields_is_one_error(admin: AsyncClient) -> None:
+async def test_many_unknown_fields_are_one_error(admin: AsyncClient) -> None:
     answer = await admin.post("/v1/users", json={f"f{number}": 1 for number in range(10_000)})
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#"]
 
@@ -190,7 +190,7 @@ async def test_a_compressed_body_is_not_supported(admin: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity"])
-async def test_a_body_that_says_it_is_not_compressed_is_taken(
+async def test_a_body_with_the_identity_encoding_is_accepted(
     admin: AsyncClient, encoding: str
 ) -> None:
     headers = {**JSON, "Content-Encoding": encoding}
@@ -198,12 +198,12 @@ async def test_a_body_that_says_it_is_not_compressed_is_taken(
     assert (await admin.post("/v1/users", content=content, headers=headers)).status_code == 201
 
 
-async def test_a_body_is_too_large_by_its_declared_length(admin: AsyncClient) -> None:
+async def test_a_body_with_too_large_a_content_length_is_refused(admin: AsyncClient) -> None:
     status, _ = await post(admin, b" " * (1024 * 1024 + 1))
     assert status == 413
 
 
-async def test_a_body_that_does_not_say_how_long_it_is_is_counted(admin: AsyncClient) -> None:
+async def test_a_body_without_a_content_length_is_limited_too(admin: AsyncClient) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -217,7 +217,7 @@ async def test_a_body_that_does_not_say_how_long_it_is_is_counted(admin: AsyncCl
     assert sent <= 18
 
 
-async def test_a_chunked_body_is_read_whole(admin: AsyncClient) -> None:
+async def test_a_chunked_body_is_read_completely(admin: AsyncClient) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"name": "Ada", '
         yield b'"email": "ada@example.org"}'
@@ -226,7 +226,7 @@ async def test_a_chunked_body_is_read_whole(admin: AsyncClient) -> None:
     assert answer.status_code == 201
 
 
-async def test_the_type_of_no_body_does_not_matter(admin: AsyncClient) -> None:
+async def test_the_content_type_of_an_empty_body_is_ignored(admin: AsyncClient) -> None:
     user = (await admin.post("/v1/users", json=ADA)).json()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers=headers)
@@ -234,7 +234,7 @@ async def test_the_type_of_no_body_does_not_matter(admin: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null}', b'{"reason": "on leave"}'])
-async def test_a_command_without_needed_input_takes_an_empty_body(
+async def test_a_command_without_required_fields_takes_an_empty_body(
     admin: AsyncClient, content: bytes
 ) -> None:
     user = (await admin.post("/v1/users", json=ADA)).json()

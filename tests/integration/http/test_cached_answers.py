@@ -1,4 +1,4 @@
-"""What a cache before the views changes for a client: nothing."""
+"""Answers are the same with and without a cache before the views."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -15,7 +15,7 @@ Both = tuple[AsyncClient, AsyncClient]
 
 @pytest.fixture
 async def both(redis: str) -> AsyncGenerator[Both]:
-    """Clients of one directory: one is answered from the views, one through the cache."""
+    """Two clients of one directory: the first reads from the views, the second through the cache."""
     directory = Directory()
     async with directory.as_("admin") as plain, cached(directory, redis):
         async with directory.as_("admin") as through_cache:
@@ -23,7 +23,7 @@ async def both(redis: str) -> AsyncGenerator[Both]:
 
 
 def seen(answer: Response) -> tuple[int, bytes, dict[str, str]]:
-    """All that a client sees, but the id of the request."""
+    """Everything that a client sees, except the request id."""
     headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
     return answer.status_code, answer.content, headers
 
@@ -57,7 +57,7 @@ def seen(answer: Response) -> tuple[int, bytes, dict[str, str]]:
         ("/v1/stats", {"Rollbook-Min-Position": "9"}),
     ],
 )
-async def test_the_answer_is_the_same(
+async def test_an_answer_through_the_cache_is_the_same(
     both: Both, method: str, path: str, headers: dict[str, str]
 ) -> None:
     plain, through_cache = both
@@ -71,8 +71,8 @@ async def test_the_answer_is_the_same(
         assert seen(await through_cache.request(method, path, headers=headers)) == expected
 
 
-async def test_the_bytes_of_the_cache_are_sent_as_they_are(both: Both, redis: str) -> None:
-    """So that no time goes into reading what is only written again."""
+async def test_cached_bytes_are_sent_unchanged(both: Both, redis: str) -> None:
+    """The server does not spend time on decoding and encoding them."""
     plain, through_cache = both
     user = await registered(plain)
     path = f"/v1/users/{user['id']}"
@@ -88,7 +88,7 @@ async def test_the_bytes_of_the_cache_are_sent_as_they_are(both: Both, redis: st
     assert (await through_cache.get("/v1/stats")).content == b"not JSON"
 
 
-async def test_a_changed_user_is_changed_at_once_for_who_changed_it(both: Both) -> None:
+async def test_a_caller_reads_its_own_change_at_once(both: Both) -> None:
     _, through_cache = both
     user: dict[str, Any] = await registered(through_cache)
     path = f"/v1/users/{user['id']}"
@@ -98,8 +98,8 @@ async def test_a_changed_user_is_changed_at_once_for_who_changed_it(both: Both) 
         assert (read.status_code, read.content) == (200, changed.content)
 
 
-async def test_whoever_pages_through_a_cached_list_sees_everybody_once(both: Both) -> None:
-    """The cursors in a cached page are as good as those of a new one, for other readers, too."""
+async def test_paging_through_a_cached_list_shows_every_user_once(both: Both) -> None:
+    """The cursors of a cached page also work for other readers."""
     plain, through_cache = both
     people = [await registered(plain, email=f"{n}@example.org") for n in range(5)]
     found, cursor = list[str](), dict[str, str]()
@@ -117,7 +117,7 @@ async def test_whoever_pages_through_a_cached_list_sees_everybody_once(both: Bot
     assert [each["id"] for each in continued.json()["items"]] == found[4:]
 
 
-async def test_a_list_shows_each_change_of_ones_own(both: Both) -> None:
+async def test_a_list_shows_each_change_of_the_same_caller(both: Both) -> None:
     _, through_cache = both
     user = await registered(through_cache)
     path = f"/v1/users/{user['id']}"

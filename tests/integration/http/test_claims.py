@@ -1,4 +1,4 @@
-"""Addresses and external ids: one holder each, kept through spellings, free as soon as let go."""
+"""Addresses and external ids: one holder each, in any spelling, and free at once after release."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ async def test_a_change_of_spelling_is_recorded_and_keeps_the_claim(
     assert refusal(other) == (409, "email-taken")
 
 
-async def test_external_ids_are_compared_as_they_are(admin: AsyncClient) -> None:
+async def test_external_ids_are_compared_exactly(admin: AsyncClient) -> None:
     for number, external_id in enumerate(["hr-7", "HR-7", "hr-7 ", "ｈr-7", "\u00e9", "e\u0301"]):
         user = await registered(admin, email=f"u{number}@example.org", external_id=external_id)
         assert user["external_id"] == external_id
@@ -75,7 +75,7 @@ async def test_external_ids_are_compared_as_they_are(admin: AsyncClient) -> None
         ("external_id", "hr-1", "hr-2", None),
     ],
 )
-async def test_a_swap_takes_a_third_value(
+async def test_a_swap_needs_a_third_value(
     admin: AsyncClient, field: str, one: str, other: str, third: str | None
 ) -> None:
     ada = await registered(admin, **{field: one})
@@ -91,7 +91,7 @@ async def test_a_swap_takes_a_third_value(
     assert (await change(ada, other)).status_code == 200
 
 
-async def test_of_two_values_that_are_taken_the_address_is_named(admin: AsyncClient) -> None:
+async def test_if_both_values_are_taken_the_address_is_reported(admin: AsyncClient) -> None:
     ada = await registered(admin, external_id="hr-1")
     body = {"name": "Ben", "email": "ADA@example.org", "external_id": "hr-1"}
     answer = await admin.post("/v1/users", json=body)
@@ -99,7 +99,7 @@ async def test_of_two_values_that_are_taken_the_address_is_named(admin: AsyncCli
     assert answer.json()["holder"] == ada["id"]
 
 
-async def test_only_an_administrator_learns_who_holds_a_value(
+async def test_only_an_administrator_sees_the_holder_of_a_value(
     admin: AsyncClient, writer: AsyncClient
 ) -> None:
     ada = await registered(admin, external_id="hr-1")

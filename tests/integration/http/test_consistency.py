@@ -1,4 +1,4 @@
-"""Reading one's own writes, by the position that a command returned."""
+"""Callers read their own writes, by the position that a command returned."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -10,7 +10,7 @@ QUERIES = ["/v1/users", "/v1/stats"]
 
 
 @pytest.mark.parametrize("path", QUERIES)
-async def test_a_query_is_not_answered_from_before_the_asked_position(
+async def test_a_query_is_not_answered_from_before_the_requested_position(
     directory: Directory, admin: AsyncClient, reader: AsyncClient, path: str
 ) -> None:
     await registered(admin)
@@ -41,7 +41,7 @@ async def test_a_position_is_a_whole_number(admin: AsyncClient, position: str) -
     assert answer.json()["errors"][0]["pointer"] == "Rollbook-Min-Position"
 
 
-async def test_who_just_sent_a_command_reads_what_came_of_it(
+async def test_a_caller_reads_the_result_of_its_last_command(
     directory: Directory, admin: AsyncClient, reader: AsyncClient
 ) -> None:
     user = await registered(admin)

@@ -1,4 +1,4 @@
-"""The description of the API and its pages: complete, truthful, and loaded from here alone."""
+"""The OpenAPI description and its pages: complete, correct, and loaded from this server only."""
 
 import re
 from collections.abc import Iterator
@@ -50,8 +50,8 @@ CONTRACT = {
 
 
 @pytest.fixture
-async def description(stranger: AsyncClient) -> dict[str, Any]:
-    answer = await stranger.get("/openapi.json")
+async def description(anonymous: AsyncClient) -> dict[str, Any]:
+    answer = await anonymous.get("/openapi.json")
     assert answer.headers["Content-Type"] == "application/json"
     return answer.json()
 
@@ -79,14 +79,14 @@ def test_the_description_has_every_operation_of_the_contract(description: dict[s
     assert len(OPERATIONS) == len(CONTRACT)
 
 
-def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
+def test_every_reference_can_be_resolved(description: dict[str, Any]) -> None:
     for reference in set(references(description)):
         node = description
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
 
 
-def test_every_operation_says_what_it_needs_and_how_it_can_fail(
+def test_every_operation_lists_its_permissions_and_failures(
     description: dict[str, Any],
 ) -> None:
     for method, path, operation in operations(description):
@@ -101,14 +101,14 @@ def test_every_operation_says_what_it_needs_and_how_it_can_fail(
         assert names >= set(re.findall(r"\{(\w+)\}", path))
 
 
-def test_nothing_is_described_as_fastapi_would(description: dict[str, Any]) -> None:
+def test_the_description_has_nothing_generated_by_fastapi(description: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in str(description)
     assert {operation["operationId"] for _, _, operation in operations(description)} == {
         operation.name for operation in OPERATIONS
     }
 
 
-async def test_the_schema_of_a_user_has_the_members_a_user_has(
+async def test_the_schema_of_a_user_has_the_members_of_a_user(
     admin: AsyncClient, description: dict[str, Any]
 ) -> None:
     user = (await admin.post("/v1/users", json=ADA)).json()
@@ -118,26 +118,26 @@ async def test_the_schema_of_a_user_has_the_members_a_user_has(
 
 
 @pytest.mark.parametrize("path", ["/docs", "/problems/internal"])
-async def test_a_page_loads_nothing_from_elsewhere(stranger: AsyncClient, path: str) -> None:
-    page = await stranger.get(path)
+async def test_a_page_loads_nothing_from_elsewhere(anonymous: AsyncClient, path: str) -> None:
+    page = await anonymous.get(path)
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     assert "http" not in page.text
     assert not re.search(r"<script(?! src=)|\son\w+=", page.text)
     for source in re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page.text):
-        assert (await stranger.get(str(page.url.join(source)))).status_code == 200
+        assert (await anonymous.get(str(page.url.join(source)))).status_code == 200
 
 
-async def test_the_scripts_of_the_pages_are_scripts(stranger: AsyncClient) -> None:
-    init = await stranger.get("/docs/init.js")
-    bundle = await stranger.get("/docs/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
-    style = await stranger.get("/docs/swagger-ui.css")
+async def test_the_assets_of_the_pages_have_the_right_types(anonymous: AsyncClient) -> None:
+    init = await anonymous.get("/docs/init.js")
+    bundle = await anonymous.get("/docs/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
+    style = await anonymous.get("/docs/swagger-ui.css")
     assert init.headers["Content-Type"].startswith("text/javascript")
     assert bundle.headers["Content-Encoding"] == "gzip"
     assert style.headers["Content-Type"].startswith("text/css")
     assert "SwaggerUIBundle" in bundle.text
 
 
-async def test_the_pages_are_open_to_everybody(directory: Directory) -> None:
+async def test_the_pages_need_no_permission(directory: Directory) -> None:
     async with directory.as_("nobody") as client:
         for path in ("/docs", "/openapi.json", "/problems/conflict", "/health/live"):
             assert (await client.get(path)).status_code == 200

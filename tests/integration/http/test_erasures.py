@@ -1,4 +1,4 @@
-"""Erasing over HTTP: for admins, once and for all, with a receipt or with a job on the way to it."""
+"""Erasing over HTTP: for admins only, idempotent, answered with a receipt or with a job."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,7 +22,7 @@ async def user_id(admin: AsyncClient) -> str:
     return (await registered(admin))["id"]
 
 
-async def test_the_receipt_tells_what_was_erased_when_and_what_is_clean(
+async def test_the_receipt_gives_the_time_and_lists_what_is_erased(
     directory: Directory, admin: AsyncClient, user_id: str
 ) -> None:
     answer = await erase(admin, user_id, json={"reason": "retention"})
@@ -56,7 +56,7 @@ async def test_the_receipt_tells_what_was_erased_when_and_what_is_clean(
         ({"json": {"reason": "error"}}, "error"),
     ],
 )
-async def test_the_reason_is_a_code(
+async def test_the_reason_is_one_of_the_codes(
     directory: Directory, admin: AsyncClient, user_id: str, sent: dict[str, Any], recorded: str
 ) -> None:
     assert (await erase(admin, user_id, **sent)).status_code == 200
@@ -76,7 +76,7 @@ async def test_another_reason_is_refused_and_not_repeated(
     assert (await admin.get(f"/v1/users/{user_id}")).status_code == 200
 
 
-async def test_again_by_whomever_and_whyever_the_answer_is_the_same(
+async def test_a_repeated_erasure_gives_the_same_answer(
     directory: Directory, admin: AsyncClient, user_id: str
 ) -> None:
     first = await erase(admin, user_id)
@@ -88,7 +88,7 @@ async def test_again_by_whomever_and_whyever_the_answer_is_the_same(
     assert await directory.log.head() == head
 
 
-async def test_a_repeat_with_its_key_answers_as_the_first_did(
+async def test_a_repeat_with_its_key_gives_the_first_answer(
     admin: AsyncClient, user_id: str
 ) -> None:
     key = {"Idempotency-Key": "erase-1"}
@@ -101,7 +101,7 @@ async def test_a_repeat_with_its_key_answers_as_the_first_did(
     assert other.json()["type"] == "/problems/idempotency-mismatch"
 
 
-async def test_of_an_erased_user_no_former_answer_can_be_had_again(
+async def test_former_answers_about_an_erased_user_are_not_replayed(
     admin: AsyncClient, user_id: str
 ) -> None:
     keys = {"Idempotency-Key": "rename-1"}
@@ -154,17 +154,17 @@ async def test_only_admins_erase(directory: Directory, user_id: str, token: str)
     assert (answer.status_code, answer.json()["permission"]) == (403, "admin")
 
 
-async def test_who_sends_no_token_is_told_so_first(stranger: AsyncClient, user_id: str) -> None:
-    assert (await erase(stranger, user_id, content=b"{")).status_code == 401
+async def test_a_missing_token_is_reported_first(anonymous: AsyncClient, user_id: str) -> None:
+    assert (await erase(anonymous, user_id, content=b"{")).status_code == 401
 
 
-@pytest.mark.parametrize("nobody", ["01980000-0000-7000-8000-000000000000", "nobody"])
-async def test_there_must_be_such_a_user(admin: AsyncClient, nobody: str) -> None:
-    answer = await erase(admin, nobody, headers={"If-Match": '"1"'})
+@pytest.mark.parametrize("unknown_id", ["01980000-0000-7000-8000-000000000000", "no-uuid"])
+async def test_an_unknown_user_is_not_found(admin: AsyncClient, unknown_id: str) -> None:
+    answer = await erase(admin, unknown_id, headers={"If-Match": '"1"'})
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
-async def test_a_version_may_be_asked_for_before_and_after(
+async def test_if_match_applies_before_and_after_the_erasure(
     admin: AsyncClient, user_id: str
 ) -> None:
     refused = await erase(admin, user_id, headers={"If-Match": '"2"'})
@@ -174,7 +174,7 @@ async def test_a_version_may_be_asked_for_before_and_after(
     assert (await erase(admin, user_id, headers={"If-Match": '"2"'})).status_code == 200
 
 
-async def test_while_a_view_is_behind_a_job_goes_on(
+async def test_while_a_view_is_behind_a_job_continues_the_erasure(
     directory: Directory, admin: AsyncClient, user_id: str
 ) -> None:
     directory.views.lag = 1
@@ -195,7 +195,7 @@ async def test_while_a_view_is_behind_a_job_goes_on(
     assert (receipt.status_code, receipt.json()) == (200, done["result"])
 
 
-async def test_the_description_has_both_answers(admin: AsyncClient) -> None:
+async def test_the_openapi_description_has_both_answers(admin: AsyncClient) -> None:
     document = (await admin.get("/openapi.json")).json()
     operation = document["paths"]["/v1/users/{user_id}/erase"]["post"]
     schemas = {

@@ -1,4 +1,4 @@
-"""The events over HTTP: pages, long poll, and who may see what."""
+"""The events over HTTP: pages, long polls, and the permissions of readers."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ async def test_an_empty_log_has_an_empty_page(admin: AsyncClient) -> None:
     assert await page(admin) == {"items": [], "next_after": 0, "head": 0, "position": 0}
 
 
-async def test_pages_follow_one_another_without_gap_or_double(admin: AsyncClient) -> None:
+async def test_pages_follow_each_other_without_gaps_or_duplicates(admin: AsyncClient) -> None:
     for number in range(5):
         await registered(admin, email=f"user{number}@example.org")
     seen: list[str] = []
@@ -84,7 +84,7 @@ async def test_an_unknown_event_is_not_found(admin: AsyncClient, event_id: str) 
         ("after=7", "after"),
     ],
 )
-async def test_parameters_that_are_wrong_are_named(
+async def test_wrong_parameters_are_reported(
     admin: AsyncClient, query: str, parameter: str
 ) -> None:
     answer = await admin.get(f"/v1/events?{query}")
@@ -92,7 +92,7 @@ async def test_parameters_that_are_wrong_are_named(
     assert [error["pointer"] for error in answer.json()["errors"]] == [parameter]
 
 
-async def test_a_position_that_a_restore_cut_off_tells_where_to_go_on(
+async def test_a_position_lost_in_a_restore_gives_the_position_to_resume_after(
     directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def gone(after: int, limit: int) -> FeedPage:
@@ -124,7 +124,7 @@ async def test_a_long_poll_finds_an_event_whose_bell_was_lost(admin: AsyncClient
         assert len((await waiting)["items"]) == 1
 
 
-async def test_many_long_polls_read_what_comes_once(
+async def test_many_long_polls_share_one_read_of_new_events(
     directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = [asyncio.create_task(page(admin, wait=30)) for _ in range(20)]
@@ -146,11 +146,11 @@ async def test_many_long_polls_read_what_comes_once(
     assert len(reads) <= 2
 
 
-async def test_a_long_poll_ends_empty_when_its_time_is_up(admin: AsyncClient) -> None:
+async def test_a_long_poll_ends_empty_at_its_timeout(admin: AsyncClient) -> None:
     assert (await page(admin, wait=1))["items"] == []
 
 
-async def test_a_long_poll_passes_over_what_does_not_match(
+async def test_a_long_poll_skips_events_that_do_not_match(
     directory: Directory, admin: AsyncClient
 ) -> None:
     waiting = asyncio.create_task(page(admin, wait=1, types="user.renamed"))
@@ -172,7 +172,7 @@ async def test_a_long_poll_ends_when_the_server_stops(
         assert (await waiting)["items"] == []
 
 
-async def test_a_long_poll_ends_when_the_client_is_gone(directory: Directory) -> None:
+async def test_a_long_poll_ends_when_the_client_disconnects(directory: Directory) -> None:
     messages = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
 
     async def receive() -> dict[str, Any]:

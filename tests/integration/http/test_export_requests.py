@@ -1,36 +1,38 @@
-"""Asking for exports over HTTP: who may, with which filters, and what others see of it."""
+"""Requesting exports over HTTP: permissions, filters, and what other callers see."""
 
 from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
 
-from application.exports.requests import ExportOrder
+from application.exports.requests import ExportSpec
 from application.queries.directory import UserList
 from tests.support.http.directory import Directory, registered
 from tests.support.http.export_files import (
     AUDIT,
     USERS,
     Json,
-    asked,
-    file_of,
-    lines,
+    export_file,
+    json_lines,
     pointers,
-    told,
+    problem_of,
+    request_export,
 )
 from tests.support.jobs.jobs import echo, kind
 
 
-async def test_nothing_personal_of_the_filters_is_shown(
+async def test_personal_values_in_filters_are_not_shown(
     directory: Directory, admin: AsyncClient
 ) -> None:
     hidden = {"q": "Lovelace", "email": "ada@example.org", "external_id": "x-1"}
-    job = await asked(admin, {**USERS, "filters": {**hidden, "sort": "name"}})
+    job = await request_export(admin, {**USERS, "filters": {**hidden, "sort": "name"}})
     assert job["arguments"]["filters"] == {**dict.fromkeys(hidden), "sort": "name"}
     user = await registered(admin)
-    by_id = await asked(admin, {**AUDIT, "filters": {"user": user["id"], "actor": "token:x"}})
+    by_id = await request_export(
+        admin, {**AUDIT, "filters": {"user": user["id"], "actor": "token:x"}}
+    )
     assert by_id["arguments"]["filters"] == {"user": user["id"], "actor": None}
-    by_address = await asked(admin, {**AUDIT, "filters": {"user": "ada@example.org"}})
+    by_address = await request_export(admin, {**AUDIT, "filters": {"user": "ada@example.org"}})
     assert by_address["arguments"]["filters"] == {"user": None}
 
 
@@ -54,7 +56,7 @@ async def test_nothing_personal_of_the_filters_is_shown(
         ([], ["#"]),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_is_said_by_pointer(
+async def test_errors_are_reported_by_pointer(
     admin: AsyncClient, body: Any, wrong: list[str]
 ) -> None:
     assert pointers(await admin.post("/v1/exports", json=body)) == wrong
@@ -62,38 +64,47 @@ async def test_what_is_wrong_is_said_by_pointer(
 
 
 async def test_the_checks_come_in_the_order_of_the_contract(
-    directory: Directory, stranger: AsyncClient, reader: AsyncClient, admin: AsyncClient
+    directory: Directory, anonymous: AsyncClient, reader: AsyncClient, admin: AsyncClient
 ) -> None:
     path = "/v1/exports"
     broken: Json = {"content": b"{", "headers": {"Content-Type": "text/plain"}}
-    assert told(await admin.put(path, **broken)) == (405, "method-not-allowed")
-    assert told(await stranger.post(path, **broken)) == (401, "unauthenticated")
+    assert problem_of(await admin.put(path, **broken)) == (405, "method-not-allowed")
+    assert problem_of(await anonymous.post(path, **broken)) == (401, "unauthenticated")
     forbidden = await reader.post(path, **broken)
-    assert (told(forbidden), forbidden.json()["permission"]) == ((403, "forbidden"), "audit:read")
-    picky = {"Content-Type": "text/plain", "Accept": "text/html"}
-    assert told(await admin.post(path, content=b"{", headers=picky)) == (406, "not-acceptable")
-    assert told(await admin.post(path, **broken)) == (415, "unsupported-media-type")
+    assert (problem_of(forbidden), forbidden.json()["permission"]) == (
+        (403, "forbidden"),
+        "audit:read",
+    )
+    not_acceptable = {"Content-Type": "text/plain", "Accept": "text/html"}
+    assert problem_of(await admin.post(path, content=b"{", headers=not_acceptable)) == (
+        406,
+        "not-acceptable",
+    )
+    assert problem_of(await admin.post(path, **broken)) == (415, "unsupported-media-type")
     json_type = {"Content-Type": "application/json"}
-    assert told(await admin.post(path, content=b"{", headers=json_type))[0] == 400
-    assert told(await admin.post(path))[0] == 400
+    assert problem_of(await admin.post(path, content=b"{", headers=json_type))[0] == 400
+    assert problem_of(await admin.post(path))[0] == 400
     both = await admin.post(
         path + "?what=users", json={"what": "users"}, headers={"Idempotency-Key": "x" * 256}
     )
     assert pointers(both) == ["#/format", "Idempotency-Key", "what"]
 
 
-async def test_users_are_for_those_who_may_read_them(directory: Directory) -> None:
+async def test_an_export_of_users_needs_the_permission_to_read_users(directory: Directory) -> None:
     async with directory.as_("inspector") as inspector:
         refused = await inspector.post("/v1/exports", json=USERS)
-        assert (told(refused), refused.json()["permission"]) == ((403, "forbidden"), "users:read")
+        assert (problem_of(refused), refused.json()["permission"]) == (
+            (403, "forbidden"),
+            "users:read",
+        )
 
 
-async def test_personal_values_of_the_audit_are_sealed_to_those_who_may_not_read_users(
+async def test_without_users_read_personal_values_of_the_audit_are_sealed(
     directory: Directory, admin: AsyncClient
 ) -> None:
     await registered(admin)
     async with directory.as_("inspector") as inspector:
-        (item,) = lines(await file_of(directory, inspector, AUDIT))
+        (item,) = json_lines(await export_file(directory, inspector, AUDIT))
     assert item["personal"] == "sealed"
     assert item["changes"]["email"] == {"from": None, "to": None}
     assert item["changes"]["role"] == {"from": None, "to": "member"}
@@ -111,51 +122,54 @@ async def test_a_repeat_with_the_same_key_is_the_same_export(
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (again.json()["id"], again.json()["state"]) == (first.json()["id"], "succeeded")
     other = await admin.post("/v1/exports", json=AUDIT, headers=key)
-    assert told(other) == (422, "idempotency-mismatch")
+    assert problem_of(other) == (422, "idempotency-mismatch")
     async with directory.as_("auditor") as auditor:
-        mine = await auditor.post("/v1/exports", json=AUDIT, headers=key)
-    assert (mine.status_code, mine.json()["id"] != first.json()["id"]) == (202, True)
+        own = await auditor.post("/v1/exports", json=AUDIT, headers=key)
+    assert (own.status_code, own.json()["id"] != first.json()["id"]) == (202, True)
 
 
-async def test_the_maker_has_the_rights_to_the_own_exports_alone(
+async def test_an_actor_may_use_only_its_own_exports(
     directory: Directory, admin: AsyncClient
 ) -> None:
-    theirs = await asked(admin)
+    admins_job = await request_export(admin)
     other = await directory.jobs.submit("work", {}, actor="token:auditor")
     async with directory.as_("auditor") as auditor:
-        mine, second = await asked(auditor), await asked(auditor, AUDIT)
+        own, second = await request_export(auditor), await request_export(auditor, AUDIT)
         listed = (await auditor.get("/v1/jobs")).json()["items"]
-        assert [item["id"] for item in listed] == [second["id"], mine["id"]]
+        assert [item["id"] for item in listed] == [second["id"], own["id"]]
         queued = (await auditor.get("/v1/jobs?state=queued&limit=1")).json()
         assert [item["id"] for item in queued["items"]] == [second["id"]]
         cancelled = await auditor.post(f"/v1/jobs/{second['id']}/cancel")
         assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
-        directory.jobs.know(kind(echo))
+        directory.jobs.add_kinds(kind(echo))
         await directory.jobs.run_queued()
-        assert (await auditor.get(f"/v1/jobs/{mine['id']}")).json()["state"] == "succeeded"
-        assert lines(await auditor.get(f"/v1/jobs/{mine['id']}/result")) == []
-        nobodys = "018f0000-0000-7000-8000-00000000ffff"
-        for job in (theirs["id"], str(other.id), nobodys, "nonsense"):
+        assert (await auditor.get(f"/v1/jobs/{own['id']}")).json()["state"] == "succeeded"
+        assert json_lines(await auditor.get(f"/v1/jobs/{own['id']}/result")) == []
+        unknown_id = "018f0000-0000-7000-8000-00000000ffff"
+        for job in (admins_job["id"], str(other.id), unknown_id, "nonsense"):
             for answer in (
                 await auditor.get(f"/v1/jobs/{job}"),
                 await auditor.get(f"/v1/jobs/{job}/result"),
                 await auditor.post(f"/v1/jobs/{job}/cancel"),
             ):
-                assert (told(answer), answer.json()["permission"]) == ((403, "forbidden"), "admin")
-    assert lines(await admin.get(f"/v1/jobs/{mine['id']}/result")) == []
+                assert (problem_of(answer), answer.json()["permission"]) == (
+                    (403, "forbidden"),
+                    "admin",
+                )
+    assert json_lines(await admin.get(f"/v1/jobs/{own['id']}/result")) == []
 
 
 @pytest.mark.parametrize(
-    ("maker", "missing"), [("inspector", "users:read"), ("reader", "admin"), ("nobody", "admin")]
+    ("actor", "missing"), [("inspector", "users:read"), ("reader", "admin"), ("nobody", "admin")]
 )
-async def test_the_rights_of_the_present_count(
-    directory: Directory, maker: str, missing: str
+async def test_the_current_permissions_of_the_actor_decide(
+    directory: Directory, actor: str, missing: str
 ) -> None:
-    order = ExportOrder(format="csv", users=UserList())
-    job, _ = await directory.services.exports.ask(
-        order, {}, actor=f"token:{maker}", key=None, position=0
+    spec = ExportSpec(format="csv", users=UserList())
+    job, _ = await directory.services.exports.submit(
+        spec, {}, actor=f"token:{actor}", key=None, position=0
     )
     await directory.jobs.run_queued()
-    async with directory.as_(maker) as client:
+    async with directory.as_(actor) as client:
         refused = await client.get(f"/v1/jobs/{job.id}/result")
-    assert (told(refused), refused.json()["permission"]) == ((403, "forbidden"), missing)
+    assert (problem_of(refused), refused.json()["permission"]) == ((403, "forbidden"), missing)

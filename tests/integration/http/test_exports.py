@@ -1,4 +1,4 @@
-"""The files of exports: which rows, of which moment, in which form."""
+"""Export files: their rows, their position and their formats."""
 
 import json
 from uuid import UUID
@@ -8,7 +8,16 @@ from httpx2 import AsyncClient
 
 from application.exports.formats import restored
 from tests.support.http.directory import Directory, registered
-from tests.support.http.export_files import AUDIT, USERS, Json, asked, cells, file_of, lines, told
+from tests.support.http.export_files import (
+    AUDIT,
+    USERS,
+    Json,
+    csv_rows,
+    export_file,
+    json_lines,
+    problem_of,
+    request_export,
+)
 
 
 async def test_an_export_is_a_job_whose_result_is_the_file(
@@ -27,44 +36,44 @@ async def test_an_export_is_a_job_whose_result_is_the_file(
         "filters": {"role": "member"},
     }
     waiting = await admin.get(f"/v1/jobs/{job['id']}/result")
-    assert told(waiting) == (404, "not-found")
+    assert problem_of(waiting) == (404, "not-found")
     await directory.jobs.run_queued()
     done = (await admin.get(answer.headers["Location"])).json()
     assert done["state"] == "succeeded"
     assert done["result"] == {"what": "users", "format": "ndjson", "rows": 1, "position": 1}
     assert done["progress"]["total"] == 1
     file = await admin.get(f"/v1/jobs/{job['id']}/result")
-    assert lines(file) == [user]
+    assert json_lines(file) == [user]
     assert file.headers["Content-Type"] == "application/x-ndjson"
     expected = f'attachment; filename="users-{job["id"]}.ndjson"'
     assert file.headers["Content-Disposition"] == expected
     assert file.headers["Rollbook-Position"] == "1"
 
 
-async def test_the_rows_are_those_of_the_moment_of_the_export(
+async def test_the_rows_are_those_at_the_position_of_the_export(
     directory: Directory, admin: AsyncClient
 ) -> None:
     one, two = await registered(admin), await registered(admin, email="two@example.org")
-    job = await asked(admin)
+    job = await request_export(admin)
     await directory.jobs.run_queued()
     await admin.patch(f"/v1/users/{one['id']}", json={"name": "Another", "role": "owner"})
     await admin.delete(f"/v1/users/{two['id']}")
     await registered(admin, email="three@example.org")
     path = f"/v1/jobs/{job['id']}/result"
-    assert lines(await admin.get(path)) == [one, two]
-    assert lines(await admin.get(path)) == [one, two]
+    assert json_lines(await admin.get(path)) == [one, two]
+    assert json_lines(await admin.get(path)) == [one, two]
 
 
-async def test_whoever_is_erased_afterwards_is_not_in_the_file_any_more(
+async def test_a_user_erased_afterwards_is_no_longer_in_the_file(
     directory: Directory, admin: AsyncClient
 ) -> None:
     one, two = await registered(admin), await registered(admin, email="two@example.org")
-    users, audit = await asked(admin), await asked(admin, AUDIT)
+    users, audit = await request_export(admin), await request_export(admin, AUDIT)
     await directory.jobs.run_queued()
     assert (await admin.post(f"/v1/users/{one['id']}/erase")).status_code == 200
     file = await admin.get(f"/v1/jobs/{users['id']}/result")
-    assert lines(file) == [two]
-    items = lines(await admin.get(f"/v1/jobs/{audit['id']}/result"))
+    assert json_lines(file) == [two]
+    items = json_lines(await admin.get(f"/v1/jobs/{audit['id']}/result"))
     assert [(item["subject"], item["personal"]) for item in items] == [
         (two["id"], "open"),
         (one["id"], "erased"),
@@ -74,13 +83,13 @@ async def test_whoever_is_erased_afterwards_is_not_in_the_file_any_more(
     assert job["result"]["rows"] == 2
 
 
-async def test_csv_has_a_header_and_what_looks_like_a_formula_is_none(
+async def test_csv_has_a_header_and_its_formulas_are_escaped(
     directory: Directory, admin: AsyncClient
 ) -> None:
     user = await registered(
         admin, name="=1+1", external_id="@SUM(A1)", attributes={"note": 'a "b", c'}
     )
-    file = await file_of(directory, admin, {"what": "users", "format": "csv"})
+    file = await export_file(directory, admin, {"what": "users", "format": "csv"})
     assert file.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     head, row, rest = file.text.split("\r\n")
     assert head == (
@@ -88,7 +97,7 @@ async def test_csv_has_a_header_and_what_looks_like_a_formula_is_none(
     )
     assert ",'@SUM(A1),'=1+1," in row
     assert rest == ""
-    (shown,) = cells(file)
+    (shown,) = csv_rows(file)
     assert restored(shown["name"]) == "=1+1"
     assert json.loads(shown["attributes"]) == user["attributes"]
     assert (shown["version"], shown["created_at"]) == ("1", user["created_at"])
@@ -102,8 +111,8 @@ async def test_the_audit_has_the_items_of_the_list(
     await admin.patch(path, json={"name": "Ada King"})
     await admin.request("DELETE", path, json={"reason": "moved\naway"})
     listed = (await admin.get("/v1/audit")).json()["items"]
-    assert lines(await file_of(directory, admin, AUDIT)) == listed
-    shown = cells(await file_of(directory, admin, {**AUDIT, "format": "csv"}))
+    assert json_lines(await export_file(directory, admin, AUDIT)) == listed
+    shown = csv_rows(await export_file(directory, admin, {**AUDIT, "format": "csv"}))
     assert [int(item["position"]) for item in shown] == [3, 2, 1]
     assert json.loads(shown[1]["changes"]) == listed[1]["changes"]
     assert (shown[0]["reason"], shown[0]["unreadable"]) == ("moved\naway", "")
@@ -130,8 +139,8 @@ async def test_the_filters_of_users_are_those_of_the_list(
     await registered(admin, name="Grace", email="grace@example.org", external_id="a,b")
     tony = await registered(admin, name="Tony", email="tony@example.org")
     await admin.delete(f"/v1/users/{tony['id']}")
-    file = await file_of(directory, admin, {**USERS, "filters": filters})
-    assert [row["name"] for row in lines(file)] == names
+    file = await export_file(directory, admin, {**USERS, "filters": filters})
+    assert [row["name"] for row in json_lines(file)] == names
 
 
 async def test_the_filters_of_the_audit_are_those_of_the_list(
@@ -151,19 +160,22 @@ async def test_the_filters_of_the_audit_are_those_of_the_list(
         ({"from": since}, [3]),
         ({"to": since}, [2, 1]),
     ]:
-        file = await file_of(directory, admin, {**AUDIT, "filters": filters})
-        assert [item["position"] for item in lines(file)] == positions, filters
+        file = await export_file(directory, admin, {**AUDIT, "filters": filters})
+        assert [item["position"] for item in json_lines(file)] == positions, filters
 
 
 async def test_the_file_is_sent_in_its_own_format_only(
     directory: Directory, admin: AsyncClient
 ) -> None:
-    file = await file_of(directory, admin)
+    file = await export_file(directory, admin)
     path = str(file.request.url)
     for accept in ("application/x-ndjson", "*/*", "application/*;q=0.5", "text/html, */*;q=0.1"):
         assert (await admin.get(path, headers={"Accept": accept})).status_code == 200
     for accept in ("text/csv", "application/json", "image/png"):
-        assert told(await admin.get(path, headers={"Accept": accept})) == (406, "not-acceptable")
+        assert problem_of(await admin.get(path, headers={"Accept": accept})) == (
+            406,
+            "not-acceptable",
+        )
     head = await admin.head(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Disposition"] == file.headers["Content-Disposition"]
@@ -173,32 +185,34 @@ async def test_the_file_is_sent_in_its_own_format_only(
 async def test_a_file_that_is_no_longer_kept_is_not_found(
     directory: Directory, admin: AsyncClient
 ) -> None:
-    job = await asked(admin)
+    job = await request_export(admin)
     await directory.jobs.run_queued()
     path = f"/v1/jobs/{job['id']}/result"
     assert (await admin.get(path)).status_code == 200
     directory.exports.remove(UUID(job["id"]))
     gone = await admin.get(path)
-    assert told(gone) == (404, "not-found")
+    assert problem_of(gone) == (404, "not-found")
     assert "24 hours" in gone.json()["detail"]
 
 
-async def test_an_export_shows_what_was_recorded_when_it_was_asked_for(
+async def test_an_export_shows_all_events_recorded_before_its_request(
     directory: Directory, admin: AsyncClient
 ) -> None:
     user = await registered(admin)
     directory.views.lag = 1
-    job = await asked(admin)
+    job = await request_export(admin)
     async with directory.jobs.working():
         directory.views.lag = 0
         await directory.jobs.run_queued()
-    assert lines(await admin.get(f"/v1/jobs/{job['id']}/result")) == [user]
+    assert json_lines(await admin.get(f"/v1/jobs/{job['id']}/result")) == [user]
 
 
-async def test_many_rows_come_in_pieces_each_once(directory: Directory, admin: AsyncClient) -> None:
+async def test_each_of_many_rows_is_exported_once(directory: Directory, admin: AsyncClient) -> None:
     for n in range(1203):
         await registered(admin, email=f"ada{n}@example.org")
-    users = lines(await file_of(directory, admin, {**USERS, "filters": {"sort": "-created_at"}}))
+    users = json_lines(
+        await export_file(directory, admin, {**USERS, "filters": {"sort": "-created_at"}})
+    )
     assert [user["email"] for user in users] == [f"ada{n}@example.org" for n in range(1202, -1, -1)]
-    items = lines(await file_of(directory, admin, AUDIT))
+    items = json_lines(await export_file(directory, admin, AUDIT))
     assert [item["position"] for item in items] == list(range(1203, 0, -1))

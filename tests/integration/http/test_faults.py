@@ -1,4 +1,4 @@
-"""Faults of the store as a caller of the API sees them: true answers, and each command once."""
+"""Faults of the store, seen by a caller of the API: correct answers, and each command once."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ async def recorded(client: AsyncClient) -> list[Json]:
 
 
 @pytest.mark.parametrize("how", Cut)
-async def test_a_lost_reply_is_never_noticed_by_whoever_sent_the_command(
+async def test_a_caller_does_not_notice_a_lost_reply_of_the_database(
     client: AsyncClient, proxy: PostgresProxy, how: Cut
 ) -> None:
     async def cut(command: Callable[[], Awaitable[Response]]) -> Response:
@@ -76,16 +76,16 @@ async def test_a_lost_reply_is_never_noticed_by_whoever_sent_the_command(
         "user.email_changed",
         "user.deleted",
     ]
-    told = [a.headers["Rollbook-Position"] for a in (registered, renamed, moved, deleted)]
-    assert told == [event["position"] for event in events]
+    returned = [a.headers["Rollbook-Position"] for a in (registered, renamed, moved, deleted)]
+    assert returned == [event["position"] for event in events]
 
 
-async def test_who_is_told_that_nobody_knows_repeats_the_command_with_its_key(
+async def test_after_an_unknown_outcome_the_command_is_repeated_with_its_key(
     client: AsyncClient, database_url: str
 ) -> None:
     async with append_lock(database_url):
         command = asyncio.create_task(register(client, "once", "ada@example.org"))
-        # It gets the lock as soon as that is free, and stands still: was it recorded, or not?
+        # The backend gets the lock as soon as it is free, but it is frozen: the outcome is unknown.
         backend = await waiting_for_lock(database_url)
         os.kill(backend, signal.SIGSTOP)
     try:
@@ -102,7 +102,7 @@ async def test_who_is_told_that_nobody_knows_repeats_the_command_with_its_key(
     assert event["subject"] == again.json()["id"]
 
 
-async def test_a_full_queue_refuses_at_once_and_loses_nothing_that_it_took(
+async def test_a_full_queue_refuses_at_once_and_records_every_accepted_command(
     client: AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "QUEUE_ITEMS", 20)
@@ -118,5 +118,5 @@ async def test_a_full_queue_refuses_at_once_and_loses_nothing_that_it_took(
         answer = task.result()
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
-    told = {answer.json()["id"] for answer in accepted}
-    assert {event["subject"] for event in await recorded(client)} == told
+    returned = {answer.json()["id"] for answer in accepted}
+    assert {event["subject"] for event in await recorded(client)} == returned

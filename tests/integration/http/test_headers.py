@@ -1,4 +1,4 @@
-"""What every answer and request has in common."""
+"""Headers that all requests and answers share."""
 
 import pytest
 from httpx2 import AsyncClient
@@ -9,7 +9,7 @@ EVERYWHERE = ["/v1/me", "/v1/nothing", "/nothing", "/docs", "/problems/internal"
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)
-async def test_every_answer_names_version_and_request_and_is_kept_from_sniffers(
+async def test_every_answer_has_version_request_id_and_security_headers(
     admin: AsyncClient, path: str
 ) -> None:
     answer = await admin.get(path)
@@ -55,29 +55,29 @@ async def test_a_request_id_that_breaks_the_rules_is_replaced(
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer ", "Basic YTpi", "admin", "Bearer\tadmin"]
 )
-async def test_without_a_token_there_is_a_challenge(
-    stranger: AsyncClient, authorization: str
+async def test_without_a_token_the_answer_is_a_challenge(
+    anonymous: AsyncClient, authorization: str
 ) -> None:
-    answer = await stranger.get("/v1/me", headers={"Authorization": authorization})
+    answer = await anonymous.get("/v1/me", headers={"Authorization": authorization})
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="rollbook"'
 
 
 @pytest.mark.parametrize("token", ["unknown", "ädmin", "admin x"])
-async def test_a_token_that_is_not_known_is_refused(stranger: AsyncClient, token: str) -> None:
+async def test_an_unknown_token_is_refused(anonymous: AsyncClient, token: str) -> None:
     headers = {b"Authorization": f"Bearer {token}".encode()}
-    answer = await stranger.get("/v1/me", headers=headers)
+    answer = await anonymous.get("/v1/me", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="rollbook", error="invalid_token"'
 
 
-async def test_two_tokens_are_none(admin: AsyncClient) -> None:
+async def test_two_tokens_are_refused(admin: AsyncClient) -> None:
     twice = [("Authorization", "Bearer reader"), ("Authorization", "Bearer admin")]
     assert (await admin.get("/v1/me", headers=twice)).status_code == 401
 
 
-async def test_the_scheme_may_be_written_in_any_case(stranger: AsyncClient) -> None:
-    answer = await stranger.get("/v1/me", headers={"Authorization": "bEARER  admin"})
+async def test_the_scheme_may_be_written_in_any_case(anonymous: AsyncClient) -> None:
+    answer = await anonymous.get("/v1/me", headers={"Authorization": "bEARER  admin"})
     assert answer.json()["actor"] == "token:admin"
 
 
@@ -101,14 +101,14 @@ async def test_a_missing_permission_is_named(
     assert answer.json()["permission"] == permission
 
 
-async def test_everybody_may_see_what_they_may_do(reader: AsyncClient) -> None:
+async def test_every_actor_may_read_its_own_permissions(reader: AsyncClient) -> None:
     assert (await reader.get("/v1/me")).json() == {
         "actor": "token:reader",
         "permissions": ["users:read", "events:read"],
     }
 
 
-async def test_for_whom_something_is_done_is_recorded(writer: AsyncClient) -> None:
+async def test_on_behalf_of_is_recorded(writer: AsyncClient) -> None:
     headers = {"Rollbook-On-Behalf-Of": "user:42"}
     assert (await writer.post("/v1/users", json=ADA, headers=headers)).status_code == 201
     event = (await writer.get("/v1/events")).json()["items"][0]
@@ -116,14 +116,14 @@ async def test_for_whom_something_is_done_is_recorded(writer: AsyncClient) -> No
 
 
 @pytest.mark.parametrize("name", ["", "two words", "x" * 129])
-async def test_for_whom_must_be_visible_ascii(writer: AsyncClient, name: str) -> None:
+async def test_on_behalf_of_must_be_visible_ascii(writer: AsyncClient, name: str) -> None:
     headers = {"Rollbook-On-Behalf-Of": name}
     answer = await writer.post("/v1/users", json=ADA, headers=headers)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "Rollbook-On-Behalf-Of"
 
 
-async def test_to_speak_for_others_needs_the_right_to_write(reader: AsyncClient) -> None:
+async def test_on_behalf_of_needs_the_permission_to_write(reader: AsyncClient) -> None:
     answer = await reader.get("/v1/users", headers={"Rollbook-On-Behalf-Of": "user:42"})
     assert answer.status_code == 403
     assert answer.json()["permission"] == "users:write"
@@ -144,7 +144,7 @@ async def test_to_speak_for_others_needs_the_right_to_write(reader: AsyncClient)
         ("nonsense;q=x", 406),
     ],
 )
-async def test_only_json_is_on_offer(admin: AsyncClient, accept: str, status: int) -> None:
+async def test_only_json_is_offered(admin: AsyncClient, accept: str, status: int) -> None:
     assert (await admin.get("/v1/me", headers={"Accept": accept})).status_code == status
 
 
@@ -170,16 +170,16 @@ async def test_lists_are_compressed_and_single_users_are_not(admin: AsyncClient)
         ("/docs", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_is_told_the_right_ones(
-    stranger: AsyncClient, path: str, allowed: str
+async def test_a_wrong_method_gets_the_allowed_ones(
+    anonymous: AsyncClient, path: str, allowed: str
 ) -> None:
-    answer = await stranger.request("OPTIONS", path)
+    answer = await anonymous.request("OPTIONS", path)
     assert answer.status_code == 405
     assert answer.headers["Allow"] == allowed
     assert answer.json()["type"] == "/problems/method-not-allowed"
 
 
 @pytest.mark.parametrize("path", ["/v1/users/", "/v1", "/v1/users/x/y/z", "/docs/", "//v1/me"])
-async def test_nothing_is_redirected(stranger: AsyncClient, path: str) -> None:
-    answer = await stranger.get(path)
+async def test_nothing_is_redirected(anonymous: AsyncClient, path: str) -> None:
+    answer = await anonymous.get(path)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")

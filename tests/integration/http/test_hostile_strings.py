@@ -1,4 +1,4 @@
-"""Texts that break software come back as they were, or are refused by a rule; nothing fails."""
+"""Strings that often break software are returned unchanged or refused by a rule; nothing fails."""
 
 import asyncio
 import unicodedata
@@ -15,25 +15,25 @@ from interfaces.http.protocol.fields import list_of_one
 from tests.support.hostile.strings import hostile_strings
 from tests.support.http.in_process import in_process
 
-AT_ONCE: Final = 32
+MAX_CONCURRENT: Final = 32
 NUMBERS: Final = count()
-TRIES: Final = 10
+MAX_TRIES: Final = 10
 Json = dict[str, Any]
 
 
 class Busy(Exception):
-    """Nothing was done; ask again."""
+    """The server was busy and recorded nothing; the test tries again."""
 
 
 @pytest.fixture
 async def client(database_url: str) -> AsyncGenerator[AsyncClient]:
     async with in_process(database_url) as client:
-        client.event_hooks["response"] = [is_no_outage]
+        client.event_hooks["response"] = [raise_if_busy]
         yield client
 
 
-async def is_no_outage(answer: Response) -> None:
-    """Raises `Busy` where the machine was too busy to do it: then nothing was recorded."""
+async def raise_if_busy(answer: Response) -> None:
+    """Raises `Busy` if the server answers 503; nothing was recorded then."""
     if answer.status_code == 503:
         await answer.aread()
         assert answer.json()["type"] in ("/problems/overloaded", "/problems/unavailable")
@@ -45,17 +45,17 @@ def strings() -> Sequence[str]:
     return hostile_strings()
 
 
-async def test_as_names_they_come_back_normalised_or_are_refused(
+async def test_as_names_they_are_returned_normalised_or_refused(
     client: AsyncClient, strings: Sequence[str]
 ) -> None:
     accepted = await accepted_of(client, strings, "#/name", lambda text: {"name": text})
     assert len(accepted) > 400
     for user, text in accepted:
         assert user["name"] == unicodedata.normalize("NFC", text.strip())
-    await assert_shown_alike(client, [user for user, _ in accepted])
+    await assert_shown_everywhere(client, [user for user, _ in accepted])
 
 
-async def test_as_attributes_they_come_back_as_they_are_or_are_refused(
+async def test_as_attributes_they_are_returned_unchanged_or_refused(
     client: AsyncClient, strings: Sequence[str]
 ) -> None:
     def attributes(text: str) -> Json:
@@ -66,7 +66,7 @@ async def test_as_attributes_they_come_back_as_they_are_or_are_refused(
     assert len(accepted) == len(fitting)
     for user, text in accepted:
         assert user["attributes"] == attributes(text)["attributes"]
-    await assert_shown_alike(client, [user for user, _ in accepted])
+    await assert_shown_everywhere(client, [user for user, _ in accepted])
 
 
 async def test_as_keys_of_the_wrong_length_they_are_refused(
@@ -79,7 +79,7 @@ async def test_as_keys_of_the_wrong_length_they_are_refused(
     assert [user["attributes"]["value"] for user, _ in values] == long
 
 
-async def test_as_external_ids_they_are_found_again_or_are_refused(
+async def test_as_external_ids_they_are_found_or_refused(
     client: AsyncClient, strings: Sequence[str]
 ) -> None:
     different = list(dict.fromkeys(strings))
@@ -94,22 +94,22 @@ async def test_as_external_ids_they_are_found_again_or_are_refused(
         answer = await client.get("/v1/users", params={"external_id": list_of_one(text)})
         assert [found["id"] for found in answer.json()["items"]] == [user["id"]]
 
-    await at_once(assert_found, accepted)
+    await concurrently(assert_found, accepted)
 
 
-async def test_as_addresses_they_are_kept_or_refused(
+async def test_as_addresses_they_are_stored_or_refused(
     client: AsyncClient, strings: Sequence[str]
 ) -> None:
     for pattern in ("{}", "{}@example.org", "ada@{}.example"):
         texts = list(dict.fromkeys(pattern.format(text) for text in strings))
-        answers = await at_once(
+        answers = await concurrently(
             lambda text: client.post("/v1/users", json={"name": "Ada", "email": text}), texts
         )
         for answer, text in zip(answers, texts, strict=True):
             if answer.status_code == 201:
                 assert answer.json()["email"] == unicodedata.normalize("NFC", text.strip())
             else:
-                # Some differ in case or width alone, and are one address.
+                # Some differ only in case or width, and are the same address.
                 assert_refused(answer, "#/email", text, taken="email-taken")
 
 
@@ -122,17 +122,17 @@ async def test_as_reasons_they_are_recorded_or_refused(
         path = f"/v1/users/{pair[0]['id']}/suspend"
         return await client.post(path, json={"reason": pair[1]})
 
-    answers = await at_once(suspend, users)
+    answers = await concurrently(suspend, users)
     recorded = {event["subject"]: event["data"] for event in await events(client, "user.suspended")}
     for answer, (user, text) in zip(answers, users, strict=True):
         if answer.status_code == 200:
-            kept = unicodedata.normalize("NFC", text.strip()) or None
-            assert recorded[user["id"]].get("reason") == kept
+            stored = unicodedata.normalize("NFC", text.strip()) or None
+            assert recorded[user["id"]].get("reason") == stored
         else:
             assert_refused(answer, "#/reason", text)
 
 
-async def test_as_search_words_they_find_whom_they_name(
+async def test_as_search_words_they_find_the_user_with_that_name(
     client: AsyncClient, strings: Sequence[str]
 ) -> None:
     accepted = await accepted_of(client, strings, "#/name", lambda text: {"name": text})
@@ -145,7 +145,7 @@ async def test_as_search_words_they_find_whom_they_name(
         elif text in named and answer.json()["next_cursor"] is None:
             assert named[text] in {user["id"] for user in answer.json()["items"]}, text
 
-    await at_once(search, strings)
+    await concurrently(search, strings)
 
 
 @pytest.mark.parametrize(
@@ -156,24 +156,24 @@ async def test_as_parameters_they_are_refused(
 ) -> None:
     async def ask(text: str) -> None:
         answer = await client.get("/v1/users", params={parameter: text})
-        # A few are numbers and slugs.
+        # A few of the strings are valid numbers and slugs.
         if answer.status_code != 200:
             assert_refused(answer, parameter, text)
 
-    await at_once(ask, strings)
+    await concurrently(ask, strings)
 
 
-async def test_in_paths_they_lead_nowhere(client: AsyncClient, strings: Sequence[str]) -> None:
+async def test_in_paths_they_are_not_found(client: AsyncClient, strings: Sequence[str]) -> None:
     async def ask(text: str) -> None:
         answer = await client.delete(f"/v1/users/{quote(text, safe='')}")
         assert answer.status_code in (404, 405), text
         assert answer.headers["Content-Type"] == "application/problem+json"
 
-    await at_once(ask, strings)
+    await concurrently(ask, strings)
 
 
 @pytest.mark.parametrize("header", ["Idempotency-Key", "Rollbook-On-Behalf-Of", "If-Match"])
-async def test_as_headers_they_are_taken_or_refused(
+async def test_as_headers_they_are_accepted_or_refused(
     client: AsyncClient, strings: Sequence[str], header: str
 ) -> None:
     (user, _), *_ = await accepted_of(client, ["Ada"], "", lambda text: {"name": text})
@@ -184,20 +184,20 @@ async def test_as_headers_they_are_taken_or_refused(
         if answer.status_code not in (200, 412):
             assert_refused(answer, header, text)
 
-    await at_once(ask, strings)
+    await concurrently(ask, strings)
 
 
 async def accepted_of(
     client: AsyncClient, texts: Sequence[str], pointer: str, fields: Callable[[str], Json]
 ) -> list[tuple[Json, str]]:
-    """Register a user for each text; those accepted, all others being refused at the pointer."""
+    """Register a user for each text; returns the accepted ones, asserts that the others are refused."""
 
     async def register(text: str) -> Response:
         body = {"name": "Ada", "email": f"user{next(NUMBERS)}@example.org", **fields(text)}
         return await client.post("/v1/users", json=body)
 
     accepted: list[tuple[Json, str]] = []
-    for answer, text in zip(await at_once(register, texts), texts, strict=True):
+    for answer, text in zip(await concurrently(register, texts), texts, strict=True):
         if answer.status_code == 201:
             accepted.append((answer.json(), text))
         else:
@@ -206,7 +206,7 @@ async def accepted_of(
 
 
 def assert_refused(answer: Response, pointer: str, text: str, taken: str = "") -> None:
-    """By a rule, at that place."""
+    """Asserts that a rule refused the text, at this pointer."""
     problem = answer.json()
     if taken and answer.status_code == 409:
         assert problem["type"] == f"/problems/{taken}"
@@ -216,8 +216,8 @@ def assert_refused(answer: Response, pointer: str, text: str, taken: str = "") -
         assert {error["pointer"] for error in problem["errors"]} == {pointer}, text
 
 
-async def assert_shown_alike(client: AsyncClient, users: Sequence[Json]) -> None:
-    """The views show what the commands answered, and so does the log."""
+async def assert_shown_everywhere(client: AsyncClient, users: Sequence[Json]) -> None:
+    """Asserts that views and log show the same users as the answers of the commands."""
     shown: list[Json] = []
     for begin in range(0, len(users), 200):
         ids = ",".join(user["id"] for user in users[begin : begin + 200])
@@ -236,13 +236,13 @@ async def events(client: AsyncClient, types: str) -> list[Json]:
     return answer.json()["items"]
 
 
-async def at_once(do: Callable[[Any], Awaitable[Any]], each: Iterable[Any]) -> list[Any]:
-    """Some at a time, so that they share their commits."""
-    gate = asyncio.Semaphore(AT_ONCE)
+async def concurrently(do: Callable[[Any], Awaitable[Any]], each: Iterable[Any]) -> list[Any]:
+    """Runs up to `MAX_CONCURRENT` calls at a time, so that they share commits."""
+    semaphore = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(item: Any) -> Any:
-        async with gate:
-            for _ in range(TRIES):
+        async with semaphore:
+            for _ in range(MAX_TRIES):
                 with suppress(Busy):
                     return await do(item)
             raise Busy

@@ -12,7 +12,7 @@ async def register(client: AsyncClient, key: str, **fields: str) -> Response:
     return await client.post("/v1/users", json={**ADA, **fields}, headers={"Idempotency-Key": key})
 
 
-async def test_a_repeat_is_answered_as_the_first(directory: Directory, admin: AsyncClient) -> None:
+async def test_a_repeat_gets_the_first_answer(directory: Directory, admin: AsyncClient) -> None:
     first = await register(admin, "k")
     await admin.patch(first.headers["Location"], json={"name": "Ada King"})
     again = await register(admin, "k")
@@ -24,7 +24,7 @@ async def test_a_repeat_is_answered_as_the_first(directory: Directory, admin: As
     assert await directory.log.head() == 2
 
 
-async def test_a_repeated_deletion_is_answered_as_the_first(admin: AsyncClient) -> None:
+async def test_a_repeated_deletion_gets_the_first_answer(admin: AsyncClient) -> None:
     user = await registered(admin)
     headers = {"Idempotency-Key": "k"}
     await admin.delete(f"/v1/users/{user['id']}", headers=headers)
@@ -33,7 +33,7 @@ async def test_a_repeated_deletion_is_answered_as_the_first(admin: AsyncClient) 
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-async def test_a_repeat_of_a_refused_command_is_judged_anew(admin: AsyncClient) -> None:
+async def test_a_repeat_of_a_refused_command_is_decided_again(admin: AsyncClient) -> None:
     user = await registered(admin)
     assert (await register(admin, "k")).status_code == 409
     await admin.delete(f"/v1/users/{user['id']}")
@@ -52,12 +52,12 @@ async def test_the_same_key_with_another_body_or_route_is_a_mismatch(admin: Asyn
         assert answer.json()["type"] == "/problems/idempotency-mismatch"
 
 
-async def test_a_key_is_its_actors_own(admin: AsyncClient, writer: AsyncClient) -> None:
+async def test_a_key_belongs_to_its_actor(admin: AsyncClient, writer: AsyncClient) -> None:
     assert (await register(admin, "k")).status_code == 201
     assert (await register(writer, "k", email="other@example.org")).status_code == 201
 
 
-async def test_a_key_is_the_same_in_quotes_and_without(admin: AsyncClient) -> None:
+async def test_a_key_is_the_same_with_and_without_quotes(admin: AsyncClient) -> None:
     await register(admin, 'a"b\\c')
     assert (await register(admin, '"a\\"b\\\\c"')).headers["Idempotency-Replayed"] == "true"
 

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: listing them, looking at one, its result, and its cancel."""
+"""Jobs over HTTP: the list, one job, its result and its cancel."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +10,7 @@ from application.jobs.model import Job, JobFailed, JobKind, JobRun
 from tests.support.http.directory import Directory, registered
 from tests.support.jobs.jobs import echo, kind
 
-NOBODYS: Final = "018f0000-0000-7000-8000-00000000ffff"
+UNKNOWN_ID: Final = "018f0000-0000-7000-8000-00000000ffff"
 
 
 async def submitted(directory: Directory, name: str = "work", **arguments: Any) -> Job:
@@ -18,11 +18,11 @@ async def submitted(directory: Directory, name: str = "work", **arguments: Any) 
 
 
 async def done(directory: Directory, *kinds: JobKind) -> None:
-    directory.jobs.know(*kinds)
+    directory.jobs.add_kinds(*kinds)
     await directory.jobs.run_queued()
 
 
-def told(answer: Response) -> tuple[int, str]:
+def problem_of(answer: Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
@@ -69,7 +69,7 @@ async def test_the_description_of_a_job_has_its_members(
     assert set(schemas["JobProgress"]["required"]) == job["progress"].keys()
 
 
-async def test_a_result_is_there_once_the_job_succeeded(
+async def test_a_result_is_available_after_the_job_succeeded(
     directory: Directory, admin: AsyncClient
 ) -> None:
     async def fails(_: JobRun) -> dict[str, Any]:
@@ -77,7 +77,7 @@ async def test_a_result_is_there_once_the_job_succeeded(
 
     good, bad = await submitted(directory, n=1), await submitted(directory, "bad")
     queued = await admin.get(f"/v1/jobs/{good.id}/result")
-    assert told(queued) == (404, "not-found")
+    assert problem_of(queued) == (404, "not-found")
     assert queued.json()["detail"] == "The job has no result yet: its state is queued."
     await done(directory, kind(echo), kind(fails, "bad"))
     result = await admin.get(f"/v1/jobs/{good.id}/result")
@@ -89,9 +89,7 @@ async def test_a_result_is_there_once_the_job_succeeded(
     assert (shown["state"], shown["error"]) == ("failed", "There is no such projection.")
 
 
-async def test_a_waiting_job_is_cancelled_and_again_that_changes_nothing(
-    directory: Directory, admin: AsyncClient
-) -> None:
+async def test_a_queued_job_is_cancelled_once(directory: Directory, admin: AsyncClient) -> None:
     await registered(admin)
     job = await submitted(directory)
     first = await admin.post(f"/v1/jobs/{job.id}/cancel", headers={"Idempotency-Key": "mine"})
@@ -101,41 +99,41 @@ async def test_a_waiting_job_is_cancelled_and_again_that_changes_nothing(
     assert (second.status_code, second.json()) == (200, first.json())
 
 
-async def test_a_cancel_takes_no_members_no_parameters_and_no_broken_key(
+async def test_a_cancel_refuses_members_parameters_and_invalid_keys(
     directory: Directory, admin: AsyncClient
 ) -> None:
     job = await submitted(directory)
     path = f"/v1/jobs/{job.id}/cancel"
-    assert told(await admin.post(path, json={"now": True})) == (422, "invalid-request")
-    assert told(await admin.post(path + "?now=1")) == (422, "invalid-request")
+    assert problem_of(await admin.post(path, json={"now": True})) == (422, "invalid-request")
+    assert problem_of(await admin.post(path + "?now=1")) == (422, "invalid-request")
     broken = await admin.post(path, headers={"Idempotency-Key": "x" * 256})
-    assert told(broken) == (422, "invalid-request")
+    assert problem_of(broken) == (422, "invalid-request")
     assert (await admin.get(f"/v1/jobs/{job.id}")).json()["state"] == "queued"
 
 
-@pytest.mark.parametrize("job_id", [NOBODYS, "nonsense", "00000000-0000-0000-0000-000000000000"])
-async def test_what_is_no_job_is_not_found(admin: AsyncClient, job_id: str) -> None:
+@pytest.mark.parametrize("job_id", [UNKNOWN_ID, "nonsense", "00000000-0000-0000-0000-000000000000"])
+async def test_an_unknown_job_is_not_found(admin: AsyncClient, job_id: str) -> None:
     path = f"/v1/jobs/{job_id}"
     for answer in (
         await admin.get(path),
         await admin.get(path + "/result"),
         await admin.post(path + "/cancel"),
     ):
-        assert told(answer) == (404, "not-found")
+        assert problem_of(answer) == (404, "not-found")
 
 
 @pytest.mark.parametrize("token", ["nobody", "reader", "writer"])
-async def test_the_list_of_jobs_is_for_administrators_and_those_who_export(
+async def test_the_list_of_jobs_is_for_administrators_and_exporters(
     directory: Directory, token: str
 ) -> None:
     async with directory.as_(token) as client:
         for answer in (await client.get("/v1/jobs"), await client.get("/v1/jobs?unknown=1")):
-            assert told(answer) == (403, "forbidden")
+            assert problem_of(answer) == (403, "forbidden")
             assert answer.json()["permission"] == "admin"
 
 
 @pytest.mark.parametrize("token", ["nobody", "reader", "writer", "auditor"])
-async def test_jobs_are_for_administrators(directory: Directory, token: str) -> None:
+async def test_a_job_is_for_administrators(directory: Directory, token: str) -> None:
     job = await submitted(directory)
     async with directory.as_(token) as client:
         for answer in (
@@ -143,11 +141,11 @@ async def test_jobs_are_for_administrators(directory: Directory, token: str) -> 
             await client.get(f"/v1/jobs/{job.id}/result"),
             await client.post(f"/v1/jobs/{job.id}/cancel"),
         ):
-            assert told(answer) == (403, "forbidden")
+            assert problem_of(answer) == (403, "forbidden")
             assert answer.json()["permission"] == "admin"
 
 
-async def test_jobs_are_listed_in_pages_the_newest_first(
+async def test_jobs_are_listed_in_pages_newest_first(
     directory: Directory, admin: AsyncClient
 ) -> None:
     jobs = [await submitted(directory, n=n) for n in range(5)]
@@ -182,7 +180,7 @@ async def test_jobs_are_listed_by_state(directory: Directory, admin: AsyncClient
     assert (await admin.get("/v1/jobs?state=queued")).json()["items"][0]["id"] == str(waiting.id)
 
 
-async def test_a_cursor_goes_with_its_filters_and_its_list(
+async def test_a_cursor_belongs_to_its_filters_and_its_list(
     directory: Directory, admin: AsyncClient
 ) -> None:
     for n in range(3):
@@ -201,10 +199,10 @@ async def test_a_cursor_goes_with_its_filters_and_its_list(
         f"/v1/users?cursor={cursor}",
     ):
         refused = await admin.get(path)
-        assert told(refused) == (422, "invalid-request"), path
+        assert problem_of(refused) == (422, "invalid-request"), path
         assert [error["pointer"] for error in refused.json()["errors"]] == ["cursor"]
 
 
 @pytest.mark.parametrize("query", ["state=done", "state=", "limit=0", "limit=201", "kind=purge"])
-async def test_parameters_that_are_none_are_refused(admin: AsyncClient, query: str) -> None:
-    assert told(await admin.get(f"/v1/jobs?{query}")) == (422, "invalid-request")
+async def test_wrong_parameters_are_refused(admin: AsyncClient, query: str) -> None:
+    assert problem_of(await admin.get(f"/v1/jobs?{query}")) == (422, "invalid-request")

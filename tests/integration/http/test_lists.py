@@ -8,7 +8,7 @@ from tests.support.http.directory import Directory, registered
 
 @pytest.fixture
 async def names(admin: AsyncClient) -> list[str]:
-    """Five users, in the order they were registered in."""
+    """The names of five users, in the order of their registration."""
     names = ["Dora", "Ben", "Eva", "Ada", "Cem"]
     for name in names:
         await registered(
@@ -52,7 +52,7 @@ async def test_filters_narrow_a_list_together(admin: AsyncClient, names: list[st
     assert await listed(admin, role="guest") == []
 
 
-async def test_deleted_users_are_listed_when_asked_for(
+async def test_deleted_users_are_listed_only_if_requested(
     admin: AsyncClient, names: list[str]
 ) -> None:
     users = (await admin.get("/v1/users")).json()["items"]
@@ -65,7 +65,7 @@ async def test_deleted_users_are_listed_when_asked_for(
 
 @pytest.mark.parametrize("sort", ["name", "-name", "email", "created_at", "-created_at"])
 @pytest.mark.parametrize("limit", [1, 2, 5])
-async def test_following_the_cursors_lists_everybody_once(
+async def test_following_the_cursors_lists_every_user_once(
     admin: AsyncClient, names: list[str], sort: str, limit: int
 ) -> None:
     parameters: dict[str, str | int] = {"sort": sort, "limit": limit}
@@ -80,7 +80,7 @@ async def test_following_the_cursors_lists_everybody_once(
     assert seen == (in_order[::-1] if sort.startswith("-") else in_order)
 
 
-async def test_a_cursor_tells_nothing_and_cannot_be_changed(
+async def test_a_cursor_reveals_nothing_and_cannot_be_changed(
     admin: AsyncClient, names: list[str]
 ) -> None:
     page = (await admin.get("/v1/users?sort=name&limit=1")).json()
@@ -122,7 +122,7 @@ async def test_a_cursor_belongs_to_its_filters_and_order(
         ("role=a&role=b", ["role"]),
     ],
 )
-async def test_parameters_that_are_wrong_are_named(
+async def test_wrong_parameters_are_reported(
     admin: AsyncClient, query: str, pointers: list[str]
 ) -> None:
     assert await refused(admin, query) == pointers

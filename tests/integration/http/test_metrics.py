@@ -1,4 +1,4 @@
-"""The figures over HTTP: who gets them, in which form, and that they name nobody."""
+"""The metrics over HTTP: permissions, formats, and no personal data."""
 
 import asyncio
 import re
@@ -21,14 +21,14 @@ from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.http.app import create_app
 from tests.support.http.directory import Directory, registered
 
-ELSEWHERE: Final = ("192.0.2.7", 4711)
+REMOTE: Final = ("192.0.2.7", 4711)
 
 
 @asynccontextmanager
 async def client_at(
     directory: Directory, peer: tuple[str, int] | None, token: str | None = None
 ) -> AsyncGenerator[AsyncClient]:
-    """A client whose connection comes from there; without a peer, from a socket without address."""
+    """A client that connects from `peer`, or from a socket without an address if `peer` is None."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     transport = ASGITransport(directory.app, client=peer, raise_app_exceptions=False)  # pyright: ignore[reportArgumentType]
     async with AsyncClient(
@@ -37,14 +37,14 @@ async def client_at(
         yield client
 
 
-def measured(directory: Directory, telemetry: PrometheusTelemetry) -> Directory:
+def with_telemetry(directory: Directory, telemetry: PrometheusTelemetry) -> Directory:
     directory.services = replace(directory.services, telemetry=telemetry)
     directory.app = create_app(directory.services)
     return directory
 
 
-async def figures(directory: Directory) -> dict[str, float]:
-    """Each figure by its name and labels, as they stand in the text."""
+async def samples(directory: Directory) -> dict[str, float]:
+    """Each sample by its name and labels, as in the text format."""
     async with directory.as_(None) as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
@@ -56,7 +56,7 @@ async def figures(directory: Directory) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-async def test_on_the_same_machine_they_are_open(directory: Directory, host: str) -> None:
+async def test_on_the_same_machine_metrics_need_no_token(directory: Directory, host: str) -> None:
     async with client_at(directory, (host, 1)) as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
@@ -65,8 +65,8 @@ async def test_on_the_same_machine_they_are_open(directory: Directory, host: str
     assert "rollbook_info{" in answer.text
 
 
-@pytest.mark.parametrize("peer", [ELSEWHERE, ("2001:db8::7", 1), ("localhost", 1), None])
-async def test_from_elsewhere_they_need_an_administrator(
+@pytest.mark.parametrize("peer", [REMOTE, ("2001:db8::7", 1), ("localhost", 1), None])
+async def test_from_another_machine_metrics_need_an_administrator(
     directory: Directory, peer: tuple[str, int] | None
 ) -> None:
     found = list[int]()
@@ -82,10 +82,10 @@ async def test_from_elsewhere_they_need_an_administrator(
     "name",
     ["Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "X-Real-IP"],
 )
-async def test_what_came_through_a_proxy_on_the_same_machine_came_from_elsewhere(
+async def test_a_request_through_a_local_proxy_counts_as_from_another_machine(
     directory: Directory, name: str
 ) -> None:
-    """Even where the proxy, or whoever made the header up, names this machine, or nobody."""
+    """Even if the header, which any client can send, names this machine or is empty."""
     for value in ("127.0.0.1", ""):
         async with directory.as_(None) as client:
             assert (await client.get("/metrics", headers={name: value})).status_code == 401
@@ -102,7 +102,7 @@ async def test_head_has_no_body_and_other_methods_are_refused(directory: Directo
     assert (posted.status_code, posted.headers["Allow"]) == (405, "GET, HEAD")
 
 
-async def test_openmetrics_is_written_for_who_asks_for_it(directory: Directory) -> None:
+async def test_openmetrics_is_sent_if_the_accept_header_requests_it(directory: Directory) -> None:
     async with directory.as_(None) as client:
         answer = await client.get(
             "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,*/*;q=0.1"}
@@ -115,13 +115,13 @@ async def test_openmetrics_is_written_for_who_asks_for_it(directory: Directory) 
 @pytest.mark.parametrize(
     "accept", ["", "*/*", "application/json", ";;,=\x7f", "text/plain;version=x;escaping=y"]
 )
-async def test_who_asks_for_anything_else_gets_text(directory: Directory, accept: str) -> None:
+async def test_any_other_accept_header_gets_text(directory: Directory, accept: str) -> None:
     async with directory.as_(None) as client:
         answer = await client.get("/metrics", headers={"Accept": accept})
     assert (answer.status_code, answer.headers["Content-Type"][:10]) == (200, "text/plain")
 
 
-async def test_answers_are_counted_by_route_and_status_whoever_was_asked_for(
+async def test_answers_are_counted_by_route_and_status_without_personal_data(
     directory: Directory,
 ) -> None:
     async with directory.as_("admin") as client:
@@ -134,7 +134,7 @@ async def test_answers_are_counted_by_route_and_status_whoever_was_asked_for(
         await client.get("/v1/users", params={"q": "Lovelace"})
         text = (await client.get("/metrics")).text
     assert not re.search(f"(?i)lovelace|example.org|{ada['id']}", text)
-    found = await figures(directory)
+    found = await samples(directory)
     counted = {
         key.partition("[")[2].rstrip("]"): value
         for key, value in found.items()
@@ -154,51 +154,53 @@ async def test_answers_are_counted_by_route_and_status_whoever_was_asked_for(
     assert len(durations) == 7
 
 
-async def test_what_is_away_is_left_out_and_the_rest_is_told(directory: Directory) -> None:
-    async def away() -> Sequence[Reading]:
+async def test_unavailable_sources_are_left_out_and_the_rest_is_shown(directory: Directory) -> None:
+    async def unavailable() -> Sequence[Reading]:
         raise Unavailable
 
-    async def is_stuck() -> None:
+    async def hangs() -> None:
         await asyncio.sleep(60)
 
-    async def there() -> Sequence[Reading]:
+    async def available() -> Sequence[Reading]:
         return [Reading(name="rollbook_a", help="A.", labels=("b",), values={("c",): 1.5})]
 
-    async def is_there() -> None: ...
+    async def is_up() -> None: ...
 
-    telemetry = PrometheusTelemetry("9", [away, there], {"postgres": is_stuck, "redis": is_there})
+    telemetry = PrometheusTelemetry(
+        "9", [unavailable, available], {"postgres": hangs, "redis": is_up}
+    )
     async with asyncio.timeout(3):
         with capture_logs() as logs:
-            found = await figures(measured(directory, telemetry))
+            found = await samples(with_telemetry(directory, telemetry))
     assert found["rollbook_up[('dependency', 'postgres')]"] == 0
     assert found["rollbook_up[('dependency', 'redis')]"] == 1
     assert found["rollbook_a[('b', 'c')]"] == 1.5
     assert [entry["event"] for entry in logs] == ["metrics_left_out"]
 
 
-async def test_scrapers_who_come_at_once_share_a_look_and_none_ends_that_of_the_others(
+async def test_concurrent_scrapes_share_one_reading_and_a_cancelled_one_ends_no_other(
     directory: Directory,
 ) -> None:
-    looks, go_on = list[int](), asyncio.Event()
+    readings, may_continue = list[int](), asyncio.Event()
 
-    async def slow() -> Sequence[Reading]:
-        looks.append(1)
-        await go_on.wait()
-        return [Reading(name="rollbook_looks", help="L.", values={(): len(looks)})]
+    async def slow_source() -> Sequence[Reading]:
+        readings.append(1)
+        await may_continue.wait()
+        return [Reading(name="rollbook_looks", help="L.", values={(): len(readings)})]
 
-    measured(directory, PrometheusTelemetry("9", [slow]))
-    scrapes = [asyncio.ensure_future(figures(directory)) for _ in range(20)]
+    with_telemetry(directory, PrometheusTelemetry("9", [slow_source]))
+    scrapes = [asyncio.ensure_future(samples(directory)) for _ in range(20)]
     await asyncio.sleep(0.05)
     scrapes.pop(0).cancel()
     await asyncio.sleep(0.01)
-    go_on.set()
+    may_continue.set()
     found = await asyncio.gather(*scrapes)
     assert {each["rollbook_looks[]"] for each in found} == {1}
-    assert (await figures(directory))["rollbook_looks[]"] == 2
+    assert (await samples(directory))["rollbook_looks[]"] == 2
 
 
-async def test_each_application_has_figures_of_its_own(directory: Directory) -> None:
+async def test_each_application_has_its_own_metrics(directory: Directory) -> None:
     other = Directory()
     async with other.as_(None) as client:
         await client.get("/health/live")
-    assert not any("/health/live" in key for key in await figures(directory))
+    assert not any("/health/live" in key for key in await samples(directory))

@@ -1,4 +1,4 @@
-"""A command that is wrong in two ways is told about the one that the contract checks first."""
+"""A command that is wrong in two ways gets the error that the contract checks first."""
 
 from itertools import combinations, count
 from typing import Any, Final
@@ -12,10 +12,10 @@ from tests.support.http.directory import Directory
 
 Json = dict[str, Any]
 
-NOBODY: Final = "018f0000-0000-7000-8000-00000000ffff"
+UNKNOWN_ID: Final = "018f0000-0000-7000-8000-00000000ffff"
 NUMBERS: Final = count()
 
-# In the order of the contract; each is one way to be wrong, and what it is answered alone.
+# In the order of the contract: each way to be wrong, and its error when nothing else is wrong.
 CHECKS: Final = {
     "route": (404, "not-found"),
     "method": (405, "method-not-allowed"),
@@ -33,8 +33,8 @@ CHECKS: Final = {
     "version": (412, "version-conflict"),
     "claim": (409, "email-taken"),
 }
-# No request can be wrong in both ways, or there is no telling which one was meant.
-APART: Final = [
+# No request can be wrong in both ways, or the test cannot tell which of the two was reported.
+EXCLUSIVE: Final = [
     {"route", "method"},
     {"missing", "gone"},
     {"syntax", "condition"},
@@ -43,24 +43,24 @@ APART: Final = [
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """A command of the API; `but` are the ways to be wrong that it does not know."""
+    """A command of the API; `unchecked` are the ways to be wrong that do not apply to it."""
 
     method: str
     path: str
     body: Json
     succeeds: int = 200
     actor: str = "writer"
-    lesser: str = "reader"
+    weaker: str = "reader"
     other_method: str = "PUT"
-    but: frozenset[str] = frozenset()
+    unchecked: frozenset[str] = frozenset()
 
     @property
     def checks(self) -> list[str]:
-        return [name for name in CHECKS if name not in self.but]
+        return [name for name in CHECKS if name not in self.unchecked]
 
 
 KING: Final[Json] = {"name": "Ada King", "email": "king@{}.example"}
-WHOLE: Final[Json] = {**KING, "role": "owner", "external_id": None, "attributes": {}}
+FULL: Final[Json] = {**KING, "role": "owner", "external_id": None, "attributes": {}}
 ONE: Final = "/v1/users/{}"
 NO_CLAIM: Final = frozenset({"claim"})
 ROUTES: Final = {
@@ -69,12 +69,14 @@ ROUTES: Final = {
         path="/v1/users",
         body=KING,
         succeeds=201,
-        but=frozenset({"condition", "missing", "gone", "version"}),
+        unchecked=frozenset({"condition", "missing", "gone", "version"}),
     ),
-    "replace": Route(method="PUT", path=ONE, body=WHOLE, other_method="POST"),
+    "replace": Route(method="PUT", path=ONE, body=FULL, other_method="POST"),
     "change": Route(method="PATCH", path=ONE, body=KING, other_method="POST"),
-    "suspend": Route(method="POST", path=ONE + "/suspend", body={"reason": "leave"}, but=NO_CLAIM),
-    "reinstate": Route(method="POST", path=ONE + "/reinstate", body={}, but=NO_CLAIM),
+    "suspend": Route(
+        method="POST", path=ONE + "/suspend", body={"reason": "leave"}, unchecked=NO_CLAIM
+    ),
+    "reinstate": Route(method="POST", path=ONE + "/reinstate", body={}, unchecked=NO_CLAIM),
     "restore": Route(method="POST", path=ONE + "/restore", body={}),
     "delete": Route(
         method="DELETE",
@@ -82,20 +84,20 @@ ROUTES: Final = {
         body={"reason": "left"},
         succeeds=204,
         other_method="POST",
-        but=frozenset({"accept", "gone", "claim"}),
+        unchecked=frozenset({"accept", "gone", "claim"}),
     ),
     "erase": Route(
         method="POST",
         path=ONE + "/erase",
         body={"reason": "retention"},
         actor="admin",
-        lesser="writer",
-        but=frozenset({"gone", "claim"}),
+        weaker="writer",
+        unchecked=frozenset({"gone", "claim"}),
     ),
 }
 
-# What a repeat need not mind; the body of a changed address would be another body.
-OUTLIVED: Final = [
+# Checks that a repeat skips; the body with a changed address would be another body.
+REPLAYED: Final = [
     ("register", "claim"),
     *((name, "gone") for name in ("replace", "change", "suspend", "reinstate")),
     *((name, "version") for name in ROUTES if name != "register"),
@@ -112,25 +114,29 @@ async def test_a_command_with_nothing_wrong_succeeds(directory: Directory, route
 @pytest.mark.parametrize("route", ROUTES)
 async def test_one_thing_wrong_is_reported(directory: Directory, route: str) -> None:
     checks = ROUTES[route].checks
-    found = {w: told(await Attempt(directory, ROUTES[route], w).answer()) for w in checks}
+    found = {w: problem_of(await Attempt(directory, ROUTES[route], w).answer()) for w in checks}
     assert found == {wrong: expected(route, wrong) for wrong in checks}
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_of_two_things_wrong_the_first_is_reported(directory: Directory, route: str) -> None:
-    pairs = [p for p in combinations(ROUTES[route].checks, 2) if {*p} not in APART]
-    found = {pair: told(await Attempt(directory, ROUTES[route], *pair).answer()) for pair in pairs}
+async def test_with_two_things_wrong_the_first_check_is_reported(
+    directory: Directory, route: str
+) -> None:
+    pairs = [p for p in combinations(ROUTES[route].checks, 2) if {*p} not in EXCLUSIVE]
+    found = {
+        pair: problem_of(await Attempt(directory, ROUTES[route], *pair).answer()) for pair in pairs
+    }
     assert found == {pair: expected(route, pair[0]) for pair in pairs}
 
 
-@pytest.mark.parametrize(("route", "wrong"), OUTLIVED)
-async def test_a_repeat_is_answered_whatever_became_of_the_user(
+@pytest.mark.parametrize(("route", "wrong"), REPLAYED)
+async def test_a_repeat_is_replayed_even_if_the_user_has_changed(
     directory: Directory, route: str, wrong: str
 ) -> None:
     attempt = Attempt(directory, ROUTES[route])
     key = {"Idempotency-Key": "mine"}
     first = await attempt.answer(key)
-    await attempt.spoil(wrong)
+    await attempt.break_user(wrong)
     stale = {"If-Match": '"99"'} if wrong == "version" else {}
     second = await attempt.send({**key, **stale})
     assert first.status_code == ROUTES[route].succeeds
@@ -138,16 +144,16 @@ async def test_a_repeat_is_answered_whatever_became_of_the_user(
     assert (second.status_code, second.content) == (first.status_code, first.content)
 
 
-async def test_a_repeat_shows_nothing_of_who_was_erased_since(directory: Directory) -> None:
+async def test_a_repeat_shows_nothing_of_a_user_erased_since(directory: Directory) -> None:
     attempt = Attempt(directory, ROUTES["restore"])
     key = {"Idempotency-Key": "mine"}
     assert (await attempt.answer(key)).status_code == 200
-    await attempt.spoil("gone")
-    assert told(await attempt.send(key)) == (410, "user-erased")
+    await attempt.break_user("gone")
+    assert problem_of(await attempt.send(key)) == (410, "user-erased")
 
 
 class Attempt:
-    """One command, wrong in the named ways, to a user of its own."""
+    """One command that is wrong in the given ways, on its own user."""
 
     def __init__(self, directory: Directory, route: Route, *wrong: str) -> None:
         self._directory = directory
@@ -157,16 +163,16 @@ class Attempt:
         self._own = ""
 
     async def answer(self, headers: dict[str, str] | None = None) -> Response:
-        """What it is answered once everything else is as it should be."""
+        """Prepare the user, send the command and return the answer."""
         await self._prepare()
         for wrong in self._wrong:
-            await self.spoil(wrong)
+            await self.break_user(wrong)
         return await self.send(headers)
 
     async def send(self, headers: dict[str, str] | None = None) -> Response:
         route, wrong = self._route, self._wrong
-        path = route.path.format(NOBODY if "missing" in wrong else self._own)
-        token = None if "token" in wrong else route.lesser if "permission" in wrong else route.actor
+        path = route.path.format(UNKNOWN_ID if "missing" in wrong else self._own)
+        token = None if "token" in wrong else route.weaker if "permission" in wrong else route.actor
         async with self._directory.as_(token) as client:
             return await client.request(
                 route.other_method if "method" in wrong else route.method,
@@ -175,8 +181,8 @@ class Attempt:
                 headers={**self._headers(), **(headers or {})},
             )
 
-    async def spoil(self, wrong: str) -> None:
-        """Make the user one to whom the command cannot be done any more."""
+    async def break_user(self, wrong: str) -> None:
+        """Change the user so that the command is refused."""
         restores = self._route.path.endswith("/restore")
         async with self._directory.as_("admin") as client:
             match wrong:
@@ -210,8 +216,8 @@ class Attempt:
         if "fields" in self._wrong:
             members["nickname"] = "Ada"
         if "email" in members:
-            who = "TAKEN@{}.example" if "claim" in self._wrong else members["email"]
-            members["email"] = who.format(self._number)
+            address = "TAKEN@{}.example" if "claim" in self._wrong else members["email"]
+            members["email"] = address.format(self._number)
         encoded = msgspec.json.encode(members)
         if "syntax" in self._wrong:
             encoded = encoded[:-1]
@@ -232,7 +238,7 @@ class Attempt:
         return sent
 
 
-def told(answer: Response) -> tuple[int, str]:
+def problem_of(answer: Response) -> tuple[int, str]:
     assert answer.headers["Content-Type"] == "application/problem+json"
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 

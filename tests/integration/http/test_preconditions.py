@@ -1,4 +1,4 @@
-"""If-Match on commands, If-None-Match on reading."""
+"""If-Match on commands, If-None-Match on reads."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ async def user(admin: AsyncClient) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "tags", ['"2"', "*", '"1", "2"', '"1","2"', ', "2" ,,', 'W/"1", "2"', '"x", "2"', " * "]
 )
-async def test_a_command_is_applied_where_a_tag_matches(
+async def test_a_command_is_applied_if_a_tag_matches(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers={"If-Match": tags})
@@ -30,7 +30,7 @@ async def test_a_command_is_applied_where_a_tag_matches(
 
 
 @pytest.mark.parametrize("tags", ['"1"', 'W/"2"', '"02"', '"x"', '"1", "3"', '""', '"²"'])
-async def test_a_command_is_refused_where_no_tag_matches(
+async def test_a_command_is_refused_if_no_tag_matches(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     headers = {b"If-Match": tags.encode("latin-1")}
@@ -40,14 +40,14 @@ async def test_a_command_is_refused_where_no_tag_matches(
     assert answer.json()["version"] == 2
 
 
-async def test_several_lines_are_one_list(admin: AsyncClient, user: dict[str, Any]) -> None:
+async def test_several_header_lines_are_one_list(admin: AsyncClient, user: dict[str, Any]) -> None:
     lines = [("If-Match", '"1"'), ("If-Match", '"2"')]
     answer = await admin.post(f"/v1/users/{user['id']}/suspend", headers=lines)
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("tags", BROKEN)
-async def test_tags_that_are_none_are_malformed(
+async def test_invalid_tags_are_malformed(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     path = f"/v1/users/{user['id']}"
@@ -56,7 +56,7 @@ async def test_tags_that_are_none_are_malformed(
     assert (await admin.get(path, headers={"If-None-Match": tags})).status_code == 400
 
 
-async def test_a_long_row_of_separators_is_read_in_no_time(admin: AsyncClient) -> None:
+async def test_a_long_row_of_separators_is_parsed_quickly(admin: AsyncClient) -> None:
     tags = '"1"' + ",   \t" * 10_000 + "x"
     answer = await admin.delete("/v1/users/none", headers={"If-Match": tags})
     assert answer.json()["detail"] == str(
@@ -65,7 +65,7 @@ async def test_a_long_row_of_separators_is_read_in_no_time(admin: AsyncClient) -
 
 
 @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', "*", '"1", "2"'])
-async def test_who_has_the_current_user_gets_no_body(
+async def test_a_client_with_the_current_version_gets_no_body(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     answer = await admin.get(f"/v1/users/{user['id']}", headers={"If-None-Match": tags})
@@ -75,7 +75,7 @@ async def test_who_has_the_current_user_gets_no_body(
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
-async def test_who_has_another_version_gets_the_user(
+async def test_a_client_with_another_version_gets_the_user(
     admin: AsyncClient, user: dict[str, Any]
 ) -> None:
     path = f"/v1/users/{user['id']}"
@@ -85,7 +85,7 @@ async def test_who_has_another_version_gets_the_user(
 
 
 @pytest.mark.parametrize("tags", ['"2"', 'W/"2"', "*", '"1", "2"'])
-async def test_a_command_is_refused_at_a_version_that_it_rules_out(
+async def test_a_command_is_refused_at_a_version_that_it_excludes(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     path = f"/v1/users/{user['id']}"
@@ -98,7 +98,7 @@ async def test_a_command_is_refused_at_a_version_that_it_rules_out(
 
 
 @pytest.mark.parametrize("tags", ['"1"', 'W/"1"', '"x"'])
-async def test_a_command_is_applied_at_a_version_that_it_does_not_rule_out(
+async def test_a_command_is_applied_at_a_version_that_it_does_not_exclude(
     admin: AsyncClient, user: dict[str, Any], tags: str
 ) -> None:
     headers = {"If-None-Match": tags, "If-Match": '"2"'}
@@ -106,7 +106,7 @@ async def test_a_command_is_applied_at_a_version_that_it_does_not_rule_out(
     assert answer.status_code == 204
 
 
-async def test_both_conditions_have_to_hold(admin: AsyncClient, user: dict[str, Any]) -> None:
+async def test_both_conditions_must_hold(admin: AsyncClient, user: dict[str, Any]) -> None:
     headers = {"If-None-Match": '"1"', "If-Match": '"1"'}
     answer = await admin.delete(f"/v1/users/{user['id']}", headers=headers)
     assert answer.status_code == 412

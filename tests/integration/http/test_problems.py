@@ -1,4 +1,4 @@
-"""Every failure below is reported as the problem that the contract gives it."""
+"""Each failure is reported as the problem that the contract defines."""
 
 import json
 from typing import Any, NoReturn
@@ -38,7 +38,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         (OutcomeUnknown(), 503, "outcome-unknown"),
     ],
 )
-async def test_a_command_that_may_be_repeated_says_when(
+async def test_a_command_that_may_be_repeated_gets_a_retry_after(
     admin: AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, slug: str
 ) -> None:
     failing(monkeypatch, error)
@@ -49,7 +49,7 @@ async def test_a_command_that_may_be_repeated_says_when(
 
 
 @pytest.mark.parametrize("error", [ValueError("ada@example.org"), RecursionError(), KeyError(1)])
-async def test_a_fault_is_reported_and_logged_without_a_word_about_people(
+async def test_a_fault_is_reported_and_logged_without_personal_data(
     admin: AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     failing(monkeypatch, error)
@@ -67,8 +67,8 @@ async def test_a_fault_is_reported_and_logged_without_a_word_about_people(
     assert "ada" not in answer.text
 
 
-async def test_a_problem_has_all_members_of_the_standard(stranger: AsyncClient) -> None:
-    assert (await stranger.get("/v1/me")).json() == {
+async def test_a_problem_has_all_members_of_the_standard(anonymous: AsyncClient) -> None:
+    assert (await anonymous.get("/v1/me")).json() == {
         "type": "/problems/unauthenticated",
         "title": "Authentication is needed",
         "status": 401,
@@ -77,8 +77,8 @@ async def test_a_problem_has_all_members_of_the_standard(stranger: AsyncClient) 
 
 
 @pytest.mark.parametrize("slug", PROBLEMS)
-async def test_every_type_of_problem_has_a_page(stranger: AsyncClient, slug: Slug) -> None:
-    page = await stranger.get(f"/problems/{slug}")
+async def test_every_problem_type_has_a_page(anonymous: AsyncClient, slug: Slug) -> None:
+    page = await anonymous.get(f"/problems/{slug}")
     assert page.status_code == 200
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert PROBLEMS[slug].title in page.text
@@ -87,18 +87,18 @@ async def test_every_type_of_problem_has_a_page(stranger: AsyncClient, slug: Slu
     assert "`" not in page.text
 
 
-async def test_an_unknown_type_of_problem_has_none(stranger: AsyncClient) -> None:
-    assert (await stranger.get("/problems/no-such")).status_code == 404
+async def test_an_unknown_problem_type_has_no_page(anonymous: AsyncClient) -> None:
+    assert (await anonymous.get("/problems/no-such")).status_code == 404
 
 
-async def test_whoever_is_gone_before_the_body_is_there_gets_no_answer(
+async def test_a_client_that_disconnects_before_its_body_gets_no_answer(
     directory: Directory,
 ) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
     async def send(_: Any) -> NoReturn:
-        raise AssertionError("nobody is there")
+        raise AssertionError("the client is gone")
 
     scope = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""Caring for projections over HTTP: who may, what is answered, and what is refused."""
+"""Administration of projections over HTTP: permissions, answers and refusals."""
 
 from uuid import UUID
 
@@ -7,11 +7,13 @@ from httpx2 import AsyncClient
 
 from tests.support.http.directory import Directory
 
-ORDERS = ("rebuild", "verify", "pause", "resume")
+COMMANDS = ("rebuild", "verify", "pause", "resume")
 STREAM = "019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70"
 
 
-async def test_a_rebuild_is_a_job_and_there_is_one_at_a_time(directory: Directory) -> None:
+async def test_a_rebuild_is_a_job_and_only_one_runs_for_each_projection(
+    directory: Directory,
+) -> None:
     async with directory.as_("admin") as admin:
         first = await admin.post("/v1/projections/users/rebuild")
         again = await admin.post("/v1/projections/users/rebuild", json={})
@@ -24,7 +26,7 @@ async def test_a_rebuild_is_a_job_and_there_is_one_at_a_time(directory: Director
     assert first.headers["Rollbook-Position"] == "0"
 
 
-async def test_a_comparison_is_no_answer_to_who_asks_for_a_repair(directory: Directory) -> None:
+async def test_a_verify_with_repair_is_another_job_than_a_verify(directory: Directory) -> None:
     async with directory.as_("admin") as admin:
         path = "/v1/projections/users/verify"
         compared = await admin.post(path)
@@ -45,7 +47,7 @@ async def test_a_comparison_is_no_answer_to_who_asks_for_a_repair(directory: Dir
         ({"repairs": True}, "#/repairs", "Is not known here."),
     ],
 )
-async def test_what_a_comparison_does_not_know_is_refused(
+async def test_wrong_members_of_a_verify_are_refused(
     directory: Directory, body: dict[str, object], pointer: str, detail: str
 ) -> None:
     async with directory.as_("admin") as admin:
@@ -54,22 +56,24 @@ async def test_what_a_comparison_does_not_know_is_refused(
     assert answer.json()["errors"] == [{"pointer": pointer, "detail": detail}]
 
 
-@pytest.mark.parametrize("what", ORDERS)
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("token", ["writer", "auditor", "reader"])
-async def test_only_administrators_give_orders(directory: Directory, what: str, token: str) -> None:
+async def test_only_administrators_may_send_commands_to_projections(
+    directory: Directory, command: str, token: str
+) -> None:
     async with directory.as_(token) as client:
-        answer = await client.post(f"/v1/projections/users/{what}")
+        answer = await client.post(f"/v1/projections/users/{command}")
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
 
 
-@pytest.mark.parametrize("what", [*ORDERS, "rollback", f"parked/{STREAM}/retry"])
-async def test_what_is_no_projection_is_not_found(directory: Directory, what: str) -> None:
+@pytest.mark.parametrize("command", [*COMMANDS, "rollback", f"parked/{STREAM}/retry"])
+async def test_an_unknown_projection_is_not_found(directory: Directory, command: str) -> None:
     async with directory.as_("admin") as admin:
-        answer = await admin.post(f"/v1/projections/nothing/{what}")
+        answer = await admin.post(f"/v1/projections/nothing/{command}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
-async def test_without_a_former_generation_there_is_no_way_back(directory: Directory) -> None:
+async def test_without_a_former_generation_a_rollback_is_not_found(directory: Directory) -> None:
     async with directory.as_("admin") as admin:
         answer = await admin.post("/v1/projections/users/rollback")
     assert answer.status_code == 404
@@ -108,13 +112,13 @@ async def test_a_skip_needs_a_reason(
 @pytest.mark.parametrize("stream", [STREAM, str(UUID(int=7)), "no-id"])
 async def test_a_stream_that_is_not_parked_is_not_found(directory: Directory, stream: str) -> None:
     async with directory.as_("admin") as admin:
-        for what in ("retry", "skip"):
-            path = f"/v1/projections/users/parked/{stream}/{what}"
-            answer = await admin.post(path, json={"reason": "a"} if what == "skip" else {})
+        for command in ("retry", "skip"):
+            path = f"/v1/projections/users/parked/{stream}/{command}"
+            answer = await admin.post(path, json={"reason": "a"} if command == "skip" else {})
             assert answer.status_code == 404, answer.text
 
 
-async def test_the_list_of_parked_streams_takes_its_own_cursors_only(admin: AsyncClient) -> None:
+async def test_the_list_of_parked_streams_refuses_other_cursors(admin: AsyncClient) -> None:
     path = "/v1/projections/users/parked"
     assert (await admin.get(path)).json()["items"] == []
     answer = await admin.get(path, params={"cursor": "x"})

@@ -1,4 +1,4 @@
-"""Random lives of a user over HTTP, on Postgres, compared at every step with a small model."""
+"""Random lives of a user over HTTP on Postgres, compared with a small model at every step."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.support.servers.postgres import scaled
 
 NUMBERS: Final = count()
 
-# Each spelling with the mailbox that it stands for; two users want the same ones.
+# Spellings and the mailbox that each stands for; two users compete for them.
 MAILBOXES: Final = {
     "zoe@example.com": "zoe",
     "ZOE@Example.com": "zoe",
@@ -51,7 +51,7 @@ patches = st.fixed_dictionaries(
 
 
 class Installation:
-    """The whole product in this process, and a client of it, for code that is not async."""
+    """The whole product in this process, and a synchronous client of it."""
 
     def __init__(self, runner: asyncio.Runner, client: AsyncClient) -> None:
         self._runner = runner
@@ -71,26 +71,31 @@ def installation(database_url: str) -> Iterator[Installation]:
 
 
 class LifeOverHttp(RuleBasedStateMachine):
-    """A user, and a rival who wants the same addresses and external ids."""
+    """A user, and a rival user that claims the same addresses and external ids."""
 
     installation: ClassVar[Installation]
 
-    @initialize(name=names, email=emails, external_id=external_ids, given=attributes)
-    def register(self, name: str, email: str, external_id: str | None, given: Any) -> None:
+    @initialize(name=names, email=emails, external_id=external_ids, new_attributes=attributes)
+    def register(self, name: str, email: str, external_id: str | None, new_attributes: Any) -> None:
         self.past: list[dict[str, Any]] = []
         self.rival_holds: dict[str, str | None] = {"email": None, "external_id": None}
-        fields = {"name": name, "email": email, "external_id": external_id, "attributes": given}
+        fields = {
+            "name": name,
+            "email": email,
+            "external_id": external_id,
+            "attributes": new_attributes,
+        }
         rival = {"name": "Rival", "email": f"rival{next(NUMBERS)}@example.net"}
         self.rival = self._send("POST", "/v1/users", rival).json()["id"]
         answer = self._send("POST", "/v1/users", fields)
         self.path = answer.headers["Location"]
         self.model = Model(**fields, role="member")
         self.version = 0
-        self._succeeded(answer, 1, status=201)
+        self._assert_succeeded(answer, 1, status=201)
 
     def teardown(self) -> None:
         if hasattr(self, "path"):
-            # The next one finds all that these two held free again, at once.
+            # Free all values that these two users hold, for the next run.
             assert self._send("DELETE", self.path).status_code == 204
             assert self._send("DELETE", f"/v1/users/{self.rival}").status_code == 204
 
@@ -101,16 +106,18 @@ class LifeOverHttp(RuleBasedStateMachine):
             "name": "Zoë",
             "email": f"again{next(NUMBERS)}@example.net",
         }
-        self._refused(self._send("POST", "/v1/users", body), 409, "user-exists")
+        self._assert_refused(self._send("POST", "/v1/users", body), 409, "user-exists")
 
-    @rule(name=names, email=emails, role=roles, external_id=external_ids, given=attributes)
-    def replace(self, name: str, email: str, role: str, external_id: Any, given: Any) -> None:
+    @rule(name=names, email=emails, role=roles, external_id=external_ids, new_attributes=attributes)
+    def replace(
+        self, name: str, email: str, role: str, external_id: Any, new_attributes: Any
+    ) -> None:
         fields = {
             "name": name,
             "email": email,
             "role": role,
             "external_id": external_id,
-            "attributes": given,
+            "attributes": new_attributes,
         }
         self._edit("PUT", fields, fields)
 
@@ -141,11 +148,11 @@ class LifeOverHttp(RuleBasedStateMachine):
     def restore(self) -> None:
         answer = self._command("POST", f"{self.path}/restore")
         if self.model.erased:
-            self._refused(answer, 410, "user-erased")
-        elif self.model.deleted and self._rival_has(self.model.fields):
-            self._refused_as_taken(answer, self.model.fields)
+            self._assert_refused(answer, 410, "user-erased")
+        elif self.model.deleted and self._is_taken(self.model.fields):
+            self._assert_refused_as_taken(answer, self.model.fields)
         else:
-            self._succeeded(answer, self.model.set("deleted", to=False))
+            self._assert_succeeded(answer, self.model.set("deleted", to=False))
 
     @rule(seldom=st.integers(0, 9))
     def erase(self, seldom: int) -> None:
@@ -178,17 +185,17 @@ class LifeOverHttp(RuleBasedStateMachine):
             return
         answer = self._send("GET", self.path)
         if self.model.status in ("deleted", "erased"):
-            self._refused(answer, 410, f"user-{self.model.status}")
+            self._assert_refused(answer, 410, f"user-{self.model.status}")
             return
         assert answer.headers["ETag"] == f'"{self.version}"'
-        self._is_the_model(answer.json())
+        self._assert_equals_model(answer.json())
 
     @rule(choice=st.integers(0, 100))
     def the_past_stays_as_it_was(self, choice: int) -> None:
         version = choice % len(self.past) + 1
         answer = self._send("GET", f"{self.path}?version={version}")
         if self.model.erased:
-            self._refused(answer, 410, "user-erased")
+            self._assert_refused(answer, 410, "user-erased")
         else:
             assert answer.json()["version"] == version
             assert answer.json().items() >= self.past[version - 1].items()
@@ -196,22 +203,22 @@ class LifeOverHttp(RuleBasedStateMachine):
     def _edit(self, method: str, body: dict[str, Any], wanted: dict[str, Any]) -> None:
         answer = self._command(method, self.path, body)
         if self.model.status in ("deleted", "erased"):
-            self._refused(answer, 410, f"user-{self.model.status}")
-        elif self._rival_has(wanted):
-            self._refused_as_taken(answer, wanted)
+            self._assert_refused(answer, 410, f"user-{self.model.status}")
+        elif self._is_taken(wanted):
+            self._assert_refused_as_taken(answer, wanted)
         else:
-            self._succeeded(answer, self.model.edit(**wanted))
+            self._assert_succeeded(answer, self.model.edit(**wanted))
 
     def _set_suspended(self, action: str, reason: str | None, *, to: bool) -> None:
         body = None if reason is None else {"reason": reason}
         answer = self._command("POST", f"{self.path}/{action}", body)
         if self.model.status in ("deleted", "erased"):
-            self._refused(answer, 410, f"user-{self.model.status}")
+            self._assert_refused(answer, 410, f"user-{self.model.status}")
         else:
-            self._succeeded(answer, self.model.set("suspended", to=to))
+            self._assert_succeeded(answer, self.model.set("suspended", to=to))
 
     def _command(self, method: str, path: str, body: dict[str, Any] | None = None) -> Response:
-        """Sent under a key and on condition of the version, and again where that is due."""
+        """Send with an idempotency key and If-Match; every third number is also sent again."""
         number = next(NUMBERS)
         if number % 4 == 0:
             stale = self._send(method, path, body, {"If-Match": f'"{self.version + 1}"'})
@@ -234,32 +241,32 @@ class LifeOverHttp(RuleBasedStateMachine):
         content = {} if body is None else {"json": body}
         return self.installation.send(method, path, headers=headers, **content)
 
-    def _succeeded(self, answer: Response, events: int, status: int = 200) -> None:
+    def _assert_succeeded(self, answer: Response, events: int, status: int = 200) -> None:
         assert answer.status_code == status, answer.text
         self.version += events
         self.past += [{}] * (self.version - len(self.past))
         self.past[-1] = answer.json()
         assert answer.headers["ETag"] == f'"{self.version}"'
-        self._is_the_model(answer.json())
+        self._assert_equals_model(answer.json())
 
-    def _is_the_model(self, shown: dict[str, Any]) -> None:
+    def _assert_equals_model(self, shown: dict[str, Any]) -> None:
         expected = dict(self.model.fields)
         assert canonical(shown["attributes"]) == canonical(expected.pop("attributes"))
         assert shown.items() >= expected.items()
         assert (shown["status"], shown["version"]) == (self.model.status, self.version)
 
-    def _refused(self, answer: Response, status: int, slug: str) -> None:
+    def _assert_refused(self, answer: Response, status: int, slug: str) -> None:
         assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
         if status == 410:
             assert answer.json()["version"] == self.version
 
-    def _refused_as_taken(self, answer: Response, wanted: dict[str, Any]) -> None:
-        # The address is looked at first where both are taken.
+    def _assert_refused_as_taken(self, answer: Response, wanted: dict[str, Any]) -> None:
+        # If both values are taken, the address is reported.
         scope = next(s for s in ("email", "external_id") if s in self._taken(wanted))
-        self._refused(answer, 409, f"{scope.replace('_', '-')}-taken")
+        self._assert_refused(answer, 409, f"{scope.replace('_', '-')}-taken")
         assert answer.json()["holder"] == self.rival
 
-    def _rival_has(self, wanted: dict[str, Any]) -> bool:
+    def _is_taken(self, wanted: dict[str, Any]) -> bool:
         return bool(self._taken(wanted))
 
     def _taken(self, wanted: dict[str, Any]) -> set[str]:
@@ -273,7 +280,7 @@ class LifeOverHttp(RuleBasedStateMachine):
         return mailbox | ({} if external_id is None else {"external_id": external_id})
 
 
-def test_a_life_over_http_is_the_life_of_the_model(installation: Installation) -> None:
+def test_a_random_life_over_http_equals_the_model(installation: Installation) -> None:
     LifeOverHttp.installation = installation
     run_state_machine_as_test(
         LifeOverHttp,

@@ -11,7 +11,7 @@ from application.context import Context
 from domain.user.commands import EraseUser
 from tests.support.http.directory import ADA, Directory, registered
 
-NOBODY = "/v1/users/018f0000-0000-7000-8000-00000000ffff"
+UNKNOWN_USER = "/v1/users/018f0000-0000-7000-8000-00000000ffff"
 
 
 def path_of(user: dict[str, Any]) -> str:
@@ -50,7 +50,7 @@ async def test_a_registered_user_is_shown_as_the_contract_says(admin: AsyncClien
     assert (await admin.get(path_of(user))).json() == user
 
 
-async def test_an_id_of_ones_own_is_kept_and_used_once(admin: AsyncClient) -> None:
+async def test_an_id_given_by_the_client_is_used_once(admin: AsyncClient) -> None:
     own = str(uuid7())
     assert (await registered(admin, id=own.upper()))["id"] == own
     again = await admin.post("/v1/users", json={**ADA, "email": "other@example.org", "id": own})
@@ -108,7 +108,7 @@ async def test_a_merge_patch_changes_what_it_names(admin: AsyncClient, media_typ
     assert changed["attributes"] == {"team": "a", "x": 1}
 
 
-async def test_null_is_no_name_and_no_attributes(admin: AsyncClient) -> None:
+async def test_null_is_refused_for_required_fields(admin: AsyncClient) -> None:
     user = await registered(admin)
     body = {"name": None, "email": None, "role": None, "attributes": None}
     answer = await admin.patch(path_of(user), json=body)
@@ -116,7 +116,7 @@ async def test_null_is_no_name_and_no_attributes(admin: AsyncClient) -> None:
     assert len(answer.json()["errors"]) == 4
 
 
-async def test_attributes_are_judged_by_what_they_are_once_merged(admin: AsyncClient) -> None:
+async def test_attributes_are_checked_after_merging(admin: AsyncClient) -> None:
     user = await registered(admin, attributes={f"a{number}": 1 for number in range(60)})
     patch = {"attributes": {f"b{number}": 1 for number in range(5)}}
     answer = await admin.patch(path_of(user), json=patch)
@@ -172,7 +172,7 @@ async def test_a_user_is_not_restored_once_the_address_is_taken(admin: AsyncClie
     assert (answer.status_code, slug(answer)) == (409, "email-taken")
 
 
-async def test_an_erased_user_is_gone_in_every_way_but_deletion(
+async def test_an_erased_user_is_gone_for_every_request_except_deletion(
     directory: Directory, admin: AsyncClient
 ) -> None:
     user = await registered(admin)
@@ -192,10 +192,10 @@ async def test_an_erased_user_is_gone_in_every_way_but_deletion(
 
 async def test_an_unknown_user_is_not_found(admin: AsyncClient) -> None:
     for answer in (
-        await admin.get(NOBODY),
-        await admin.get(NOBODY, params={"version": 1}),
-        await admin.delete(NOBODY),
-        await admin.patch(NOBODY, json={}),
+        await admin.get(UNKNOWN_USER),
+        await admin.get(UNKNOWN_USER, params={"version": 1}),
+        await admin.delete(UNKNOWN_USER),
+        await admin.patch(UNKNOWN_USER, json={}),
         await admin.get("/v1/users/no-uuid"),
         await admin.post("/v1/users/no-uuid/suspend"),
     ):
@@ -247,7 +247,7 @@ async def test_a_time_may_have_any_offset(admin: AsyncClient, at: str) -> None:
         ("depth=1", 422, "depth"),
     ],
 )
-async def test_a_past_that_never_was(
+async def test_a_past_version_or_time_that_does_not_exist_is_refused(
     admin: AsyncClient, query: str, status: int, parameter: str | None
 ) -> None:
     user = await registered(admin)

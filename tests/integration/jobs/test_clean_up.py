@@ -1,4 +1,4 @@
-"""The daily clean-up: dead rows leave every table that holds people's data, in use or not."""
+"""The daily clean-up removes dead rows from every table with personal data, in use or not."""
 
 from uuid_utils.compat import uuid7
 
@@ -34,7 +34,7 @@ async def test_keys_claims_snapshots_and_every_build_of_a_view_are_cleaned(
     assert await execute(database_url, _CLEANED) == [(table, 1, 1) for table in TABLES]
 
 
-async def test_a_dead_row_is_gone_and_what_led_to_it(database_url: str) -> None:
+async def test_a_dead_row_takes_no_space_after_a_clean_up(database_url: str) -> None:
     key = "INSERT INTO subject_keys VALUES ('main', gen_random_uuid(), 'aaaaaaaa', '\\x00')"
     await execute(database_url, key)
     await execute(database_url, "DELETE FROM subject_keys")
@@ -43,10 +43,10 @@ async def test_a_dead_row_is_gone_and_what_led_to_it(database_url: str) -> None:
     assert await execute(database_url, "SELECT pg_relation_size('subject_keys')") == [(0,)]
 
 
-async def test_a_table_that_was_dropped_meanwhile_is_passed_over(database_url: str) -> None:
+async def test_a_table_that_was_dropped_meanwhile_is_skipped(database_url: str) -> None:
     await PostgresHousekeeping(database_url).vacuum("users_g99")
 
 
-def test_it_comes_round_once_a_day() -> None:
+def test_it_runs_once_a_day() -> None:
     minute, hour, *days = (clean_up_jobs(PostgresHousekeeping("")).schedule or "").split()
     assert (minute.isdigit(), hour.isdigit(), days) == (True, True, ["*"] * 3)

@@ -1,4 +1,4 @@
-"""Workers that die, freeze or lose their database: their jobs are done, and counted as one's own."""
+"""Workers that die, freeze or lose their database: other workers run their jobs again."""
 
 import asyncio
 import signal
@@ -10,15 +10,15 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from application.jobs.ledger import Again, Cancelled, Failed, RunNow, Succeeded
+from application.jobs.ledger import Cancelled, Failed, Requeued, RunNow, Succeeded
 from application.jobs.model import Job, Progress
 from infrastructure.jobs.completion import MAX_LOSSES
 from tests.support.jobs.jobs import DEAD_AFTER, Bench, echo, endless, kind
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rollbook import ROOT, rollbook_environment
 
-# Much more than it takes where nobody else has the machine.
-REVIVED_WITHIN: Final = DEAD_AFTER + 15.0
+# Much more than it takes on an idle machine.
+RETRIED_WITHIN: Final = DEAD_AFTER + 15.0
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def bench(database_url: str) -> AsyncGenerator[Bench]:
 
 @asynccontextmanager
 async def worker(url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """A worker in a process of its own, that does jobs of the kind `count`."""
+    """A worker in a separate process that runs jobs of the kind `count`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "tests.support.processes.job_worker", url),
         env=rollbook_environment(),
@@ -57,84 +57,82 @@ async def counting(bench: Bench, to: int) -> Job:
     return await bench.submit("count", {"to": to})
 
 
-async def far(bench: Bench, job: Job, done: int, attempt: int = 1) -> Job:
-    """The job, once that run of it has come so far."""
-    return await bench.when(
-        job, lambda job: job.attempts == attempt and job.progress.done >= done, REVIVED_WITHIN
+async def at_progress(bench: Bench, job: Job, done: int, attempt: int = 1) -> Job:
+    """The job, once the progress of that attempt has reached `done`."""
+    return await bench.wait_until(
+        job, lambda job: job.attempts == attempt and job.progress.done >= done, RETRIED_WITHIN
     )
 
 
-async def test_the_job_of_a_worker_that_was_killed_is_done_by_another(
-    bench: Bench, database_url: str
-) -> None:
+async def test_another_worker_runs_the_job_of_a_killed_one(bench: Bench, database_url: str) -> None:
     async with worker(database_url) as first:
         job = await counting(bench, 30)
-        await far(bench, job, 3)
+        await at_progress(bench, job, 3)
         async with worker(database_url) as second:
             first.kill()
-            await bench.when(job, lambda job: job.attempts == 2, REVIVED_WITHIN)
-            done = await bench.until(job)
+            await bench.wait_until(job, lambda job: job.attempts == 2, RETRIED_WITHIN)
+            done = await bench.wait_for(job)
     assert done.result == {"process": second.pid, "attempt": 2}
     assert (done.state, done.attempts, done.error) == ("succeeded", 2, None)
     assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
 
 
-async def test_a_worker_that_starts_after_the_crash_does_the_job(
+async def test_a_worker_that_starts_after_the_crash_runs_the_job(
     bench: Bench, database_url: str
 ) -> None:
     async with worker(database_url) as first:
         job = await counting(bench, 10)
-        await far(bench, job, 2)
+        await at_progress(bench, job, 2)
         first.kill()
         await first.wait()
     async with worker(database_url) as second:
-        done = await bench.until(job, timeout_seconds=REVIVED_WITHIN + 5)
+        done = await bench.wait_for(job, timeout_seconds=RETRIED_WITHIN + 5)
     assert done.result == {"process": second.pid, "attempt": 2}
 
 
-async def test_a_frozen_worker_that_comes_back_changes_nothing_of_the_run_that_replaced_its_own(
+async def test_a_worker_that_was_frozen_does_not_change_the_run_that_replaced_its_own(
     bench: Bench, database_url: str
 ) -> None:
     async with worker(database_url) as first, worker(database_url) as second:
         job = await counting(bench, 40)
-        running = await far(bench, job, 5)
+        running = await at_progress(bench, job, 5)
         pid = await owner(database_url, (first, second))
         with frozen(pid):
-            await far(bench, job, 2, attempt=2)
-        # Its run has more to tell than the other one, which has only begun.
+            await at_progress(bench, job, 2, attempt=2)
+        # Its run has more progress than the other one, which has only begun.
         await asyncio.sleep(0.5)
-        still = await bench.until(job, "running")
+        still = await bench.wait_for(job, "running")
         assert still.attempts == 2
         assert still.progress.done < running.progress.done + 20
-        done = await bench.until(job, timeout_seconds=15)
+        done = await bench.wait_for(job, timeout_seconds=15)
     other = second.pid if pid == first.pid else first.pid
     assert done.result == {"process": other, "attempt": 2}
     assert done.attempts == 2
 
 
-async def test_a_frozen_worker_that_comes_back_after_the_end_changes_nothing_and_works_on(
+async def test_a_worker_that_was_frozen_changes_no_finished_job_and_takes_new_ones(
     bench: Bench, database_url: str
 ) -> None:
     async with worker(database_url) as first, worker(database_url) as second:
         job = await counting(bench, 10)
-        await far(bench, job, 5)
+        await at_progress(bench, job, 5)
         pid = await owner(database_url, (first, second))
         with frozen(pid):
-            done = await bench.until(job, timeout_seconds=REVIVED_WITHIN + 5)
+            done = await bench.wait_for(job, timeout_seconds=RETRIED_WITHIN + 5)
             (second if pid == first.pid else first).kill()
-        # Alone now, it ends its old run, and takes up a new job.
-        following = await bench.until(await counting(bench, 1))
+        # Alone now, it ends its old run and takes a new job.
+        following = await bench.wait_for(await counting(bench, 1))
         assert await bench.jobs.job(job.id) == done
     assert following.result == {"process": pid, "attempt": 1}
 
 
-async def test_a_worker_whose_existence_was_forgotten_works_on(
+async def test_a_worker_whose_registration_was_deleted_continues(
     bench: Bench, database_url: str
 ) -> None:
     async with worker(database_url) as only:
-        await bench.until(await counting(bench, 1))
+        await bench.wait_for(await counting(bench, 1))
         await rows(database_url, "DELETE FROM procrastinate_workers")
-        done = await bench.until(await counting(bench, 1), timeout_seconds=REVIVED_WITHIN)
+        done = await bench.wait_for(await counting(bench, 1), timeout_seconds=RETRIED_WITHIN)
     assert done.result == {"process": only.pid, "attempt": 1}
 
 
@@ -143,18 +141,18 @@ async def test_a_job_that_is_cancelled_while_its_worker_is_dead_is_not_run_again
 ) -> None:
     async with worker(database_url) as first:
         job = await counting(bench, 1000)
-        await far(bench, job, 1)
+        await at_progress(bench, job, 1)
         first.send_signal(signal.SIGKILL)
         await first.wait()
     cancelled = await bench.jobs.cancel(job.id)
     assert cancelled is not None
     assert cancelled.state == "running"
     async with bench.working(kind(echo, "count")):
-        done = await bench.until(job, timeout_seconds=REVIVED_WITHIN)
+        done = await bench.wait_for(job, timeout_seconds=RETRIED_WITHIN)
     assert (done.state, done.attempts) == ("cancelled", 1)
 
 
-async def test_a_job_that_ends_every_worker_that_takes_it_is_given_up(bench: Bench) -> None:
+async def test_a_job_that_kills_every_worker_fails_at_a_limit(bench: Bench) -> None:
     job = await bench.submit("work")
     for attempt in range(1, MAX_LOSSES + 1):
         async with bench.ledger() as doomed:
@@ -162,49 +160,49 @@ async def test_a_job_that_ends_every_worker_that_takes_it_is_given_up(bench: Ben
             assert taken is not None
             assert taken.attempt == attempt
         async with bench.working(kind(echo, "other")):
-            await bench.until(job, "queued", "failed", timeout_seconds=REVIVED_WITHIN)
-    failed = await bench.until(job, "failed")
+            await bench.wait_for(job, "queued", "failed", timeout_seconds=RETRIED_WITHIN)
+    failed = await bench.wait_for(job, "failed")
     assert failed.error == "Its worker ended in the middle of it, 5 times."
 
 
-async def test_a_job_whose_taking_nobody_heard_of_is_taken_again(bench: Bench) -> None:
+async def test_a_job_is_taken_again_if_the_answer_to_its_take_was_lost(bench: Bench) -> None:
     job = await bench.submit("work", {"n": 1})
     async with bench.ledger() as ledger:
         # The answer is lost, and the worker lives.
         assert await ledger.take(["work"]) is not None
-        async with asyncio.timeout(REVIVED_WITHIN):
-            while (await bench.until(job, "running", "queued")).state == "running":
+        async with asyncio.timeout(RETRIED_WITHIN):
+            while (await bench.wait_for(job, "running", "queued")).state == "running":
                 await ledger.pulse({})
                 await asyncio.sleep(0.02)
         async with bench.working(kind(echo)):
-            done = await bench.until(job)
+            done = await bench.wait_for(job)
     assert (done.state, done.attempts, done.result) == ("succeeded", 2, {"n": 1})
 
 
-async def test_what_a_worker_says_of_a_run_that_was_replaced_is_not_heard(bench: Bench) -> None:
+async def test_reports_of_a_run_that_was_replaced_are_ignored(bench: Bench) -> None:
     async with bench.ledger() as old:
         job = await bench.submit("work")
         taken = await old.take(["work"])
         assert taken is not None
-        # It says nothing for a while, as if it were frozen.
+        # It reports nothing for a while, as if it were frozen.
         async with bench.working(kind(endless)):
-            await far(bench, job, 1, attempt=2)
-            said = RunNow(taken.attempt, Progress(done=2_000_000, total=2))
+            await at_progress(bench, job, 1, attempt=2)
+            report = RunNow(taken.attempt, Progress(done=2_000_000, total=2))
             for _ in range(10):
-                assert await old.pulse({job.id: said}) == {job.id: "lost"}
-                assert (await bench.until(job, "running")).progress.total == 1_000_000
-            for outcome in (Succeeded({"n": 1}), Failed("It was."), Cancelled(), Again()):
-                await old.end(taken, said.progress, outcome)
-            still = await bench.until(job, "running")
+                assert await old.pulse({job.id: report}) == {job.id: "lost"}
+                assert (await bench.wait_for(job, "running")).progress.total == 1_000_000
+            for outcome in (Succeeded({"n": 1}), Failed("It was."), Cancelled(), Requeued()):
+                await old.end(taken, report.progress, outcome)
+            still = await bench.wait_for(job, "running")
             await bench.jobs.cancel(job.id)
-            ended = await bench.until(job)
+            ended = await bench.wait_for(job)
     assert (still.attempts, still.progress.total, still.error) == (2, 1_000_000, None)
     assert (ended.state, ended.attempts, ended.result) == ("cancelled", 2, None)
 
 
 async def owner(url: str, workers: tuple[asyncio.subprocess.Process, ...]) -> int:
-    """The process that runs the one job there is: the one whose worker registered as its own."""
+    """The process of the worker that runs the only job; the workers registered in their order."""
     (first, second) = await rows(url, "SELECT id FROM procrastinate_workers ORDER BY id")
-    ((held,),) = await rows(url, "SELECT worker_id FROM procrastinate_jobs")
-    assert held in (first[0], second[0])
-    return workers[0 if held == first[0] else 1].pid
+    ((worker_id,),) = await rows(url, "SELECT worker_id FROM procrastinate_jobs")
+    assert worker_id in (first[0], second[0])
+    return workers[0 if worker_id == first[0] else 1].pid

@@ -1,4 +1,4 @@
-"""Jobs while their database is away: nothing is lost, nothing runs twice, and nobody gives up."""
+"""Jobs while their database is away: none is lost, none runs twice, and no worker gives up."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ from infrastructure.postgres import Connection
 from tests.support.jobs.jobs import Bench, echo, endless, kind
 from tests.support.servers.postgres_proxy import PostgresProxy
 
-# Longer than any worker takes to find its database again.
+# Longer than any worker takes to reconnect to its database.
 DEAD_AFTER = 4.0
 
 _SESSIONS = """
@@ -27,7 +27,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = 'rollbook jobs' AND datname = current_database()"""
 
 
-class Forgetful(JobSessions):
+class SomeAnswersLost(JobSessions):
     """Sessions that lose the answer to one in three transactions, after it was committed."""
 
     chance = random.Random(7)
@@ -41,13 +41,13 @@ class Forgetful(JobSessions):
             raise MaybeCommitted
 
 
-class Deaf(Forgetful):
+class AllAnswersLost(SomeAnswersLost):
     """Sessions that lose every answer."""
 
     one_in = 1
 
 
-class HardOfHearing(JobSessions):
+class FirstAnswerLost(JobSessions):
     """Sessions that lose the first answer."""
 
     lost = False
@@ -69,7 +69,7 @@ async def proxy(database_url: str) -> AsyncGenerator[PostgresProxy]:
 
 
 async def end_sessions(url: str) -> None:
-    """As an administrator does."""
+    """End the sessions of all workers, as an administrator does."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(_SESSIONS)
 
@@ -86,11 +86,11 @@ async def test_a_job_outlives_every_connection_of_its_worker(database_url: str) 
         for _ in range(10):
             await end_sessions(database_url)
             await asyncio.sleep(0.15)
-        done = await bench.until(job)
+        done = await bench.wait_for(job)
     assert (done.state, done.attempts, done.result) == ("succeeded", 1, {"n": 30})
 
 
-async def test_after_an_outage_that_outlasts_every_heartbeat_runs_go_on_with_their_workers(
+async def test_runs_stay_with_their_workers_after_an_outage_longer_than_every_heartbeat(
     database_url: str, proxy: PostgresProxy
 ) -> None:
     ends = asyncio.Event()
@@ -107,23 +107,23 @@ async def test_after_an_outage_that_outlasts_every_heartbeat_runs_go_on_with_the
     ):
         jobs = [await bench.submit("work"), await bench.submit("work")]
         for job in jobs:
-            await bench.until(job, "running")
-        # Long enough for each to see the other dead, if the outage did not count.
+            await bench.wait_for(job, "running")
+        # Long enough that each would see the other as dead if it did not allow for the outage.
         await asyncio.sleep(DEAD_AFTER + 0.5)
         proxy.hold()
         await end_sessions(database_url)
         await asyncio.sleep(DEAD_AFTER + 1)
-        proxy.let_go()
+        proxy.resume()
         async with asyncio.timeout(20):
             while not await answers(bench):
                 await asyncio.sleep(0.1)
         await asyncio.sleep(DEAD_AFTER / 2)
         ends.set()
-        done = [await bench.until(job, timeout_seconds=15) for job in jobs]
+        done = [await bench.wait_for(job, timeout_seconds=15) for job in jobs]
     assert [(job.state, job.attempts) for job in done] == [("succeeded", 1)] * 2
 
 
-async def test_what_ends_during_an_outage_is_recorded_after_it(
+async def test_a_job_that_ends_during_an_outage_is_recorded_after_it(
     database_url: str, proxy: PostgresProxy
 ) -> None:
     away = asyncio.Event()
@@ -134,33 +134,33 @@ async def test_what_ends_during_an_outage_is_recorded_after_it(
 
     async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(work, tries=1)):
         job = await bench.submit("work")
-        await bench.until(job, "running")
+        await bench.wait_for(job, "running")
         proxy.hold()
         await end_sessions(database_url)
         away.set()
         await asyncio.sleep(1)
-        proxy.let_go()
+        proxy.resume()
         async with asyncio.timeout(20):
             while not await answers(bench):
                 await asyncio.sleep(0.1)
-        done = await bench.until(job, timeout_seconds=15)
-        following = await bench.until(await bench.submit("work"))
+        done = await bench.wait_for(job, timeout_seconds=15)
+        following = await bench.wait_for(await bench.submit("work"))
     assert (done.state, done.attempts, following.state) == ("succeeded", 1, "succeeded")
 
 
-async def test_a_worker_that_starts_while_the_database_is_away_works_once_it_is_back(
+async def test_a_worker_that_starts_during_an_outage_runs_jobs_after_it(
     database_url: str, proxy: PostgresProxy
 ) -> None:
     proxy.hold()
     async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(echo)):
         await asyncio.sleep(1)
-        proxy.let_go()
+        proxy.resume()
         async with Bench.in_postgres(database_url) as direct:
             job = await direct.submit("work", {"n": 1})
-            assert (await direct.until(job, timeout_seconds=20)).state == "succeeded"
+            assert (await direct.wait_for(job, timeout_seconds=20)).state == "succeeded"
 
 
-async def test_without_a_database_everything_is_unavailable() -> None:
+async def test_without_a_database_all_calls_are_unavailable() -> None:
     async with Bench.in_postgres("postgresql://127.0.0.1:1/none") as bench:
         with pytest.raises(Unavailable):
             await bench.submit("work")
@@ -172,7 +172,7 @@ async def test_without_a_database_everything_is_unavailable() -> None:
             await bench.jobs.jobs(JobQuery())
 
 
-async def test_answers_that_are_lost_lose_no_job_and_make_none_twice(database_url: str) -> None:
+async def test_lost_answers_lose_no_job_and_run_none_twice(database_url: str) -> None:
     runs: list[int] = []
 
     async def work(run: JobRun) -> dict[str, Any]:
@@ -181,41 +181,39 @@ async def test_answers_that_are_lost_lose_no_job_and_make_none_twice(database_ur
 
     async with (
         Bench.in_postgres(database_url) as plain,
-        Bench.in_postgres(database_url, Forgetful) as bench,
+        Bench.in_postgres(database_url, SomeAnswersLost) as bench,
         bench.working(kind(work, tries=1)),
     ):
         for n in range(12):
-            # Two answers lost in a row: it is recorded, and its submitter does not know.
+            # If two answers in a row are lost, the job is recorded and the caller gets no receipt.
             with suppress(OutcomeUnknown):
                 await bench.submit("work", {"n": n})
         listed = (await plain.jobs.jobs(JobQuery())).items
-        done = [await plain.until(job, timeout_seconds=90) for job in reversed(listed)]
+        done = [await plain.wait_for(job, timeout_seconds=90) for job in reversed(listed)]
     assert [job.result for job in done] == [{"n": n} for n in range(12)]
     assert {job.state for job in done} == {"succeeded"}
     assert sorted(runs) == list(range(12))
 
 
-async def test_a_submission_whose_answer_is_lost_is_found_by_the_next_try(
-    database_url: str,
-) -> None:
-    async with Bench.in_postgres(database_url, HardOfHearing) as bench:
+async def test_a_submission_whose_answer_is_lost_is_found_by_the_retry(database_url: str) -> None:
+    async with Bench.in_postgres(database_url, FirstAnswerLost) as bench:
         job = await bench.submit("work", {"n": 1})
         assert list((await bench.jobs.jobs(JobQuery())).items) == [job]
 
 
-async def test_who_hears_no_answer_is_told_that_nobody_knows(database_url: str) -> None:
+async def test_a_caller_that_gets_no_answer_gets_outcome_unknown(database_url: str) -> None:
     async with (
         Bench.in_postgres(database_url) as plain,
-        Bench.in_postgres(database_url, Deaf) as deaf,
+        Bench.in_postgres(database_url, AllAnswersLost) as lossy,
         plain.working(kind(endless)),
     ):
         job = await plain.submit("work")
-        await plain.until(job, "running")
+        await plain.wait_for(job, "running")
         with pytest.raises(OutcomeUnknown):
-            await deaf.jobs.cancel(job.id)
-        assert (await plain.until(job)).state == "cancelled"
+            await lossy.jobs.cancel(job.id)
+        assert (await plain.wait_for(job)).state == "cancelled"
         with pytest.raises(OutcomeUnknown):
-            await deaf.submit("work")
+            await lossy.submit("work")
         assert len((await plain.jobs.jobs(JobQuery())).items) == 2
 
 

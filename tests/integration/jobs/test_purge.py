@@ -1,4 +1,4 @@
-"""The purge: what is too old goes, in many short transactions, and all the rest stays."""
+"""The purge removes what is too old, in many short transactions, and nothing else."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
-from application.jobs.maintenance import JOBS_ARE_KEPT, RECEIPTS_ARE_KEPT, ShortLived, purge_jobs
+from application.jobs.maintenance import JOB_RETENTION, RECEIPT_RETENTION, ShortLived, purge_jobs
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.purge import postgres
 from infrastructure.purge.postgres import OldJobs, OldReceipts, OldTickets, first_id
@@ -31,11 +31,11 @@ async def connection(database_url: str) -> AsyncGenerator[Connection]:
 
 
 def stores(url: str) -> Sequence[ShortLived]:
-    return [OldReceipts(url, RECEIPTS_ARE_KEPT), OldTickets(url), OldJobs(url, JOBS_ARE_KEPT)]
+    return [OldReceipts(url, RECEIPT_RETENTION), OldTickets(url), OldJobs(url, JOB_RETENTION)]
 
 
 async def steps(store: ShortLived) -> list[int]:
-    """The rows that each of its transactions removed."""
+    """The number of rows that each of its transactions removed."""
     return [rows async for rows in store.remove_old()]
 
 
@@ -48,12 +48,12 @@ async def one(connection: Connection, query: str) -> Any:
 async def test_receipts_are_kept_for_a_day(database_url: str, connection: Connection) -> None:
     minutes = scaled(40_000)
     await connection.execute(_RECEIPTS, (minutes,))
-    removed = await steps(OldReceipts(database_url, RECEIPTS_ARE_KEPT))
+    removed = await steps(OldReceipts(database_url, RECEIPT_RETENTION))
     assert len(removed) > 2
     assert minutes - 24 * 60 <= sum(removed) <= minutes - 24 * 60 + 1
     oldest = await one(connection, "SELECT now() - min(recorded_at) FROM receipts")
     assert timedelta(hours=23, minutes=58) < oldest < timedelta(hours=24, minutes=1)
-    assert sum(await steps(OldReceipts(database_url, RECEIPTS_ARE_KEPT))) <= 1
+    assert sum(await steps(OldReceipts(database_url, RECEIPT_RETENTION))) <= 1
 
 
 async def test_a_step_reads_its_own_pages_and_no_others(connection: Connection) -> None:
@@ -64,7 +64,7 @@ async def test_a_step_reads_its_own_pages_and_no_others(connection: Connection) 
     assert "Tid Range Scan on receipts" in plan
 
 
-async def test_tickets_go_when_they_are_too_old(database_url: str, connection: Connection) -> None:
+async def test_expired_tickets_are_removed(database_url: str, connection: Connection) -> None:
     reader = Principal(actor="token:reader", permissions=PRESETS["reader"])
     async with PostgresTickets.open(database_url) as tickets:
         for _ in range(3):
@@ -85,21 +85,23 @@ async def test_jobs_are_kept_for_a_month_after_their_end(
         new = await bench.submit("work")
         long_ago = datetime.now(UTC) - timedelta(days=31)
         for number, job in enumerate((old, recent, waiting)):
-            grown_old = first_id(long_ago).int + number
+            old_id = first_id(long_ago).int + number
             await connection.execute(
                 "UPDATE jobs SET id = %s, created_at = %s WHERE id = %s",
-                (str(type(job.id)(int=grown_old)), long_ago, job.id),
+                (str(type(job.id)(int=old_id)), long_ago, job.id),
             )
         await connection.execute(
             "UPDATE jobs SET finished_at = %s WHERE id = %s", (long_ago, first_id(long_ago))
         )
-        assert await steps(OldJobs(database_url, JOBS_ARE_KEPT)) == [1]
+        assert await steps(OldJobs(database_url, JOB_RETENTION)) == [1]
         left = await (await connection.execute("SELECT state FROM jobs ORDER BY id")).fetchall()
         assert [row[0] for row in left] == ["cancelled", "queued", "queued"]
         assert await bench.jobs.job(new.id) == new
 
 
-async def test_of_many_old_jobs_a_few_go_at_once(database_url: str, connection: Connection) -> None:
+async def test_many_old_jobs_are_removed_in_batches(
+    database_url: str, connection: Connection
+) -> None:
     count = scaled(5000)
     await connection.execute(
         """INSERT INTO jobs (tenant, id, kind, state, arguments, actor, finished_at)
@@ -108,12 +110,12 @@ async def test_of_many_old_jobs_a_few_go_at_once(database_url: str, connection: 
         FROM generate_series(1, %s) AS n""",
         (count,),
     )
-    removed = await steps(OldJobs(database_url, JOBS_ARE_KEPT))
+    removed = await steps(OldJobs(database_url, JOB_RETENTION))
     assert sum(removed) == count
     assert len(removed) > 2
 
 
-async def test_a_purge_holds_up_no_command_and_is_held_up_by_none(
+async def test_a_purge_blocks_no_command_and_no_command_blocks_it(
     database_url: str, connection: Connection
 ) -> None:
     await connection.execute(_RECEIPTS, (5000,))
@@ -122,18 +124,18 @@ async def test_a_purge_holds_up_no_command_and_is_held_up_by_none(
             "INSERT INTO receipts VALUES ('main', 'token:test', 'mine', '\\x00', 200, "
             "gen_random_uuid(), 1, 1, now())"
         )
-        assert sum(await steps(OldReceipts(database_url, RECEIPTS_ARE_KEPT))) >= 5000 - 24 * 60
+        assert sum(await steps(OldReceipts(database_url, RECEIPT_RETENTION))) >= 5000 - 24 * 60
         await other.commit()
     assert await one(connection, "SELECT count(*) FROM receipts WHERE key = 'mine'") == 1
 
 
-async def test_the_job_says_what_it_removed(database_url: str, connection: Connection) -> None:
+async def test_the_job_reports_what_it_removed(database_url: str, connection: Connection) -> None:
     await connection.execute(_RECEIPTS, (24 * 60 + 500,))
     async with (
         Bench.in_postgres(database_url) as bench,
         bench.working(purge_jobs(stores(database_url)), kind(echo)),
     ):
-        done = await bench.until(await bench.submit("purge"))
+        done = await bench.wait_for(await bench.submit("purge"))
     assert done.state == "succeeded"
     assert done.result in [{"receipts": n, "tickets": 0, "jobs": 0} for n in (500, 501)]
     assert done.progress.done == sum(done.result.values())

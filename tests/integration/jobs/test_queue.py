@@ -1,4 +1,4 @@
-"""The queue's tables are procrastinate's own, and lie where all of Rollbook's tables do."""
+"""The queue's tables are procrastinate's own, in the schema of all of Rollbook's tables."""
 
 import psycopg
 import pytest
@@ -20,14 +20,14 @@ async def test_a_queue_of_another_release_is_refused(
         assert await cursor.fetchall() == []
 
 
-async def test_jobs_are_done_in_whatever_schema_the_address_names(empty_database_url: str) -> None:
+async def test_jobs_run_in_the_schema_that_the_url_names(empty_database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
         await connection.execute("CREATE SCHEMA elsewhere")
-    joint = "&" if "?" in empty_database_url else "?"
-    url = f"{empty_database_url}{joint}options=-csearch_path%3Delsewhere"
+    separator = "&" if "?" in empty_database_url else "?"
+    url = f"{empty_database_url}{separator}options=-csearch_path%3Delsewhere"
     await migrate(url)
     async with Bench.in_postgres(url) as bench, bench.working(kind(echo)):
-        assert (await bench.until(await bench.submit("work", {"n": 1}))).result == {"n": 1}
+        assert (await bench.wait_for(await bench.submit("work", {"n": 1}))).result == {"n": 1}
     async with await psycopg.AsyncConnection.connect(url) as connection:
         cursor = await connection.execute(
             "SELECT schemaname FROM pg_tables WHERE tablename ~ 'jobs'"

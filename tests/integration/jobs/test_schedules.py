@@ -1,4 +1,4 @@
-"""Jobs by the clock: in UTC, once however many workers look, and never two at a time."""
+"""Scheduled jobs: in UTC, submitted once by many workers, and never two at a time."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ async def jobs(database_url: str) -> AsyncGenerator[PostgresJobs]:
 
 @pytest.fixture
 def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process whose own time is not UTC."""
+    """A process whose local time is not UTC."""
     with monkeypatch.context() as patched:
         patched.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -37,11 +37,11 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_tokyo")
-def test_a_kind_is_due_when_its_time_has_come_in_utc() -> None:
+def test_a_kind_is_due_at_its_time_in_utc() -> None:
     timetable = Timetable([HOURLY, NIGHTLY, kind(echo)])
     assert timetable.next(NOON) == 17 * 60
-    made_up = {name: datetime.fromtimestamp(at, UTC) for name, at in timetable.due(NOON)}
-    assert made_up == {
+    missed = {name: datetime.fromtimestamp(at, UTC) for name, at in timetable.due(NOON)}
+    assert missed == {
         "hourly": datetime(2026, 3, 1, 11, 17, tzinfo=UTC),
         "nightly": datetime(2026, 3, 1, 2, 23, tzinfo=UTC),
     }
@@ -50,21 +50,23 @@ def test_a_kind_is_due_when_its_time_has_come_in_utc() -> None:
     assert timetable.due(NOON + 18 * 60) == []
 
 
-def test_what_is_longer_ago_than_a_day_is_not_made_up_for() -> None:
+def test_a_run_that_was_missed_more_than_a_day_ago_is_skipped() -> None:
     weekly = JobKind(name="weekly", run=echo, schedule="0 0 * * 4")
     assert Timetable([weekly]).due(NOON) == []
 
 
-def test_a_schedule_that_is_none_is_refused() -> None:
+def test_an_invalid_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="columns"):
         Timetable([JobKind(name="never", run=echo, schedule="sometimes")])
 
 
-async def test_of_many_workers_that_look_one_submits(jobs: PostgresJobs, database_url: str) -> None:
+async def test_only_one_of_many_workers_submits_a_scheduled_job(
+    jobs: PostgresJobs, database_url: str
+) -> None:
     async with JobSessions.open(database_url) as sessions:
         others = PostgresJobs(sessions, uuid7)
         each = await asyncio.gather(
-            *(who.submit_scheduled("hourly", 1000) for who in [jobs, others] * 5)
+            *(worker.submit_scheduled("hourly", 1000) for worker in [jobs, others] * 5)
         )
     assert sorted(each) == [False] * 9 + [True]
     (job,) = (await jobs.jobs(JobQuery())).items
@@ -72,7 +74,7 @@ async def test_of_many_workers_that_look_one_submits(jobs: PostgresJobs, databas
     assert not await jobs.submit_scheduled("hourly", 1000)
 
 
-async def test_while_the_last_job_of_a_schedule_is_unfinished_there_is_no_next(
+async def test_a_schedule_submits_no_job_while_its_last_one_is_unfinished(
     jobs: PostgresJobs, database_url: str
 ) -> None:
     assert await jobs.submit_scheduled("hourly", 1000)
@@ -80,7 +82,7 @@ async def test_while_the_last_job_of_a_schedule_is_unfinished_there_is_no_next(
     assert await jobs.submit_scheduled("nightly", 2000)
     async with Bench.in_postgres(database_url) as bench, bench.working(HOURLY):
         (job,) = [each for each in (await jobs.jobs(JobQuery())).items if each.kind == "hourly"]
-        assert (await bench.until(job)).state == "succeeded"
+        assert (await bench.wait_for(job)).state == "succeeded"
         assert not await jobs.submit_scheduled("hourly", 2000)
         assert await jobs.submit_scheduled("hourly", 3000)
 
@@ -88,7 +90,7 @@ async def test_while_the_last_job_of_a_schedule_is_unfinished_there_is_no_next(
 async def test_a_schedule_keeps_submitting(jobs: PostgresJobs, database_url: str) -> None:
     every_second = JobKind(name="second", run=echo, schedule="* * * * * *")
     async with Bench.in_postgres(database_url) as bench, bench.working(every_second):
-        looking = asyncio.create_task(run_schedules([every_second], jobs, settled=0))
+        looking = asyncio.create_task(run_schedules([every_second], jobs, start_delay=0))
         try:
             async with asyncio.timeout(15):
                 while len((await jobs.jobs(JobQuery(states=("succeeded",)))).items) < 3:

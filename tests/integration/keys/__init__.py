@@ -1,1 +1,1 @@
-"""Tests of keys on real servers."""
+"""Tests of encryption keys on real servers."""

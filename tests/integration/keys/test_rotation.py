@@ -1,4 +1,4 @@
-"""Keys are rotated under a log in use: all open, the erased stay erased, nobody is held up."""
+"""Keys are rotated while the log is in use: all open, the erased stay erased, no caller waits."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from tests.support.jobs.rotating import (
     insert_keys,
     opened_keys,
     result,
-    rotated,
+    run_rotation,
 )
 from tests.support.log.drafts import registration
 from tests.support.servers.postgres import scaled
@@ -41,7 +41,7 @@ WRITERS = 3
 
 
 async def registered(url: str, masters: str, count: int) -> list[UUID]:
-    """People that a process with these master keys registers."""
+    """Register people with these master keys; their streams."""
     drafts = [registration() for _ in range(count)]
     async with open_event_store(url, MasterKeys.parse(masters)) as store:
         for first in range(0, count, 1000):
@@ -57,27 +57,27 @@ async def all_events(feed: EventFeed) -> list[Recorded[Event]]:
     return events
 
 
-async def test_while_writers_register_and_erase_every_key_is_rewrapped(database_url: str) -> None:
+async def test_every_key_is_rewrapped_while_writers_register_and_erase(database_url: str) -> None:
     known = await registered(database_url, OLD, scaled(1500))
     await registered(database_url, OLD_FIRST, 1)
     to_erase = known[::3]
     shares = [to_erase[number::WRITERS] for number in range(WRITERS)]
     newer = [await People.start(database_url, NEW_FIRST) for _ in range(WRITERS)]
     older = await People.start(database_url, OLD_FIRST)
-    rotating = asyncio.create_task(rotated(database_url, timeout_seconds=30))
+    rotating = asyncio.create_task(run_rotation(database_url, timeout_seconds=30))
     for people, share in zip([*newer, older], [*shares, []], strict=True):
         people.begin(share)
     await asyncio.sleep(1)
-    told = [await older.end()]
+    reports = [await older.end()]
     done = result(await rotating)
-    told += [await people.end() for people in newer]
+    reports += [await people.end() for people in newer]
 
     assert done["complete"]
     assert done["rewrapped"] >= len(known) - len(to_erase)
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         assert await master_ids(connection) == {NEW_ID}
-    newcomers = set[UUID]().union(*(registered for registered, _ in told))
-    erased = set[UUID]().union(*(erased for _, erased in told))
+    newcomers = set[UUID]().union(*(registered for registered, _ in reports))
+    erased = set[UUID]().union(*(erased for _, erased in reports))
     assert erased == set(to_erase)
     keys = await opened_keys(database_url, NEW)
     assert keys.keys() >= newcomers | set(known) - erased
@@ -88,9 +88,7 @@ async def test_while_writers_register_and_erase_every_key_is_rewrapped(database_
     assert {event.stream for event in events} >= newcomers | set(known)
 
 
-async def test_a_worker_killed_in_the_middle_leaves_what_the_next_one_finishes(
-    database_url: str,
-) -> None:
+async def test_the_next_worker_finishes_the_rotation_of_a_killed_one(database_url: str) -> None:
     await registered(database_url, OLD, 1)
     keys = await insert_keys(database_url, 20_000)
     process = await create_subprocess_exec(
@@ -105,7 +103,7 @@ async def test_a_worker_killed_in_the_middle_leaves_what_the_next_one_finishes(
         process.kill()
         await process.wait()
     halfway = await opened_keys(database_url, NEW_FIRST)
-    done = result(await rotated(database_url))
+    done = result(await run_rotation(database_url))
     assert 0 < done["rewrapped"] < len(keys)
     assert done["complete"]
     rewrapped = await opened_keys(database_url, NEW)
@@ -113,17 +111,17 @@ async def test_a_worker_killed_in_the_middle_leaves_what_the_next_one_finishes(
     assert rewrapped.items() >= keys.items()
 
 
-async def test_a_process_with_the_old_list_keeps_a_rotation_from_its_end_until_it_ends(
+async def test_a_rotation_completes_only_after_the_processes_with_the_old_list_end(
     database_url: str,
 ) -> None:
     await registered(database_url, OLD, 1)
     older = await People.start(database_url, OLD_FIRST)
-    done = result(await rotated(database_url))
+    done = result(await run_rotation(database_url))
     assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 0)
     assert done["still_used_by"] == [
         {"master_id": OLD_ID, "process": older.process.pid, "address": None}
     ]
-    rotating = asyncio.create_task(rotated(database_url, timeout_seconds=30))
+    rotating = asyncio.create_task(run_rotation(database_url, timeout_seconds=30))
     older.begin()
     await asyncio.sleep(0.5)
     assert not rotating.done()
@@ -134,7 +132,7 @@ async def test_a_process_with_the_old_list_keeps_a_rotation_from_its_end_until_i
 
 
 @pytest.mark.parametrize("name", ["", "another name, " * 9, "ünïcode"])
-async def test_every_process_is_seen_from_its_start_whatever_its_url_names_it(
+async def test_every_process_is_seen_from_its_start_whatever_its_application_name(
     database_url: str, name: str
 ) -> None:
     named = make_conninfo(database_url, application_name=name or None)
@@ -155,7 +153,8 @@ async def test_two_rotations_at_once_share_the_work(database_url: str) -> None:
     await registered(database_url, OLD, 1)
     keys = await insert_keys(database_url, 3000)
     first, second = await asyncio.gather(
-        rotated(database_url, timeout_seconds=10), rotated(database_url, timeout_seconds=10)
+        run_rotation(database_url, timeout_seconds=10),
+        run_rotation(database_url, timeout_seconds=10),
     )
     assert result(first)["complete"]
     assert result(second)["complete"]
@@ -163,7 +162,9 @@ async def test_two_rotations_at_once_share_the_work(database_url: str) -> None:
     assert (await opened_keys(database_url, NEW)).items() >= keys.items()
 
 
-async def test_a_key_that_is_being_destroyed_is_not_waited_for(database_url: str) -> None:
+async def test_a_rotation_does_not_wait_for_a_key_that_is_being_destroyed(
+    database_url: str,
+) -> None:
     await registered(database_url, OLD, 1)
     keys = await insert_keys(database_url, 3)
     masters = MasterKeys.parse(NEW_FIRST)
@@ -186,12 +187,12 @@ async def test_a_key_that_is_being_destroyed_is_not_waited_for(database_url: str
     assert doomed not in await opened_keys(database_url, NEW)
 
 
-async def test_a_running_log_goes_on_while_its_keys_are_rotated(database_url: str) -> None:
+async def test_a_running_log_continues_while_its_keys_are_rotated(database_url: str) -> None:
     (person,) = await registered(database_url, OLD, 1)
     async with open_event_store(database_url, MasterKeys.parse(NEW_FIRST)) as store:
         before = (await store.log.load(person)).events
         claimed = store.keys.mac(b"a value")
-        assert result(await rotated(database_url))["complete"]
+        assert result(await run_rotation(database_url))["complete"]
         assert (await store.log.load(person)).events == before
         await store.log.append(registration())
     async with open_event_store(database_url, MasterKeys.parse(NEW)) as store:
@@ -199,21 +200,21 @@ async def test_a_running_log_goes_on_while_its_keys_are_rotated(database_url: st
         assert store.keys.mac(b"a value") == claimed
 
 
-async def test_a_log_does_not_open_where_the_list_lacks_a_key_that_is_yet_needed(
+async def test_a_log_does_not_open_if_the_list_lacks_a_key_that_is_still_needed(
     database_url: str,
 ) -> None:
     await registered(database_url, OLD, 1)
-    assert result(await rotated(database_url))["complete"]
+    assert result(await run_rotation(database_url))["complete"]
     await registered(database_url, OLD_FIRST, 1)
     with pytest.raises(UnknownMasterKey, match=f"id {OLD_ID}"):
         async with open_event_store(database_url, MasterKeys.parse(NEW)):
             pass
-    assert result(await rotated(database_url))["complete"]
+    assert result(await run_rotation(database_url))["complete"]
     async with open_event_store(database_url, MasterKeys.parse(NEW)):
         pass
 
 
-async def test_a_database_that_is_away_is_said_to_be_so(database_url: str) -> None:
+async def test_an_absent_database_is_reported_as_unavailable(database_url: str) -> None:
     nowhere = make_conninfo(database_url, port=1)
     with pytest.raises(Unavailable):
         async with key_stores(nowhere)():

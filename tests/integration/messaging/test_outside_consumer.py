@@ -1,4 +1,4 @@
-"""The consumer in the documentation is run as it stands there, by somebody who has nothing of Rollbook."""
+"""The consumer of the documentation runs unchanged, in a process without Rollbook's sources."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from tests.support.servers.rollbook import ROOT
 from tests.support.views.directory import execute
 
 LINES: Final = 28
-"""Twenty of code, and what a formatter adds."""
+"""Twenty lines of code, and those that a formatter adds."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def consumer(tmp_path: Path) -> Path:
 
 
 class Running:
-    """The lines that the consumer wrote so far."""
+    """The lines that the consumer has printed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -55,7 +55,7 @@ class Running:
 
 @asynccontextmanager
 async def running(consumer: Path, amqp_url: str) -> AsyncGenerator[Running]:
-    """The consumer in a process of its own, away from the sources; its queue goes in the end."""
+    """The consumer in a separate process without the sources; its queue is deleted at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", str(consumer)),
         env={"AMQP_URL": amqp_url},
@@ -76,7 +76,7 @@ async def running(consumer: Path, amqp_url: str) -> AsyncGenerator[Running]:
 
 
 async def bound(amqp_url: str) -> None:
-    """Return when the consumer's queue is there and somebody listens to it."""
+    """Returns when the consumer's queue exists and has a consumer."""
     async with asyncio.timeout(20), await aio_pika.connect(amqp_url) as connection:
         while True:
             try:

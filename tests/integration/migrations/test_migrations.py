@@ -24,7 +24,7 @@ PROCESSES: Final = 6
 ROLES: Final = EVERY_ROLE - {"relay"}
 TOKEN: Final = "a-token-of-thirty-two-characters"
 
-# What every version of Rollbook that migrates has to agree on.
+# All versions of Rollbook must take the same lock to migrate.
 LOCK: Final = "SELECT pg_try_advisory_lock(1383034987, 2)"
 
 _SCHEMA: Final = """
@@ -45,13 +45,13 @@ async def rows(url: str, query: LiteralString) -> list[Any]:
 
 @asynccontextmanager
 async def migrating_elsewhere(url: str) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
-    """Another process holds the lock of the migrations, by this session."""
+    """Another process holds the migration lock; its session."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as session:
         assert await (await session.execute(LOCK)).fetchone() == (True,)
         yield session
 
 
-async def test_six_processes_that_start_at_once_on_an_empty_database_all_come_up(
+async def test_six_processes_that_start_at_once_on_an_empty_database_all_start(
     empty_database_url: str, master_keys: str
 ) -> None:
     environment = {
@@ -86,18 +86,20 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     assert await rows(empty_database_url, _SCHEMA) == schema
 
 
-async def test_at_the_newest_schema_nobody_waits_for_another_migration(database_url: str) -> None:
+async def test_at_the_newest_schema_no_process_waits_for_another_migration(
+    database_url: str,
+) -> None:
     async with migrating_elsewhere(database_url):
         await migrate(database_url, timeout_seconds=0)
 
 
-def test_the_newest_migration_is_the_one_that_alembic_ends_with() -> None:
+def test_the_newest_migration_is_the_head_of_alembic() -> None:
     config = Config()
     config.set_main_option("script_location", str(DIRECTORY))
     assert newest() == ScriptDirectory.from_config(config).get_current_head()
 
 
-async def test_who_waits_for_another_migration_holds_up_no_index_of_it(
+async def test_a_process_that_waits_for_a_migration_does_not_block_its_indexes(
     empty_database_url: str,
 ) -> None:
     async with migrating_elsewhere(empty_database_url) as elsewhere:
@@ -107,7 +109,7 @@ async def test_who_waits_for_another_migration_holds_up_no_index_of_it(
         others = await (await elsewhere.execute(_OTHERS)).fetchall()
         assert others
         assert all(begun is None and wait != "Lock" for begun, wait in others)
-        # It waits for every transaction that was there before it.
+        # This statement waits for every transaction that began before it.
         async with asyncio.timeout(5):
             await elsewhere.execute("CREATE INDEX CONCURRENTLY ON things (n)")
         assert not waiting.done()
@@ -115,7 +117,9 @@ async def test_who_waits_for_another_migration_holds_up_no_index_of_it(
     assert await rows(empty_database_url, "SELECT count(*) FROM stored_events") == [(0,)]
 
 
-async def test_a_migration_that_takes_too_long_elsewhere_is_named(empty_database_url: str) -> None:
+async def test_a_migration_elsewhere_that_takes_too_long_is_an_error(
+    empty_database_url: str,
+) -> None:
     async with migrating_elsewhere(empty_database_url):
         began = time.monotonic()
         with pytest.raises(MigrationBusy, match="Another process is migrating"):

@@ -19,7 +19,7 @@ Pooler = Callable[[str], str]
 
 @pytest.fixture
 def pooler(empty_database_url: str, tmp_path: Path) -> Iterator[Pooler]:
-    """Starts a pgbouncer in a mode before the database; its URL."""
+    """Starts a pgbouncer in a pool mode in front of the database; its URL."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         missing("no pgbouncer on this machine")
@@ -55,7 +55,7 @@ async def test_a_direct_server_is_accepted(empty_database_url: str) -> None:
     assert await check_server(empty_database_url) == version
 
 
-async def test_a_server_that_is_not_there_is_one_line_without_the_password() -> None:
+async def test_the_error_for_an_absent_server_is_one_line_without_the_password() -> None:
     with pytest.raises(UnsuitableServer, match="cannot reach the database: ") as refused:
         await check_server("postgresql://rollbook:hush@127.0.0.1:1/rollbook")
     assert "hush" not in str(refused.value)

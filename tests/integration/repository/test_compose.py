@@ -1,4 +1,4 @@
-"""docker-compose.yml and the image name commands, options and settings that there are."""
+"""docker-compose.yml and the image use only existing commands, options and settings."""
 
 import json
 import re
@@ -23,15 +23,15 @@ SERVERS: Final = sorted(SERVICES.keys() - set(OURS))
 _VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)\}")
 
 
-def assert_understood(words: Sequence[str]) -> None:
-    """A command that is understood goes on to ask for its settings."""
+def assert_valid(words: Sequence[str]) -> None:
+    """A valid command line fails only because its settings are missing."""
     asked = run_rollbook(*words)
     assert asked.returncode == 2
     assert asked.stderr.startswith("rollbook: ROLLBOOK_DATABASE_URL: is not set"), asked.stderr
 
 
 def environment_of(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What the service finds set where only this is given."""
+    """The environment of the service if only `given` is set outside."""
 
     def value(match: re.Match[str]) -> str:
         return given.get(match[1]) or match[2] or ""
@@ -46,19 +46,19 @@ def test_it_runs_the_migrations_each_role_and_the_three_servers() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_command_is_understood(name: str) -> None:
+def test_each_command_is_valid(name: str) -> None:
     words = shlex.split(SERVICES[name]["command"])
     assert words[0] == name
-    assert_understood(words)
+    assert_valid(words)
 
 
-def test_the_command_of_the_image_is_understood() -> None:
+def test_the_command_of_the_image_is_valid() -> None:
     (line,) = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert_understood(json.loads(line))
+    assert_valid(json.loads(line))
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_environment_names_settings_that_there_are_and_all_that_is_needed(
+def test_each_environment_names_only_existing_and_all_needed_settings(
     name: str, monkeypatch: pytest.MonkeyPatch, master_keys: str, tmp_path: Path
 ) -> None:
     secrets = {"ROLLBOOK_MASTER_KEY": master_keys, "ROLLBOOK_ADMIN_TOKEN": "t" * 32}
@@ -78,12 +78,12 @@ def test_each_environment_names_settings_that_there_are_and_all_that_is_needed(
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_each_server_says_whether_it_is_well(name: str) -> None:
+def test_each_server_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_each_role_waits_for_the_schema_and_is_started_again_when_it_ends(name: str) -> None:
+def test_each_role_waits_for_the_schema_and_is_restarted_when_it_ends(name: str) -> None:
     waits_for = SERVICES[name]["depends_on"]
     assert waits_for["migrate"] == {"condition": "service_completed_successfully"}
     assert {each["condition"] for each in waits_for.values()} <= {
@@ -93,14 +93,14 @@ def test_each_role_waits_for_the_schema_and_is_started_again_when_it_ends(name: 
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_redis_keeps_nothing_on_disk_and_no_copy_of_what_a_command_carries() -> None:
+def test_redis_saves_nothing_on_disk_and_logs_no_command_arguments() -> None:
     words = shlex.split(SERVICES["redis"]["command"])
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert (options["--save"], options["--appendonly"]) == ("", "no")
     assert (options["--slowlog-log-slower-than"], options["--crash-log-enabled"]) == ("-1", "no")
 
 
-def test_redis_evicts_what_was_not_used_for_long_before_it_takes_all_memory() -> None:
+def test_redis_evicts_the_least_recently_used_keys_at_its_memory_limit() -> None:
     words = shlex.split(SERVICES["redis"]["command"])
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert (options["--maxmemory"], options["--maxmemory-policy"]) == ("256mb", "allkeys-lru")

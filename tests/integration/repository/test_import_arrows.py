@@ -1,4 +1,4 @@
-"""The inner rings import few libraries: what import-linter cannot say, since it only forbids."""
+"""The inner layers import only listed libraries, which import-linter cannot check."""
 
 import sys
 
@@ -11,15 +11,15 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize("ring", ALLOWED)
-def test_an_inner_ring_imports_only_the_standard_library_and_what_is_listed(ring: str) -> None:
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_an_inner_layer_imports_only_the_standard_library_and_listed_packages(layer: str) -> None:
     graph = grimp.build_graph(
         "domain", "projections", include_external_packages=True, cache_dir=None
     )
     imported = {
         found.split(".")[0]
         for module in graph.modules
-        if module.split(".")[0] == ring
+        if module.split(".")[0] == layer
         for found in graph.find_modules_directly_imported_by(module)
     }
-    assert imported - sys.stdlib_module_names - {ring} <= ALLOWED[ring]
+    assert imported - sys.stdlib_module_names - {layer} <= ALLOWED[layer]

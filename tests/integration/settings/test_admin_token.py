@@ -13,7 +13,7 @@ async def test_the_admin_token_may_do_everything() -> None:
     assert principal.granted == PERMISSIONS
 
 
-async def test_any_other_token_is_nobodys() -> None:
+async def test_any_other_token_is_unknown() -> None:
     identity = AdminTokenIdentity(TOKEN)
     for token in ("", TOKEN[:-1], TOKEN + " ", TOKEN.upper(), "tökén"):
         assert await identity.principal(token) is None

@@ -1,4 +1,4 @@
-"""Log lines are JSON of one shape, whoever writes them, and tell nothing about people."""
+"""Log lines of all loggers are JSON of one shape, without personal data."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def test_our_lines_and_those_of_libraries_have_one_shape(
     assert theirs["timestamp"].endswith("Z")
 
 
-def test_lower_levels_and_the_small_talk_of_libraries_are_left_out(
+def test_lower_levels_and_info_lines_of_libraries_are_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info")
@@ -48,9 +48,7 @@ def test_lower_levels_and_the_small_talk_of_libraries_are_left_out(
     assert lines(capsys) == []
 
 
-def test_everything_a_task_logs_carries_its_request_id(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_everything_a_task_logs_carries_its_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info")
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         structlog.get_logger().info("ours")
@@ -61,7 +59,7 @@ def test_everything_a_task_logs_carries_its_request_id(
     assert "request_id" not in after
 
 
-def test_an_exception_is_told_by_type_and_place_without_its_message(
+def test_an_exception_is_logged_with_type_and_place_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info")
@@ -83,7 +81,7 @@ def test_an_exception_is_told_by_type_and_place_without_its_message(
         assert "test_logging.py" in outer["at"][-1]
 
 
-def test_a_group_of_exceptions_is_told_with_its_members(
+def test_a_group_of_exceptions_is_logged_with_its_members(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info")
@@ -96,7 +94,7 @@ def test_a_group_of_exceptions_is_told_with_its_members(
     assert "Grace" not in json.dumps(line)
 
 
-def test_an_error_that_nobody_awaited_is_told_without_its_message(
+def test_an_error_of_a_task_that_is_not_awaited_is_logged_without_its_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info")
@@ -118,9 +116,7 @@ def test_an_error_that_nobody_awaited_is_told_without_its_message(
     assert "Grace" not in json.dumps(line)
 
 
-def test_a_value_that_is_not_json_is_told_by_its_type(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_value_that_is_not_json_is_logged_by_its_type(capsys: pytest.CaptureFixture[str]) -> None:
     class Person:
         def __repr__(self) -> str:
             return "Grace Hopper"

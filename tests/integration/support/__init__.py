@@ -1,1 +1,1 @@
-"""Tests of what the tests rely on."""
+"""Tests of the test support."""

@@ -1,4 +1,4 @@
-"""The tests' own workers: what measures time has the machine to itself, and gets its turn."""
+"""The tests' own workers: a test that measures time runs alone, and gets its turn."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -13,7 +13,7 @@ SOON = 0.2
 
 
 class Worker:
-    """A worker with a thread for its next test; `inside` says that it is at it."""
+    """A worker with a thread for its next test; `inside` is set once the test runs."""
 
     def __init__(self, directory: Path) -> None:
         self._place = Place(directory)
@@ -52,7 +52,7 @@ def test_several_work_at_once(workers: Callable[[], Worker]) -> None:
         assert other.inside.wait(5)
 
 
-def test_who_is_alone_waits_for_the_others_and_is_not_passed_by_those_who_come_later(
+def test_a_worker_that_runs_alone_waits_for_earlier_ones_and_later_ones_wait_for_it(
     workers: Callable[[], Worker],
 ) -> None:
     early, alone, late = workers(), workers(), workers()

@@ -1,4 +1,4 @@
-"""The figures of a whole process over real servers, and what is left of them when these are away."""
+"""The metrics of a whole process on real servers, and those that remain when these are away."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ VALUES ('main', 'relay', 1, 0, 17)"""
 ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 
-async def figures(client: AsyncClient) -> dict[tuple[str, ...], float]:
-    """By name and the values of the labels."""
+async def scrape(client: AsyncClient) -> dict[tuple[str, ...], float]:
+    """The metrics by name and label values."""
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     return {
@@ -47,18 +47,18 @@ def redis() -> Iterator[PrivateRedis]:
         yield server
 
 
-async def test_all_parts_are_told_of(database_url: str, redis: PrivateRedis) -> None:
+async def test_all_parts_have_metrics(database_url: str, redis: PrivateRedis) -> None:
     async with in_process(database_url, redis_url=SecretStr(redis.url), cache_ttl=60) as client:
         for n in range(3):
             await client.post("/v1/users", json={**ADA, "email": f"{n}@example.org"})
         async with asyncio.timeout(20):
-            while (found := await figures(client))[
+            while (found := await scrape(client))[
                 "rollbook_cache_lookups_total", "pages", "hit"
             ] < 2:
                 await client.get("/v1/users")
                 await asyncio.sleep(0.05)
             while found["rollbook_projection_state", "users", "live"] != 1:
-                found = await figures(client)
+                found = await scrape(client)
         head = found["rollbook_log_head",]
         assert head >= 3
         for projection in ("users", "headcount"):
@@ -89,15 +89,15 @@ async def test_all_parts_are_told_of(database_url: str, redis: PrivateRedis) -> 
         assert all(0 < seconds <= 60 for seconds in lives.values())
 
         redis.stop()
-        found = await figures(client)
+        found = await scrape(client)
         assert (found["rollbook_up", "postgres"], found["rollbook_up", "redis"]) == (1, 0)
         for _ in range(3):
             assert (await client.get("/v1/users")).status_code == 200
-        found = await figures(client)
+        found = await scrape(client)
         assert found["rollbook_cache_lookups_total", "pages", "away"] >= 3
 
 
-async def test_a_database_that_stands_still_keeps_no_scraper_from_the_rest(
+async def test_a_frozen_database_does_not_hide_the_other_metrics(
     own_server: EmbeddedPostgres,
 ) -> None:
     assert own_server.pid is not None
@@ -105,18 +105,18 @@ async def test_a_database_that_stands_still_keeps_no_scraper_from_the_rest(
         await client.get("/health/live")
         with frozen(*server_processes(own_server.pid)):
             async with asyncio.timeout(3):
-                several = await asyncio.gather(*(figures(client) for _ in range(5)))
+                several = await asyncio.gather(*(scrape(client) for _ in range(5)))
         for found in several:
             assert found["rollbook_up", "postgres"] == 0
             assert found["rollbook_http_requests_total", "GET", "/health/live", "200"] == 1
             assert ("rollbook_log_head",) not in found
         async with asyncio.timeout(20):
-            while ("rollbook_log_head",) not in (found := await figures(client)):
+            while ("rollbook_log_head",) not in (found := await scrape(client)):
                 await asyncio.sleep(0.1)
         assert found["rollbook_up", "postgres"] == 1
 
 
-async def test_what_waits_is_counted_by_state(database_url: str) -> None:
+async def test_the_backlog_is_counted_by_state(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(_BACKLOG)
     backlog = await PostgresBacklog(database_url).read()

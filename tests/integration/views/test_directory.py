@@ -61,7 +61,7 @@ async def test_an_unknown_user_is_none_at_a_position(directory: ReadSide) -> Non
     assert (answer.value, answer.position) == (None, 0)
 
 
-async def test_one_reads_ones_own_write(directory: ReadSide) -> None:
+async def test_a_caller_reads_its_own_write(directory: ReadSide) -> None:
     async with directory.projecting():
         await directory.caught_up()
         for _ in range(20):
@@ -77,9 +77,7 @@ async def test_one_reads_ones_own_write(directory: ReadSide) -> None:
             assert min(user.position, page.position, stats.position) >= head
 
 
-async def test_a_view_that_stays_behind_is_said_to_be_after_two_seconds(
-    directory: ReadSide,
-) -> None:
+async def test_a_view_that_stays_behind_is_an_error_after_two_seconds(directory: ReadSide) -> None:
     stream = await directory.record(registered())
     began = asyncio.get_running_loop().time()
     behind = await asyncio.gather(
@@ -107,7 +105,7 @@ async def test_a_position_above_the_head_is_refused_at_once(directory: ReadSide)
     assert asyncio.get_running_loop().time() - began < 1
 
 
-async def test_statistics_count_who_is_there(directory: ReadSide) -> None:
+async def test_statistics_count_users_by_status_role_and_day(directory: ReadSide) -> None:
     change = UserRoleChanged(role="admin", previous=PreviousRole("member"))
     async with directory.projecting():
         await directory.record(registered(name="A"), change)
@@ -130,7 +128,7 @@ async def test_statistics_count_who_is_there(directory: ReadSide) -> None:
     assert (await directory.queries.stats(now + timedelta(days=14))).value.trend == "none"
 
 
-async def test_projections_say_how_they_are(directory: ReadSide) -> None:
+async def test_projections_report_their_progress(directory: ReadSide) -> None:
     await directory.record(registered(name="A"))
     await asyncio.sleep(0.1)
     for status in (await directory.queries.projections()).value:
@@ -145,7 +143,7 @@ async def test_projections_say_how_they_are(directory: ReadSide) -> None:
         assert (status.generation, status.parked, status.state) == (1, 0, "live")
 
 
-async def test_a_switch_of_generations_is_followed_without_a_word(directory: ReadSide) -> None:
+async def test_queries_follow_a_switch_of_generations(directory: ReadSide) -> None:
     async with directory.projecting():
         stream = await directory.record(registered())
         head = await directory.caught_up()
@@ -162,7 +160,7 @@ async def test_a_switch_of_generations_is_followed_without_a_word(directory: Rea
     await asyncio.gather(rebuilding, return_exceptions=True)
 
 
-async def test_a_generation_dropped_long_after_the_switch_is_not_missed(
+async def test_queries_do_not_need_a_generation_dropped_long_after_the_switch(
     directory: ReadSide,
 ) -> None:
     assert (await directory.queries.user(uuid7())).position == 0
@@ -172,7 +170,9 @@ async def test_a_generation_dropped_long_after_the_switch_is_not_missed(
     assert (await directory.queries.user(uuid7())).position == 0
 
 
-async def test_a_server_that_is_away_is_waited_for(directory: ReadSide, postgres_url: str) -> None:
+async def test_queries_are_unavailable_while_the_server_is_away_and_recover(
+    directory: ReadSide, postgres_url: str
+) -> None:
     name = name_of(directory.url)
     stream = uuid7()
     async with directory.projecting():

@@ -54,7 +54,7 @@ async def test_pages_are_one_list_in_order(
         assert [user.name for user in whole] == (people[::-1] if descending else people)
 
 
-async def test_a_cursor_stays_where_it_is_while_others_come_and_go(directory: ReadSide) -> None:
+async def test_a_cursor_keeps_its_place_while_users_are_added(directory: ReadSide) -> None:
     async with directory.projecting():
         for name in ("b", "d", "f"):
             await directory.record(registered(name=name))
@@ -67,7 +67,7 @@ async def test_a_cursor_stays_where_it_is_while_others_come_and_go(directory: Re
     assert await directory.names(sort="name", after=first.next) == ["e", "f"]
 
 
-async def test_each_filter_narrows_and_they_narrow_together(directory: ReadSide) -> None:
+async def test_filters_narrow_a_list_alone_and_together(directory: ReadSide) -> None:
     async with directory.projecting():
         ada = await directory.record(
             registered(name="Ada", email="Ada@Bücher.example", role="admin")

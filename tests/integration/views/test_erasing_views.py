@@ -1,4 +1,4 @@
-"""What an erasure asks of the views in Postgres: every build there is, and no sample of a person."""
+"""Erasures in the views of Postgres: every generation is known, and no sample of a person stays."""
 
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -59,11 +59,11 @@ async def erase(read_side: ReadSide, user_id: UUID) -> int:
 
 
 async def sampled(url: str) -> int:
-    """How many columns of the users have a sample that tells of the person."""
+    """The number of columns of the users that have a sample of the person."""
     return (await execute(url, _SAMPLED))[0][0]
 
 
-async def test_every_build_of_a_view_is_told_and_how_far_it_is(
+async def test_every_generation_of_a_view_is_listed_with_its_positions(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:
     await register(read_side)
@@ -88,7 +88,7 @@ VALUES ('main', 'relay', 1, 0, 7), ('main', 'users', 2, 0, 8), ('main', 'users',
     ]
 
 
-async def test_what_the_planner_sampled_of_a_person_is_gone(
+async def test_the_planners_samples_of_a_person_are_removed(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:
     user_id = await register(read_side)
@@ -100,11 +100,11 @@ async def test_what_the_planner_sampled_of_a_person_is_gone(
         await read_side.caught_up()
     assert await sampled(database_url) > 4
     for view in await views.generations():
-        await views.settle(view, position, 10)
+        await views.finish_erasure(view, position, 10)
     assert await sampled(database_url) == 0
 
 
-async def test_one_sample_serves_all_erasures_that_the_view_has_passed(
+async def test_one_analyze_serves_all_erasures_that_the_view_has_passed(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:
     people = [await register(read_side, "Zoë", f"{n}@example.org") for n in range(3)]
@@ -113,11 +113,11 @@ async def test_one_sample_serves_all_erasures_that_the_view_has_passed(
         await read_side.caught_up()
         users = (await views.generations())[1]
         for position in reversed(positions):
-            await views.settle(users, position, 10)
+            await views.finish_erasure(users, position, 10)
         assert await _analysed(database_url) == 1
         later = await erase(read_side, people[2])
         await read_side.caught_up()
-        await views.settle((await views.generations())[1], later, 10)
+        await views.finish_erasure((await views.generations())[1], later, 10)
     assert await _analysed(database_url) == 2
 
 
@@ -126,7 +126,7 @@ async def _analysed(url: str) -> int:
     return (await execute(url, statement))[0][0]
 
 
-async def test_what_the_views_show_is_on_disk_once_they_are_settled(
+async def test_the_views_are_on_disk_after_an_erasure_is_finished(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:
     """Views do not wait for the disk: a crash would bring the person back until they caught up."""
@@ -137,40 +137,42 @@ INSERT INTO checkpoints (tenant, projection, generation, partition, position)
 VALUES ('main', 'relay', 1, 0, 7)"""
     await execute(database_url, unsynced)
     written = (await execute(database_url, "SELECT pg_current_wal_insert_lsn()"))[0][0]
-    await views.settle(users, 0, 10)
+    await views.finish_erasure(users, 0, 10)
     flushed = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
     assert await execute(database_url, flushed, written) == [(True,)]
 
 
-async def test_a_build_that_was_dropped_meanwhile_is_settled(views: PostgresErasedViews) -> None:
-    await views.settle(ViewGeneration("users", 99, False, {0: 5}), 5, 10)
+async def test_an_erasure_finishes_in_a_generation_that_was_dropped_meanwhile(
+    views: PostgresErasedViews,
+) -> None:
+    await views.finish_erasure(ViewGeneration("users", 99, False, {0: 5}), 5, 10)
 
 
-async def test_a_projection_of_a_former_release_is_settled_too(
+async def test_an_erasure_finishes_in_a_projection_of_an_earlier_release(
     database_url: str, views: PostgresErasedViews
 ) -> None:
     rows = "SELECT 'Mustermann' AS name FROM generate_series(1, 2)"
     await execute(database_url, f'CREATE TABLE "left-over_g7" AS {rows}')
     await execute(database_url, "ANALYZE")
-    told = "SELECT count(*) FROM pg_stats WHERE most_common_vals::text ~ 'Mustermann'"
-    assert await execute(database_url, told) == [(1,)]
+    sampled_columns = "SELECT count(*) FROM pg_stats WHERE most_common_vals::text ~ 'Mustermann'"
+    assert await execute(database_url, sampled_columns) == [(1,)]
     await execute(database_url, 'UPDATE "left-over_g7" SET name = NULL')
-    await views.settle(ViewGeneration("left-over", 7, True, {0: 5}), 5, 10)
-    assert await execute(database_url, told) == [(0,)]
+    await views.finish_erasure(ViewGeneration("left-over", 7, True, {0: 5}), 5, 10)
+    assert await execute(database_url, sampled_columns) == [(0,)]
 
 
-async def test_what_takes_too_long_is_tried_again_later(
+async def test_an_erasure_that_takes_too_long_can_be_retried(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         await connection.execute("LOCK TABLE users_g1 IN SHARE UPDATE EXCLUSIVE MODE")
         with pytest.raises(Unavailable):
-            await views.settle(ViewGeneration("users", 1, True, {0: 5}), 5, 0.1)
-    await views.settle(ViewGeneration("users", 1, True, {0: 5}), 5, 10)
+            await views.finish_erasure(ViewGeneration("users", 1, True, {0: 5}), 5, 0.1)
+    await views.finish_erasure(ViewGeneration("users", 1, True, {0: 5}), 5, 10)
 
 
 async def test_no_sample_is_taken_of_keys(database_url: str, read_side: ReadSide) -> None:
-    """With one and the master key, who was erased could be read again."""
+    """With a sample and the master key, an erased person could be read again."""
     for n in range(3):
         await register(read_side, "Zoë", f"{n}@example.org")
     await execute(database_url, "ANALYZE subject_keys")

@@ -1,4 +1,4 @@
-"""Whatever the pages, restarts and redeliveries: the tables are one fold of the whole history."""
+"""With any pages, restarts and redeliveries, the tables equal one fold of the whole history."""
 
 import asyncio
 from collections import Counter
@@ -22,11 +22,11 @@ from projections.projection import Projection
 from projections.users import USERS
 from tests.support.log.feeds import LogByStream
 from tests.support.servers.postgres import database, scaled
+from tests.support.views.compare_views import ignore_progress, snapshot, views_in
 from tests.support.views.directory import execute
 from tests.support.views.histories import logs
-from tests.support.views.interrupted import project_with_interruptions
-from tests.support.views.newcomers import NEWCOMERS
-from tests.support.views.refolded import snapshot, unreported, views_in
+from tests.support.views.interrupted_projection import project_with_interruptions
+from tests.support.views.registrations import NEWCOMERS
 
 SHARED: Final = replace(HEADCOUNT, name="shared", partitions=4)
 FOLDED: Final[tuple[Projection[Any], ...]] = (USERS, HEADCOUNT, NEWCOMERS, SHARED)
@@ -47,10 +47,10 @@ def url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @pytest.mark.parametrize("projection", FOLDED, ids=lambda projection: projection.name)
-async def test_views_and_counters_in_tables_are_those_of_a_fold_at_once(
+async def test_views_and_counters_in_tables_equal_one_fold_of_all_events(
     url: str, projection: Projection[Any], log: list[Recorded[Event]], random: Random
 ) -> None:
-    await _emptied(url, projection)
+    await _empty(url, projection)
     slots: list[Slot[Any]] = slots_of(projection, 1, projection.partitions)
     store, views = PostgresViewStore(url), views_in(url)
     for slot in slots:
@@ -63,15 +63,17 @@ async def test_views_and_counters_in_tables_are_those_of_a_fold_at_once(
     sums = Counter[str]()
     for entry in fresh.entries.values():
         sums.update(contribution_of(projection, entry))
-    kept = Counter[str]()
+    stored = Counter[str]()
     for shot in shots:
-        kept.update(shot.counters)
-    assert (kept, [shot.parked for shot in shots]) == (sums, [{}] * len(shots))
-    async with views(slots) as all_kept:
-        assert all(slot.right for slot in await verify(all_kept, LogByStream(log), unreported))
+        stored.update(shot.counters)
+    assert (stored, [shot.parked for shot in shots]) == (sums, [{}] * len(shots))
+    async with views(slots) as all_stored:
+        assert all(
+            slot.matches for slot in await verify(all_stored, LogByStream(log), ignore_progress)
+        )
 
 
-async def _emptied(url: str, projection: Projection[Any]) -> None:
+async def _empty(url: str, projection: Projection[Any]) -> None:
     counters = "" if projection.contribution is None else f", {projection.name}_g1_counters"
     await execute(url, f"TRUNCATE {projection.name}_g1{counters}")
     await execute(url, "UPDATE checkpoints SET position = 0")

@@ -1,4 +1,4 @@
-"""Generations beside each other: which one serves, which are followed, and which are dropped."""
+"""Several generations of a projection: which serves, which are followed, and which are dropped."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,13 +14,13 @@ from application.log.event_log import Draft
 from application.projector.generations import RebuildUnderWay, StreamsParked
 from application.projector.rebuild_jobs import rollback_jobs
 from domain.user.events import PreviousName, UserErased, UserRegistered, UserRenamed
-from infrastructure.views.generations.expiry import PostgresRetired
+from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.repair.erasures import PostgresErasedViews
 from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
 from tests.support.views.directory import execute
-from tests.support.views.newcomers import NEWCOMERS, disliked
 from tests.support.views.rebuilding import Rebuilder
+from tests.support.views.registrations import NEWCOMERS, refused_names
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def append(rebuilder: Rebuilder, stream: UUID, event: Any, after: int) -> 
 
 
 async def serving(rebuilder: Rebuilder) -> int:
-    return (await rebuilder.read_side.queries.standing("users")).generation
+    return (await rebuilder.read_side.queries.progress("users")).generation
 
 
 async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
@@ -69,11 +69,11 @@ async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
         async def report(self, done: int, total: int | None = None) -> None:
             return
 
-    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.succession, rebuilder.former)
+    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.open_switch, rebuilder.previous_generations)
     return await kind.run(Run())
 
 
-async def test_the_generation_before_is_current_and_serves_again_at_once(
+async def test_the_previous_generation_is_current_and_serves_again_at_once(
     rebuilder: Rebuilder,
 ) -> None:
     stream = await rebuilder.read_side.record(registered("Zoë"))
@@ -86,16 +86,18 @@ async def test_the_generation_before_is_current_and_serves_again_at_once(
     answer = await rebuilder.read_side.queries.user(stream, at_least=head)
     assert answer.value is not None
     assert (answer.value.name, answer.position, answer.generation) == ("Zoe", head, 1)
-    # A run that is tried again after it was done does nothing more.
+    # A retry of a run that was already done changes nothing.
     await roll_back(rebuilder, **{"from": 2, "to": 1})
     assert await serving(rebuilder) == 1
-    kept = "SELECT generation FROM generations WHERE projection = 'users' AND drop_after IS NULL"
-    assert await execute(rebuilder.url, kept) == [(1,)]
+    not_expiring = (
+        "SELECT generation FROM generations WHERE projection = 'users' AND drop_after IS NULL"
+    )
+    assert await execute(rebuilder.url, not_expiring) == [(1,)]
     await roll_back(rebuilder, **{"from": 1, "to": 2})
     assert await serving(rebuilder) == 2
 
 
-async def test_a_cancelled_rebuild_leaves_all_as_it_was(rebuilder: Rebuilder) -> None:
+async def test_a_cancelled_rebuild_changes_nothing(rebuilder: Rebuilder) -> None:
     await rebuilder.read_side.record(registered())
     await rebuilder.caught_up()
     calls = 0
@@ -109,12 +111,12 @@ async def test_a_cancelled_rebuild_leaves_all_as_it_was(rebuilder: Rebuilder) ->
     with pytest.raises(JobCancelled):
         await rebuilder.rebuild(report=report)
     assert await serving(rebuilder) == 1
-    assert await PostgresRetired(rebuilder.url).drop_due() == ["users/2"]
+    assert await PostgresExpiredGenerations(rebuilder.url).drop_expired() == ["users/2"]
     assert await rebuilder.generations() == [(1, "following")]
     assert (await rebuilder.rebuild())["generation"] == 3
 
 
-async def test_two_cannot_build_one_projection_at_once(
+async def test_two_jobs_cannot_rebuild_one_projection_at_once(
     rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infrastructure.views.generations.builds._TIMEOUT_SECONDS", 0.3)
@@ -126,10 +128,10 @@ async def test_two_cannot_build_one_projection_at_once(
     assert (await rebuilder.rebuild())["generation"] == 2
 
 
-async def test_what_cannot_be_folded_keeps_a_generation_from_serving_until_it_is_skipped(
+async def test_a_generation_with_a_parked_stream_does_not_serve_until_it_is_skipped(
     rebuilder: Rebuilder,
 ) -> None:
-    care = rebuilder.care
+    admin = rebuilder.admin
     good = await rebuilder.read_side.record(registered("good"))
     bad = await rebuilder.read_side.record(registered("ok"))
     await renamed(rebuilder, bad, "bad")
@@ -138,16 +140,16 @@ async def test_what_cannot_be_folded_keeps_a_generation_from_serving_until_it_is
     with pytest.raises(StreamsParked):
         await rebuilder.rebuild("newcomers")
     assert await rebuilder.generations("newcomers") == [(1, "following"), (2, "dropping")]
-    [parked] = (await care.parked("newcomers", 0, 10)).items
+    [parked] = (await admin.parked("newcomers", 0, 10)).items
     assert (parked.stream, parked.version, parked.events, parked.type) == (
         bad,
         2,
         2,
         "user.renamed",
     )
-    assert parked.error.startswith("ValueError (newcomers.py:")
-    mended = await care.skip("newcomers", bad, 2, "a typo", "token:admin")
-    assert (mended.applied, mended.parked) == (2, None)
+    assert parked.error.startswith("ValueError (registrations.py:")
+    result = await admin.skip("newcomers", bad, 2, "a typo", "token:admin")
+    assert (result.applied, result.parked) == (2, None)
     rebuilt = await rebuilder.rebuild("newcomers")
     assert (rebuilt["generation"], rebuilt["compared"]["differing"]) == (3, 0)
     await rebuilder.caught_up("newcomers")
@@ -158,40 +160,40 @@ async def test_what_cannot_be_folded_keeps_a_generation_from_serving_until_it_is
     assert recorded == [(bad, 2, "a typo", "token:admin")]
 
 
-async def test_what_was_left_out_stays_so_though_the_fold_would_take_it_now(
+async def test_a_skipped_event_stays_skipped_though_it_could_be_folded_now(
     rebuilder: Rebuilder,
 ) -> None:
     stream = await rebuilder.read_side.record(registered("ok"))
     await renamed(rebuilder, stream, "bad")
     await rebuilder.caught_up("newcomers")
-    await rebuilder.care.skip("newcomers", stream, 2, "no name of hers", "token:admin")
-    disliked.clear()
+    await rebuilder.admin.skip("newcomers", stream, 2, "no name of hers", "token:admin")
+    refused_names.clear()
     try:
         rebuilt = await rebuilder.rebuild("newcomers")
         assert await rebuilder.differences() == []
     finally:
-        disliked.add("bad")
+        refused_names.add("bad")
     assert rebuilt["compared"]["differing"] == 0
     rows = await execute(rebuilder.url, "SELECT name, version FROM newcomers_g2")
     assert rows == [("ok", 2)]
 
 
-async def test_a_parked_stream_goes_on_once_the_fold_is_mended(rebuilder: Rebuilder) -> None:
-    care = rebuilder.care
+async def test_a_parked_stream_continues_once_the_fold_is_repaired(rebuilder: Rebuilder) -> None:
+    admin = rebuilder.admin
     bad = await rebuilder.read_side.record(registered("bad"))
     await renamed(rebuilder, bad, "worse")
     others = [await rebuilder.read_side.record(registered(f"N{n}")) for n in range(5)]
     await rebuilder.caught_up("newcomers")
-    first = await care.retry("newcomers", bad)
+    first = await admin.retry("newcomers", bad)
     assert first.applied == 0
     assert first.parked is not None
     assert first.parked.version == 1
-    disliked.clear()
+    refused_names.clear()
     try:
-        mended = await care.retry("newcomers", bad)
+        result = await admin.retry("newcomers", bad)
     finally:
-        disliked.add("bad")
-    assert (mended.applied, mended.parked) == (2, None)
+        refused_names.add("bad")
+    assert (result.applied, result.parked) == (2, None)
     await renamed(rebuilder, bad, "best", after=2)
     await rebuilder.caught_up("newcomers")
     rows = await execute(rebuilder.url, "SELECT name FROM newcomers_g1 ORDER BY 1")
@@ -203,17 +205,17 @@ async def test_a_parked_stream_goes_on_once_the_fold_is_mended(rebuilder: Rebuil
     assert await rebuilder.read_side.differences() == []
 
 
-async def test_a_paused_projection_stands_still_and_goes_on(rebuilder: Rebuilder) -> None:
-    care = rebuilder.care
+async def test_a_paused_projection_stops_and_continues_after_a_resume(rebuilder: Rebuilder) -> None:
+    admin = rebuilder.admin
     await rebuilder.read_side.record(registered("before"))
     await rebuilder.caught_up()
-    await care.pause("users", "a look at it", "token:admin")
+    await admin.pause("users", "a look at it", "token:admin")
     await asyncio.sleep(0.5)
     await rebuilder.read_side.record(registered("after"))
     await rebuilder.caught_up("headcount")
     users, headcount = (await rebuilder.read_side.queries.projections()).value
     assert (users.state, users.lag, headcount.state, headcount.lag) == ("paused", 1, "live", 0)
-    await care.resume("users")
+    await admin.resume("users")
     await rebuilder.caught_up()
     users, _ = (await rebuilder.read_side.queries.projections()).value
     assert users.state == "live"
@@ -223,37 +225,37 @@ async def test_a_paused_projection_stands_still_and_goes_on(rebuilder: Rebuilder
 async def test_an_old_generation_is_dropped_by_the_next_rebuild_or_after_a_day(
     rebuilder: Rebuilder,
 ) -> None:
-    retired = PostgresRetired(rebuilder.url)
+    expired = PostgresExpiredGenerations(rebuilder.url)
     await rebuilder.rebuild()
-    assert await retired.drop_due() == []
-    await _grown_older(rebuilder, "23 hours 59 minutes")
-    assert await retired.drop_due() == []
-    await _grown_older(rebuilder, "2 minutes")
-    assert await retired.drop_due() == ["users/1"]
+    assert await expired.drop_expired() == []
+    await _make_older(rebuilder, "23 hours 59 minutes")
+    assert await expired.drop_expired() == []
+    await _make_older(rebuilder, "2 minutes")
+    assert await expired.drop_expired() == ["users/1"]
     await rebuilder.rebuild()
     await rebuilder.rebuild()
-    # It served a moment ago: somebody may be reading it.
-    assert await retired.drop_due() == []
+    # It served a moment ago, so a caller may be reading it.
+    assert await expired.drop_expired() == []
     assert len(await rebuilder.generations()) == 3
-    await _grown_older(rebuilder, "61 seconds")
-    assert await retired.drop_due() == ["users/2"]
+    await _make_older(rebuilder, "61 seconds")
+    assert await expired.drop_expired() == ["users/2"]
     assert await rebuilder.generations() == [(3, "following"), (4, "following")]
     assert await serving(rebuilder) == 4
 
 
-async def test_a_reader_in_the_way_of_a_drop_is_waited_for(rebuilder: Rebuilder) -> None:
+async def test_a_drop_waits_for_a_reader_of_the_table(rebuilder: Rebuilder) -> None:
     await rebuilder.rebuild()
-    await _grown_older(rebuilder, "25 hours")
+    await _make_older(rebuilder, "25 hours")
     async with await psycopg.AsyncConnection.connect(rebuilder.url) as reader:
         await reader.execute("SELECT count(*) FROM users_g1")
-        dropping = asyncio.create_task(PostgresRetired(rebuilder.url).drop_due())
+        dropping = asyncio.create_task(PostgresExpiredGenerations(rebuilder.url).drop_expired())
         await asyncio.sleep(1)
         assert not dropping.done()
     assert await dropping == ["users/1"]
 
 
 async def test_an_erasure_during_a_rebuild_leaves_nothing_in_clear(rebuilder: Rebuilder) -> None:
-    """The new generation counts among the checkpoints before it reads; and it blanks the person."""
+    """The new generation has a checkpoint before it reads, and it blanks the person."""
     stream = await rebuilder.read_side.record(registered("Secret"))
     await rebuilder.caught_up()
     erased = asyncio.Event()
@@ -265,7 +267,7 @@ async def test_an_erasure_during_a_rebuild_leaves_nothing_in_clear(rebuilder: Re
             await append(rebuilder, stream, UserErased(), 1)
             async with PostgresErasedViews.open(rebuilder.url) as views:
                 counted = {view.generation: view for view in await views.generations()}
-            # Whoever waits until nothing is left waits for the new generation, too.
+            # An erasure that waits for all views also waits for the new generation.
             assert (counted[2].position < 2, counted[2].serves) == (True, False)
 
     rebuilt = await rebuilder.rebuild(report=report)
@@ -276,7 +278,7 @@ async def test_an_erasure_during_a_rebuild_leaves_nothing_in_clear(rebuilder: Re
     assert rebuilt["compared"]["differing"] == 0
 
 
-async def _grown_older(rebuilder: Rebuilder, by: str) -> None:
+async def _make_older(rebuilder: Rebuilder, by: str) -> None:
     await execute(
         rebuilder.url,
         f"""UPDATE generations SET drop_after = drop_after - interval '{by}',

@@ -1,4 +1,4 @@
-"""Every kind of list is answered by an index, in a directory where some of the values are rare."""
+"""Every kind of list uses an index, in a directory where some of the values are rare."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +18,8 @@ from infrastructure.views.sql.statements import Statement
 from projections.registry import PROJECTIONS
 from tests.support.servers.postgres import database
 
-# One word that all have, one of a third of them, one that two have, of whom one is gone, and one
-# that begins the names of a fifth, who therefore come last by name.
+# One word that all users have, one of a third of them, one of two users of which one is deleted,
+# and one that begins the names of a fifth, which therefore come last by name.
 FILL: Final[LiteralString] = """
 INSERT INTO users_g1 (id, version, chain, partition, shown, external_id, name, email, role, status,
     attributes, created_at, updated_at, before_deletion, name_key, email_key, email_comparable, words)
@@ -47,14 +47,14 @@ LISTS: Sequence[Mapping[str, Any]] = (
     {"roles": ("contractor", "nobody")},
     {"statuses": ("suspended",)},
     {"statuses": ("active", "suspended", "deleted", "erased"), "roles": ("owner", "contractor")},
-    # More statuses and roles than have a walk each.
+    # More statuses and roles than get an index walk each.
     {
         "statuses": ("active", "suspended", "deleted", "erased"),
         "roles": ("owner", "contractor", "nobody"),
     },
 )
 WORDS = ("a", "third", "zeta", "ze zet", "rare", "rare all", "nobody", "w100 a")
-# A page of fifty and one more, of a walk or a few, each row also looked up for what it shows.
+# A page of fifty and one more, from one index walk or a few; each row is also looked up itself.
 ROWS_OF_A_LIST = 51 * (1 + 12)
 ROWS_OF_A_SEARCH = 5_000
 PAGES, PAGE = 3, 40
@@ -62,7 +62,7 @@ PAGES, PAGE = 3, 40
 
 @pytest.fixture(scope="module")
 def connection(postgres_url: str, migrated_template: str) -> Iterator[psycopg.Connection[Any]]:
-    """With the settings of queries, to a full table of users."""
+    """A connection with the settings of queries, to a filled table of users."""
     with database(postgres_url, migrated_template) as url:
         asyncio.run(ensure_views(url, PROJECTIONS))
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
@@ -72,8 +72,8 @@ def connection(postgres_url: str, migrated_template: str) -> Iterator[psycopg.Co
             yield connection
 
 
-def looked_at(connection: psycopg.Connection[Any], **asked: Any) -> int:
-    """How many rows of users the statement of production reads, all of them by an index."""
+def rows_read(connection: psycopg.Connection[Any], **asked: Any) -> int:
+    """The number of user rows that the production statement reads, all of them by an index."""
     query, parameters = page_query(UserList(**asked), 1)
     statement = Statement.of(query)
     explain = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement.sql
@@ -92,23 +92,23 @@ def rows_of(node: dict[str, Any]) -> int:
     assert node["Node Type"] != "Seq Scan", node
     if node.get("Relation Name") != "users_g1":
         return 0
-    passed_over = node.get("Rows Removed by Filter", 0)
-    return round((node["Actual Rows"] + passed_over) * node["Actual Loops"])
+    filtered = node.get("Rows Removed by Filter", 0)
+    return round((node["Actual Rows"] + filtered) * node["Actual Loops"])
 
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("sort", ["name", "email", "created_at", "updated_at"])
-def test_a_page_looks_at_no_more_than_it_shows(
+def test_a_page_reads_a_limited_number_of_rows(
     connection: psycopg.Connection[Any], sort: Any, later: bool, descending: bool
 ) -> None:
     after = AFTER[sort] if later else None
     page = {"sort": sort, "descending": descending, "after": after}
     for filters in LISTS:
-        assert looked_at(connection, **page, **filters) <= ROWS_OF_A_LIST, filters
+        assert rows_read(connection, **page, **filters) <= ROWS_OF_A_LIST, filters
     for words in WORDS:
-        assert looked_at(connection, **page, words=words) <= ROWS_OF_A_SEARCH, words
-        among = looked_at(connection, **page, words=words, roles=("owner",))
+        assert rows_read(connection, **page, words=words) <= ROWS_OF_A_SEARCH, words
+        among = rows_read(connection, **page, words=words, roles=("owner",))
         assert among <= ROWS_OF_A_LIST, words
 
 
@@ -122,13 +122,13 @@ def test_a_page_looks_at_no_more_than_it_shows(
     ],
     ids=["email", "external_id", "ids", "external_id and words"],
 )
-def test_who_is_named_is_looked_up(
+def test_named_users_are_looked_up_by_an_index(
     connection: psycopg.Connection[Any], asked: dict[str, Any], rows: int
 ) -> None:
-    assert looked_at(connection, sort="name", **asked) == rows
+    assert rows_read(connection, sort="name", **asked) == rows
 
 
-def test_a_search_finds_what_lies_behind_the_stretch_it_walks(
+def test_a_search_finds_rows_beyond_the_range_that_it_walks(
     connection: psycopg.Connection[Any],
 ) -> None:
     for descending in (False, True):
@@ -141,17 +141,17 @@ def test_a_search_finds_what_lies_behind_the_stretch_it_walks(
 
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("sort", ["name", "email", "created_at"])
-def test_a_search_finds_what_a_plain_look_at_all_rows_finds(
+def test_a_search_finds_the_same_rows_as_a_plain_scan(
     connection: psycopg.Connection[Any], sort: Any, descending: bool
 ) -> None:
     for words in WORDS:
         for filters in (LISTS[0], *LISTS[-2:]):
             asked = UserList(words=words, sort=sort, descending=descending, limit=PAGE, **filters)
-            assert pages(connection, asked) == plainly(connection, asked), (words, filters)
+            assert pages(connection, asked) == by_plain_scan(connection, asked), (words, filters)
 
 
 def pages(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
-    """Who is on the first three pages."""
+    """The users on the first three pages."""
     found: list[UUID] = []
     for _ in range(PAGES):
         query, parameters = page_query(asked, 1)
@@ -165,8 +165,8 @@ def pages(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
     return found
 
 
-def plainly(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
-    """Who should be."""
+def by_plain_scan(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
+    """The users that should be there, by a plain scan."""
     key, way = SORT_COLUMNS[asked.sort], "DESC" if asked.descending else "ASC"
     prefixes = [f"(^| )[0-3]{word}" for word in (asked.words or "").split()]
     plain = f"""

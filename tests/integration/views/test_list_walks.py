@@ -1,4 +1,4 @@
-"""A walk through all pages of a list while others write sees each user who did not change once."""
+"""A walk through all pages of a list under writes sees each unchanged user exactly once."""
 
 import asyncio
 import itertools
@@ -23,38 +23,38 @@ from tests.support.views.directory import ReadSide
 from tests.support.views.histories import registered
 from tests.support.views.rebuilding import Rebuilder
 
-STILL = 40
+UNCHANGED = 40
 SORTS = [
     f"{sign}{name}"
     for name, sign in itertools.product(("name", "email", "created_at", "updated_at"), ("", "-"))
 ]
 
 
-async def test_each_user_who_stays_the_same_is_seen_once_in_every_order(database_url: str) -> None:
+async def test_each_unchanged_user_is_seen_once_in_every_order(database_url: str) -> None:
     chance = random.Random(4)
     async with Rebuilder.open(database_url) as rebuilder, rebuilder.projecting():
         directory = rebuilder.read_side
-        still = [await someone(directory, chance) for _ in range(STILL)]
-        restless = [await someone(directory, chance) for _ in range(STILL)]
+        unchanged = [await add_user(directory, chance) for _ in range(UNCHANGED)]
+        changing = [await add_user(directory, chance) for _ in range(UNCHANGED)]
         await rebuilder.caught_up()
-        async with at_work(writing(directory, chance, restless)):
+        async with at_work(writing(directory, chance, changing)):
             # The walks begin in one generation and end in the next.
             rebuilding = asyncio.create_task(rebuilder.rebuild())
             for _ in range(scaled(1)):
                 walks = [seen(directory, sort, words) for sort in SORTS for words in (None, "a")]
                 for found in await asyncio.gather(*walks):
-                    assert [found[user] for user in still] == [1] * STILL
+                    assert [found[user] for user in unchanged] == [1] * UNCHANGED
             await rebuilding
 
 
-async def someone(directory: ReadSide, chance: random.Random) -> UUID:
-    """With a name that others have, too: the id alone tells their places apart."""
+async def add_user(directory: ReadSide, chance: random.Random) -> UUID:
+    """Record a user with a name that others have too, so that only the id decides the order."""
     name = f"{chance.choice('abcd')} a{chance.randrange(3)}"
     return await directory.record(registered(name=name, email=f"{name[0]}@example.org"))
 
 
 async def writing(directory: ReadSide, chance: random.Random, users: list[UUID]) -> None:
-    """Newcomers, renamings, changes of role, suspensions and deletions, without end."""
+    """Register, rename, promote, suspend and delete users, without end."""
     versions = dict.fromkeys(users, 1)
     while True:
         user = chance.choice(list(versions))
@@ -71,12 +71,12 @@ async def writing(directory: ReadSide, chance: random.Random, users: list[UUID])
         versions[user] += 1
         if isinstance(event, UserDeleted):
             del versions[user]
-            versions[await someone(directory, chance)] = 1
+            versions[await add_user(directory, chance)] = 1
         await asyncio.sleep(0.005)
 
 
 async def seen(directory: ReadSide, sort: str, words: str | None) -> Counter[UUID]:
-    """How often each user came, on all pages of a list."""
+    """How often each user is on all pages of a list."""
     asked = UserList(
         sort=sort.removeprefix("-"),  # pyright: ignore[reportArgumentType]
         descending=sort.startswith("-"),

@@ -1,4 +1,4 @@
-"""The projectors on a real server: whatever befalls them, the views are a fold of the log."""
+"""The projectors on a real server: under any fault the views equal a fold of the log."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ async def read_side(database_url: str) -> AsyncGenerator[ReadSide]:
 async def record(
     read_side: ReadSide, *events: Event, after: int = 0, stream: UUID | None = None
 ) -> UUID:
-    """A new user, or more events of one who has `after`."""
+    """Record a new user, or more events of a user at version `after`."""
     stream = stream or uuid7()
     key = (await read_side.events.log.load(stream)).key if after else None
     await read_side.events.log.append(
@@ -69,7 +69,7 @@ def renamed(name: str) -> UserRenamed:
 
 
 async def load(read_side: ReadSide, seconds: float) -> None:
-    """Users come and change for some time, a few hundred events a second."""
+    """Register and change users for some time, a few hundred events a second."""
     until = asyncio.get_running_loop().time() + seconds
 
     async def person() -> None:
@@ -119,11 +119,13 @@ async def _until_seen(read_side: ReadSide, stream: UUID, position: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_leader_frozen_with_an_answer_it_never_takes_is_ended(read_side: ReadSide) -> None:
+async def test_a_leader_that_is_frozen_in_the_middle_of_an_answer_is_replaced(
+    read_side: ReadSide,
+) -> None:
     slot = Slot(USERS)
     async with lead_session(read_side.url, slot) as frozen, frozen.turn:
-        # Far more than the sockets hold: the server waits for us in the middle of its answer,
-        # where no idle time-out counts.
+        # Far more than the sockets hold: the server waits for the client in its answer,
+        # when no idle timeout runs.
         frozen.connection.pgconn.send_query(
             b"BEGIN; SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
         )
@@ -144,7 +146,7 @@ async def test_sessions_ended_under_load_leave_no_trace(read_side: ReadSide) -> 
     assert await execute(read_side.url, "SELECT * FROM parked") == []
 
 
-async def test_a_view_the_server_refuses_parks_its_stream_alone(read_side: ReadSide) -> None:
+async def test_a_view_that_the_server_refuses_parks_only_its_stream(read_side: ReadSide) -> None:
     async with read_side.projecting():
         bad = await record(read_side, registered(), renamed("a\x00b"))
         good = [await record(read_side, registered(f"N{n}")) for n in range(30)]
@@ -185,7 +187,9 @@ async def test_an_event_of_an_unknown_type_parks_its_stream(read_side: ReadSide)
     assert await read_side.differences() == []
 
 
-async def test_a_missing_table_parks_nothing_and_is_waited_for(read_side: ReadSide) -> None:
+async def test_a_missing_table_parks_nothing_and_the_projector_waits_for_it(
+    read_side: ReadSide,
+) -> None:
     await execute(read_side.url, "ALTER TABLE headcount_g1 RENAME TO away")
     async with read_side.projecting():
         await record(read_side, registered())
@@ -209,8 +213,8 @@ async def test_a_difference_is_found_in_rows_and_counters(read_side: ReadSide) -
     assert (headcount.streams, headcount.counters) == (frozenset(), {"role:member"})
 
 
-async def test_a_projection_of_several_partitions_counts_as_one(database_url: str) -> None:
-    """Two leaders of four partitions each; the counters are kept apart and add up."""
+async def test_a_projection_with_four_partitions_counts_as_one(database_url: str) -> None:
+    """Two leaders share four partitions; their counters are stored apart and add up."""
 
     async with ReadSide.open(database_url) as read_side:
         shared = replace(HEADCOUNT, name="shared", partitions=4)

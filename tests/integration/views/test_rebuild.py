@@ -1,4 +1,4 @@
-"""Rebuilding a projection: the new generation comes out equal, and takes its place unseen."""
+"""Rebuilding a projection: the new generation equals the one that projectors made."""
 
 import asyncio
 import random
@@ -29,8 +29,8 @@ from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
-from tests.support.views.newcomers import NEWCOMERS
-from tests.support.views.rebuilding import Rebuilder, unreported
+from tests.support.views.rebuilding import Rebuilder, ignore_progress
+from tests.support.views.registrations import NEWCOMERS
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def renamed(name: str) -> UserRenamed:
 
 
 async def record(rebuilder: Rebuilder, stream: UUID, after: int, *events: Event) -> None:
-    """More events of a user."""
+    """Record more events of a user."""
     log = rebuilder.read_side.events.log
     key = (await log.load(stream)).key if after else None
     await log.append(
@@ -68,7 +68,7 @@ async def record(rebuilder: Rebuilder, stream: UUID, after: int, *events: Event)
 
 
 async def histories(rebuilder: Rebuilder, chance: random.Random, users: int) -> None:
-    """Users with random histories, recorded a few at once, so that they are mixed in the log."""
+    """Record users with random histories, a few at once, so that they are mixed in the log."""
 
     async def user() -> None:
         stream = uuid7()
@@ -107,7 +107,7 @@ async def histories(rebuilder: Rebuilder, chance: random.Random, users: int) -> 
 
 
 async def shown(rebuilder: Rebuilder, name: str, generation: int, partitions: int) -> Any:
-    """All that a generation holds, whichever its partitions."""
+    """All that a generation stores, in all of its partitions."""
     projection = rebuilder.projections[name]
     shots = [
         await rebuilder.read_side.snapshot(slot)
@@ -130,10 +130,10 @@ async def shown(rebuilder: Rebuilder, name: str, generation: int, partitions: in
 
 @pytest.mark.parametrize("partitions", [1, 4])
 @pytest.mark.parametrize("name", ["users", "headcount", "newcomers"])
-async def test_a_rebuilt_generation_is_what_projectors_make_of_the_log(
+async def test_a_rebuilt_generation_equals_the_one_that_projectors_made(
     rebuilder: Rebuilder, name: str, partitions: int
 ) -> None:
-    """With people who were erased, events that are parked, and events that were skipped."""
+    """With erased people, parked events and skipped events."""
     chance = random.Random(partitions)
     projection = replace(rebuilder.projections[name], partitions=partitions)
     async with rebuilder.projecting():
@@ -142,10 +142,10 @@ async def test_a_rebuilt_generation_is_what_projectors_make_of_the_log(
             await rebuilder.caught_up(name)
             await skip_some(rebuilder, name, chance)
             async with rebuilder.ports.builds.open(projection, "test") as build:
-                await prepare(build, rebuilder.ports, unreported)
+                await prepare(build, rebuilder.ports, ignore_progress)
             await histories(rebuilder, chance, 5)
             await rebuilder.caught_up(name)
-            # What cannot be folded may be once the person is erased.
+            # An event that cannot be folded may be foldable after its person is erased.
             await retry_all(rebuilder, name)
             after = await shown(rebuilder, name, built, partitions)
             assert after == await shown(rebuilder, name, 1, 1)
@@ -156,7 +156,7 @@ async def test_a_rebuilt_generation_is_what_projectors_make_of_the_log(
 
 async def retry_all(rebuilder: Rebuilder, name: str) -> None:
     for (stream,) in await parked_streams(rebuilder, name):
-        await retry(name, stream, rebuilder.ports.mending, rebuilder.ports.histories)
+        await retry(name, stream, rebuilder.ports.parked_streams, rebuilder.ports.events_by_stream)
 
 
 async def parked_streams(rebuilder: Rebuilder, name: str) -> list[tuple[UUID]]:
@@ -168,4 +168,6 @@ async def skip_some(rebuilder: Rebuilder, name: str, chance: random.Random) -> N
     ports = rebuilder.ports
     for (stream,) in await parked_streams(rebuilder, name):
         if chance.random() < 0.5:
-            await skip(name, stream, None, "why not", "test", ports.mending, ports.histories)
+            await skip(
+                name, stream, None, "why not", "test", ports.parked_streams, ports.events_by_stream
+            )

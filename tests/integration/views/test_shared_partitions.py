@@ -1,4 +1,4 @@
-"""Two processes and a projection of four partitions: they share it, and either can do all of it."""
+"""Two processes and a projection of four partitions: they share it, and either can run all."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from tests.support.processes.shared import SHARED
 from tests.support.run.background import process_of
 from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
-from tests.support.views.verifying import verified
+from tests.support.views.verifying import verify_projection
 
 TAKEOVER_SECONDS = 2.0
 
@@ -35,7 +35,7 @@ async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
 
 
 def named(url: str, name: str) -> AbstractAsyncContextManager[Process]:
-    """A process whose sessions the database calls so."""
+    """A process whose database sessions have this application name."""
     mark = f"{'&' if '?' in url else '?'}application_name={name}"
     return process_of("tests.support.processes.shared", url + mark)
 
@@ -50,7 +50,7 @@ async def leads(rebuilder: Rebuilder) -> Counter[str]:
 async def until(
     rebuilder: Rebuilder, condition: Callable[[Counter[str]], bool], seconds: float
 ) -> float:
-    """How long it took until the leaders were such."""
+    """Wait until the leaders meet the condition; the seconds that it took."""
     began = monotonic()
     async with asyncio.timeout(seconds):
         while not condition(await leads(rebuilder)):
@@ -60,7 +60,7 @@ async def until(
 
 @asynccontextmanager
 async def under_load(rebuilder: Rebuilder) -> AsyncGenerator[None]:
-    """With users who come and change all the time."""
+    """Users are registered and changed all the time within the block."""
     over = asyncio.Event()
 
     async def write() -> None:
@@ -83,7 +83,7 @@ async def test_two_processes_share_four_partitions_and_one_takes_over_from_the_o
     async with under_load(rebuilder), named(rebuilder.url, "one") as one:
         await until(rebuilder, lambda leads: leads["one"] == 4, 10)
         async with named(rebuilder.url, "two"):
-            # Who comes later gets its share, too, and then nobody has too few.
+            # A process that starts later gets its share too; then the partitions stay where they are.
             await until(rebuilder, lambda leads: leads == {"one": 2, "two": 2}, 15)
             for _ in range(10):
                 await asyncio.sleep(0.1)
@@ -92,9 +92,9 @@ async def test_two_processes_share_four_partitions_and_one_takes_over_from_the_o
             await one.wait()
             taken = await until(rebuilder, lambda leads: leads["two"] == 4, 10)
             assert taken < TAKEOVER_SECONDS
-            for slot in await verified(rebuilder, "shared"):
+            for slot in await verify_projection(rebuilder, "shared"):
                 assert (slot.differing, list(slot.counters)) == (0, [])
     async with rebuilder.projecting():
         await rebuilder.caught_up("shared")
-    found = await verified(rebuilder, "shared")
-    assert all(slot.right and slot.views.events for slot in found)
+    found = await verify_projection(rebuilder, "shared")
+    assert all(slot.matches and slot.views.events for slot in found)

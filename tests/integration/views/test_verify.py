@@ -1,4 +1,4 @@
-"""Whether each view saw every event: whatever was lost, doubled or changed is named and repaired."""
+"""Verification of views: all that was lost, doubled or changed is named and repaired."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from tests.integration.views.test_generations import registered, renamed
 from tests.support.views.directory import execute
-from tests.support.views.newcomers import NEWCOMERS
 from tests.support.views.rebuilding import Rebuilder
-from tests.support.views.verifying import ports_of, verified
+from tests.support.views.registrations import NEWCOMERS
+from tests.support.views.verifying import ports_of, verify_projection
 
 SHARED = replace(HEADCOUNT, name="shared", partitions=4)
 _USERS = "SELECT id, version, chain, partition, shown, name, name_key, words::text FROM users_g1 ORDER BY id"
@@ -29,14 +29,14 @@ _COUNTERS = (
 
 @pytest.fixture
 async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
-    """Nothing is projected yet."""
+    """Without running projectors."""
     projections = [*PROJECTIONS, NEWCOMERS, SHARED]
     async with Rebuilder.open(database_url, projections) as rebuilder:
         yield rebuilder
 
 
 async def three_users(rebuilder: Rebuilder) -> list[UUID]:
-    """Of whom the second was renamed; what was kept before lies in tables named `before_…`."""
+    """Three users, the second renamed; the rows from before are in tables named `before_…`."""
     async with rebuilder.projecting():
         users = [await rebuilder.read_side.record(registered(name)) for name in ("A", "B", "C")]
         users.sort()
@@ -54,7 +54,7 @@ async def _caught_up(rebuilder: Rebuilder) -> None:
 
 
 class State(Struct, frozen=True):
-    """All that is kept of the projections."""
+    """All that is stored of the projections."""
 
     users: list[Any]
     heads: list[list[Any]]
@@ -74,7 +74,7 @@ _STRAY = UUID("00000000-0000-0000-0000-000000000000")
 
 
 class Damage(Struct, frozen=True):
-    """A statement about the second user, and what it makes differ: users by number, counters."""
+    """A statement on the second user, and the differences it makes: users by number, counters."""
 
     statement: str
     users: tuple[int | UUID, ...] = (1,)
@@ -138,49 +138,49 @@ _SHARED_DAMAGED = (
     ("name", "damages"),
     [("users", _USERS_DAMAGED), ("headcount", _HEADCOUNT_DAMAGED), ("shared", _SHARED_DAMAGED)],
 )
-async def test_whatever_is_wrong_is_named_and_repaired(
+async def test_every_difference_is_named_and_repaired(
     rebuilder: Rebuilder, name: str, damages: Sequence[Damage]
 ) -> None:
     users = await three_users(rebuilder)
     truth = await state(rebuilder)
     for damage in damages:
         await execute(rebuilder.url, damage.statement, users[1])
-        found = await verified(rebuilder, name)
+        found = await verify_projection(rebuilder, name)
         wrong = [users[each] if isinstance(each, int) else each for each in damage.users]
         counters = {each.partition(":20")[0] for slot in found for each in slot.counters}
         assert sorted(stream for slot in found for stream in slot.streams) == wrong, damage
         assert counters == set(damage.counters), damage
-        assert not all(slot.right for slot in found)
-        repaired = await verified(rebuilder, name, repair=True)
-        assert all(slot.right for slot in repaired)
+        assert not all(slot.matches for slot in found)
+        repaired = await verify_projection(rebuilder, name, repair=True)
+        assert all(slot.matches for slot in repaired)
         assert sum(slot.repaired for slot in repaired) == len(wrong)
         assert await state(rebuilder) == truth, damage
-        for slot in await verified(rebuilder, name, repair=True):
-            assert (slot.right, slot.repaired, slot.differing) == (True, 0, 0)
+        for slot in await verify_projection(rebuilder, name, repair=True):
+            assert (slot.matches, slot.repaired, slot.differing) == (True, 0, 0)
             assert (slot.log, slot.counters) == (slot.views, [])
 
 
-async def test_counts_and_checksums_tell_the_partition_that_lost_something(
+async def test_counts_and_checksums_show_the_partition_that_lost_a_row(
     rebuilder: Rebuilder,
 ) -> None:
     users = await three_users(rebuilder)
-    whole = await verified(rebuilder, "shared")
+    whole = await verify_projection(rebuilder, "shared")
     assert sum(slot.log.events for slot in whole) == 4
     await execute(rebuilder.url, "DELETE FROM shared_g1 WHERE id = %s", users[1])
-    found = await verified(rebuilder, "shared")
+    found = await verify_projection(rebuilder, "shared")
     assert [slot.log for slot in found] == [slot.log for slot in whole]
     [lost] = [slot for slot in found if slot.views != slot.log]
     assert lost.log.events - lost.views.events == 2
 
 
-async def test_cached_copies_are_told_of_what_was_repaired(rebuilder: Rebuilder) -> None:
+async def test_a_repair_queues_the_refresh_of_cached_copies(rebuilder: Rebuilder) -> None:
     users = await three_users(rebuilder)
     await execute(rebuilder.url, "UPDATE users_g1 SET name = 'X' WHERE id = %s", users[1])
     await execute(rebuilder.url, "UPDATE headcount_g1_counters SET value = 9")
     for name in ("users", "headcount"):
-        await verified(rebuilder, name, repair=True)
-    mended = await execute(rebuilder.url, "SELECT projection, stream FROM mended ORDER BY 1")
-    assert mended == [("headcount", UUID(int=0)), ("users", users[1])]
+        await verify_projection(rebuilder, name, repair=True)
+    queued = await execute(rebuilder.url, "SELECT projection, stream FROM mended ORDER BY 1")
+    assert queued == [("headcount", UUID(int=0)), ("users", users[1])]
 
 
 async def test_a_paused_projection_and_two_generations_are_compared(rebuilder: Rebuilder) -> None:
@@ -189,13 +189,13 @@ async def test_a_paused_projection_and_two_generations_are_compared(rebuilder: R
         await rebuilder.caught_up()
         await rebuilder.rebuild()
         await rebuilder.caught_up()
-    await rebuilder.care.pause("users", "a look", "token:admin")
+    await rebuilder.admin.pause("users", "a look", "token:admin")
     await execute(rebuilder.url, "UPDATE users_g2 SET name = 'X'")
-    found = await verified(rebuilder, "users")
+    found = await verify_projection(rebuilder, "users")
     assert [(slot.generation, list(slot.streams)) for slot in found] == [(1, []), (2, [user])]
 
 
-async def test_only_one_repairs_a_generation_at_a_time(
+async def test_only_one_repair_of_a_generation_runs_at_a_time(
     rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infrastructure.views.repair.repairs._TIMEOUT_SECONDS", 0.2)
@@ -203,8 +203,8 @@ async def test_only_one_repairs_a_generation_at_a_time(
     [slots] = await rebuilder.slots.filled(rebuilder.projections["users"])
     async with PostgresRepairs.open(rebuilder.url, slots):
         with pytest.raises(Unavailable):
-            await verified(rebuilder, "users", repair=True)
-        assert await verified(rebuilder, "users")
+            await verify_projection(rebuilder, "users", repair=True)
+        assert await verify_projection(rebuilder, "users")
 
 
 async def test_a_long_stream_is_folded_in_pages(
@@ -220,10 +220,10 @@ async def test_a_long_stream_is_folded_in_pages(
         await three_users_more(rebuilder)
         await _caught_up(rebuilder)
     await execute(rebuilder.url, "DELETE FROM users_g1 WHERE id = %s", user)
-    read = _Counting(ports_of(rebuilder).histories)
-    ports = replace(ports_of(rebuilder), histories=read)
-    [slot] = await verified(rebuilder, "users", repair=True, ports=ports)
-    assert (slot.streams, slot.repaired, slot.right) == ([user], 1, True)
+    read = _Counting(ports_of(rebuilder).events_by_stream)
+    ports = replace(ports_of(rebuilder), events_by_stream=read)
+    [slot] = await verify_projection(rebuilder, "users", repair=True, ports=ports)
+    assert (slot.streams, slot.repaired, slot.matches) == ([user], 1, True)
     assert max(read.sizes) <= 7
     rows = await execute(rebuilder.url, "SELECT version, name FROM users_g1 WHERE id = %s", user)
     assert rows == [(100, "N99")]
@@ -235,14 +235,14 @@ async def three_users_more(rebuilder: Rebuilder) -> None:
 
 
 class _Counting:
-    """See `EventsByStream`; how long its pages were."""
+    """See `EventsByStream`; it records the sizes of its pages."""
 
-    def __init__(self, histories: Any) -> None:
-        self.head, self.count = histories.head, histories.count
-        self._histories = histories
+    def __init__(self, inner: Any) -> None:
+        self.head, self.count = inner.head, inner.count
+        self._inner = inner
         self.sizes: list[int] = []
 
     async def read(self, *asked: Any) -> Any:
-        page = await self._histories.read(*asked)
+        page = await self._inner.read(*asked)
         self.sizes.append(len(page))
         return page

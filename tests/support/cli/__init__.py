@@ -1,1 +1,1 @@
-"""What tests of the command line share."""
+"""Support for tests of the command line."""

@@ -1,4 +1,4 @@
-"""A row of an import, and a run that settles rows."""
+"""A row of an import, and a sleep that takes no time."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,8 +20,8 @@ def row(line: int = 1, **fields: Any) -> Person:
     return Person(line=line, **{**FIELDS, **fields})
 
 
-class Waits:
-    """A sleep that takes no time and remembers how long it was asked for."""
+class FakeSleep:
+    """A sleep that returns at once and records the seconds that it was called with."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []

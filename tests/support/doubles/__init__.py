@@ -1,1 +1,1 @@
-"""Ports in memory: the doubles that contract suites hold to the same promises."""
+"""In-memory doubles of ports; the contract suites run against them, too."""

@@ -1,11 +1,11 @@
-"""The log in memory as auditors ask it: the double that tests use, held to the same contract."""
+"""The in-memory audit log for tests; it passes the same contract suite as the real one."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from application.audit.items import StatusBefore
-from application.audit.search import AuditQuery, Looked, Stretch
+from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
 from domain.user.state import Status
@@ -14,20 +14,20 @@ _ALL = 2**62
 
 
 class InMemoryAuditLog:
-    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`: every question looks at every event."""
+    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`: every query scans all events."""
 
     def __init__(self, feed: EventFeed) -> None:
         self._feed = feed
 
-    async def look(self, query: AuditQuery, stretch: Stretch, limit: int) -> Looked:
-        """See `AuditLog.look`."""
+    async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
+        """See `AuditLog.scan`."""
         found = [
             recorded
             for recorded in await self._newest_first()
-            if stretch.above < recorded.position < stretch.below and matches(query, recorded)
+            if positions.above < recorded.position < positions.below and matches(query, recorded)
         ]
         ended = len(found) < limit
-        return Looked(found[:limit], stretch.above if ended else found[limit - 1].position)
+        return Scanned(found[:limit], positions.above if ended else found[limit - 1].position)
 
     async def last_before(self, moment: datetime) -> int:
         """See `AuditLog.last_before`."""
@@ -74,7 +74,7 @@ class InMemoryAuditLog:
 
 
 def matches(query: AuditQuery, recorded: Recorded[Event]) -> bool:
-    """Whether a filter lets an event through, wherever it lies."""
+    """Whether the filters of a query select an event; its position is not checked."""
     return all(
         (
             recorded.event.topic in query.types or recorded.kind in query.kinds,
@@ -90,10 +90,12 @@ def _status(events: Sequence[Recorded[Event]], stream: UUID, version: int) -> St
     topics = [
         each.event.topic for each in events if each.stream == stream and each.version < version
     ]
-    lives = ("user.registered", "user.suspended", "user.reinstated")
-    in_life = next(topic for topic in topics if topic in lives)
-    alive: Status = "suspended" if in_life == "user.suspended" else "active"
-    last = next(t for t in topics if t in (*lives, "user.deleted", "user.restored", "user.erased"))
+    life_topics = ("user.registered", "user.suspended", "user.reinstated")
+    last_life_topic = next(topic for topic in topics if topic in life_topics)
+    alive_status: Status = "suspended" if last_life_topic == "user.suspended" else "active"
+    last = next(
+        t for t in topics if t in (*life_topics, "user.deleted", "user.restored", "user.erased")
+    )
     if last in ("user.deleted", "user.erased"):
-        return StatusBefore("deleted" if last == "user.deleted" else "erased", alive)
-    return StatusBefore(alive, alive)
+        return StatusBefore("deleted" if last == "user.deleted" else "erased", alive_status)
+    return StatusBefore(alive_status, alive_status)

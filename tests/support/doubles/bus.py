@@ -1,4 +1,4 @@
-"""A message bus inside one process, for tests: it keeps what was published."""
+"""An in-memory message bus for tests; it stores what was published."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -8,11 +8,11 @@ from application.messaging.bus import Message, Publisher
 
 
 class MemoryBus:
-    """See `Bus`; its state can be set: away, or refusing some messages."""
+    """See `Bus`; a test can make it unavailable, or let it refuse some messages."""
 
     def __init__(self) -> None:
-        self.taken: list[Message] = []
-        self.is_away = False
+        self.published: list[Message] = []
+        self.is_unavailable = False
         self.refuses: Callable[[Message], bool] = lambda _: False
 
     @asynccontextmanager
@@ -23,12 +23,12 @@ class MemoryBus:
 
     def check(self) -> None:
         """See `Publisher.check`."""
-        if self.is_away:
+        if self.is_unavailable:
             raise Unavailable
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Message]:
         """See `Publisher.publish`."""
         self.check()
         refused = [message for message in messages if self.refuses(message)]
-        self.taken += [message for message in messages if message not in refused]
+        self.published += [message for message in messages if message not in refused]
         return refused

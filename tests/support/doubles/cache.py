@@ -1,4 +1,4 @@
-"""The cache in memory: the double that tests use, held to the same contract."""
+"""The in-memory cache for tests; it passes the same contract suite as the real one."""
 
 from collections.abc import Collection, Mapping
 from itertools import count
@@ -7,16 +7,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import CacheCounts, Removed, Step, Vacancy
+from application.cache.ports import CacheCounts, PageMiss, Removed, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
 
 
-class _Kept(Struct):
+class _CachedSlot(Struct):
     """A slot: its position, its documents and its pages.
 
-    `mark` is another one after whatever takes the pages away.
+    `mark` changes whenever the pages are removed.
     """
 
     position: int
@@ -29,72 +29,72 @@ class MemoryUserCache:
     """See `UserCache`, `FollowingCache` and `ErasingCache`."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, _Kept] = {}
+        self._slots: dict[str, _CachedSlot] = {}
         self._marks = count()
         self.pages = MemoryPageCache(self._slots)
 
     async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
-        kept = self._slots.get(str(slot))
-        if kept is None or user_id not in kept.users:
+        cached = self._slots.get(str(slot))
+        if cached is None or user_id not in cached.users:
             return None
-        document = kept.users[user_id]
+        document = cached.users[user_id]
         shown = None if isinstance(document, Removed) else document
-        return Answer(shown, kept.position, slot.generation)
+        return Answer(shown, cached.position, slot.generation)
 
     def offer(
         self, slot: Slot[Any], user_id: UUID, document: UserDocument | Removed, position: int
     ) -> None:
-        kept = self._slots.get(str(slot))
-        if kept is None or position < kept.position:
+        cached = self._slots.get(str(slot))
+        if cached is None or position < cached.position:
             return
-        known = kept.users.get(user_id)
+        known = cached.users.get(user_id)
         if known is None or known.version <= document.version:
-            kept.users[user_id] = document
+            cached.users[user_id] = document
 
     async def position(self, slot: Slot[Any]) -> int | None:
-        kept = self._slots.get(str(slot))
-        return kept.position if kept else None
+        cached = self._slots.get(str(slot))
+        return cached.position if cached else None
 
     async def begin(self, slot: Slot[Any], position: int) -> None:
-        self._slots.setdefault(str(slot), _Kept(position, next(self._marks)))
+        self._slots.setdefault(str(slot), _CachedSlot(position, next(self._marks)))
 
     async def advance(self, slot: Slot[Any], step: Step) -> None:
-        kept = self._slots.get(str(slot))
-        if kept is None or kept.position < step.after:
+        cached = self._slots.get(str(slot))
+        if cached is None or cached.position < step.after:
             return
         for user_id, document in step.users.items():
             self.offer(slot, user_id, document, step.read_at)
-        if step.reached == 0 or step.reached > kept.position:
-            kept.position = max(kept.position, step.reached)
-            kept.mark = next(self._marks)
-            kept.pages.clear()
+        if step.reached == 0 or step.reached > cached.position:
+            cached.position = max(cached.position, step.reached)
+            cached.mark = next(self._marks)
+            cached.pages.clear()
 
-    async def begin_again(self, slot: Slot[Any], position: int) -> None:
-        self._slots[str(slot)] = _Kept(position, next(self._marks))
+    async def reset(self, slot: Slot[Any], position: int) -> None:
+        self._slots[str(slot)] = _CachedSlot(position, next(self._marks))
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
         for slot in slots:
-            if kept := self._slots.get(str(slot)):
-                kept.users.pop(user_id, None)
-                kept.pages.clear()
+            if cached := self._slots.get(str(slot)):
+                cached.users.pop(user_id, None)
+                cached.pages.clear()
 
 
 class MemoryPageCache:
     """See `PageCache`: the pages of a `MemoryUserCache`."""
 
-    def __init__(self, slots: Mapping[str, _Kept]) -> None:
+    def __init__(self, slots: Mapping[str, _CachedSlot]) -> None:
         self._slots = slots
 
-    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | Vacancy | None:
-        kept = self._slots.get(str(slot))
-        if kept is None:
+    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | PageMiss | None:
+        cached = self._slots.get(str(slot))
+        if cached is None:
             return None
-        return kept.pages.get(query) or Vacancy(slot, query, b"%d" % kept.mark)
+        return cached.pages.get(query) or PageMiss(slot, query, b"%d" % cached.mark)
 
-    def offer(self, vacancy: Vacancy, page: Answer[bytes]) -> None:
-        kept = self._slots.get(str(vacancy.slot))
-        if kept and b"%d" % kept.mark == vacancy.mark and page.position >= kept.position:
-            kept.pages[vacancy.query] = page
+    def offer(self, vacancy: PageMiss, page: Answer[bytes]) -> None:
+        cached = self._slots.get(str(vacancy.slot))
+        if cached and b"%d" % cached.mark == vacancy.mark and page.position >= cached.position:
+            cached.pages[vacancy.query] = page
 
 
 class MemoryStatsCache:
@@ -118,7 +118,7 @@ class MemoryStatsCache:
 
 
 class MemoryCache:
-    """All sides of one cache."""
+    """All ports of one cache."""
 
     def __init__(self) -> None:
         self.users = self.following = self.erasing = MemoryUserCache()
@@ -127,4 +127,4 @@ class MemoryCache:
         self.counts = CacheCounts()
 
     async def idle(self) -> None:
-        """It does at once what it is asked for."""
+        """Nothing is pending: each call has its effect at once."""

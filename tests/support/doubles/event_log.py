@@ -1,4 +1,4 @@
-"""The log in memory: the double that tests and examples use, held to the same contract."""
+"""The in-memory log for tests and examples; it passes the same contract suite as the real one."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ _KEY: Final = StreamKey(master_id="memory", wrapped=b"")
 
 
 class InMemoryEventLog:
-    """The ports to the log, write side, feed and snapshots, over one list; nothing is sealed, but what is erased is gone."""
+    """All ports of the log over one list. It seals nothing, but removes erased data."""
 
     def __init__(self, new_id: Callable[[], UUID]) -> None:
         self._new_id = new_id
@@ -41,14 +41,14 @@ class InMemoryEventLog:
     async def load(
         self,
         stream: UUID,
-        span: StreamRange = WHOLE,
+        stream_range: StreamRange = WHOLE,
         *,
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         receipt = None
-        if idempotency and (kept := self._receipts.get((actor, idempotency.key))):
-            request, first = kept
+        if idempotency and (stored := self._receipts.get((actor, idempotency.key))):
+            request, first = stored
             receipt = StoredReceipt(
                 matches=request == idempotency.fingerprint,
                 status=first.status,
@@ -58,11 +58,13 @@ class InMemoryEventLog:
             )
         events = self._stream(stream)
         snapshot = None
-        if span.snapshot_format is not None and events and events[-1].event.is_terminal:
+        if stream_range.snapshot_format is not None and events and events[-1].event.is_terminal:
             events = events[-1:]
         else:
-            snapshot = _nearest(span, self._snapshots.get(stream, ()))
-            events = _within(span, snapshot.version if snapshot else span.after, events)
+            snapshot = _nearest(stream_range, self._snapshots.get(stream, ()))
+            events = _within(
+                stream_range, snapshot.version if snapshot else stream_range.after, events
+            )
         key = self._keys.get(stream)
         return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
 
@@ -143,30 +145,34 @@ class InMemoryEventLog:
 
 
 def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
-    """What is left of an event without its key."""
+    """The event without its personal data."""
     if not has_personal(recorded.event):
         return recorded
     erased = replace(recorded.event, **dict.fromkeys(recorded.event.personal, ERASED))
     return replace(recorded, event=erased)
 
 
-def _nearest(span: StreamRange, snapshots: Sequence[StreamSnapshot]) -> StreamSnapshot | None:
-    fitting = (
+def _nearest(
+    stream_range: StreamRange, snapshots: Sequence[StreamSnapshot]
+) -> StreamSnapshot | None:
+    matching = (
         snapshot
         for snapshot in snapshots
-        if snapshot.form == span.snapshot_format
-        and snapshot.version < (span.before or inf)
-        and snapshot.version <= (inf if span.version is None else span.version)
-        and (span.at is None or snapshot.recorded_at <= span.at)
+        if snapshot.format == stream_range.snapshot_format
+        and snapshot.version < (stream_range.before or inf)
+        and snapshot.version <= (inf if stream_range.version is None else stream_range.version)
+        and (stream_range.at is None or snapshot.recorded_at <= stream_range.at)
     )
-    return max(fitting, key=lambda snapshot: snapshot.version, default=None)
+    return max(matching, key=lambda snapshot: snapshot.version, default=None)
 
 
-def _within(span: StreamRange, after: int, events: list[Recorded[Event]]) -> list[Recorded[Event]]:
+def _within(
+    stream_range: StreamRange, after: int, events: list[Recorded[Event]]
+) -> list[Recorded[Event]]:
     found = [
         recorded
         for recorded in events[after:]
-        if (span.version is None or recorded.version <= span.version)
-        and (span.at is None or recorded.recorded_at <= span.at)
+        if (stream_range.version is None or recorded.version <= stream_range.version)
+        and (stream_range.at is None or recorded.recorded_at <= stream_range.at)
     ]
-    return found if span.limit is None else found[: span.limit]
+    return found if stream_range.limit is None else found[: stream_range.limit]

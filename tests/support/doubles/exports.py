@@ -1,43 +1,43 @@
-"""Exports in memory: the double that tests use, held to the same contract."""
+"""In-memory exports for tests; they pass the same contract suite as the real ones."""
 
 from uuid import UUID
 
 from application.errors import IdempotencyMismatch
-from application.exports.requests import AskedExport, PendingExport, Piece, SelectedExport
+from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 
 
 class InMemoryExports:
     """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`."""
 
     def __init__(self) -> None:
-        self._asked: dict[UUID, AskedExport] = {}
+        self._asked: dict[UUID, RequestedExport] = {}
         self._attempts: dict[UUID, int] = {}
         self._pieces: dict[UUID, dict[int, Piece]] = {}
         self._selected: dict[UUID, SelectedExport] = {}
 
-    async def record(self, asked: AskedExport) -> UUID:
+    async def record(self, requested: RequestedExport) -> UUID:
         for earlier in self._asked.values():
-            if asked.key is None or earlier.key is None or earlier.actor != asked.actor:
+            if requested.key is None or earlier.key is None or earlier.actor != requested.actor:
                 continue
-            if earlier.key.key == asked.key.key:
-                if earlier.key != asked.key:
+            if earlier.key.key == requested.key.key:
+                if earlier.key != requested.key:
                     raise IdempotencyMismatch
                 return earlier.id
-        self._asked[asked.id] = asked
-        return asked.id
+        self._asked[requested.id] = requested
+        return requested.id
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         return self._pieces.get(export, {}).get(number)
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
-        asked = self._asked.get(export)
-        if asked is None or attempt < self._attempts.get(export, 0):
+        requested = self._asked.get(export)
+        if requested is None or attempt < self._attempts.get(export, 0):
             return None
         self._attempts[export] = attempt
         if export in self._selected:
             return self._selected[export]
         self._pieces[export] = {}
-        return PendingExport(asked.request, asked.position)
+        return PendingExport(requested.request, requested.position)
 
     async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
         if not self._is_open(export, attempt):
@@ -53,12 +53,12 @@ class InMemoryExports:
         self._selected[export] = selected
         return True
 
-    async def asked_before(self, position: int) -> bool:
+    async def any_before(self, position: int) -> bool:
         waiting = (each for each in self._asked.values() if each.id not in self._selected)
         return any(each.position < position for each in waiting)
 
     def remove(self, export: UUID) -> None:
-        """As the purge does, and whoever ends a job that came to nothing."""
+        """Delete an export, as the purge and the end of a failed job do."""
         for each in (self._asked, self._attempts, self._pieces, self._selected):
             each.pop(export, None)
 

@@ -1,4 +1,4 @@
-"""Jobs in memory: the double that tests use, held to the same contract."""
+"""In-memory jobs for tests; they pass the same contract suite as the real ones."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from application.exports.requests import EXPORT
 from application.jobs.ledger import (
-    Again,
     Asked,
     Cancelled,
     Failed,
     Outcome,
+    Requeued,
     RunNow,
     Succeeded,
     Taken,
@@ -28,9 +28,9 @@ _TIMING = Timing(pulse=0.01, idle=0.01, grace=0.1, drain=0.1)
 
 
 class InMemoryJobs:
-    """Jobs, their list and the ledger of their one worker, which `run_queued` and `working` start.
+    """Jobs, their list, and the ledger of one worker, which `run_queued` and `working` start.
 
-    What is to be tried again is ready at once.
+    A job that is retried is ready at once.
     """
 
     def __init__(self, new_id: Callable[[], UUID], *kinds: JobKind) -> None:
@@ -97,13 +97,13 @@ class InMemoryJobs:
         page = found[: query.limit]
         return JobPage(page, page[-1].id if len(found) > len(page) else None)
 
-    def know(self, *kinds: JobKind) -> None:
-        """Let the worker do these, too."""
+    def add_kinds(self, *kinds: JobKind) -> None:
+        """Let the worker run these kinds, too."""
         self._kinds = (*self._kinds, *kinds)
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[None]:
-        """A worker for the time of the block."""
+        """Run a worker until the block ends."""
         worker = asyncio.create_task(JobWorker(self._kinds, self, timing=_TIMING).run(self))
         try:
             yield
@@ -112,7 +112,7 @@ class InMemoryJobs:
             await asyncio.gather(worker, return_exceptions=True)
 
     async def run_queued(self) -> None:
-        """Run what is queued to its end."""
+        """Run a worker until all queued jobs of its kinds are finished."""
         known = {kind.name for kind in self._kinds}
         async with self.working():
             while any(j.kind in known and j.state not in FINISHED for j in self._jobs.values()):
@@ -146,11 +146,11 @@ class InMemoryJobs:
                 self._change(taken.id, state="succeeded", result=result, error=None, **ends)
             case Failed(error):
                 self._change(taken.id, state="failed", error=error, **ends)
-            case Again(error=error) if taken.id not in self._cancelled:
+            case Requeued(error=error) if taken.id not in self._cancelled:
                 self._failures[taken.id] = taken.failures + outcome.failed
                 self._change(taken.id, state="queued", error=error, progress=progress)
                 self._rung.set()
-            case Again() | Cancelled():
+            case Requeued() | Cancelled():
                 self._change(taken.id, state="cancelled", **ends)
 
     async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
@@ -160,7 +160,7 @@ class InMemoryJobs:
         return {job_id: "cancel" for job_id in runs if job_id in self._cancelled}
 
     def ring(self, name: str) -> None:
-        """See `Doorbell`: it rings for jobs alone."""
+        """See `Doorbell`; every name rings the bell of the jobs."""
         self._rung.set()
 
     @asynccontextmanager

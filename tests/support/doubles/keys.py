@@ -1,4 +1,4 @@
-"""Wrapped keys and their holders in memory: the doubles that tests use."""
+"""In-memory wrapped keys and key holders for tests."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ from application.log.event_log import StreamKey
 
 
 class InMemoryKeyStore:
-    """Keys by subject; `keys` may be changed at any time, as other processes would."""
+    """Keys by subject; a test may change `keys` at any time, as another process would."""
 
     def __init__(self, keys: Mapping[UUID, StreamKey]) -> None:
         self.keys = dict(keys)
@@ -24,17 +24,17 @@ class InMemoryKeyStore:
             (WrappedKey(subject, key) for subject, key in self.keys.items()),
             key=lambda wrapped: wrapped.subject,
         )
-        mine = [each for each in found if each.key.master_id in by and each.subject > after]
-        return mine[:limit]
+        found_keys = [each for each in found if each.key.master_id in by and each.subject > after]
+        return found_keys[:limit]
 
     async def replace(self, keys: Sequence[Rewrapped]) -> int:
-        standing = [key for key in keys if self.keys.get(key.subject) == key.old]
-        self.keys.update({key.subject: key.new for key in standing})
-        return len(standing)
+        unchanged = [key for key in keys if self.keys.get(key.subject) == key.old]
+        self.keys.update({key.subject: key.new for key in unchanged})
+        return len(unchanged)
 
 
 class InMemoryKeyHolders:
-    """The processes that a test says are there."""
+    """The processes that a test gives it."""
 
     def __init__(self, *processes: KeyHolder) -> None:
         self.processes = list(processes)

@@ -1,4 +1,4 @@
-"""Notifications in memory: the double that tests use, held to the same contract."""
+"""In-memory notifications for tests; they pass the same contract suite as the real ones."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from application.live.notifications import NOTIFICATIONS, Notification, Severity
 
 
 class InMemoryNotifications:
-    """See `Notices` and `NotificationLog`."""
+    """See `Notifier` and `NotificationLog`."""
 
     def __init__(
         self, doorbell: Doorbell, new_id: Callable[[], UUID], now: Callable[[], datetime]
@@ -17,10 +17,10 @@ class InMemoryNotifications:
         self._doorbell = doorbell
         self._new_id = new_id
         self._now = now
-        self._told: list[Notification] = []
+        self._notifications: list[Notification] = []
 
-    async def tell(self, severity: Severity, message: str, about: str) -> None:
-        self._told.append(
+    async def notify(self, severity: Severity, message: str, about: str) -> None:
+        self._notifications.append(
             Notification(
                 id=self._new_id(), severity=severity, message=message, about=about, time=self._now()
             )
@@ -28,7 +28,7 @@ class InMemoryNotifications:
         self._doorbell.ring(NOTIFICATIONS)
 
     async def newest(self) -> int:
-        return len(self._told)
+        return len(self._notifications)
 
     async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
-        return list(enumerate(self._told, start=1))[number : number + limit]
+        return list(enumerate(self._notifications, start=1))[number : number + limit]

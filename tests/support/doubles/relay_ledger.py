@@ -1,4 +1,4 @@
-"""The relay's ledger in memory, for tests."""
+"""The in-memory ledger of the relay, for tests."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence

@@ -1,4 +1,4 @@
-"""Tickets in memory: the double that tests use, held to the same contract."""
+"""In-memory tickets for tests; they pass the same contract suite as the real ones."""
 
 import secrets
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from application.live.tickets import TICKET_SECONDS, Ticket
 
 
 class InMemoryTickets:
-    """Tickets of one process."""
+    """See `Tickets`."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

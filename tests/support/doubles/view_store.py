@@ -1,4 +1,4 @@
-"""The views in memory: what the contract suite holds the real store to, and tests project into."""
+"""The in-memory view store for tests; it passes the same contract suite as the real one."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ from projections.projection import V
 
 
 class StoredSlot:
-    """What is kept of a slot."""
+    """All that is stored for a slot."""
 
     def __init__(self) -> None:
         self.lead = asyncio.Lock()
@@ -35,9 +35,8 @@ class StoredSlot:
         self.parked: dict[tuple[UUID, int], ParkedEvent] = {}
         self.skipped: set[tuple[UUID, int]] = set()
 
-    @property
-    def at_this_moment(self) -> "StoredSlot":
-        """A copy that nobody changes."""
+    def copy(self) -> "StoredSlot":
+        """A copy that later pages do not change."""
         copied = StoredSlot()
         copied.position = self.position
         copied.entries, copied.counters = dict(self.entries), Counter(self.counters)
@@ -63,12 +62,14 @@ class MemoryViewStore:
             yield MemoryViewWriter(stored)
 
     @asynccontextmanager
-    async def kept(self, slots: Sequence[Slot[V]]) -> AsyncGenerator["MemoryKeptViews[V]"]:
-        """See `OpenKeptViews`."""
-        yield MemoryKeptViews(slots, [self.stored(slot).at_this_moment for slot in slots])
+    async def stored_views(
+        self, slots: Sequence[Slot[V]]
+    ) -> AsyncGenerator["MemoryStoredViews[V]"]:
+        """See `OpenStoredViews`."""
+        yield MemoryStoredViews(slots, [self.stored(slot).copy() for slot in slots])
 
 
-class MemoryKeptViews(Generic[V]):
+class MemoryStoredViews(Generic[V]):
     """See `StoredViews`."""
 
     def __init__(self, slots: Sequence[Slot[V]], stored: Sequence[StoredSlot]) -> None:

@@ -1,1 +1,1 @@
-"""Texts that break software: an npm package, pinned beside this file and installed on first use."""
+"""Texts that break software, from an npm package. It is pinned here, and installed on first use."""

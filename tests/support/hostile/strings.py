@@ -16,9 +16,9 @@ _INSTALL_SECONDS: Final = 60
 
 
 def hostile_strings() -> list[str]:
-    """All of them; the package is installed where it is not there yet."""
+    """All strings of the list; installs the package if it is missing."""
     with (_HERE / "package.json").open() as manifest:
-        # One at a time: npm begins by throwing away what another has just installed.
+        # One process at a time: npm first deletes what another process has just installed.
         fcntl.flock(manifest, fcntl.LOCK_EX)
         if not _STRINGS.exists():
             _install()

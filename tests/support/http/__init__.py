@@ -1,1 +1,1 @@
-"""Callers of the API, and directories that answer them."""
+"""Clients of the API for tests, and directories that answer them."""

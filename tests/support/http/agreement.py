@@ -1,4 +1,4 @@
-"""Whether the log, what its callers were told over HTTP, and the views agree."""
+"""Checks that the log, the HTTP answers to its callers, and the views agree."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
@@ -8,15 +8,15 @@ from typing import Any, Final
 import httpx2
 
 from tests.support.http.load import Answer, Sent
-from tests.support.log.invariants import Logged, Place, Write, breaches, stale_views
+from tests.support.log.invariants import Logged, Place, Write, stale_views, violations
 
 Json = dict[str, Any]
 
-# Each says that this request recorded nothing.
+# After each of these answers, the request has recorded nothing.
 _NOTHING: Final = frozenset({"unavailable", "overloaded", "conflict"})
 _UNKNOWN: Final = frozenset({"", "outcome-unknown"})
-_MAX_SAID: Final = 20
-_GETS_AT_ONCE: Final = 32
+_MAX_REPORTED: Final = 20
+_CONCURRENT_GETS: Final = 32
 
 
 async def head(client: httpx2.AsyncClient) -> int:
@@ -31,36 +31,38 @@ async def all_events(client: httpx2.AsyncClient, after: int = 0) -> list[Json]:
 
 
 def disagreements(events: Sequence[Json], sent: Sequence[Sent]) -> list[str]:
-    """Where the log breaks an invariant, or the senders of all its commands were told a lie."""
-    wrong = breaches([_logged(event) for event in events], map(_write, sent))
-    return wrong + [f"{one.command.key} {lie}" for one in sent for lie in _lies(one)]
+    """The invariants that the log breaks, and the answers to its commands that were wrong."""
+    broken = violations([_logged(event) for event in events], map(_write, sent))
+    return broken + [f"{one.command.key} {wrong}" for one in sent for wrong in _wrong_answers(one)]
 
 
 def folded(events: Iterable[Json]) -> dict[str, Json]:
-    """Each user as the events tell, by the words of the contract alone."""
+    """Each user after these events; uses only what the API contract says."""
     users: dict[str, Json] = {}
     for event in events:
         users[event["subject"]] = _after(users.get(event["subject"]), event)
     return users
 
 
-async def shown(client: httpx2.AsyncClient, users: Iterable[str], at_least: int) -> dict[str, Json]:
-    """Each user as `GET /v1/users/{id}` answers; one that is gone, by what the refusal says."""
-    gate = asyncio.Semaphore(_GETS_AT_ONCE)
+async def fetched_users(
+    client: httpx2.AsyncClient, users: Iterable[str], at_least: int
+) -> dict[str, Json]:
+    """The answer of `GET /v1/users/{id}` for each user; for a deleted user, the problem."""
+    concurrency = asyncio.Semaphore(_CONCURRENT_GETS)
 
-    async def show(user: str) -> Json:
-        async with gate:
+    async def fetch(user: str) -> Json:
+        async with concurrency:
             headers = {"Rollbook-Min-Position": str(at_least)}
             answer = await client.get(f"/v1/users/{user}", headers=headers)
             assert answer.status_code in (200, 410), answer.text
             return answer.json()
 
-    asked = list(users)
-    return dict(zip(asked, await asyncio.gather(*map(show, asked)), strict=True))
+    ids = list(users)
+    return dict(zip(ids, await asyncio.gather(*map(fetch, ids)), strict=True))
 
 
-def as_shown(user: Json) -> Json:
-    """What the API has to say of a user in that state."""
+def expected_answer(user: Json) -> Json:
+    """What the API must answer for a user in that state."""
     if user["status"] != "deleted":
         return {**user, "personal": "open"}
     return {
@@ -74,19 +76,19 @@ def as_shown(user: Json) -> Json:
 async def assert_agreement(
     client: httpx2.AsyncClient, sent: Sequence[Sent], *, after: int = 0
 ) -> None:
-    """The log after a position is what all its senders were told, and every user is as it tells."""
+    """Check that the log after a position agrees with all answers and with every user."""
     events = await all_events(client, after)
     wrong = disagreements(events, sent)
-    assert not wrong, "\n".join(wrong[:_MAX_SAID])
+    assert not wrong, "\n".join(wrong[:_MAX_REPORTED])
     users = folded(events)
-    answers = await shown(client, users, int(events[-1]["position"]))
+    answers = await fetched_users(client, users, int(events[-1]["position"]))
     for user, answer in answers.items():
-        told = as_shown(users[user])
-        assert answer.items() >= told.items(), (answer, told)
+        expected = expected_answer(users[user])
+        assert answer.items() >= expected.items(), (answer, expected)
 
 
 async def assert_views_are_a_fresh_fold(database_url: str, master_keys: str) -> None:
-    """Version, chain and every field of every view, and every counter."""
+    """Check every view and every counter against a fold of the log."""
     assert await stale_views(database_url, master_keys) == []
 
 
@@ -113,30 +115,30 @@ def _logged(event: Json) -> Logged:
 
 
 def _write(sent: Sent) -> Write:
-    told = tuple(_place(answer) for answer in sent.answers if answer.accepted)
+    acknowledged = tuple(_place(answer) for answer in sent.answers if answer.accepted)
     refused = {answer.slug for answer in sent.answers if not answer.accepted}
     return Write(
         name=sent.command.key,
         causes=sent.command.causes,
-        told=told,
-        denied=bool(refused) and not told and not _UNKNOWN & refused,
+        acknowledged=acknowledged,
+        denied=bool(refused) and not acknowledged and not _UNKNOWN & refused,
     )
 
 
 def _place(answer: Answer) -> Place:
-    """A deletion is answered without a body, so without a version."""
+    """The answer to a deletion has no body, and so no version."""
     assert answer.user is not None
     assert answer.position is not None
     return Place(stream=answer.user, position=answer.position, version=answer.version)
 
 
-def _lies(sent: Sent) -> Generator[str]:
+def _wrong_answers(sent: Sent) -> Generator[str]:
     for answer in sent.answers:
         if not answer.accepted and answer.slug not in _NOTHING | _UNKNOWN:
             yield f"was refused as {answer.slug}"
     accepted = [answer for answer in sent.answers if answer.accepted]
     if any(not answer.replayed for answer in accepted[1:]):
-        yield "was not told that it is a repeat"
+        yield "was not answered as a repeat"
 
 
 def _after(user: Json | None, event: Json) -> Json:
@@ -149,8 +151,8 @@ def _after(user: Json | None, event: Json) -> Json:
         case "renamed" | "email_changed" | "role_changed":
             user |= {name: value for name, value in data.items() if name != "previous"}
         case "attributes_changed":
-            kept = {k: v for k, v in user["attributes"].items() if k not in data["removed"]}
-            user["attributes"] = {**kept, **data["set"]}
+            others = {k: v for k, v in user["attributes"].items() if k not in data["removed"]}
+            user["attributes"] = {**others, **data["set"]}
         case "suspended" | "deleted" as status:
             user["status"] = status
         case "reinstated":

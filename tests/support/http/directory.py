@@ -1,4 +1,4 @@
-"""A whole directory in memory: the real commands and the real HTTP application, no server."""
+"""A directory in memory with the real commands and HTTP application, but without servers."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from application.audit.search import Audit
 from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import ErasureService, erasure_jobs
 from application.errors import PositionAhead, ViewBehind
-from application.exports.job import NotThereYet, Selecting, Selection, export_jobs
+from application.exports.job import ExportSources, NotThereYet, Selection, export_jobs
 from application.exports.past_users import PastUsers
 from application.exports.requests import PIECE_ROWS, ExportService, Piece
 from application.exports.rows import ExportRows
@@ -45,7 +45,7 @@ from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.doubles.tickets import InMemoryTickets
-from tests.support.views.projection_admin import nothing_to_care_for
+from tests.support.views.projection_admin import empty_projection_admin
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
 _OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
@@ -57,7 +57,7 @@ ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 
 class PresetIdentity:
-    """The name of each preset is a token with its permissions; so are those in `_OTHERS`."""
+    """Each preset name is a token with its permissions; `_OTHERS` has more tokens."""
 
     async def principal(self, token: str) -> Principal | None:
         permissions = _OTHERS.get(token)
@@ -69,7 +69,7 @@ class PresetIdentity:
 
 
 class FoldedQueries:
-    """The views, folded from the log at each question; `lag` positions behind it."""
+    """The views, folded from the log at each query; they are `lag` positions behind it."""
 
     def __init__(self, log: InMemoryEventLog) -> None:
         self._log = log
@@ -83,15 +83,15 @@ class FoldedQueries:
         rows, position = await self.rows(at_least)
         found = sorted(
             (row for row in rows.values() if _matches(row, query)),
-            key=lambda row: _place(row, query),
+            key=lambda row: _sort_place(row, query),
             reverse=query.descending,
         )
         if query.after is not None:
             end = (query.after.key, query.after.id)
-            found = [row for row in found if (_place(row, query) > end) != query.descending]
-            found = [row for row in found if _place(row, query) != end]
+            found = [row for row in found if (_sort_place(row, query) > end) != query.descending]
+            found = [row for row in found if _sort_place(row, query) != end]
         page = found[: query.limit]
-        last = _place(page[-1], query) if len(found) > len(page) else None
+        last = _sort_place(page[-1], query) if len(found) > len(page) else None
         return Answer(UserPage(page, ListCursor(*last) if last else None), position)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
@@ -120,7 +120,7 @@ class FoldedQueries:
         return Answer([status], head)
 
     async def rows(self, at_least: int = 0) -> tuple[dict[UUID, UserRow], int]:
-        """All users and the position they are shown at."""
+        """All users, and the position that they are folded to."""
         head = await self._log.head()
         position = max(head - self.lag, 0)
         if at_least > head:
@@ -134,7 +134,7 @@ class FoldedQueries:
 
 
 class FoldedSelection:
-    """See `UserSelection`: all that the queries list, of one moment."""
+    """See `UserSelection`: selects all users that the queries list at one position."""
 
     def __init__(self, views: FoldedQueries) -> None:
         self._views = views
@@ -151,12 +151,12 @@ class FoldedSelection:
 
 async def _in_pieces(users: Sequence[UserView]) -> AsyncGenerator[Piece]:
     for begin in range(0, len(users), PIECE_ROWS):
-        some = users[begin : begin + PIECE_ROWS]
-        yield Piece([user.version for user in some], [user.id for user in some])
+        piece = users[begin : begin + PIECE_ROWS]
+        yield Piece([user.version for user in piece], [user.id for user in piece])
 
 
 class FoldedErasedViews:
-    """See `ErasedViews`: one build of each, as far behind the log as the queries are."""
+    """See `ErasedViews`: one generation of each projection, at the position of the queries."""
 
     def __init__(self, log: InMemoryEventLog, views: FoldedQueries) -> None:
         self._log = log
@@ -166,12 +166,12 @@ class FoldedErasedViews:
         position = await self._log.head() - self._views.lag
         return [ViewGeneration(each.name, 1, True, {0: position}) for each in PROJECTIONS]
 
-    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        """They are settled always."""
+    async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        """Returns at once: the views hold nothing that is erased."""
 
 
 class Directory:
-    """One application over its own log; `as_` makes a client of it for a token."""
+    """An application with its own log; `as_` opens a client with a token."""
 
     def __init__(
         self,
@@ -185,12 +185,12 @@ class Directory:
         commands = UserService(self.log)
         coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
         self.exports = exports or InMemoryExports()
-        audit, box = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
-        selecting = Selecting(FoldedSelection(self.views), audit, self.log)
+        audit, sealer = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
+        sources = ExportSources(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
             uuid7,
             erasure_jobs(coverage, run_seconds=0.01),
-            export_jobs(self.exports, box, selecting),
+            export_jobs(self.exports, sealer, sources),
         )
         stopping = asyncio.Event()
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
@@ -208,7 +208,7 @@ class Directory:
             tickets=InMemoryTickets(lambda: datetime.now(UTC)),
             jobs=self.jobs,
             job_list=self.jobs,
-            exports=ExportService(self.exports, self.jobs, box, uuid7),
+            exports=ExportService(self.exports, self.jobs, sealer, uuid7),
             export_rows=ExportRows(
                 self.exports,
                 self.views,
@@ -216,7 +216,7 @@ class Directory:
                 self.audit_log,
                 audit,
             ),
-            projections=nothing_to_care_for("users", "headcount"),
+            projections=empty_projection_admin("users", "headcount"),
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,
@@ -239,7 +239,7 @@ class Directory:
 
 
 async def registered(client: AsyncClient, **fields: Any) -> dict[str, Any]:
-    """A new user, as the API shows it."""
+    """Register a user; the answer of the API."""
     answer = await client.post("/v1/users", json={**ADA, **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -262,5 +262,5 @@ def _matches(row: UserRow, query: UserList) -> bool:
     )
 
 
-def _place(row: UserRow, query: UserList) -> tuple[str, UUID]:
+def _sort_place(row: UserRow, query: UserList) -> tuple[str, UUID]:
     return str(getattr(row, query.sort)), row.id

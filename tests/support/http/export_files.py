@@ -1,4 +1,4 @@
-"""What the tests of exports share: asking for one, and reading its file."""
+"""Support for tests of exports: request an export, and read its file."""
 
 import csv
 import io
@@ -14,33 +14,34 @@ USERS: Final[Json] = {"what": "users", "format": "ndjson"}
 AUDIT: Final[Json] = {"what": "audit", "format": "ndjson"}
 
 
-def told(answer: Response) -> tuple[int, str]:
+def problem_of(answer: Response) -> tuple[int, str]:
+    """Status and type of a problem."""
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
 def pointers(answer: Response) -> list[str]:
-    assert told(answer) == (422, "invalid-request"), answer.text
+    assert problem_of(answer) == (422, "invalid-request"), answer.text
     return sorted(error["pointer"] for error in answer.json()["errors"])
 
 
-async def asked(client: AsyncClient, body: Json = USERS, **headers: str) -> Json:
+async def request_export(client: AsyncClient, body: Json = USERS, **headers: str) -> Json:
     answer = await client.post("/v1/exports", json=body, headers=headers)
     assert answer.status_code == 202, answer.text
     return answer.json()
 
 
-async def file_of(directory: Directory, client: AsyncClient, body: Json = USERS) -> Response:
-    """The answer with the file of a new export."""
-    job = await asked(client, body)
+async def export_file(directory: Directory, client: AsyncClient, body: Json = USERS) -> Response:
+    """The answer that holds the file of a new export."""
+    job = await request_export(client, body)
     await directory.jobs.run_queued()
     return await client.get(f"/v1/jobs/{job['id']}/result")
 
 
-def lines(answer: Response) -> list[Json]:
+def json_lines(answer: Response) -> list[Json]:
     assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def cells(answer: Response) -> list[dict[str, str]]:
+def csv_rows(answer: Response) -> list[dict[str, str]]:
     assert answer.status_code == 200, answer.text
     return list(csv.DictReader(io.StringIO(answer.text, newline="")))

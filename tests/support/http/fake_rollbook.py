@@ -1,4 +1,4 @@
-"""As much of a Rollbook as an import needs, in memory, with failures on demand."""
+"""An in-memory API with the routes that an import needs, and with failures on demand."""
 
 import json
 from collections import deque
@@ -20,8 +20,8 @@ TOKEN = "a token that only tests know, long enough"
 
 
 class FakeRollbook:
-    """An ASGI application. `failures` are answered before anything else is, in order; `before`
-    is called with each request that gets through."""
+    """An ASGI application. It answers with the `failures` first, in order, and calls `before` with
+    each request after them."""
 
     def __init__(self) -> None:
         self.users: dict[str, dict[str, Any]] = {}
@@ -95,7 +95,7 @@ class FakeRollbook:
             except InvalidValue as error:
                 errors = [{"pointer": f"#/{field}", "detail": error.reason}]
                 return problem(422, "invalid-request", "A field is invalid.", errors=errors)
-        for other in self._living():
+        for other in self._present_users():
             if other["id"] == user_id:
                 continue
             if comparable_address(other["email"]) == comparable_address(user["email"]):
@@ -105,7 +105,7 @@ class FakeRollbook:
         return None
 
     def _list(self, filters: Any) -> Response:
-        users = self._living()
+        users = self._present_users()
         if "email" in filters:
             wanted = comparable_address(filters["email"])
             users = [user for user in users if comparable_address(user["email"]) == wanted]
@@ -119,12 +119,12 @@ class FakeRollbook:
             return problem(410, "user-deleted", "The user is deleted.")
         return JSONResponse(self.users[user_id])
 
-    def _living(self) -> list[dict[str, Any]]:
+    def _present_users(self) -> list[dict[str, Any]]:
         return [user for user in self.users.values() if user["id"] not in self.gone]
 
 
 def problem(status: int, slug: str, detail: str, **facts: Any) -> Response:
-    """An answer as the contract has it; `retry_after` becomes the header."""
+    """A problem as in the API contract; `retry_after` becomes the header."""
     retry_after = facts.pop("retry_after", None)
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     body = {"type": f"/problems/{slug}", "title": slug, "status": status, "detail": detail}

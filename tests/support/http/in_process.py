@@ -1,4 +1,4 @@
-"""The whole product in this process, over real servers, and a client that calls it without a socket."""
+"""The whole product in this process with real servers, and a client that needs no socket."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ SERVING: Final[Roles] = frozenset({"api", "projector"})
 async def in_process(
     database_url: str, roles: Roles = SERVING, **settings: Any
 ) -> AsyncGenerator[AsyncClient]:
-    """These roles over a migrated database; the client is an administrator."""
+    """Run these roles over a migrated database; the client is an administrator."""
     chosen = Settings.model_construct(
         database_url=SecretStr(database_url),
         master_key=SecretStr(MASTER_KEYS),

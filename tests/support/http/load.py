@@ -1,4 +1,4 @@
-"""A load of commands over HTTP: callers with users of their own, and all that they were told."""
+"""A load of commands over HTTP: callers with their own users, and all answers to them."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """A request, and the events that it has to cause; its key is also its correlation id."""
+    """A request, and the events that it must cause; its key is also its correlation id."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class Command(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What came back: status 0 and no more where the connection failed."""
+    """The answer to a request; after a connection error, only status 0."""
 
     status: int
     seconds: float
@@ -44,7 +44,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Sent(Struct):
-    """A command and the answers to it, one for each time that it was sent."""
+    """A command, and one answer for each time that it was sent."""
 
     command: Command
     answers: list[Answer]
@@ -55,79 +55,79 @@ class Sent(Struct):
 
 
 class Load:
-    """Commands that nothing but a fault can refuse, sent by many callers at once.
+    """Concurrent callers, whose commands are refused only after a fault.
 
-    A caller takes one user after another through a life; the attributes of one more user belong to
-    all callers. A caller who is told of a fault sends the same again with the same key, or, once in
-    `doubts` times, does something else.
+    A caller registers one user after another and changes it; all callers also change the
+    attributes of one shared user. After a fault, a caller sends the same command again with the
+    same key, or, with the probability `give_up_rate`, continues with another user.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, *, doubts: float = 0.5) -> None:
+    def __init__(self, client: httpx2.AsyncClient, *, give_up_rate: float = 0.5) -> None:
         self.client = client
         self.sent: list[Sent] = []
-        self._doubts = doubts
+        self._give_up_rate = give_up_rate
         self._shared: str | None = None
-        self._enough = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._callers: list[asyncio.Task[None]] = []
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, url: str, token: str, *, doubts: float = 0.5) -> AsyncGenerator[Self]:
+    async def on(cls, url: str, token: str, *, give_up_rate: float = 0.5) -> AsyncGenerator[Self]:
         async with client_of(url, token) as client:
-            load = cls(client, doubts=doubts)
+            load = cls(client, give_up_rate=give_up_rate)
             try:
                 yield load
             finally:
-                await load.enough()
+                await load.stop()
 
     def users(self) -> list[str]:
-        """All that are known to be registered, the last one last."""
+        """The ids of the users whose registration was accepted, in order."""
         registered = (one.accepted for one in self.sent if one.command.method == "POST")
         return [one.user for one in registered if one is not None and one.user is not None]
 
     async def start(self, callers: int = 16) -> None:
         if self._shared is None:
             self._shared = (await self._until_accepted(_registration())).user
-        self._enough.clear()
+        self._stopping.clear()
         self._callers = [asyncio.create_task(self._call()) for _ in range(callers)]
 
-    async def enough(self) -> None:
-        """Let each caller finish the request it is at."""
-        self._enough.set()
+    async def stop(self) -> None:
+        """Return when each caller has finished its current request."""
+        self._stopping.set()
         await asyncio.gather(*self._callers)
 
-    async def goes_on(self, timeout_seconds: float) -> None:
-        """Return once a command that was sent from now on is accepted."""
+    async def wait_for_accepted(self, timeout_seconds: float) -> None:
+        """Return when a command that was sent after this call is accepted."""
         seen = len(self.sent)
         async with asyncio.timeout(timeout_seconds):
             while not any(one.accepted for one in self.sent[seen:]):
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def repeat(self, sent: Iterable[Sent]) -> None:
-        """Send each again as it was, and note the answer."""
+        """Send each command once more with the same key, and record the answer."""
         await asyncio.gather(*(self._send(one) for one in sent))
 
     async def _call(self) -> None:
-        while not self._enough.is_set():
-            await self._live()
+        while not self._stopping.is_set():
+            await self._change_one_user()
 
-    async def _live(self) -> None:
-        registered = await self._persist(_registration())
+    async def _change_one_user(self) -> None:
+        registered = await self._send_with_retries(_registration())
         if registered is None or registered.user is None:
             return
-        for command in _life(registered.user, self._shared):
-            if self._enough.is_set() or not await self._persist(command):
+        for command in _user_commands(registered.user, self._shared):
+            if self._stopping.is_set() or not await self._send_with_retries(command):
                 return
 
-    async def _persist(self, command: Command) -> Answer | None:
-        """The acceptance; None where the caller did not wait for it."""
+    async def _send_with_retries(self, command: Command) -> Answer | None:
+        """The answer that accepted the command; None if the caller gave up."""
         sent = Sent(command, [])
         self.sent.append(sent)
         while True:
             answer = await self._send(sent)
             if answer.accepted:
                 return answer
-            if self._enough.is_set() or random.random() < self._doubts:
+            if self._stopping.is_set() or random.random() < self._give_up_rate:
                 return None
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -164,8 +164,8 @@ def client_of(url: str, token: str) -> httpx2.AsyncClient:
     )
 
 
-def unanswered(sent: Iterable[Sent]) -> list[Sent]:
-    """The commands that nobody was told the acceptance of."""
+def unaccepted(sent: Iterable[Sent]) -> list[Sent]:
+    """The commands that no answer has accepted."""
     return [one for one in sent if one.accepted is None]
 
 
@@ -182,8 +182,8 @@ def _registration() -> Command:
     return registration(uuid4().hex)
 
 
-def _life(user: str, shared: str | None) -> Sequence[Command]:
-    """What one user goes through; one in three is left as it is."""
+def _user_commands(user: str, shared: str | None) -> Sequence[Command]:
+    """The commands after a registration; they delete two users in three at the end."""
     name = uuid4().hex
     steps = [
         _change(
@@ -219,15 +219,15 @@ def _step(user: str, method: str, action: str, *events: str, body: Json | None =
 
 
 def _answer(command: Command, response: httpx2.Response, seconds: float) -> Answer:
-    told: Json = response.json() if response.content else {}
+    body: Json = response.json() if response.content else {}
     if not response.is_success:
-        slug = str(told["type"]).rpartition("/")[2]
+        slug = str(body["type"]).rpartition("/")[2]
         return Answer(status=response.status_code, seconds=seconds, slug=slug)
     return Answer(
         status=response.status_code,
         seconds=seconds,
-        user=told.get("id") or command.path.split("/")[3],
-        version=told.get("version"),
+        user=body.get("id") or command.path.split("/")[3],
+        version=body.get("version"),
         position=int(response.headers["Rollbook-Position"]),
         replayed=response.headers.get("Idempotency-Replayed") == "true",
     )

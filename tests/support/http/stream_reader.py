@@ -1,4 +1,4 @@
-"""A WebSocket client that comes back with its last position whenever its stream ends."""
+"""A WebSocket client that reconnects from its last position whenever its stream ends."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 class StreamReader:
-    """`events` are all that came, over however many streams; it knows no more than its position."""
+    """`events` holds all events of all its `streams`; the client resumes with its position only."""
 
     def __init__(self, url: str, token: str, after: int) -> None:
         self._url = url
@@ -34,8 +34,8 @@ class StreamReader:
         async with at_work(reader._keep_reading()):
             yield reader
 
-    async def reaches(self, position: int, timeout_seconds: float = 15) -> None:
-        """Return when it has all up to a position."""
+    async def wait_for(self, position: int, timeout_seconds: float = 15) -> None:
+        """Return when the client has received all events up to a position."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while self.position < position:

@@ -36,13 +36,13 @@ class StreamingDirectory(Directory):
         stream_of.add_to(self.app)
 
     async def register(self, count: int = 1, name: str = "Åsa") -> None:
-        """So many users; each is one event."""
+        """Register this many users; each is one event."""
         for _ in range(count):
             await self.log.append(registration(name=name))
         self.doorbell.ring(LOG)
 
     async def promote(self) -> None:
-        """A user with another event, which tells nothing personal."""
+        """Register a user, and change the role: an event without personal data."""
         draft = registration()
         await self.log.append(draft)
         await self.log.append(change(draft.stream, 1))
@@ -51,7 +51,7 @@ class StreamingDirectory(Directory):
 
 @asynccontextmanager
 async def served(app: FastAPI, port: int = 0) -> AsyncGenerator[str]:
-    """The application on the product's own server, as its address."""
+    """Serve the application with the product's own server; the URL."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         async with http_server(app, listener, lambda: None):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -59,27 +59,27 @@ async def served(app: FastAPI, port: int = 0) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def streaming(url: str, **first: Any) -> AsyncGenerator[ClientConnection]:
-    """A stream, opened by a first message; its `ready` is still to be read."""
+    """A stream, opened with a first message; the test reads its `ready`."""
     async with stream_socket(url) as stream:
         await stream.send(json.dumps({"token": "reader", **first}))
         yield stream
 
 
 def stream_socket(url: str, query: str = "", token: str | None = None) -> connect:
-    """A connection, by header where there is a token."""
+    """A connection; a token is sent in a header."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     address = f"{url.replace('http', 'ws', 1)}/v1/stream{query}"
     return connect(address, additional_headers=headers, proxy=None)
 
 
 async def frame(stream: ClientConnection, seconds: float = 5) -> Json:
-    """The next frame, whatever it is."""
+    """The next frame of any kind."""
     async with asyncio.timeout(seconds):
         return json.loads(await stream.recv())
 
 
 async def events(stream: ClientConnection, count: int) -> list[Json]:
-    """So many events or a few more, from as many frames as they come in."""
+    """At least this many events, from the next frames."""
     found: list[Json] = []
     while len(found) < count:
         found += (await frame(stream)).get("events", [])
@@ -87,14 +87,14 @@ async def events(stream: ClientConnection, count: int) -> list[Json]:
 
 
 async def closed(stream: ClientConnection, seconds: float = 5) -> tuple[int, str]:
-    """The code and the reason that the server closes the stream with, after what it still sends."""
+    """The code and the reason with which the server closes the stream, after its last frames."""
     async with asyncio.timeout(seconds):
         with pytest.raises(ConnectionClosed) as end:
-            await _read_on(stream)
+            await _read_to_the_end(stream)
     assert end.value.rcvd is not None, "the connection ended without a close frame"
     return end.value.rcvd.code, end.value.rcvd.reason
 
 
-async def _read_on(stream: ClientConnection) -> None:
+async def _read_to_the_end(stream: ClientConnection) -> None:
     while True:
         await stream.recv()

@@ -1,4 +1,4 @@
-"""Everybody who is told of what happens in a running Rollbook, and whether they were told all."""
+"""All clients of a running Rollbook, and a check that they received every event."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,7 +9,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from tests.support.http.agreement import all_events, assert_agreement, head
-from tests.support.http.load import Load, unanswered
+from tests.support.http.load import Load, unaccepted
 from tests.support.http.stream_reader import StreamReader
 from tests.support.jobs.relaying import Outsider
 from tests.support.servers.rollbook import RunningRollbook
@@ -19,7 +19,7 @@ _PAUSE_SECONDS: Final = 0.05
 
 
 class Witnesses(Struct, frozen=True, kw_only=True):
-    """Callers, a reader of the stream and, where there is a RabbitMQ, an outside consumer."""
+    """Callers, a client of the stream and, if there is a RabbitMQ, an outside consumer."""
 
     before: int
     load: Load
@@ -31,7 +31,7 @@ class Witnesses(Struct, frozen=True, kw_only=True):
     async def of(
         cls, rollbook: RunningRollbook, amqp_url: str | None = None
     ) -> AsyncGenerator[Self]:
-        """From the present head of the log on."""
+        """Start the clients at the current head of the log."""
         async with Load.on(rollbook.url, rollbook.token) as load:
             before = await head(load.client)
             async with (
@@ -40,42 +40,42 @@ class Witnesses(Struct, frozen=True, kw_only=True):
             ):
                 yield cls(before=before, load=load, reader=reader, outsider=outsider)
 
-    async def accept(self, count: int, timeout_seconds: float = 60.0) -> None:
-        """Return when so many more commands of the load were accepted."""
-        enough = self.accepted + count
+    async def wait_for_accepted(self, count: int, timeout_seconds: float = 60.0) -> None:
+        """Return when this many more commands of the load are accepted."""
+        expected = self.accepted + count
         async with asyncio.timeout(timeout_seconds):
-            while self.accepted < enough:
+            while self.accepted < expected:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     @property
     def accepted(self) -> int:
         return sum(one.accepted is not None for one in self.load.sent)
 
-    async def assert_all_is_told(self) -> None:
-        """End the load; the log is what its callers were told, and everybody knows it."""
-        await self.load.enough()
-        await self.load.repeat(unanswered(self.load.sent))
-        assert unanswered(self.load.sent) == []
+    async def assert_all_received(self) -> None:
+        """Stop the load; check its answers, and that every client received the log."""
+        await self.load.stop()
+        await self.load.repeat(unaccepted(self.load.sent))
+        assert unaccepted(self.load.sent) == []
         events = await all_events(self.load.client, self.before)
         last = int(events[-1]["position"])
-        await self.projected(last, CATCH_UP_SECONDS)
+        await self.wait_for_views(last, CATCH_UP_SECONDS)
         await assert_agreement(self.load.client, self.load.sent, after=self.before)
         ids = [event["id"] for event in events]
-        await self.reader.reaches(last, CATCH_UP_SECONDS)
+        await self.reader.wait_for(last, CATCH_UP_SECONDS)
         assert [event["id"] for event in self.reader.events] == ids
         if self.outsider is not None:
-            await self.outsider.has(last, CATCH_UP_SECONDS)
-            # The same event again has the same id; without these all came, and in order.
+            await self.outsider.wait_for(last, CATCH_UP_SECONDS)
+            # A duplicate has the same id; without duplicates, all events came in order.
             assert self.outsider.first_deliveries == [int(event["position"]) for event in events]
             assert {message.message_id for message in self.outsider.messages} == set(ids)
 
-    async def projected(self, position: int, timeout_seconds: float) -> None:
-        """Return when every view is at a position."""
+    async def wait_for_views(self, position: int, timeout_seconds: float) -> None:
+        """Return when every view has reached a position."""
         async with asyncio.timeout(timeout_seconds):
-            while await self._behind() < position:
+            while await self._lowest_position() < position:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _behind(self) -> int:
+    async def _lowest_position(self) -> int:
         answer = await self.load.client.get("/v1/projections")
         return min(item["position"] for item in answer.raise_for_status().json()["items"])
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
 from application.context import IdempotencyKey
-from application.exports.requests import ExportOrder
+from application.exports.requests import ExportSpec
 from application.exports.rows import ExportRows, Row
 from application.jobs.model import Job, JobKind
 from application.users.service import UserService
@@ -16,7 +16,7 @@ from tests.support.views.directory import ReadSide
 
 
 class ExportWorld:
-    """One directory whose users and audit can be exported; `kind` is what a worker can do."""
+    """A directory with users and an audit log to export; `kind` is the job kind of the worker."""
 
     def __init__(
         self, views: ReadSide, bench: Bench, exports: PostgresExports, kind: JobKind
@@ -34,7 +34,7 @@ class ExportWorld:
     async def open(
         cls, url: str, exports_of: type[PostgresExports] = PostgresExports
     ) -> AsyncGenerator[Self]:
-        """Over a migrated database; nothing is projected yet."""
+        """Opens over a migrated database; projects nothing yet."""
         async with AsyncExitStack() as stack:
             views = await stack.enter_async_context(ReadSide.open(url))
             bench = await stack.enter_async_context(Bench.in_postgres(url))
@@ -43,17 +43,17 @@ class ExportWorld:
             yield cls(views, bench, exports, kind)
 
     async def ask(
-        self, order: ExportOrder, key: IdempotencyKey | None = None, actor: str = "token:test"
+        self, order: ExportSpec, key: IdempotencyKey | None = None, actor: str = "token:test"
     ) -> Job:
         position = await self.views.events.feed.head()
-        job, _ = await self._service.ask(order, {}, actor=actor, key=key, position=position)
+        job, _ = await self._service.submit(order, {}, actor=actor, key=key, position=position)
         return job
 
-    async def done(self, order: ExportOrder) -> Job:
-        """A new export, once a worker has done it."""
+    async def done(self, order: ExportSpec) -> Job:
+        """Run a new export, and return its finished job."""
         job = await self.ask(order)
         async with self.bench.working(self.kind):
-            done = await self.bench.until(job)
+            done = await self.bench.wait_for(job)
         assert done.state == "succeeded", done
         return done
 

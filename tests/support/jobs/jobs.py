@@ -1,4 +1,4 @@
-"""Jobs for tests, in memory and in Postgres, with workers that hurry."""
+"""Jobs for tests, in memory and in Postgres, with short intervals for their workers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -27,7 +27,7 @@ class JobStore(Jobs, JobList, Protocol): ...
 
 
 class Bench:
-    """Jobs, and workers of them."""
+    """A job store, and workers that run its jobs."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Bench:
             doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
 
             def ledger() -> AbstractAsyncContextManager[JobLedger]:
-                return PostgresJobLedger.open(sessions, beat=BEAT, dead_after=dead_after)
+                return PostgresJobLedger.open(sessions, heartbeat=BEAT, dead_after=dead_after)
 
             yield cls(PostgresJobs(sessions, uuid7), ledger, doorbell)
 
@@ -71,7 +71,7 @@ class Bench:
     async def working(
         self, *kinds: JobKind, slots: int = 4, timing: Timing = TIMING
     ) -> AsyncGenerator[None]:
-        """A worker for the time of the block, which then drains; its error ends the test."""
+        """Run a worker until the block ends, then drain it; its error fails the test."""
         async with self.ledger() as ledger:
             worker = JobWorker(kinds, ledger, slots=slots, timing=timing)
             task = asyncio.create_task(worker.run(self._doorbell))
@@ -87,19 +87,23 @@ class Bench:
     ) -> Job:
         return await self.jobs.submit(kind, arguments or {}, actor="token:test", once=once)
 
-    async def until(self, job: Job | UUID, *states: JobState, timeout_seconds: float = 20.0) -> Job:
-        """The job, once it is in one of these states, or finished where none is named."""
-        return await self.when(job, lambda it: it.state in (states or FINISHED), timeout_seconds)
-
-    async def when(
-        self, job: Job | UUID, holds: Callable[[Job], bool], timeout_seconds: float = 20.0
+    async def wait_for(
+        self, job: Job | UUID, *states: JobState, timeout_seconds: float = 20.0
     ) -> Job:
-        """The job, once that holds."""
+        """The job, once it is in one of these states; without states, once it is finished."""
+        return await self.wait_until(
+            job, lambda it: it.state in (states or FINISHED), timeout_seconds
+        )
+
+    async def wait_until(
+        self, job: Job | UUID, condition: Callable[[Job], bool], timeout_seconds: float = 20.0
+    ) -> Job:
+        """The job, once the condition holds."""
         job_id = job.id if isinstance(job, Job) else job
         found = None
         try:
             async with asyncio.timeout(timeout_seconds):
-                while (found := await self.jobs.job(job_id)) is None or not holds(found):
+                while (found := await self.jobs.job(job_id)) is None or not condition(found):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"still {found}") from None
@@ -113,12 +117,12 @@ def kind(
 
 
 async def echo(run: JobRun) -> dict[str, Any]:
-    """Gives back what it was told."""
+    """Returns its arguments."""
     return dict(run.arguments)
 
 
 async def endless(run: JobRun) -> dict[str, Any]:
-    """Reports, and never comes to an end."""
+    """Reports progress and never ends."""
     done = 0
     while True:
         done += 1
@@ -127,6 +131,6 @@ async def endless(run: JobRun) -> dict[str, Any]:
 
 
 async def silent(_: JobRun) -> dict[str, Any]:
-    """Reports nothing, and never comes to an end."""
+    """Reports nothing and never ends."""
     await asyncio.Event().wait()
     return {}

@@ -1,4 +1,4 @@
-"""A relay between real servers, and outsiders who listen to it."""
+"""A relay between real servers, and outside consumers of its messages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -38,7 +38,7 @@ class RelaySide(Struct, frozen=True):
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, amqp_url: str) -> AsyncGenerator[Self]:
-        """Over a migrated database; nothing is relayed yet."""
+        """Opens over a migrated database; relays nothing yet."""
         async with AsyncExitStack() as stack:
             masters = MasterKeys.parse(MASTER_KEYS)
             events = await stack.enter_async_context(open_event_store(url, masters))
@@ -47,7 +47,7 @@ class RelaySide(Struct, frozen=True):
 
     @asynccontextmanager
     async def relaying(self, bus: Bus | None = None) -> AsyncGenerator[None]:
-        """With a relay at work."""
+        """Run a relay until the block ends."""
         relay = run_relay(
             bus or RabbitMQBus(self.amqp_url),
             PostgresRelayLedger(self.url),
@@ -59,16 +59,16 @@ class RelaySide(Struct, frozen=True):
             yield
 
     async def record(self, count: int) -> list[Recorded[Event]]:
-        """So many new users, as they were recorded."""
+        """Register this many users; the recorded events."""
         appends = (self.events.log.append(registration()) for _ in range(count))
-        return [one.events[0] for one in await asyncio.gather(*appends)]
+        return [appended.events[0] for appended in await asyncio.gather(*appends)]
 
     async def checkpoint(self) -> int:
         statement = "SELECT position FROM checkpoints WHERE projection = 'relay'"
         rows = await execute(self.url, statement)
         return rows[0][0] if rows else 0
 
-    async def relayed(self, timeout_seconds: float = 30) -> int:
+    async def wait_until_relayed(self, timeout_seconds: float = 30) -> int:
         """The head of the log, once the relay's checkpoint has reached it."""
         head = await self.events.feed.head()
         async with asyncio.timeout(timeout_seconds):
@@ -78,7 +78,7 @@ class RelaySide(Struct, frozen=True):
 
 
 class Outsider:
-    """Somebody else's service with a queue of its own, that connects again by itself."""
+    """An outside consumer with its own queue; it reconnects by itself."""
 
     def __init__(self, queue: AbstractQueue) -> None:
         self.queue = queue
@@ -89,7 +89,7 @@ class Outsider:
     async def listening(
         cls, amqp_url: str, name: str, arguments: Mapping[str, str | int] = QUORUM
     ) -> AsyncGenerator[Self]:
-        """With a durable queue of that name; it is deleted at the end."""
+        """Consume from a durable queue with this name; the queue is deleted at the end."""
         async with await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2) as connection:
             channel = await connection.channel()
             await channel.set_qos(200)
@@ -109,19 +109,19 @@ class Outsider:
 
     @property
     def positions(self) -> list[int]:
-        """Of every message in the order of their arrival, doubles too."""
+        """The positions of all messages in the order of arrival, with duplicates."""
         return [int(str(message.headers["position"])) for message in self.messages]
 
     @property
     def first_deliveries(self) -> list[int]:
-        """The positions without the messages whose id came before."""
+        """The positions without duplicates, which are messages with the same id."""
         ids = dict[str | None, int]()
         for message, position in zip(self.messages, self.positions, strict=True):
             ids.setdefault(message.message_id, position)
         return list(ids.values())
 
-    async def has(self, position: int, timeout_seconds: float = 30) -> None:
-        """Return when it got the event at a position."""
+    async def wait_for(self, position: int, timeout_seconds: float = 30) -> None:
+        """Return when the consumer has received the event at a position."""
         async with asyncio.timeout(timeout_seconds):
             while position not in self.positions[-2000:]:
                 await asyncio.sleep(0.02)

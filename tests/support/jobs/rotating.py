@@ -1,4 +1,4 @@
-"""Rotations over a real log, and processes that use it meanwhile."""
+"""Key rotations on a real log, and processes that use the log at the same time."""
 
 import json
 import os
@@ -28,8 +28,8 @@ OLD_FIRST: Final = f"{OLD},{NEW}"
 NEW_FIRST: Final = f"{NEW},{OLD}"
 
 
-async def rotated(url: str, *, masters: str = NEW_FIRST, timeout_seconds: float = 0.0) -> Job:
-    """The job, once it ended, of a worker with these master keys; the keys are the database's."""
+async def run_rotation(url: str, *, masters: str = NEW_FIRST, timeout_seconds: float = 0.0) -> Job:
+    """Rotate the keys of a database with these master keys; the finished job."""
     kind = key_rotation(
         key_stores(url),
         PostgresKeyHolders(url),
@@ -52,7 +52,7 @@ def result(job: Job) -> dict[str, Any]:
 
 
 async def insert_keys(url: str, count: int, masters: str = OLD) -> dict[UUID, bytes]:
-    """Keys of that many people without a history, and what they are."""
+    """Insert keys of this many people without events; the plain keys."""
     keys = {uuid7(): os.urandom(32) for _ in range(count)}
     wrapped = [MasterKeys.parse(masters).wrap(key, subject) for subject, key in keys.items()]
     await execute(
@@ -67,7 +67,7 @@ async def insert_keys(url: str, count: int, masters: str = OLD) -> dict[UUID, by
 
 
 async def opened_keys(url: str, masters: str = NEW) -> dict[UUID, bytes]:
-    """All people's keys, opened with these master keys alone."""
+    """The keys of all people, unwrapped with these master keys only."""
     async with key_stores(url)() as store:
         found = await store.wrapped(list(await store.counts()), after=UUID(int=0), limit=10**6)
     log = (await execute(url, "SELECT id FROM log"))[0][0]
@@ -84,7 +84,7 @@ class People(Struct):
 
     @classmethod
     async def start(cls, url: str, masters: str) -> Self:
-        """It has opened the log, and waits to begin."""
+        """Start the process; it has opened the log and waits for `begin`."""
         process = await create_subprocess_exec(
             *(sys.executable, "-P", "-m", "tests.support.processes.people", url, masters),
             stdin=PIPE,
@@ -101,10 +101,10 @@ class People(Struct):
         self.process.stdin.write(json.dumps([str(person) for person in to_erase]).encode() + b"\n")
 
     async def end(self) -> tuple[set[UUID], set[UUID]]:
-        """Whom it registered and whom it erased: all that it was told to."""
+        """Stop the process; the ids of the people that it registered and erased."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         output, _ = await self.process.communicate()
         assert self.process.returncode == 0
-        said = json.loads(output)
-        return {UUID(one) for one in said["registered"]}, {UUID(one) for one in said["erased"]}
+        ids = json.loads(output)
+        return {UUID(one) for one in ids["registered"]}, {UUID(one) for one in ids["erased"]}

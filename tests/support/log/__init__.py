@@ -1,1 +1,1 @@
-"""Logs for tests: drafts, callers, histories, and what must hold of a log."""
+"""Logs for tests: drafts, callers, histories, and the invariants of a log."""

@@ -1,4 +1,4 @@
-"""Drafts for tests of the log, and what comes of them."""
+"""Drafts for tests of the log, and the streams and snapshots made from them."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -24,7 +24,7 @@ def registration(
     name: str = "Åsa Öberg",
     request: bytes = b"request",
 ) -> Draft:
-    """A new user, with a claim on the address where one is given."""
+    """A new user; a given address is claimed."""
     stream = stream or uuid7()
     event = UserRegistered(name=name, email=email or f"{stream}@example.com", role="member")
     return Draft(
@@ -63,7 +63,7 @@ def change(
 
 
 def erasure(stream: UUID, after_version: int) -> Draft:
-    """The end of a person's stream, and of the key."""
+    """The erasure that ends a stream and destroys its key."""
     return change(stream, after_version, UserErased(), destroy_key=True)
 
 
@@ -86,7 +86,7 @@ def snapshot(
     last = events[version - 1]
     return StreamSnapshot(
         stream=last.stream,
-        form=form,
+        format=form,
         version=version,
         position=last.position,
         created_at=events[0].recorded_at,

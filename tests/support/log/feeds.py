@@ -1,4 +1,4 @@
-"""A log in memory for readers."""
+"""In-memory logs for readers: in order of positions, and by stream."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -11,15 +11,15 @@ from domain.event import Event, Recorded
 
 
 class ListFeed:
-    """See `EventFeed`; `limit` events a page at most, whatever is asked for."""
+    """See `EventFeed`; a page has `limit` events at most, also if the caller asks for more."""
 
     def __init__(self, events: Sequence[Recorded[Event]] = (), limit: int = 1000) -> None:
         self.events = list(events)
         self.limit = limit
-        self.is_away = False
+        self.is_unavailable = False
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        if self.is_away:
+        if self.is_unavailable:
             raise Unavailable
         later = [event for event in self.events if event.position > after]
         page = later[: min(limit, self.limit)]

@@ -1,8 +1,8 @@
-"""The four invariants of a log that was written to under faults; every breach is a sentence.
+"""The four invariants of a log after writes under faults; each violation is a sentence.
 
-1. Every acknowledged write is in the log once, where its caller was told.
-2. No unacknowledged write is in it twice, or in part; one that was denied is not in it at all.
-3. Versions have no hole, and positions and times rise.
+1. Every acknowledged write is in the log once, at the place in its acknowledgement.
+2. No unacknowledged write is in it twice or in part; a denied write is not in it at all.
+3. Versions have no gaps, and positions and times increase.
 4. A replay of the log equals the views.
 """
 
@@ -16,11 +16,11 @@ from application.projector.view_store import Slot
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from projections.registry import PROJECTIONS
-from tests.support.views.refolded import differences, histories_of, snapshot, views_in
+from tests.support.views.compare_views import differences, events_by_stream_of, snapshot, views_in
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """Where the last event of a write stands, as far as its caller was told: None says nothing."""
+    """The place of the last event of a write; None means that it is unknown."""
 
     stream: str
     position: int
@@ -30,20 +30,20 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class Write(Struct, frozen=True, kw_only=True):
-    """What was asked for, under a name that no other write has, and what came back.
+    """A request to write, under a unique name, and its answers.
 
-    `causes` are the types of its events, `told` each acknowledgement. `denied`: all that the
-    caller was told is that nothing was recorded.
+    `causes` are the types of its events, `acknowledged` has the place in each acknowledgement.
+    `denied`: every answer said that nothing was recorded.
     """
 
     name: str
     causes: tuple[str, ...]
-    told: tuple[Place, ...] = ()
+    acknowledged: tuple[Place, ...] = ()
     denied: bool = False
 
 
 class Logged(Struct, frozen=True, kw_only=True):
-    """An event of the log; `cause` is its correlation id, the name of the write it belongs to."""
+    """An event of the log; `cause` is its correlation id: the name of its write."""
 
     cause: str
     type: str
@@ -54,34 +54,34 @@ class Logged(Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
-def breaches(log: Sequence[Logged], writes: Iterable[Write]) -> list[str]:
-    """Where a log breaks one of the first three; no stream in it began before its first event."""
+def violations(log: Sequence[Logged], writes: Iterable[Write]) -> list[str]:
+    """The violations of the first three invariants; every stream begins in `log`."""
     effects = defaultdict[str, list[Logged]](list)
     for event in log:
         effects[event.cause].append(event)
-    wrong = [*_disorder(log)]
+    wrong = [*_order_violations(log)]
     for write in writes:
-        judged = _acknowledged if write.told else _unacknowledged
+        check = _acknowledged if write.acknowledged else _unacknowledged
         effect = effects.pop(write.name, [])
-        wrong += [f"{write.name} {breach}" for breach in judged(write, effect)]
-    return wrong + [f"{name} is nobody's" for name in effects]
+        wrong += [f"{write.name} {violation}" for violation in check(write, effect)]
+    return wrong + [f"{name} belongs to no write" for name in effects]
 
 
 async def stale_views(database_url: str, master_keys: str) -> list[str]:
-    """The projections that differ from a replay up to their checkpoints, and in what."""
+    """The projections that differ from a replay up to their checkpoints, and the differences."""
     async with open_event_store(database_url, MasterKeys.parse(master_keys)) as store:
-        return await differing(database_url, store)
+        return await differing_views(database_url, store)
 
 
-async def differing(database_url: str, store: EventStore) -> list[str]:
-    """Version, chain and every field of every view, and every counter; nothing may be left out."""
-    views, histories = views_in(database_url), histories_of(store)
+async def differing_views(database_url: str, store: EventStore) -> list[str]:
+    """Compares every view and every counter with a replay; nothing may be parked."""
+    views, histories = views_in(database_url), events_by_stream_of(store)
     wrong: list[str] = []
     for slot in map(Slot, PROJECTIONS):
         if found := await differences(views, histories, [slot]):
-            wrong.append(f"{slot} is no replay of the log: {found}")
+            wrong.append(f"{slot} differs from a replay of the log: {found}")
         if parked := (await snapshot(views, slot)).parked:
-            wrong.append(f"{slot} has left out {parked}")
+            wrong.append(f"{slot} has parked {parked}")
     return wrong
 
 
@@ -92,21 +92,21 @@ def _acknowledged(write: Write, effect: Sequence[Logged]) -> Generator[str]:
         yield f"was acknowledged and caused {_types(effect)}"
     else:
         yield from (
-            f"was told {told} and stands at {effect[-1]}"
-            for told in write.told
-            if not _is_true(told, effect[-1])
+            f"was acknowledged at {place} and is at {effect[-1]}"
+            for place in write.acknowledged
+            if not _is_right(place, effect[-1])
         )
 
 
 def _unacknowledged(write: Write, effect: Sequence[Logged]) -> Generator[str]:
     if effect and write.denied:
-        yield "was told that nothing was recorded, and it was"
+        yield "was denied and is in the log"
     elif effect and not _is_once(write, effect):
         yield f"was never acknowledged and caused {_types(effect)}"
 
 
 def _is_once(write: Write, effect: Sequence[Logged]) -> bool:
-    """All events of the write in order, one right after another, in one stream."""
+    """All events of the write in order, without others between them, in one stream."""
     if _types(effect) != write.causes:
         return False
     first = effect[0]
@@ -121,18 +121,18 @@ def _types(effect: Sequence[Logged]) -> tuple[str, ...]:
     return tuple(event.type for event in effect)
 
 
-def _is_true(told: Place, event: Logged) -> bool:
+def _is_right(place: Place, event: Logged) -> bool:
     facts = (
-        (told.stream, event.stream),
-        (told.position, event.position),
-        (told.version, event.version),
-        (told.event_id, event.event_id),
-        (told.recorded_at, event.recorded_at),
+        (place.stream, event.stream),
+        (place.position, event.position),
+        (place.version, event.version),
+        (place.event_id, event.event_id),
+        (place.recorded_at, event.recorded_at),
     )
-    return all(said is None or said == truth for said, truth in facts)
+    return all(stated is None or stated == actual for stated, actual in facts)
 
 
-def _disorder(log: Sequence[Logged]) -> Generator[str]:
+def _order_violations(log: Sequence[Logged]) -> Generator[str]:
     versions, ids = defaultdict[str, int](int), set[str]()
     last: Logged | None = None
     for event in log:

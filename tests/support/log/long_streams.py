@@ -1,4 +1,4 @@
-"""Users with long histories, recorded at the speed of COPY instead of command by command."""
+"""Users with long histories, written with COPY, which is faster than commands."""
 
 import asyncio
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ _ROLES: Final = ("member", "owner")
 async def record_histories(
     database_url: str, keys: KeyRing, versions: int, *, users: int = 1
 ) -> list[UUID]:
-    """New users with that many versions each, a microsecond apart; nobody else may append now."""
+    """New users with this many versions each, one microsecond apart. Allows no other writer."""
     streams = [uuid7() for _ in range(users)]
     wrapped = {stream: keys.new_key(stream) for stream in streams}
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
@@ -82,7 +82,7 @@ async def record_histories(
 
 
 def event_at(version: int, stream: UUID) -> Event:
-    """The event that made that version of a recorded history."""
+    """The event of one version of a recorded history."""
     if version == 1:
         return UserRegistered(
             name="Åsa 1", email=f"{stream}@example.com", role="member", attributes={"team": "maps"}
@@ -118,15 +118,17 @@ def _rows(
         )
 
 
-async def all_kept(snapshots: PostgresSnapshots) -> None:
-    """Wait until what was offered is kept or given up."""
+async def wait_for_snapshots(snapshots: PostgresSnapshots) -> None:
+    """Return when all offered snapshots are stored or dropped."""
     async with asyncio.timeout(10):
         while snapshots.waiting:
             await asyncio.sleep(0.005)
 
 
-async def patiently(users: UserService, user_id: UUID, version: int | None = None) -> UserAt:
-    """The user, also where the stream has no snapshots yet and one look is not enough."""
+async def user_at_with_retries(
+    users: UserService, user_id: UUID, version: int | None = None
+) -> UserAt:
+    """The user; retries while the stream is too long to load without a snapshot."""
     while True:
         try:
             return await users.user_at(user_id, version=version)

@@ -1,4 +1,4 @@
-"""A log that grows, its tail, and cursors on it."""
+"""A log that grows, its tail, and cursors on the tail."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -59,7 +59,7 @@ def recorded(position: int, event: Event = PAYLOADS[0], stream: UUID = STREAMS[0
 
 
 class CountingFeed(ListFeed):
-    """Counts how often it is read, and knows which positions a restore cut off."""
+    """Counts its reads; raises `PositionGone` for the positions in `gone`."""
 
     reads = 0
     gone = range(0)
@@ -71,7 +71,7 @@ class CountingFeed(ListFeed):
         return await super().read(after, limit)
 
     async def head(self) -> int:
-        if self.is_away:
+        if self.is_unavailable:
             raise Unavailable
         return await super().head()
 
@@ -110,8 +110,8 @@ def positions(batch: Batch) -> list[int]:
     return [event.recorded.position for event in batch.events]
 
 
-async def drained(cursor: Cursor, head: int) -> list[int]:
-    """What a cursor hands out on its way to a position."""
+async def read_up_to(cursor: Cursor, head: int) -> list[int]:
+    """The positions that a cursor returns until it has reached `head`."""
     seen: list[int] = []
     while cursor.position < head:
         seen += positions(await cursor.next(1))
@@ -122,7 +122,7 @@ def data(event: Any, *, opened: bool = True) -> dict[str, Any]:
     return msgspec.json.decode(event.envelope(opened=opened))
 
 
-async def settle() -> None:
-    """Let the tail read what there is."""
+async def let_tail_read() -> None:
+    """Let the tail read all events."""
     for _ in range(20):
         await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""Processes of their own, for tests that freeze or kill them."""
+"""Separate processes, for tests that freeze or kill them."""

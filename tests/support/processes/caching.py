@@ -1,6 +1,6 @@
-"""A process that projects and follows with the cache, for tests that kill it in between.
+"""A process that runs the projectors and the cache followers, for tests that kill it.
 
-Run as `python -m tests.support.processes.caching DATABASE REDIS`; says `ready` when at work.
+Run as `python -m tests.support.processes.caching DATABASE REDIS`; prints `ready` when it works.
 """
 
 import asyncio

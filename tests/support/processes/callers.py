@@ -1,4 +1,4 @@
-"""A process whose callers append until its input ends; it then says what they were told."""
+"""A process whose callers append until its input ends; it then prints their writes as JSON."""
 
 import asyncio
 import sys
@@ -19,11 +19,11 @@ async def main(database_url: str) -> None:
         open_event_store(database_url, MasterKeys.parse(MASTER_KEYS)) as store,
         Callers.of(store.log, CALLERS) as callers,
     ):
-        await callers.success()
+        await callers.wait_for_success()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
-    writes = [write_of(one) for one in callers.said]
+    writes = [write_of(one) for one in callers.results]
     sys.stdout.buffer.write(msgspec.json.encode(writes))
 
 

@@ -1,6 +1,6 @@
-"""A worker of exports that takes its time over each piece, for tests that kill it.
+"""A slow worker of exports, for tests that kill it.
 
-Run as `python -m tests.support.processes.export URL`; says `ready` when it is at work.
+Run as `python -m tests.support.processes.export URL`; prints `ready` when it works.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from tests.support.jobs.exporting import ExportWorld
 
 
 class SlowExports(PostgresExports):
-    """Some time passes before each piece."""
+    """Waits before each piece."""
 
     async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
         await asyncio.sleep(0.3)

@@ -1,7 +1,7 @@
-"""A process that does jobs and nothing else, for tests that freeze or kill it.
+"""A process that only runs jobs, for tests that freeze or kill it.
 
-Run as `python -m tests.support.processes.job_worker URL`; says `ready` when it is at work. It
-knows one kind, `count`: counts to the number it is told, ten a second, and says which process did.
+Run as `python -m tests.support.processes.job_worker URL`; prints `ready` when it works. It
+runs one kind, `count`: it counts to `to`, ten a second; the result has the id of the process.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""A process that registers people and erases those it is told to, until its input ends.
+"""A process that registers people and erases given people, until its input ends.
 
-Given: the database, the master keys; on its input, the ids of people to erase as JSON. It says
-"ready" first and at the end, as JSON, whom it registered and erased.
+Arguments: the database and the master keys. Input: the ids of the people to erase, as JSON. It
+prints "ready" first, and at the end the ids of the registered and the erased people, as JSON.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ async def main(database_url: str, masters: str) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         to_erase = await asyncio.to_thread(sys.stdin.readline)
-        left = [UUID(person) for person in json.loads(to_erase)]
+        remaining = [UUID(person) for person in json.loads(to_erase)]
         async with asyncio.TaskGroup() as callers:
-            ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+            input_end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
             for _ in range(CALLERS):
-                callers.create_task(people.come_and_go(left, ended))
+                callers.create_task(people.register_and_erase(remaining, input_end))
     json.dump({"registered": people.registered, "erased": people.erased}, sys.stdout)
 
 
@@ -42,10 +42,10 @@ class People:
         self.erased: list[str] = []
         self._users = users
 
-    async def come_and_go(self, left: list[UUID], ended: asyncio.Task[str]) -> None:
-        while left or not ended.done():
-            if left:
-                person = left.pop()
+    async def register_and_erase(self, remaining: list[UUID], input_end: asyncio.Task[str]) -> None:
+        while remaining or not input_end.done():
+            if remaining:
+                person = remaining.pop()
                 await self._users.execute(person, EraseUser(), context())
                 self.erased.append(str(person))
             newcomer = uuid7()

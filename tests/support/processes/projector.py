@@ -1,6 +1,6 @@
-"""A process that projects and nothing else, for tests that freeze or kill it.
+"""A process that only runs the projectors, for tests that freeze or kill it.
 
-Run as `python -m tests.support.processes.projector URL`; says `ready` when it is at work.
+Run as `python -m tests.support.processes.projector URL`; prints `ready` when it works.
 """
 
 import asyncio

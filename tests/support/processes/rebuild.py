@@ -1,7 +1,7 @@
-"""A process that rebuilds the users and says what it is about to do, for tests that kill it.
+"""A process that rebuilds the users and prints each step, for tests that kill it.
 
-Run as `python -m tests.support.processes.rebuild URL`. Lots and pages are small, so that there are
-several of each.
+Run as `python -m tests.support.processes.rebuild URL`. Batches and pages are small, so that there
+are several of each.
 """
 
 import asyncio
@@ -12,71 +12,71 @@ from typing import Any
 
 import msgspec
 
-from application.projector import backfill as filling
+from application.projector import backfill
 from application.projector.generations import Batch, Build, Comparison, Switch
 from application.projector.rebuild import rebuild
 from projections.projection import Projection
 from projections.users import USERS
-from tests.support.views.rebuilding import Rebuilder, unreported
+from tests.support.views.rebuilding import Rebuilder, ignore_progress
 
-filling._BATCH_STREAMS = 5  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
-filling._PAGE_EVENTS = 7  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
+backfill._BATCH_STREAMS = 5  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
+backfill._PAGE_EVENTS = 7  # pyright: ignore[reportPrivateUsage, reportConstantRedefinition]
 
 
-def say(what: str) -> None:
-    sys.stdout.write(f"{what}\n")
+def report(step: str) -> None:
+    sys.stdout.write(f"{step}\n")
     sys.stdout.flush()
 
 
-class TalkingBuild:
+class ReportingBuild:
     """See `Build`."""
 
     def __init__(self, build: Build[Any]) -> None:
         self._build = build
 
     @property
-    def filling(self) -> Any:
-        return self._build.filling
+    def progress(self) -> Any:
+        return self._build.progress
 
     async def store(self, batch: Batch[Any]) -> None:
-        say("store")
+        report("store")
         await self._build.store(batch)
 
     async def index(self) -> None:
-        say("index")
+        report("index")
         await self._build.index()
 
     async def follow(self) -> None:
-        say("follow")
+        report("follow")
         await self._build.follow()
-        say("followed")
+        report("followed")
 
 
-class TalkingSuccession:
+class ReportingSwitch:
     """See `Switch`."""
 
-    def __init__(self, succession: Switch) -> None:
-        self._succession = succession
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
 
     @property
     def replaced(self) -> int:
-        return self._succession.replaced
+        return self._switch.replaced
 
     async def gap(self) -> int:
-        return await self._succession.gap()
+        return await self._switch.gap()
 
     async def compare(self) -> Comparison:
-        say("compare")
-        return await self._succession.compare()
+        report("compare")
+        return await self._switch.compare()
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
-        say("switch")
-        await self._succession.switch(result, with_parked=with_parked)
-        say("switched")
+        report("switch")
+        await self._switch.switch(result, with_parked=with_parked)
+        report("switched")
         await asyncio.sleep(60)
 
 
-class TalkingBuilds:
+class ReportingBuilds:
     """See `Builds`."""
 
     def __init__(self, rebuilder: Rebuilder) -> None:
@@ -85,24 +85,24 @@ class TalkingBuilds:
         self.finished = self._builds.finished
 
     @asynccontextmanager
-    async def open(self, projection: Projection[Any], by: str) -> AsyncGenerator[TalkingBuild]:
+    async def open(self, projection: Projection[Any], by: str) -> AsyncGenerator[ReportingBuild]:
         async with self._builds.open(projection, by) as build:
-            yield TalkingBuild(build)
+            yield ReportingBuild(build)
 
 
 async def main(url: str) -> None:
     async with Rebuilder.open(url) as rebuilder:
 
         @asynccontextmanager
-        async def succession(
+        async def open_switch(
             projection: Projection[Any], generation: int
-        ) -> AsyncGenerator[TalkingSuccession]:
-            async with rebuilder.ports.succession(projection, generation) as quiet:
-                yield TalkingSuccession(quiet)
+        ) -> AsyncGenerator[ReportingSwitch]:
+            async with rebuilder.ports.open_switch(projection, generation) as switch:
+                yield ReportingSwitch(switch)
 
-        builds: Any = TalkingBuilds(rebuilder)
-        ports = msgspec.structs.replace(rebuilder.ports, builds=builds, succession=succession)
-        await rebuild(USERS, "test", ports, unreported)
+        builds: Any = ReportingBuilds(rebuilder)
+        ports = msgspec.structs.replace(rebuilder.ports, builds=builds, open_switch=open_switch)
+        await rebuild(USERS, "test", ports, ignore_progress)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A process that relays and nothing else, for tests that freeze or kill it.
+"""A process that only relays, for tests that freeze or kill it.
 
-Run as `python -m tests.support.processes.relay URL AMQP_URL lives|dies`; says `ready` when it is
-at work. One that dies kills itself between the first confirmed page and its checkpoint.
+Run as `python -m tests.support.processes.relay URL AMQP_URL lives|dies`; prints `ready` when
+it works. With `dies`, it kills itself between the first confirmed page and its checkpoint.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from infrastructure.bus.rabbitmq import RabbitMQBus
 from tests.support.jobs.relaying import RelaySide
 
 
-class Deadly:
-    """A bus on which nobody survives a page."""
+class KillingBus:
+    """A bus that kills the process after the first page."""
 
     def __init__(self, amqp_url: str) -> None:
         self._bus = RabbitMQBus(amqp_url)
@@ -25,10 +25,10 @@ class Deadly:
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Publisher]:
         async with self._bus.connect() as publisher:
-            yield _Deadly(publisher)
+            yield _KillingPublisher(publisher)
 
 
-class _Deadly:
+class _KillingPublisher:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
@@ -38,11 +38,11 @@ class _Deadly:
     async def publish(self, messages: Sequence[Message]) -> Sequence[Message]:
         await self._publisher.publish(messages)
         os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("nobody survives that")
+        raise AssertionError("SIGKILL did not end the process")
 
 
 async def main(url: str, amqp_url: str, how: str) -> None:
-    bus = Deadly(amqp_url) if how == "dies" else RabbitMQBus(amqp_url)
+    bus = KillingBus(amqp_url) if how == "dies" else RabbitMQBus(amqp_url)
     async with RelaySide.open(url, amqp_url) as relay_side, relay_side.relaying(bus):
         print("ready", flush=True)  # noqa: T201
         await asyncio.Event().wait()

@@ -1,6 +1,6 @@
-"""A process that projects a headcount of four partitions, as production does, for a test that kills it.
+"""A process that projects a headcount with four partitions, for a test that kills it.
 
-Run as `python -m tests.support.processes.shared URL`; says `ready` when it is at work.
+Run as `python -m tests.support.processes.shared URL`; prints `ready` when it works.
 """
 
 import asyncio

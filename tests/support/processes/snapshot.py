@@ -1,4 +1,4 @@
-"""A process that records a user's history, says how far it came, and goes on until it is killed."""
+"""A process that records the history of a user, prints its id, and waits until it is killed."""
 
 import asyncio
 import sys

@@ -1,7 +1,7 @@
-"""One of several processes that append to a log for some seconds, and say how it went.
+"""One of several processes that append to a log for some seconds, and print their counts.
 
-Half of its callers register users and change them; the others change users that all processes
-share, whose ids are given.
+Half of its callers register users and change them. The others change users that all processes
+share; the arguments hold their ids.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def register(log: EventLog, until: float, done: Counter[str]) -> None:
 
 
 async def contend(log: EventLog, until: float, stream: UUID, done: Counter[str]) -> None:
-    """Changes of a stream that others change, too: a conflict is read anew and tried again."""
+    """Change a stream that others change, too; after a conflict, load it and retry."""
     version = 0
     while time.monotonic() < until:
         try:

@@ -1,1 +1,1 @@
-"""What Schemathesis is told about Rollbook beyond its OpenAPI document."""
+"""Configuration of Schemathesis that the OpenAPI document of Rollbook cannot hold."""

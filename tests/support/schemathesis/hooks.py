@@ -1,4 +1,4 @@
-"""What no schema can say: which texts are names, and which answers depend on what was there."""
+"""Rules that no schema can express: which texts are names, and which answers depend on state."""
 
 import re
 from typing import Any, Final
@@ -15,9 +15,9 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 _TAGS: Final = re.compile(r'\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*')
 
-# Refused for what others did before: the user, its version, the key, the log. Valid requests are,
-# and so are those whose values would break a rule: what was there is looked at first.
-BY_WHAT_WAS_THERE: Final = frozenset(
+# Refusals because of state: the user, its version, the key, the log. The server checks this state
+# first, so valid and invalid requests get these answers.
+BY_STATE: Final = frozenset(
     {
         "/problems/idempotency-mismatch",
         "/problems/position-gone",
@@ -26,8 +26,8 @@ BY_WHAT_WAS_THERE: Final = frozenset(
         "/problems/version-conflict",
     }
 )
-# A cursor is a server's own, a position no higher than its log, and `at` excludes `version`.
-BY_WHAT_IS_KNOWN: Final = frozenset({"after", "cursor", "Rollbook-Min-Position", "version"})
+# A cursor must come from the server, a position must be in its log, and `at` excludes `version`.
+BEYOND_SCHEMAS: Final = frozenset({"after", "cursor", "Rollbook-Min-Position", "version"})
 UNKNOWN_HEADER: Final = "in header - object with unexpected properties"
 MAX_SECONDS: Final = 1
 
@@ -62,58 +62,63 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("entity-tags", st.from_regex(_TAGS, fullmatch=True))
 
 
-_living: list[str] = []
+_existing_users: list[str] = []
 
 
 def _is_beyond_schemas(error: dict[str, str]) -> bool:
     if error["pointer"] == "#/attributes":
         return "levels deep" in error["detail"] or "bytes as JSON" in error["detail"]
-    return error["pointer"] in BY_WHAT_IS_KNOWN
+    return error["pointer"] in BEYOND_SCHEMAS
 
 
-def _by_what_was_there(response: Response) -> bool:
-    return response.status_code >= 400 and response.json()["type"] in BY_WHAT_WAS_THERE
+def _is_refused_by_state(response: Response) -> bool:
+    return response.status_code >= 400 and response.json()["type"] in BY_STATE
 
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Nobody waits for half a minute here, and most users that are asked about live."""
+    """Shorten long waits, and send most requests to users that exist."""
     waits = str((case.query or {}).get("wait", ""))
     if waits.isdecimal() and MAX_SECONDS < int(waits) <= 30:
         case.query["wait"] = str(MAX_SECONDS)
     meta = case.meta
-    chosen = meta is not None and meta.phase.name.value in ("coverage", "fuzzing")
+    is_generated = meta is not None and meta.phase.name.value in ("coverage", "fuzzing")
     user = (case.path_parameters or {}).get("user_id", "")
-    if chosen and _living and _parses(parse_uuid, str(user)) and user not in _living:
-        case.path_parameters["user_id"] = _living[-1]
+    if (
+        is_generated
+        and _existing_users
+        and _parses(parse_uuid, str(user))
+        and user not in _existing_users
+    ):
+        case.path_parameters["user_id"] = _existing_users[-1]
 
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
 def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
-    """Know who lives."""
+    """Record which users exist."""
     if case.path == "/v1/users" and response.status_code == 201:
-        _living.append(response.json()["id"])
+        _existing_users.append(response.json()["id"])
     elif response.status_code in (200, 202, 204) and (
         case.method == "DELETE" or case.path.endswith("/erase")
     ):
         gone = str(case.path_parameters.get("user_id", ""))
-        _living[:] = [user for user in _living if user != gone]
+        _existing_users[:] = [user for user in _existing_users if user != gone]
 
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
 def filter_failure(
     context: HookContext, failure: Failure, case: Case[Any], response: Response
 ) -> bool:
-    """Whether it is one: not where a rule outside the schemas explains the answer."""
+    """Whether a failure counts; it does not if a rule outside the schemas explains the answer."""
     match failure:
         case RejectedPositiveData():
             errors = response.json().get("errors", [])
             return not (
-                _by_what_was_there(response)
+                _is_refused_by_state(response)
                 or (errors and all(_is_beyond_schemas(error) for error in errors))
             )
         case AcceptedNegativeData():
-            # HTTP lets a client send any header; who does not know it passes over it.
-            return not (failure.message.endswith(UNKNOWN_HEADER) or _by_what_was_there(response))
+            # HTTP lets a client send any header; a server ignores unknown headers.
+            return not (failure.message.endswith(UNKNOWN_HEADER) or _is_refused_by_state(response))
         case _:
             return True

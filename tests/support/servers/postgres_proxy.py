@@ -68,7 +68,7 @@ class PostgresProxy:
         """Keep new connections waiting, as a network that drops packets does."""
         self._open.clear()
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         self._open.set()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from redis import Redis
 
-from infrastructure.embedded.account import bound_to_us
+from infrastructure.embedded.account import current_account
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.process import spawn
 from infrastructure.embedded.valkey import find_valkey, listens, server_command
@@ -64,7 +64,7 @@ class PrivateRedis:
     def __init__(self, program: Path, directory: Path) -> None:
         self._socket = directory / "redis.sock"
         self._log = directory / "server.log"
-        self._command = server_command(program, directory, self._socket, bound_to_us())
+        self._command = server_command(program, directory, self._socket, current_account())
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
 

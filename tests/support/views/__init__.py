@@ -1,1 +1,1 @@
-"""Views for tests: directories, rebuilds, and the fold that they must equal."""
+"""Views for tests: directories, rebuilds, and the fold that the views must equal."""

@@ -1,4 +1,4 @@
-"""A directory in memory with a real cache before its views."""
+"""A directory in memory with a real cache in front of its views."""
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ from tests.support.http.directory import Directory
 
 @asynccontextmanager
 async def cached(directory: Directory, redis_url: str) -> AsyncGenerator[Directory]:
-    """The directory, answering from a cache on Redis what it can."""
+    """The directory with a cache on Redis in front of its views."""
     async with RedisCache.open(redis_url, uuid7(), 1) as cache:
         documents = FollowedDocuments(directory, cache)
         directory.services = replace(directory.services, documents=documents)
@@ -32,7 +32,7 @@ async def cached(directory: Directory, redis_url: str) -> AsyncGenerator[Directo
 
 
 class FollowedDocuments:
-    """See `Documents`: the cached ones, with the followers' work done before each question."""
+    """See `Documents`: the cached documents; the followers catch up before each query."""
 
     def __init__(self, directory: Directory, cache: RedisCache) -> None:
         self._directory = directory
@@ -61,9 +61,9 @@ class FollowedDocuments:
             pass
         await self._stats.step()
         await self._cache.idle()
-        await self._documents.look()
+        await self._documents.refresh()
 
-    # What the followers ask
+    # Ports of the followers
 
     async def changed(self, after: int, limit: int) -> ChangedStreams:
         """See `ChangeFeed`."""
@@ -76,7 +76,7 @@ class FollowedDocuments:
         found = {stream: rows[stream] for stream in streams if stream in rows}
         return EntriesAt(position, {s: Entry(row, row.version, b"") for s, row in found.items()})
 
-    async def standing(self, projection: str) -> ProjectionProgress:
-        """See `Standings`."""
+    async def progress(self, projection: str) -> ProjectionProgress:
+        """See `ProgressSource`."""
         _, position = await self._directory.views.rows()
         return ProjectionProgress(1, {0: position})

@@ -1,4 +1,4 @@
-"""A real directory with a real cache, people who change, and readers whose answers are judged later."""
+"""A real directory and cache, users that change, and readers whose answers are checked later."""
 
 import asyncio
 import random
@@ -38,8 +38,8 @@ from tests.support.log.drafts import context
 from tests.support.views.directory import ReadSide
 
 
-class Seen(Struct, frozen=True):
-    """One answer to one reader."""
+class SeenAnswer(Struct, frozen=True):
+    """An answer to a reader."""
 
     user_id: UUID
     at_least: int
@@ -48,7 +48,7 @@ class Seen(Struct, frozen=True):
 
 
 class CachedSide:
-    """The read side with a cache of the users and the statistics before it."""
+    """The read side behind a cache of the users and the statistics."""
 
     def __init__(
         self,
@@ -66,21 +66,21 @@ class CachedSide:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str, redis_url: str) -> AsyncGenerator[Self]:
-        """Over a migrated database; nothing is projected or followed yet."""
+        """Opens over a migrated database; projects and follows nothing yet."""
         async with AsyncExitStack() as stack:
             read_side = await stack.enter_async_context(ReadSide.open(database_url))
             log = read_side.events.identity
             cache = await stack.enter_async_context(RedisCache.open(redis_url, log.id, log.epoch))
             entries = await stack.enter_async_context(PostgresViewEntries.open(database_url))
-            views, standings = RenderedDocuments(read_side.queries), read_side.queries
+            views, progress = RenderedDocuments(read_side.queries), read_side.queries
             documents = await stack.enter_async_context(
-                CachedDocuments.open(cache, views, standings, read_side.doorbell)
+                CachedDocuments.open(cache, views, progress, read_side.doorbell)
             )
             yield cls(read_side, cache, entries, documents)
 
     @asynccontextmanager
     async def following(self) -> AsyncGenerator[None]:
-        """With the followers of the cache at work."""
+        """Run the followers of the cache until the block ends."""
         slots = [Slot(projection) for projection in PROJECTIONS]
         changes, bell = PostgresChangeFeed(self.read_side.events.reader), self.read_side.doorbell
         work = [
@@ -107,25 +107,25 @@ class CachedSide:
 
 
 class People:
-    """Users who come, change, go and are erased."""
+    """Registers, changes, deletes and erases users."""
 
     def __init__(self, read_side: ReadSide) -> None:
         self._log = read_side.events.log
         self.ids: list[UUID] = []
-        # The position of the last change of each; a reader may ask for no less.
+        # The position of the last change of each user; a reader may require it.
         self.last: dict[UUID, int] = defaultdict(int)
 
-    async def live(self, seconds: float) -> None:
-        """One life after another, several at once."""
+    async def record_users(self, seconds: float) -> None:
+        """Record one user after another, four at a time."""
         until = asyncio.get_running_loop().time() + seconds
 
-        async def lives() -> None:
+        async def record() -> None:
             while asyncio.get_running_loop().time() < until:
-                await self.one_life()
+                await self.record_one_user()
 
-        await asyncio.gather(*(lives() for _ in range(4)))
+        await asyncio.gather(*(record() for _ in range(4)))
 
-    async def one_life(self) -> UUID:
+    async def record_one_user(self) -> UUID:
         """A registration, some changes, and half the time an erasure."""
         user_id = await self.register()
         changes = random.randrange(1, 6)
@@ -139,14 +139,14 @@ class People:
         return user_id
 
     async def register(self) -> UUID:
-        """A new user, of whom readers hear at once."""
+        """Register a user; readers know its id at once."""
         user_id = uuid7()
         await self.record(user_id, 0, UserRegistered(name="Zoë", email="z@example.org", role="x"))
         self.ids.append(user_id)
         return user_id
 
     async def record(self, user_id: UUID, after: int, event: Event) -> None:
-        """One more event of a user who has `after`."""
+        """Append an event to a user that has `after` events."""
         appended = await self._log.append(
             Draft(
                 kind="user",
@@ -161,8 +161,8 @@ class People:
         self.last[user_id] = appended.position
 
 
-async def read_on(side: CachedSide, people: People, seen: list[Seen]) -> None:
-    """Read for ever, those who changed last most of all; half the time not older than the change."""
+async def keep_reading(side: CachedSide, people: People, seen: list[SeenAnswer]) -> None:
+    """Read the last users without end; every second answer must include their last change."""
     while True:
         await asyncio.sleep(0.001)
         if not people.ids:
@@ -171,11 +171,11 @@ async def read_on(side: CachedSide, people: People, seen: list[Seen]) -> None:
         at_least = people.last[user_id] * random.randrange(2)
         with suppress(ViewBehind, Unavailable):
             answer = await side.documents.user(user_id, at_least=at_least)
-            seen.append(Seen(user_id, at_least, answer.position, answer.value))
+            seen.append(SeenAnswer(user_id, at_least, answer.position, answer.value))
 
 
-async def lies(side: CachedSide, seen: Iterable[Seen]) -> list[str]:
-    """What was answered and had never been so, or no longer was at the answer's own position."""
+async def wrong_answers(side: CachedSide, seen: Iterable[SeenAnswer]) -> list[str]:
+    """Answers that were never right, or were out of date at their own position."""
     moments = defaultdict[UUID, list[tuple[int, UserRow]]](list)
     position = 0
     while (page := await side.read_side.events.feed.read(position, PAGE_EVENTS)).events:
@@ -184,21 +184,21 @@ async def lies(side: CachedSide, seen: Iterable[Seen]) -> list[str]:
             row = evolve(known[-1][1] if known else None, recorded)
             known.append((recorded.position, row))
         position = page.reached
-    return [lie for one in seen for lie in _lies(one, moments[one.user_id])]
+    return [wrong for one in seen for wrong in _wrong_facts(one, moments[one.user_id])]
 
 
-def _lies(seen: Seen, moments: list[tuple[int, UserRow]]) -> Iterable[str]:
+def _wrong_facts(seen: SeenAnswer, moments: list[tuple[int, UserRow]]) -> Iterable[str]:
     if seen.position < seen.at_least:
         yield f"{seen.user_id} at {seen.position}, asked for {seen.at_least}"
-    due = sum(position <= seen.position for position, _ in moments)
+    expected = sum(position <= seen.position for position, _ in moments)
     version = seen.document.version if seen.document else 0
-    if version < due:
-        yield f"{seen.user_id} at {seen.position} is version {version} instead of {due}"
+    if version < expected:
+        yield f"{seen.user_id} at {seen.position} is version {version} instead of {expected}"
     if seen.document is None:
         return
     row = moments[version - 1][1]
     shown = UserDocument.of(row)
-    # Names of who was erased later can no longer be told from the log.
+    # The log no longer has the names of users that were erased later.
     if (seen.document.status, seen.document.updated_at) != (shown.status, shown.updated_at):
         yield f"{seen.user_id} version {version} is {seen.document.status}, was {shown.status}"
     name = msgspec.json.decode(seen.document.body)["name"] if seen.document.body else None

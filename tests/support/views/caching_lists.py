@@ -1,4 +1,4 @@
-"""Readers of lists before a cache, and the judge of what they saw."""
+"""Readers of cached lists, and the check of the pages that they got."""
 
 import asyncio
 import random
@@ -25,21 +25,21 @@ _QUERIES: Final = (
 
 
 class SeenPage(Struct, frozen=True):
-    """One page that a reader got; the version of each user on it."""
+    """A page that a reader got, with the version of each user on it."""
 
     at_least: int
     position: int
     versions: Mapping[UUID, int]
 
 
-def listers(
+def list_readers(
     side: CachedSide, people: People, seen: list[SeenPage]
 ) -> Iterable[Coroutine[Any, Any, None]]:
-    """Some who read lists for ever, sometimes no older than the last change."""
-    return (_list_on(side, people, seen) for _ in range(4))
+    """Readers that read lists without end; one read in ten must include the last change."""
+    return (_read_lists(side, people, seen) for _ in range(4))
 
 
-async def _list_on(side: CachedSide, people: People, seen: list[SeenPage]) -> None:
+async def _read_lists(side: CachedSide, people: People, seen: list[SeenPage]) -> None:
     while True:
         await asyncio.sleep(0.001)
         at_least = max(people.last.values(), default=0) if random.random() < 0.1 else 0
@@ -54,8 +54,8 @@ def _render(answer: Answer[UserPage]) -> bytes:
     return msgspec.json.encode({str(each.id): each.version for each in answer.value.items})
 
 
-async def lies_of_lists(side: CachedSide, seen: Iterable[SeenPage]) -> list[str]:
-    """Who was on a page and had been another since its position, or was not to be listed."""
+async def wrong_pages(side: CachedSide, seen: Iterable[SeenPage]) -> list[str]:
+    """Users on a page that were out of date at its position, or should not be listed."""
     moments = defaultdict[UUID, list[tuple[int, UserRow]]](list)
     position = 0
     while (page := await side.read_side.events.feed.read(position, PAGE_EVENTS)).events:
@@ -64,15 +64,17 @@ async def lies_of_lists(side: CachedSide, seen: Iterable[SeenPage]) -> list[str]
             row = evolve(known[-1][1] if known else None, recorded)
             known.append((recorded.position, row))
         position = page.reached
-    return [lie for one in seen for lie in _lies(one, moments)]
+    return [wrong for one in seen for wrong in _wrong_facts(one, moments)]
 
 
-def _lies(seen: SeenPage, moments: Mapping[UUID, list[tuple[int, UserRow]]]) -> Iterable[str]:
+def _wrong_facts(
+    seen: SeenPage, moments: Mapping[UUID, list[tuple[int, UserRow]]]
+) -> Iterable[str]:
     if seen.position < seen.at_least:
         yield f"a page at {seen.position}, asked for {seen.at_least}"
     for user_id, version in seen.versions.items():
-        due = sum(position <= seen.position for position, _ in moments[user_id])
-        if version < due:
-            yield f"{user_id} at {seen.position} is version {version} instead of {due}"
+        expected = sum(position <= seen.position for position, _ in moments[user_id])
+        if version < expected:
+            yield f"{user_id} at {seen.position} is version {version} instead of {expected}"
         if moments[user_id][version - 1][1].status not in ("active", "suspended"):
             yield f"{user_id} at {seen.position} was {moments[user_id][version - 1][1].status}"

@@ -24,18 +24,18 @@ from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
 from tests.support.run.background import at_work
 from tests.support.servers.postgres import MASTER_KEYS
-from tests.support.views.refolded import (
+from tests.support.views.compare_views import (
     Differences,
     Snapshot,
     differences,
-    histories_of,
+    events_by_stream_of,
     snapshot,
     views_in,
 )
 
 
 async def execute(url: str, statement: str, *parameters: Any) -> list[Any]:
-    """One statement on a connection of its own, and its rows."""
+    """Run one statement on a new connection; its rows."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         cursor = await connection.execute(statement.encode(), parameters or None)
         return list(await cursor.fetchall()) if cursor.description else []
@@ -56,7 +56,7 @@ class ReadSide:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str) -> AsyncGenerator[Self]:
-        """Over a migrated database; nothing is projected yet."""
+        """Opens over a migrated database; projects nothing yet."""
         await ensure_views(url, PROJECTIONS)
         async with AsyncExitStack() as stack:
             masters = MasterKeys.parse(MASTER_KEYS)
@@ -69,14 +69,14 @@ class ReadSide:
 
     @asynccontextmanager
     async def projecting(self) -> AsyncGenerator[None]:
-        """With the projectors at work."""
+        """Run the projectors until the block ends."""
         slots = [Slot(projection) for projection in PROJECTIONS]
         work = run_projectors(slots, self.views, self.events.feed, self.doorbell)
         async with at_work(work):
             yield
 
     async def record(self, *events: Event, stream: UUID | None = None) -> UUID:
-        """A new user with this history."""
+        """Record a new user with these events; its id."""
         stream = stream or uuid7()
         draft = Draft(
             kind="user",
@@ -89,9 +89,9 @@ class ReadSide:
         await self.events.log.append(draft)
         return stream
 
-    async def names(self, **asked: Any) -> list[str | None]:
+    async def names(self, **query: Any) -> list[str | None]:
         """The names on the first page of a list."""
-        page = (await self.queries.users(UserList(**asked))).value
+        page = (await self.queries.users(UserList(**query))).value
         return [user.name for user in page.items]
 
     async def caught_up(self) -> int:
@@ -103,11 +103,11 @@ class ReadSide:
         return head
 
     async def differences(self) -> list[Differences]:
-        """What differs from a fresh fold, of all projections."""
-        views, histories = views_in(self.url), histories_of(self.events)
+        """The differences from a new fold of the log, for all projections."""
+        views, histories = views_in(self.url), events_by_stream_of(self.events)
         found = [await differences(views, histories, [Slot(each)]) for each in PROJECTIONS]
         return [each for each in found if each]
 
     async def snapshot(self, slot: Slot[Any]) -> Snapshot[Any]:
-        """Everything of a slot."""
+        """All that is stored for a slot."""
         return await snapshot(views_in(self.url), slot)

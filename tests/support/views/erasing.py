@@ -1,4 +1,4 @@
-"""A person to erase in memory: the log, the views and the cache, each as far as a test says."""
+"""An erasure in memory: a test sets how far the log, the views and the cache are."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import CacheAway
+from application.cache.ports import CacheUnavailable
 from application.context import Context
 from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import Erasure, ErasureReceipt, ErasureService, erasure_jobs
@@ -28,54 +28,54 @@ from tests.support.log.drafts import context
 SERVING: Final = ("views:users/1", "views:headcount/1")
 
 
-class StandingViews:
-    """See `ErasedViews`: one build of each projection that serves, all at `position`."""
+class FixedViews:
+    """See `ErasedViews`: one serving generation of each projection, all at `position`."""
 
     def __init__(self, position: int = 0) -> None:
         self.others: list[ViewGeneration] = []
-        self.is_away = False
-        self.settled: list[tuple[str, int]] = []
+        self.is_unavailable = False
+        self.finished: list[tuple[str, int]] = []
         self.move(position)
 
     def move(self, position: int) -> None:
         self._position = position
 
     async def generations(self) -> Sequence[ViewGeneration]:
-        if self.is_away:
+        if self.is_unavailable:
             raise Unavailable
         serving = [ViewGeneration(p.name, 1, True, {0: self._position}) for p in PROJECTIONS]
         return [*serving, *self.others]
 
-    async def settle(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        if self.is_away:
+    async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
+        if self.is_unavailable:
             raise Unavailable
-        self.settled.append((str(view), position))
+        self.finished.append((str(view), position))
 
 
-class AwayCache(MemoryUserCache):
-    """A cache that can be away."""
+class UnavailableCache(MemoryUserCache):
+    """A cache that a test can make unavailable."""
 
-    is_away = False
+    is_unavailable = False
 
     async def position(self, slot: Slot[Any]) -> int | None:
-        if self.is_away:
-            raise CacheAway
+        if self.is_unavailable:
+            raise CacheUnavailable
         return await super().position(slot)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
-        if self.is_away:
-            raise CacheAway
+        if self.is_unavailable:
+            raise CacheUnavailable
         await super().forget(user_id, slots)
 
 
 class World:
-    """One user to erase; the views stand where a test lets them, the cache at their place."""
+    """One user to erase; the test moves the views."""
 
     def __init__(
         self, cache: MemoryUserCache | None = None, exports: PendingExports | None = None
     ) -> None:
         self.log = InMemoryEventLog(uuid7)
-        self.views = StandingViews()
+        self.views = FixedViews()
         self.cache = cache
         self.doorbell = MemoryDoorbell()
         self.commands = UserService(self.log)
@@ -96,28 +96,28 @@ class World:
     async def erase(self, asked: Context | None = None, **options: Any) -> Erasure:
         return await self.service.erase(self.user_id, "retention", asked or context(), **options)
 
-    async def until(self, job_id: UUID, holds: Callable[[Job], bool]) -> Job:
-        """The job, once that holds of it."""
+    async def wait_for_job(self, job_id: UUID, condition: Callable[[Job], bool]) -> Job:
+        """The job, once the condition holds."""
         async with asyncio.timeout(5):
             while True:
                 job = await self.jobs.job(job_id)
-                if job is not None and holds(job):
+                if job is not None and condition(job):
                     return job
                 await asyncio.sleep(0.005)
 
     async def receipt(self) -> ErasureReceipt:
-        """Of an erasure that is through at once."""
+        """Erase the user with all views at the head; the receipt."""
         self.views.move(2)
         return receipt_of(await self.erase())
 
 
 def receipt_of(erasure: Erasure) -> ErasureReceipt:
-    """Of an erasure that is through."""
+    """The receipt of a finished erasure."""
     assert isinstance(erasure.answer, ErasureReceipt)
     return erasure.answer
 
 
 def job_of(erasure: Erasure) -> Job:
-    """Of an erasure that is not."""
+    """The job of an unfinished erasure."""
     assert isinstance(erasure.answer, Job)
     return erasure.answer

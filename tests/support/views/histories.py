@@ -1,4 +1,4 @@
-"""EventsByStream of users: given ones for examples, random ones for properties."""
+"""Histories of users: fixed ones for examples, random ones for property tests."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -30,13 +30,13 @@ START: Final = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 
 
 def registered(**fields: Any) -> UserRegistered:
-    """Zoë, as she was registered."""
+    """The registration of Zoë."""
     defaults: dict[str, Any] = {"name": "Zoë", "email": "Zoe@Example.com", "role": "member"}
     return UserRegistered(**{**defaults, **fields})
 
 
 def recorded(event: Event, version: int, position: int, stream: UUID = ZOE) -> Recorded[Event]:
-    """An event as the log would hold it, `position` seconds after the start."""
+    """An event as in the log, recorded `position` seconds after the start."""
     return Recorded[Event](
         event=event,
         kind="user",
@@ -53,12 +53,12 @@ def recorded(event: Event, version: int, position: int, stream: UUID = ZOE) -> R
 
 
 def history(*events: Event, stream: UUID = ZOE) -> list[Recorded[Event]]:
-    """One stream's events, one after another."""
+    """The events of one stream, in order."""
     return [recorded(event, n, n, stream) for n, event in enumerate(events, start=1)]
 
 
 def random_log(random: Random, *, streams: int, events: int) -> list[Recorded[Event]]:
-    """Many users' events mixed, each user's history a possible one, with holes in the positions."""
+    """A log of many users with possible histories; its positions have gaps."""
     versions = dict.fromkeys((UUID(int=n + 1) for n in range(streams)), 0)
     statuses: dict[UUID, str] = {}
     log: list[Recorded[Event]] = []
@@ -93,7 +93,7 @@ def _next_event(random: Random, statuses: dict[UUID, str], stream: UUID) -> Even
     match status:
         case None:
             statuses[stream] = "active"
-            # Of a person who was erased since, the log holds such events to this day.
+            # The log has such events of people that were erased later.
             if random.random() < 0.2:
                 return registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
             return registered(name=random.choice(_NAMES), attributes={"n": random.randrange(3)})

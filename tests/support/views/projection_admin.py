@@ -1,4 +1,4 @@
-"""Projections of which nothing is parked and no former generation is kept, for tests without a server."""
+"""Projections without parked events and previous generations, for tests without a server."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,18 +12,18 @@ from application.projector.view_store import Slot
 from domain.event import Event, Recorded
 
 
-def nothing_to_care_for(*names: str) -> ProjectionAdmin:
-    nothing = _Nothing()
-    return ProjectionAdmin(names, nothing, nothing, nothing, nothing)
+def empty_projection_admin(*names: str) -> ProjectionAdmin:
+    empty = _Empty()
+    return ProjectionAdmin(names, empty, empty, empty, empty)
 
 
-class _Nothing:
-    """See `ProjectionAdminStore`, `Mending`, `EventsByStream` and `FormerGenerations`."""
+class _Empty:
+    """See `ProjectionAdminStore`, `ParkedStreams`, `EventsByStream` and `PreviousGenerations`."""
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
         return ParkedPage([], None)
 
-    async def parked_streams(self) -> Mapping[str, int]:
+    async def parked_counts(self) -> Mapping[str, int]:
         return {}
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
@@ -39,7 +39,7 @@ class _Nothing:
         return ()
 
     @asynccontextmanager
-    async def hold(self, slot: Slot[Any], stream: UUID) -> AsyncGenerator[LockedStream[Any]]:
+    async def lock(self, slot: Slot[Any], stream: UUID) -> AsyncGenerator[LockedStream[Any]]:
         raise NotImplementedError
         yield
 
@@ -57,5 +57,5 @@ class _Nothing:
     async def serving(self, projection: str) -> int:
         return 1
 
-    async def former(self, projection: str) -> int | None:
+    async def previous(self, projection: str) -> int | None:
         return None

@@ -1,4 +1,4 @@
-"""Rebuilds on a real server for tests: the projectors as a process runs them, and the job's work."""
+"""Rebuilds on a real server for tests, with projectors as in a process of the product."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
@@ -10,28 +10,28 @@ from uuid_utils.compat import uuid7
 
 from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
-from application.projector.generations import keep_following
+from application.projector.generations import run_followers
 from application.projector.projector import run_projectors
-from application.projector.rebuild import Rebuilding, rebuild
+from application.projector.rebuild import RebuildPorts, rebuild
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.views.generations.builds import PostgresBuilds
 from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
-    PostgresFormerGenerations,
+    PostgresPreviousGenerations,
 )
 from infrastructure.views.repair.admin import PostgresProjectionAdmin
 from infrastructure.views.repair.parked import PostgresParkedStreams
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
+from tests.support.views.compare_views import Differences, differences, views_in
 from tests.support.views.directory import ReadSide, execute
-from tests.support.views.refolded import Differences, differences, views_in
 
 
-async def unreported(done: int, total: int | None) -> None:
-    """For whoever does not care how far a rebuild is."""
+async def ignore_progress(done: int, total: int | None) -> None:
+    """A report that does nothing."""
 
 
 class Rebuilder:
@@ -49,19 +49,19 @@ class Rebuilder:
         self.slots = slots
         self.projections = {projection.name: projection for projection in projections}
         events = read_side.events
-        self.ports = Rebuilding(
+        self.ports = RebuildPorts(
             builds=PostgresBuilds(self.url),
-            histories=PostgresEventsByStream(events.reader, events.keys),
-            mending=PostgresParkedStreams(self.url, self.projections.values()),
-            succession=partial(PostgresSwitch[Any].open, self.url),
+            events_by_stream=PostgresEventsByStream(events.reader, events.keys),
+            parked_streams=PostgresParkedStreams(self.url, self.projections.values()),
+            open_switch=partial(PostgresSwitch[Any].open, self.url),
         )
-        self.former = PostgresFormerGenerations(reader)
-        self.care = ProjectionAdmin(
+        self.previous_generations = PostgresPreviousGenerations(reader)
+        self.admin = ProjectionAdmin(
             self.projections,
             PostgresProjectionAdmin(reader),
-            self.ports.mending,
-            self.ports.histories,
-            self.former,
+            self.ports.parked_streams,
+            self.ports.events_by_stream,
+            self.previous_generations,
         )
 
     @classmethod
@@ -69,7 +69,7 @@ class Rebuilder:
     async def open(
         cls, url: str, projections: Iterable[Projection[Any]] = PROJECTIONS
     ) -> AsyncGenerator[Self]:
-        """Over a migrated database; nothing is projected yet."""
+        """Opens over a migrated database; projects nothing yet."""
         projections = list(projections)
         async with ReadSide.open(url) as read_side:
             await ensure_views(url, projections)
@@ -79,13 +79,13 @@ class Rebuilder:
 
     @asynccontextmanager
     async def projecting(self) -> AsyncGenerator[None]:
-        """With the projectors at work, on whatever generations there are."""
+        """Run the projectors on all generations until the block ends."""
         read_side = self.read_side
 
         async def follow(slot: Any) -> None:
             await run_projectors([slot], read_side.views, read_side.events.feed, read_side.doorbell)
 
-        task = asyncio.create_task(keep_following("test", self.slots, read_side.doorbell, follow))
+        task = asyncio.create_task(run_followers("test", self.slots, read_side.doorbell, follow))
         try:
             yield
         finally:
@@ -94,13 +94,13 @@ class Rebuilder:
                 await task
 
     async def rebuild(
-        self, name: str = "users", *, by: str | None = None, report: Report = unreported
+        self, name: str = "users", *, by: str | None = None, report: Report = ignore_progress
     ) -> dict[str, Any]:
-        """As a job would, which has another name each time."""
+        """Rebuild as a job does; each call has a new name unless `by` is given."""
         return await rebuild(self.projections[name], by or str(uuid7()), self.ports, report)
 
     async def generations(self, name: str = "users") -> list[tuple[int, str]]:
-        """Number and state of all generations but those that are gone."""
+        """The number and state of all generations that are not dropped."""
         return await execute(
             self.url,
             """SELECT generation, state FROM generations
@@ -118,8 +118,8 @@ class Rebuilder:
         return head
 
     async def differences(self) -> list[Differences]:
-        """What differs from a fresh fold of the log, in all followed generations."""
-        views, histories = views_in(self.url), self.ports.histories
+        """The differences from a new fold of the log, in all followed generations."""
+        views, histories = views_in(self.url), self.ports.events_by_stream
         return [
             found
             for projection in self.projections.values()

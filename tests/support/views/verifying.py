@@ -1,33 +1,33 @@
-"""Comparisons and repairs on a real server for tests, as the job does them."""
+"""Verifications and repairs on a real server for tests, as the job runs them."""
 
 from functools import partial
 from typing import Any
 
-from application.verification.jobs import Verifying, verify_generation
+from application.verification.jobs import VerificationPorts, verify_generation
 from application.verification.report import Verified
 from infrastructure.views.repair.repairs import PostgresRepairs
+from tests.support.views.compare_views import ignore_progress, views_in
 from tests.support.views.rebuilding import Rebuilder
-from tests.support.views.refolded import unreported, views_in
 
 Rows = list[tuple[Any, ...]]
 
 
-def ports_of(rebuilder: Rebuilder) -> Verifying:
-    """What a worker verifies with."""
-    return Verifying(
+def ports_of(rebuilder: Rebuilder) -> VerificationPorts:
+    """The ports that a worker verifies with."""
+    return VerificationPorts(
         generations=rebuilder.slots,
         views=views_in(rebuilder.url),
         repairs=partial(PostgresRepairs.open, rebuilder.url),
-        histories=rebuilder.ports.histories,
+        events_by_stream=rebuilder.ports.events_by_stream,
     )
 
 
-async def verified(
-    rebuilder: Rebuilder, name: str, *, repair: bool = False, ports: Verifying | None = None
+async def verify_projection(
+    rebuilder: Rebuilder, name: str, *, repair: bool = False, ports: VerificationPorts | None = None
 ) -> list[Verified]:
-    """What is found of each partition of each generation of a projection."""
+    """Verify a projection; the result for each partition of each generation."""
     ports = ports or ports_of(rebuilder)
     found: list[Verified] = []
     for slots in await ports.generations.filled(rebuilder.projections[name]):
-        found += await verify_generation(slots, ports, unreported, repairing=repair)
+        found += await verify_generation(slots, ports, ignore_progress, repairing=repair)
     return found

@@ -1,1 +1,1 @@
-"""The import of one person after the other into a Rollbook in memory."""
+"""The import of LDIF people, one after the other, into an in-memory Rollbook."""

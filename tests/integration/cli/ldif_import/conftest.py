@@ -1,4 +1,4 @@
-"""An import into a Rollbook in memory."""
+"""An import into an in-memory Rollbook."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -9,7 +9,7 @@ import pytest
 from interfaces.cli.client.client import Remote
 from interfaces.cli.ldif_import.person import PersonImport
 from interfaces.cli.target.connection import Connection
-from tests.support.cli.rows import Runs, Waits
+from tests.support.cli.rows import FakeSleep, Runs
 from tests.support.http.fake_rollbook import TOKEN, FakeRollbook
 
 
@@ -19,12 +19,12 @@ def server() -> FakeRollbook:
 
 
 @pytest.fixture
-def waits() -> Waits:
-    return Waits()
+def waits() -> FakeSleep:
+    return FakeSleep()
 
 
 @pytest.fixture
-async def remote(server: FakeRollbook, waits: Waits) -> AsyncIterator[Remote]:
+async def remote(server: FakeRollbook, waits: FakeSleep) -> AsyncIterator[Remote]:
     transport = httpx2.ASGITransport(server)
     async with Connection("http://rollbook.example.org", TOKEN).client(transport) as client:
         yield Remote(client, waits)

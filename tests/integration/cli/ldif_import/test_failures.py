@@ -1,4 +1,4 @@
-"""One row against a Rollbook that fails, for a while or for good."""
+"""Import of one row into a Rollbook that fails, for a while or permanently."""
 
 import httpx2
 import pytest
@@ -7,11 +7,11 @@ from starlette.responses import HTMLResponse
 from interfaces.cli.client.client import Remote, Stopped
 from interfaces.cli.ldif_import.order import Outcome
 from interfaces.cli.target.connection import Connection
-from tests.support.cli.rows import Runs, Waits, row
+from tests.support.cli.rows import FakeSleep, Runs, row
 from tests.support.http.fake_rollbook import TOKEN, FakeRollbook, problem
 
 
-async def test_a_fault_of_the_server_refuses_the_row_only(server: FakeRollbook, runs: Runs):
+async def test_a_server_error_refuses_only_that_row(server: FakeRollbook, runs: Runs):
     server.failures.append(problem(500, "internal", "The server could not answer."))
     run = runs()
     assert await run.settle(row()) == Outcome(1, "refused", "The server could not answer")
@@ -28,8 +28,8 @@ async def test_a_fault_of_the_server_refuses_the_row_only(server: FakeRollbook, 
         (409, "conflict"),
     ],
 )
-async def test_a_failure_that_passes_is_waited_out_with_the_same_key(
-    server: FakeRollbook, runs: Runs, waits: Waits, status: int, slug: str
+async def test_a_temporary_failure_is_retried_with_the_same_key(
+    server: FakeRollbook, runs: Runs, waits: FakeSleep, status: int, slug: str
 ):
     server.failures += [problem(status, slug, "Later.", retry_after=2) for _ in range(4)]
     assert await runs().settle(row()) == Outcome(1, "created")
@@ -37,14 +37,16 @@ async def test_a_failure_that_passes_is_waited_out_with_the_same_key(
     assert waits.asked == [2, 2, 2, 2]
 
 
-async def test_without_retry_after_the_waits_grow(server: FakeRollbook, runs: Runs, waits: Waits):
+async def test_without_retry_after_the_waits_grow(
+    server: FakeRollbook, runs: Runs, waits: FakeSleep
+):
     server.failures += [problem(503, "unavailable", "Later.") for _ in range(4)]
     await runs().settle(row())
     assert waits.asked == [0.25, 0.5, 1, 2]
 
 
-async def test_a_failure_that_does_not_pass_stops_the_run(
-    server: FakeRollbook, runs: Runs, waits: Waits
+async def test_a_permanent_failure_stops_the_run(
+    server: FakeRollbook, runs: Runs, waits: FakeSleep
 ):
     server.failures += [problem(503, "unavailable", "Not now.") for _ in range(50)]
     with pytest.raises(Stopped, match="Not now"):
@@ -59,7 +61,7 @@ async def test_a_refused_token_stops_the_run_at_once(server: FakeRollbook, runs:
     assert len(server.requests) == 1
 
 
-async def test_a_cut_connection_is_tried_again_with_the_same_key(waits: Waits):
+async def test_a_cut_connection_is_retried_with_the_same_key(waits: FakeSleep):
     server = FakeRollbook()
     app = httpx2.ASGITransport(server)
     keys: list[str] = []
@@ -86,7 +88,7 @@ async def test_a_cut_connection_is_tried_again_with_the_same_key(waits: Waits):
     assert len(server.users) == 1
 
 
-async def test_an_answer_that_is_none_of_a_rollbook_stops_the_run(server: FakeRollbook, runs: Runs):
+async def test_an_answer_of_another_server_stops_the_run(server: FakeRollbook, runs: Runs):
     server.failures.append(HTMLResponse("<p>Welcome", 201))
-    with pytest.raises(Stopped, match="none of a Rollbook"):
+    with pytest.raises(Stopped, match="not from a Rollbook"):
         await runs().settle(row())

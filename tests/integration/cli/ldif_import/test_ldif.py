@@ -1,4 +1,4 @@
-"""Reading LDIF: the examples of RFC 2849, and what files in the field look like."""
+"""Reading LDIF: the examples of RFC 2849, and files as they are in practice."""
 
 from base64 import b64encode
 
@@ -59,7 +59,7 @@ def test_a_name_and_a_base64_value_may_be_folded_too():
     assert only("dn: cn=a\nc\n n:: w4VzYSBMaW5k\n c3Ryw7Zt\n").texts("cn") == ["Åsa Lindström"]
 
 
-def test_a_comment_takes_its_folded_lines_with_it():
+def test_a_comment_includes_its_folded_lines():
     entry = only(
         "dn: cn=a\n# mail: one@example.com\n mail: two@example.com\nmail: three@example.com\n"
     )
@@ -87,7 +87,7 @@ def test_texts_are_trimmed_and_empty_or_repeated_ones_left_out():
     ]
 
 
-def test_what_was_not_asked_for_is_not_kept_not_even_decoded():
+def test_attributes_that_were_not_requested_are_neither_stored_nor_decoded():
     entry = only(
         "dn: cn=a\ncn: A\nuserPassword:: *** no base64 ***\nuserPassword: {SSHA}c2VjcmV0\n"
         "jpegPhoto:< file:///etc/passwd\ncn;lang-ja:: ***\n"
@@ -114,7 +114,7 @@ def test_what_was_not_asked_for_is_not_kept_not_even_decoded():
         ("dn: cn=a\ncontrol: 1.2.3 true\n", "change records are not imported, only entries"),
     ],
 )
-def test_a_broken_entry_says_why_and_does_not_stop_the_file(text: str, reason: str):
+def test_a_broken_entry_has_a_reason_and_reading_continues(text: str, reason: str):
     assert broken(text) == reason
     *_, last = read(f"{text}\ndn: cn=z\ncn: Z\n")
     assert isinstance(last, Entry)
@@ -127,14 +127,14 @@ def test_a_blank_line_ends_an_entry_though_a_folded_one_follows():
     assert rest == BrokenEntry(4, "line 4 is not of the form attribute: value")
 
 
-def test_a_change_record_is_passed_over_as_a_whole():
+def test_a_change_record_is_skipped_as_a_whole():
     text = (
         "dn: cn=a\nchangetype: modify\nreplace: cn\ncn: B\n-\nadd: mail\nmail: b@example.com\n-\n"
     )
     assert broken(text) == "change records are not imported, only entries"
 
 
-def test_what_ldapsearch_writes_around_its_entries_is_no_entry():
+def test_text_that_ldapsearch_adds_around_entries_is_no_entry():
     text = (
         "# extended LDIF\n#\n\ndn: cn=a\ncn: A\n\n# search result\nsearch: 2\nresult: 0 Success\n"
     )
@@ -157,7 +157,7 @@ def test_a_file_without_entries_has_none(text: str):
     width=st.integers(1, 80),
     end=st.sampled_from([b"\n", b"\r\n"]),
 )
-def test_whatever_is_written_is_read_again(values: list[bytes], width: int, end: bytes):
+def test_all_written_values_are_read_back(values: list[bytes], width: int, end: bytes):
     lines = [b"dn: cn=a"] + [b"cn:: " + b64encode(value) for value in values]
     folded = end.join(
         (end + b" ").join(line[at : at + width] for at in range(0, len(line), width))
@@ -167,7 +167,7 @@ def test_whatever_is_written_is_read_again(values: list[bytes], width: int, end:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_at_all_are_entries_or_broken_ones(raw: bytes):
+def test_any_bytes_are_read_as_entries_or_broken_entries(raw: bytes):
     try:
         entries = read(raw)
     except UnknownVersion:

@@ -1,4 +1,4 @@
-"""Which entries are people, and what each of them asks for."""
+"""Which entries are people, and which user each of them describes."""
 
 import re
 from typing import Any
@@ -75,7 +75,7 @@ def test_a_person_is_what_the_entry_says():
         (["cn:: Wm9lzIg="], "Zoë"),
     ],
 )
-def test_the_name_is_the_first_that_is_there(lines: list[str], name: str):
+def test_the_name_is_the_first_attribute_present(lines: list[str], name: str):
     assert person(*lines, "mail: a@example.org").name == name
 
 
@@ -88,14 +88,14 @@ def test_the_name_is_the_first_that_is_there(lines: list[str], name: str):
         ([], None),
     ],
 )
-def test_the_external_id_is_the_most_stable_that_is_there(
+def test_the_external_id_is_the_stablest_attribute_present(
     lines: list[str], external_id: str | None
 ):
     assert person(*lines, "cn: A", "mail: a@example.org").external_id == external_id
 
 
 @pytest.mark.parametrize("name", ["person", "OrganizationalPerson", "inetOrgPerson", "USER"])
-def test_any_class_of_people_will_do(name: str):
+def test_any_person_class_makes_a_person(name: str):
     row = one("objectClass: top", f"objectClass: {name}", "cn: A", "mail: a@example.org")
     assert isinstance(row, Person)
 
@@ -118,7 +118,7 @@ def test_an_entry_without_a_class_is_a_person_if_it_has_a_mail():
         (["applicationProcess"], "other entries"),
     ],
 )
-def test_what_is_no_person_is_counted_as_what_it_is(classes: list[str], what: str):
+def test_an_entry_that_is_no_person_is_counted_by_its_kind(classes: list[str], what: str):
     lines = [f"objectClass: {name}" for name in classes]
     assert one(*lines, "cn: A", "mail: a@example.org") == NotAPerson(1, what)
 
@@ -133,7 +133,7 @@ def test_what_is_no_person_is_counted_as_what_it_is(classes: list[str], what: st
         (["cn:: *", "mail: a@example.org"], "cn in line 3 is not valid base64"),
     ],
 )
-def test_a_person_who_cannot_be_imported_is_refused_with_a_reason(lines: list[str], reason: str):
+def test_a_person_that_cannot_be_imported_is_refused_with_a_reason(lines: list[str], reason: str):
     assert one("objectClass: person", *lines) == Refused(1, reason)
 
 

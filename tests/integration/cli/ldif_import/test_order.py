@@ -1,4 +1,4 @@
-"""The order of an import: file order, a bounded number at once, one person one by one."""
+"""The order of an import: file order, a limited number at once, rows of one person in turn."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,22 +34,22 @@ async def test_outcomes_come_in_file_order_though_late_rows_are_faster():
     assert settled[7] == Outcome(7, "refused", "why")
 
 
-async def test_never_more_than_the_bound_are_under_way():
-    now = most = 0
+async def test_no_more_rows_than_the_limit_run_at_once():
+    running = peak = 0
 
     async def settle(row: Person) -> Outcome:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
         await asyncio.sleep(0.001)
-        now -= 1
+        running -= 1
         return Outcome(row.line, "created")
 
     await all_of([person(n) for n in range(100)], settle)
-    assert most == AT_ONCE
+    assert peak == AT_ONCE
 
 
-async def test_rows_are_read_no_further_ahead_than_the_bound():
+async def test_rows_are_read_no_further_ahead_than_the_limit():
     read = 0
 
     def rows() -> Iterator[Person]:

@@ -1,13 +1,13 @@
-"""One row against a Rollbook: fresh, known, taken, changed, refused."""
+"""Import of one row into a Rollbook: new, known, taken, changed, refused."""
 
 from interfaces.cli.client.client import Remote
 from interfaces.cli.ldif_import.order import Outcome
 from interfaces.cli.ldif_import.person import PersonImport
-from tests.support.cli.rows import FIELDS, Runs, Waits, row
+from tests.support.cli.rows import FIELDS, FakeSleep, Runs, row
 from tests.support.http.fake_rollbook import FakeRollbook
 
 
-async def test_a_person_nobody_knows_is_created(server: FakeRollbook, runs: Runs):
+async def test_an_unknown_person_is_created(server: FakeRollbook, runs: Runs):
     assert await runs().settle(row()) == Outcome(1, "created")
     (user,) = server.users.values()
     assert {key: user[key] for key in FIELDS} == FIELDS
@@ -19,7 +19,7 @@ async def test_a_second_run_changes_nothing(server: FakeRollbook, runs: Runs):
     assert len(server.users) == 1
 
 
-async def test_the_key_is_the_same_in_each_run_but_tells_nothing(
+async def test_the_key_is_the_same_in_each_run_but_reveals_nothing(
     server: FakeRollbook, runs: Runs, remote: Remote
 ):
     await runs().settle(row(1))
@@ -31,7 +31,7 @@ async def test_the_key_is_the_same_in_each_run_but_tells_nothing(
     assert len(set(keys)) == 3
 
 
-async def test_a_user_who_was_changed_since_an_earlier_run_differs(
+async def test_a_user_that_was_changed_since_an_earlier_run_differs(
     server: FakeRollbook, runs: Runs
 ):
     await runs().settle(row())
@@ -51,9 +51,7 @@ async def test_a_user_with_other_attributes_than_imports_set_is_unchanged(
     assert await runs().settle(row()) == Outcome(1, "unchanged")
 
 
-async def test_update_makes_the_user_what_the_row_says_and_nothing_else(
-    server: FakeRollbook, runs: Runs
-):
+async def test_update_sets_what_the_row_says_and_nothing_else(server: FakeRollbook, runs: Runs):
     await runs().settle(row())
     (user_id,) = server.users
     server.users[user_id]["attributes"].update(badge=7, title="Ms")
@@ -151,8 +149,8 @@ async def test_an_update_that_meets_another_change_is_decided_again(
     assert (server.users[user_id]["role"], server.users[user_id]["version"]) == ("lead", 3)
 
 
-async def test_a_holder_whom_the_list_does_not_show_yet_is_waited_for(
-    server: FakeRollbook, runs: Runs, waits: Waits
+async def test_an_import_waits_for_a_holder_that_the_list_does_not_show_yet(
+    server: FakeRollbook, runs: Runs, waits: FakeSleep
 ):
     await runs().settle(row(external_id=None))
     (hidden,) = server.users
@@ -168,7 +166,7 @@ async def test_a_holder_whom_the_list_does_not_show_yet_is_waited_for(
     assert waits.asked == [0.2, 0.4]
 
 
-async def test_reads_ask_for_what_was_written(server: FakeRollbook, runs: Runs):
+async def test_reads_require_the_position_of_the_last_write(server: FakeRollbook, runs: Runs):
     await runs().settle(row())
     await runs().settle(row())
     reads = [headers for method, _, headers in server.requests if method == "GET"]

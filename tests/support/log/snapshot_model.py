@@ -1,4 +1,4 @@
-"""Users whose snapshots are made, dropped and thrown away, next to what a plain fold makes of them."""
+"""Users whose snapshots are made, dropped and deleted, compared with a fold of their events."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -35,7 +35,7 @@ from domain.values import EmailAddress, ExternalId, PersonName, Role
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CONTEXT: Final = Context(actor="token:t", correlation_id="test")
 
-Step = UserCommand | Literal["throw away", "look", "repeat"]
+Step = UserCommand | Literal["delete snapshots", "check", "repeat"]
 
 _names = st.sampled_from(["Ada", "Åsa Öberg", "Zoë"]).map(PersonName.parse)
 _attributes = st.dictionaries(
@@ -51,13 +51,15 @@ _changes = st.builds(
 _others = st.sampled_from(
     [SuspendUser(), ReinstateUser(), DeleteUser(), RestoreUser(), RestoreUser()]
 )
-_steps = st.one_of(_changes, _changes, _others, st.sampled_from(["throw away", "look", "repeat"]))
-lives: Final = st.tuples(st.lists(_steps, max_size=12), st.booleans())
-"""What happens to one user, and whether the person is erased in the end."""
+_steps = st.one_of(
+    _changes, _changes, _others, st.sampled_from(["delete snapshots", "check", "repeat"])
+)
+histories: Final = st.tuples(st.lists(_steps, max_size=12), st.booleans())
+"""The steps of one user, and whether the person is erased at the end."""
 
 
 class DroppingSnapshots:
-    """Passes some offers on and drops the others, as a full queue or the end of a process does."""
+    """Passes some offers on and drops the others, as a full queue or a stopped process does."""
 
     def __init__(self, snapshots: Snapshots, keep: Callable[[], bool]) -> None:
         self._snapshots = snapshots
@@ -69,22 +71,22 @@ class DroppingSnapshots:
 
 
 class World:
-    """One log with snapshots at every `every` versions."""
+    """A log with a snapshot after every `every` versions."""
 
     def __init__(
         self,
         log: EventLog,
         snapshots: Snapshots,
-        throw_away: Callable[[], Awaitable[Any]],
+        delete_snapshots: Callable[[], Awaitable[Any]],
         *,
         every: int,
     ) -> None:
         self.log = log
         self.users = UserService(log, snapshots, snapshot_every=every)
-        self._throw_away = throw_away
+        self._delete_snapshots = delete_snapshots
 
-    async def live(self, steps: Sequence[Step], *, erased: bool) -> None:
-        """A user's life, compared with a plain fold whenever there is a look, and at the end."""
+    async def run(self, steps: Sequence[Step], *, erased: bool) -> None:
+        """Run the steps of one user; compare it with a fold at each "check" and at the end."""
         user_id = uuid7()
         register = RegisterUser(
             user_id=user_id,
@@ -95,21 +97,21 @@ class World:
         first = await self.users.execute(user_id, register, _keyed(user_id), status=201)
         for step in steps:
             match step:
-                case "throw away":
-                    await self._throw_away()
-                case "look":
-                    await self.agree(user_id)
+                case "delete snapshots":
+                    await self._delete_snapshots()
+                case "check":
+                    await self.check_user(user_id)
                 case "repeat":
                     again = await self.users.execute(user_id, register, _keyed(user_id), status=201)
                     assert (again.user, again.replayed) == (first.user, True)
                 case _:
                     await self._command(user_id, step)
-        await self.agree(user_id)
+        await self.check_user(user_id)
         if erased:
             await self._erase(user_id)
 
-    async def agree(self, user_id: UUID) -> None:
-        """The user is at every version and every time what its events come to."""
+    async def check_user(self, user_id: UUID) -> None:
+        """Check the user against a fold of its events, at every version and every time."""
         events = (await self.log.load(user_id)).events
         states: list[UserAt] = []
         for recorded in events:
@@ -139,7 +141,7 @@ class World:
 
     async def _command(self, user_id: UUID, command: UserCommand) -> None:
         if isinstance(command, ChangeUser) and isinstance(command.external_id, ExternalId):
-            # One person's alone, as it has to be.
+            # An external id must be unique.
             own = ExternalId.parse(f"{command.external_id.text}-{user_id}")
             command = replace(command, external_id=own)
         now = await self.users.user_at(user_id)

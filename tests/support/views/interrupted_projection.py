@@ -1,4 +1,4 @@
-"""Projecting as it comes in life: pages of any size, other leaders, pages again and pages in vain."""
+"""Projects as in production: pages of any size, other leaders and repeated events."""
 
 from random import Random
 from typing import Any
@@ -13,14 +13,14 @@ from infrastructure.doorbell.memory import MemoryDoorbell
 async def project_with_interruptions(
     store: ViewStore, slot: Slot[Any], log: list[Recorded[Event]], random: Random
 ) -> None:
-    """Pages of random sizes; now and then another leader, and some events once again."""
+    """Project in pages of random size; sometimes change the leader, and repeat some events."""
     head = log[-1].position if log else 0
     position = 0
     while position < head:
         async with Projector[Any].leading(store, slot, MemoryDoorbell()) as projector:
             while projector.position < head and random.random() < 0.8:
-                again = random.choice((0, 0, 3))
-                later = [e for e in log if e.position > projector.position - again]
+                repeated = random.choice((0, 0, 3))
+                later = [e for e in log if e.position > projector.position - repeated]
                 events = later[: random.randrange(1, 9)]
                 if events[-1].position > projector.position:
                     await projector.handle(FeedPage(events=events, reached=events[-1].position))

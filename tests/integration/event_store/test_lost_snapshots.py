@@ -1,4 +1,4 @@
-"""Random lives of users on Postgres, their snapshots dropped and thrown away: nothing is different."""
+"""Random lives of users on Postgres with lost and deleted snapshots: the users are the same."""
 
 import asyncio
 from random import Random
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
-from tests.support.log.snapshot_world import DroppingSnapshots, Step, World, lives
+from tests.support.log.snapshot_model import DroppingSnapshots, Step, World, histories
 from tests.support.servers.postgres import scaled
 
 LIVES_AT_ONCE = 6
@@ -22,7 +22,7 @@ LIVES_AT_ONCE = 6
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    lived=st.lists(lives, min_size=1, max_size=LIVES_AT_ONCE),
+    lived=st.lists(histories, min_size=1, max_size=LIVES_AT_ONCE),
     every=st.integers(1, 4),
     seed=st.integers(),
 )
@@ -45,13 +45,13 @@ async def _live(
     ):
         dropping = DroppingSnapshots(store.snapshots, lambda: random.random() < 0.9)
 
-        async def throw_away() -> None:
+        async def delete_snapshots() -> None:
             await admin.execute("TRUNCATE snapshots")
 
-        world = World(store.log, dropping, throw_away, every=every)
+        world = World(store.log, dropping, delete_snapshots, every=every)
         async with asyncio.TaskGroup() as group:
             for steps, erased in lived:
-                group.create_task(world.live(steps, erased=erased))
+                group.create_task(world.run(steps, erased=erased))
         streams = await admin.execute(
             "SELECT stream FROM snapshots WHERE stream NOT IN (SELECT subject FROM subject_keys)"
         )

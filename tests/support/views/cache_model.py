@@ -1,4 +1,4 @@
-"""A log and its view as plain lists, so simple that what the cache says can be judged by them."""
+"""A log and its view as plain lists: the model for checks of the cache."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ USER_IDS: Final = [UUID(int=(0x7 << 76) | (0x8 << 60) | n) for n in range(2, 5)]
 
 
 class Moment(Struct, frozen=True):
-    """A user from one position on; `row` is None where the view shows none."""
+    """A user from one position on; `row` is None if the view shows no row."""
 
     position: int
     version: int
@@ -35,18 +35,18 @@ class Moment(Struct, frozen=True):
 
 
 class World:
-    """Each partition's view stands at a position of its own; it may also fall back."""
+    """The view of each partition has its own position; it may also move back."""
 
     def __init__(self) -> None:
         self.head = 0
         self.views = dict.fromkeys(range(PARTITIONS), 0)
-        # How far a view ever was: what it showed once may be known.
+        # The highest position of each view: a cache may still have what a view showed there.
         self.seen = dict(self.views)
         self.log: list[tuple[int, str, UUID]] = []
         self.moments: dict[UUID, list[Moment]] = {user_id: [] for user_id in USER_IDS}
 
     def record(self, user_id: UUID, change: Change, gap: int) -> None:
-        """A change, after a hole of `gap` positions; nothing where it makes no sense."""
+        """Record a change after `gap` unused positions; does nothing for a user that is gone."""
         before = self.moments[user_id]
         row = before[-1].row if before else None
         if before and (row is None or row.status == "erased"):
@@ -57,7 +57,7 @@ class World:
         before.append(Moment(self.head, version, _changed(row, user_id, version, change)))
 
     def record_other(self) -> None:
-        """An event of another kind, which no user sees."""
+        """Record an event of another kind, which changes no user."""
         self.head += 1
         self.log.append((self.head, "token", USER_IDS[0]))
 
@@ -78,7 +78,7 @@ class World:
         shown = [_document(moment) for moment in (first, *later)]
         return answer.value in shown
 
-    # What the followers and the readers ask
+    # Ports of the followers and the readers
 
     async def changed(self, after: int, limit: int) -> ChangedStreams:
         """See `ChangeFeed`; two events at a time, so that a few changes take several steps."""
@@ -103,16 +103,16 @@ class World:
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`: all that the first partition shows, however it is to be rendered."""
+        """See `Documents`: the page of the first partition; does not call `render`."""
         position = self.views[0]
         if position < at_least:
             raise ViewBehind(position)
         return Answer(self.page(0, position), position)
 
     def page(self, partition: int, position: int) -> bytes:
-        """Everybody in a partition, as its view shows them at a position."""
-        mine = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
-        documents = [_document(self.moment(each, position)) for each in mine]
+        """All users of a partition, as its view shows them at a position."""
+        ids = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
+        documents = [_document(self.moment(each, position)) for each in ids]
         return b",".join(each.body if each else b"-" for each in documents)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
@@ -120,8 +120,8 @@ class World:
         position = min(self.views.values())
         return Answer(b"%d" % position, position)
 
-    async def standing(self, projection: str) -> ProjectionProgress:
-        """See `Standings`."""
+    async def progress(self, projection: str) -> ProjectionProgress:
+        """See `ProgressSource`."""
         assert projection in (USERS.name, HEADCOUNT.name)
         return ProjectionProgress(1, dict(self.views))
 

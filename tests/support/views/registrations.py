@@ -1,4 +1,4 @@
-"""Who joined when: one row a user, and a counter for each month. It chokes on names it dislikes."""
+"""A projection of registrations, with counters for each month; it refuses some names."""
 
 from datetime import datetime
 from typing import Final
@@ -11,8 +11,8 @@ from domain.user.events import UserErased, UserRegistered, UserRenamed
 from projections.folding import search_words, sort_key
 from projections.projection import Key, Projection, Words
 
-# What a name must not begin with; a test may mend the fold by emptying it.
-disliked: Final[set[str]] = {"bad"}
+# The beginnings of names that the fold refuses; a test repairs the fold by clearing the set.
+refused_names: Final[set[str]] = {"bad"}
 
 
 class Newcomer(Struct, frozen=True, kw_only=True):
@@ -24,10 +24,10 @@ class Newcomer(Struct, frozen=True, kw_only=True):
 def evolve(view: Newcomer | None, recorded: Recorded[Event]) -> Newcomer | None:
     match recorded.event:
         case UserRegistered(name=name):
-            shown = None if name is ERASED else _liked(str(name))
+            shown = None if name is ERASED else _accepted(str(name))
             return Newcomer(name=shown, joined=recorded.recorded_at)
         case UserRenamed(name=name) if view is not None:
-            shown = None if name is ERASED else _liked(str(name))
+            shown = None if name is ERASED else _accepted(str(name))
             return replace(view, name=shown, renames=view.renames + 1)
         case UserErased():
             return None
@@ -35,9 +35,9 @@ def evolve(view: Newcomer | None, recorded: Recorded[Event]) -> Newcomer | None:
             return view
 
 
-def _liked(name: str) -> str:
-    if any(name.startswith(beginning) for beginning in disliked):
-        raise ValueError("a name that the fold does not take")
+def _accepted(name: str) -> str:
+    if any(name.startswith(beginning) for beginning in refused_names):
+        raise ValueError("a name that the fold refuses")
     return name
 
 

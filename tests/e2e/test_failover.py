@@ -1,4 +1,4 @@
-"""A role whose database moved ends, so that whoever keeps it running starts it anew."""
+"""A role whose database failed over exits, so that its supervisor restarts it."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ import psycopg
 from tests.support.servers.rollbook import rollbook_command, rollbook_environment, until
 
 
-def test_a_role_ends_with_an_error_once_the_log_has_a_new_epoch(
+def test_a_role_exits_with_an_error_when_the_log_gets_a_new_epoch(
     database_url: str, master_keys: str, tmp_path: Path
 ) -> None:
     environment = rollbook_environment(

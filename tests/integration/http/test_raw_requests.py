@@ -1,4 +1,4 @@
-"""What no client library sends, byte by byte: it is answered as a problem and holds up nobody."""
+"""Raw bytes that no client library sends: the server answers with a problem and stays available."""
 
 import asyncio
 import json
@@ -32,18 +32,18 @@ class Answer(Struct):
 
 
 class Wire:
-    """One connection, to say anything on."""
+    """One connection that sends any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
-    async def say(self, said: str | bytes) -> None:
-        self._writer.write(said if isinstance(said, bytes) else said.encode("latin-1"))
+    async def send(self, data: str | bytes) -> None:
+        self._writer.write(data if isinstance(data, bytes) else data.encode("latin-1"))
         await self._writer.drain()
 
     async def answer(self) -> Answer:
-        """The next one; a final answer has a length."""
+        """The next answer; a final answer has a length."""
         async with asyncio.timeout(5):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             pairs = (line.partition(": ") for line in head[1:-2])
@@ -51,8 +51,8 @@ class Wire:
             body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         return Answer(int(head[0].split()[1]), headers, body)
 
-    async def ends(self) -> bool:
-        """Whether the server closes the connection without another word."""
+    async def is_closed(self) -> bool:
+        """Whether the server closes the connection without sending more."""
         async with asyncio.timeout(5):
             try:
                 return await self._reader.read() == b""
@@ -72,9 +72,9 @@ class Server(Struct):
         finally:
             writer.close()
 
-    async def answer_to(self, said: str | bytes) -> Answer:
+    async def answer_to(self, data: str | bytes) -> Answer:
         async with self.wire() as wire:
-            await wire.say(said)
+            await wire.send(data)
             return await wire.answer()
 
 
@@ -86,8 +86,8 @@ async def server() -> AsyncGenerator[Server]:
 
 
 def request(line: str, headers: str = "", body: str = "", token: str | None = "admin") -> str:
-    who = f"Authorization: Bearer {token}\r\n" if token else ""
-    return f"{line} HTTP/1.1\r\nHost: x\r\n{who}{headers}\r\n{body}"
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    return f"{line} HTTP/1.1\r\nHost: x\r\n{authorization}{headers}\r\n{body}"
 
 
 def registration(headers: str = "", body: str = BODY) -> str:
@@ -96,7 +96,7 @@ def registration(headers: str = "", body: str = BODY) -> str:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         "HELLO\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -118,118 +118,118 @@ def registration(headers: str = "", body: str = BODY) -> str:
         request("POST /v1/users", "Transfer-Encoding: chunked\r\n", "zz\r\n{}\r\n0\r\n\r\n"),
     ],
 )
-async def test_what_is_no_request_is_a_malformed_one(server: Server, said: str) -> None:
+async def test_bytes_that_are_no_request_are_malformed(server: Server, data: str) -> None:
     async with server.wire() as wire:
-        await wire.say(said)
+        await wire.send(data)
         answer = await wire.answer()
         assert (answer.status, answer.slug) == (400, "malformed-request")
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["connection"] == "close"
         assert {"x-request-id", "rollbook-version", "x-content-type-options"} <= set(answer.headers)
-        assert await wire.ends()
+        assert await wire.is_closed()
     assert await server.directory.log.head() == 0
 
 
-async def test_what_follows_a_command_is_never_answered_in_its_place(server: Server) -> None:
+async def test_broken_bytes_after_a_request_do_not_change_its_answer(server: Server) -> None:
     async with server.wire() as wire:
-        await wire.say(registration() + "HELLO\r\n\r\n")
+        await wire.send(registration() + "HELLO\r\n\r\n")
         assert (await wire.answer()).status == 201
-        assert await wire.ends()
+        assert await wire.is_closed()
     async with server.wire() as wire:
         broken = request("POST /v1/users", "Transfer-Encoding: chunked\r\n", "zz\r\n")
-        await wire.say(request("GET /v1/users") + request("GET /v1/me") + broken)
+        await wire.send(request("GET /v1/users") + request("GET /v1/me") + broken)
         assert [(await wire.answer()).status for _ in range(2)] == [200, 200]
-        assert await wire.ends()
+        assert await wire.is_closed()
 
 
-async def test_an_endless_head_is_cut_off_soon(server: Server) -> None:
+async def test_an_endless_head_is_cut_off(server: Server) -> None:
     async with server.wire() as wire:
-        await wire.say("GET /v1/me HTTP/1.1\r\nX-Long: ")
-        said = 0
+        await wire.send("GET /v1/me HTTP/1.1\r\nX-Long: ")
+        sent = 0
         with suppress(ConnectionError):
-            while said < 10_000_000:
-                await wire.say("x" * 16_384)
-                said += 16_384
-        assert said < 10_000_000
+            while sent < 10_000_000:
+                await wire.send("x" * 16_384)
+                sent += 16_384
+        assert sent < 10_000_000
 
 
-async def test_who_says_nothing_or_stops_halfway_is_let_go(
+async def test_a_client_that_stops_sending_is_disconnected(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "TIMEOUT_SECONDS", 0.3)
     async with server.wire() as silent, server.wire() as head, server.wire() as body:
-        await head.say("GET /v1/me HTTP/1.1\r\n")
-        await body.say(registration()[:-1])
-        assert await silent.ends()
+        await head.send("GET /v1/me HTTP/1.1\r\n")
+        await body.send(registration()[:-1])
+        assert await silent.is_closed()
         assert (await head.answer()).slug == "malformed-request"
         assert (await body.answer()).slug == "malformed-request"
-        assert await head.ends()
-        assert await body.ends()
+        assert await head.is_closed()
+        assert await body.is_closed()
 
 
-async def test_a_body_may_take_its_time_as_long_as_it_comes(
+async def test_a_slow_body_is_accepted_while_bytes_arrive(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "TIMEOUT_SECONDS", 0.2)
     async with server.wire() as wire:
-        await wire.say(registration("", "")[: -len("\r\n")].replace("th: 0", f"th: {len(BODY)}"))
-        await wire.say("\r\n")
+        await wire.send(registration("", "")[: -len("\r\n")].replace("th: 0", f"th: {len(BODY)}"))
+        await wire.send("\r\n")
         for character in BODY:
-            await wire.say(character)
+            await wire.send(character)
             await asyncio.sleep(0.01)
         assert (await wire.answer()).status == 201
 
 
-async def test_a_head_that_comes_byte_by_byte_is_a_head(server: Server) -> None:
+async def test_a_head_that_arrives_byte_by_byte_is_accepted(server: Server) -> None:
     async with server.wire() as wire:
         for character in registration():
-            await wire.say(character)
+            await wire.send(character)
             await asyncio.sleep(0)
         assert (await wire.answer()).status == 201
 
 
-@pytest.mark.parametrize("whole", [True, False])
-async def test_an_offer_to_speak_http_2_is_passed_over(server: Server, *, whole: bool) -> None:
-    said = registration(H2C)
+@pytest.mark.parametrize("in_one_piece", [True, False])
+async def test_an_upgrade_to_http_2_is_ignored(server: Server, *, in_one_piece: bool) -> None:
+    data = registration(H2C)
     async with server.wire() as wire:
-        for part in [said] if whole else [said[: -len(BODY)], BODY[:9], BODY[9:]]:
-            await wire.say(part)
+        for part in [data] if in_one_piece else [data[: -len(BODY)], BODY[:9], BODY[9:]]:
+            await wire.send(part)
             await asyncio.sleep(0.02)
         assert (await wire.answer()).status == 201
-        await wire.say(request("GET /v1/me", H2C) + request("GET /v1/me"))
+        await wire.send(request("GET /v1/me", H2C) + request("GET /v1/me"))
         assert [(await wire.answer()).status for _ in range(2)] == [200, 200]
 
 
-async def test_a_command_is_no_way_to_open_a_websocket(server: Server) -> None:
+async def test_a_post_request_cannot_open_a_websocket(server: Server) -> None:
     assert (await server.answer_to(registration(WEBSOCKET))).status == 201
 
 
-async def test_a_websocket_is_opened_where_there_is_one_alone(server: Server) -> None:
+async def test_a_websocket_can_be_opened_only_on_its_route(server: Server) -> None:
     answer = await server.answer_to(request("GET /v1/users", WEBSOCKET))
     assert (answer.status, answer.slug) == (404, "not-found")
     without_key = request("GET /v1/me", WEBSOCKET.replace("Sec-WebSocket-Key", "X-Key"))
     assert (await server.answer_to(without_key)).status == 200
 
 
-async def test_who_waits_to_be_told_to_go_on_is_told_so_only_where_the_body_counts(
+async def test_100_continue_is_sent_only_if_the_body_is_needed(
     server: Server,
 ) -> None:
     expecting = registration("Expect: 100-continue\r\n")[: -len(BODY)]
     async with server.wire() as wire:
-        await wire.say(expecting)
+        await wire.send(expecting)
         assert (await wire.answer()).status == 100
-        await wire.say(BODY)
+        await wire.send(BODY)
         assert (await wire.answer()).status == 201
     refused = expecting.replace("Bearer admin", "Bearer nobody")
     assert (await server.answer_to(refused)).slug == "forbidden"
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_comes_and_the_rest_passed_over(
+async def test_too_large_a_body_is_refused_before_it_arrives_and_then_discarded(
     server: Server,
 ) -> None:
     large = "x" * 10_000_000
     async with server.wire() as wire:
-        await wire.say(registration("", large)[: -len(large)])
+        await wire.send(registration("", large)[: -len(large)])
         assert (await wire.answer()).slug == "too-large"
-        await wire.say(large + request("GET /v1/me"))
+        await wire.send(large + request("GET /v1/me"))
         assert (await wire.answer()).status == 200

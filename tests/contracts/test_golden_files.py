@@ -1,4 +1,4 @@
-"""Every stored version of every event has a golden file, which today's folds replay in every form."""
+"""Every stored version of every event has a golden file, and the current folds replay it."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ Pair = tuple[str, int]
 
 
 def golden_pairs() -> dict[Pair, Path]:
-    """The golden files by the type and the schema version of what they hold."""
+    """The golden files by event type and schema version."""
     found: dict[Pair, Path] = {}
     for path in sorted(GOLDEN.glob("*.v*.json")):
         topic, _, version = path.stem.rpartition(".v")
@@ -29,7 +29,7 @@ def golden_pairs() -> dict[Pair, Path]:
 
 
 def catalogue_pairs() -> set[Pair]:
-    """Every version that any release wrote: none is ever taken out of the catalogue."""
+    """Every version that any release wrote; the catalogue never loses one."""
     return {
         (topic, version)
         for topic, event_type in EVENT_TYPES.items()
@@ -52,13 +52,13 @@ def test_the_golden_files_are_the_versions_of_the_catalogue_and_no_others() -> N
 
 
 @each_pair
-def test_a_golden_file_says_its_own_version(pair: Pair) -> None:
+def test_a_golden_file_contains_its_own_version(pair: Pair) -> None:
     assert json.loads(PAIRS[pair].read_bytes()).get("v", 1) == pair[1]
 
 
 @each_pair
 @pytest.mark.parametrize("erased", [False, True], ids=["open", "erased"])
-def test_every_stored_version_is_replayed_by_every_fold(
+def test_every_fold_replays_every_stored_version(
     pair: Pair, erased: bool, cipher: PersonCipher
 ) -> None:
     events = [stored(each, None if erased else cipher) for each in pairs_to(pair)]
@@ -69,30 +69,30 @@ def test_every_stored_version_is_replayed_by_every_fold(
             view = projection.evolve(view, each)
         if projection.contribution is not None:
             assert projection.contribution(view)
-    is_gone = erased and "sealed" in json.loads(PAIRS[pair].read_bytes())
+    is_erased = erased and "sealed" in json.loads(PAIRS[pair].read_bytes())
     event = events[-1]
-    assert all((getattr(event, name) is ERASED) == is_gone for name in event.personal)
+    assert all((getattr(event, name) is ERASED) == is_erased for name in event.personal)
 
 
 @each_pair
 @pytest.mark.parametrize("erased", [False, True], ids=["sealed", "erased"])
-def test_every_stored_version_is_passed_on_unopened_in_todays_shape(
+def test_every_stored_version_is_published_unopened_in_the_current_shape(
     pair: Pair, erased: bool, cipher: PersonCipher
 ) -> None:
     topic, _ = pair
     state = PAIRS[pair].read_bytes()
-    form = json.loads(state)
-    passed_on = to_sealed(topic, state, is_erased=erased)
-    assert (passed_on.type, passed_on.schema) == (topic, EVENT_TYPES[topic].schema_version)
-    assert passed_on.value == (None if erased else form.get("sealed"))
+    stored_form = json.loads(state)
+    published = to_sealed(topic, state, is_erased=erased)
+    assert (published.type, published.schema) == (topic, EVENT_TYPES[topic].schema_version)
+    assert published.value == (None if erased else stored_form.get("sealed"))
     opened = asdict(stored(pair, cipher))
-    open_names = opened.keys() - (EVENT_TYPES[topic].personal if "sealed" in form else set())
-    shown = {name: value for name, value in passed_on.fields.items() if name in open_names}
-    assert shown == {name: opened[name] for name in open_names}
+    open_names = opened.keys() - (EVENT_TYPES[topic].personal if "sealed" in stored_form else set())
+    open_fields = {name: value for name, value in published.fields.items() if name in open_names}
+    assert open_fields == {name: opened[name] for name in open_names}
 
 
 def pairs_to(pair: Pair) -> list[Pair]:
-    """The shortest history that ends with an event of that version."""
+    """The shortest history that ends with this version of the event."""
     if pair[0] == "user.registered":
         return [pair]
     return [("user.registered", EVENT_TYPES["user.registered"].schema_version), pair]

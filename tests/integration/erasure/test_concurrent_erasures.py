@@ -1,4 +1,4 @@
-"""Erasing on a real log while others are at work on the same person, and the log read from zero."""
+"""Erasures on a real log beside other commands on the same user, and a replay from zero."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -20,17 +20,17 @@ from domain.values import EmailAddress, ExternalId, PersonName, Role
 from infrastructure.views.repair.erasures import PostgresErasedViews
 from projections.registry import PROJECTIONS
 from tests.support.doubles.jobs import InMemoryJobs
-from tests.support.jobs.remains import Words, in_tables
+from tests.support.jobs.personal_data_search import Words, in_tables
 from tests.support.log.drafts import context
+from tests.support.views.compare_views import Snapshot
 from tests.support.views.directory import ReadSide, execute
 from tests.support.views.erasing import receipt_of
-from tests.support.views.refolded import Snapshot
 
 EMAIL = "asa@bücher.example"
 
 
 class Process:
-    """The erasing side of one process."""
+    """The erasure service of one process."""
 
     def __init__(self, read_side: ReadSide, views: PostgresErasedViews) -> None:
         self.read_side = read_side
@@ -43,7 +43,7 @@ class Process:
     @classmethod
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """Nothing is projected yet."""
+        """Open the services without a projector."""
         async with (
             ReadSide.open(database_url) as read_side,
             PostgresErasedViews.open(database_url) as views,
@@ -68,7 +68,7 @@ class Process:
 
 @pytest.fixture
 async def processes(database_url: str) -> AsyncIterator[Sequence[Process]]:
-    """Two, of which the first projects."""
+    """Two processes; the first runs the projectors."""
     async with (
         Process.open(database_url) as here,
         Process.open(database_url) as there,
@@ -96,7 +96,7 @@ async def test_erasing_twice_at_once_is_one_erasure(processes: Sequence[Process]
 
 
 @pytest.mark.parametrize("round_", range(4))
-async def test_what_comes_at_the_same_time_is_before_the_erasure_or_refused(
+async def test_a_simultaneous_change_comes_before_the_erasure_or_is_refused(
     processes: Sequence[Process], round_: int
 ) -> None:
     here, there = processes
@@ -126,15 +126,13 @@ async def test_what_comes_at_the_same_time_is_before_the_erasure_or_refused(
     assert keys == [(0,)]
 
 
-async def test_the_address_goes_to_one_of_those_who_wait_for_it(
-    processes: Sequence[Process],
-) -> None:
+async def test_one_of_the_waiting_callers_gets_the_address(processes: Sequence[Process]) -> None:
     here, there = processes
     user_id = await here.register()
     with pytest.raises(ClaimTaken):
         await there.register()
 
-    async def insist(process: Process) -> UUID | None:
+    async def retry_registration(process: Process) -> UUID | None:
         for _ in range(200):
             try:
                 return await process.register("ÅSA@xn--bcher-kva.example")
@@ -143,16 +141,14 @@ async def test_the_address_goes_to_one_of_those_who_wait_for_it(
                     return None
         raise AssertionError("never free")
 
-    takers = [insist(process) for process in (here, there, there, here)]
+    attempts = [retry_registration(process) for process in (here, there, there, here)]
     erasing = asyncio.create_task(there.erase(user_id))
-    taken = await asyncio.gather(*takers)
+    taken = await asyncio.gather(*attempts)
     assert receipt_of(await erasing)
     assert sum(each is not None for each in taken) == 1
 
 
-async def test_read_from_zero_after_erasures_the_log_makes_the_same_views(
-    database_url: str,
-) -> None:
+async def test_a_replay_from_zero_after_erasures_makes_the_same_views(database_url: str) -> None:
     async with Process.open(database_url) as process:
         async with process.read_side.projecting():
             kept, *gone = [await process.register(f"n{number}@example.org") for number in range(4)]

@@ -1,4 +1,4 @@
-"""What the append function is sent and what it answers: one item a command."""
+"""The arguments and results of the append function: one item per command."""
 
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,19 +21,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Item(Struct, frozen=True):
-    """One command's effect, encoded; `touches` is what it must not share with a batch-mate."""
+class AppendRequest(Struct, frozen=True):
+    """One command's effect, encoded; two items with a common conflict key never share a batch."""
 
     payload: bytes
-    touches: frozenset[Hashable]
+    conflict_keys: frozenset[Hashable]
     scopes: tuple[str, ...] = ()
 
 
 class AppendResult(Struct, frozen=True):
-    """What the append function said of one item.
+    """The append function's result for one item.
 
-    `position` is that of the item's last event. `recorded_at` is its time, or None where the item
-    stood already from an earlier attempt whose answer was lost.
+    `position` and `recorded_at` are those of the item's last event. `recorded_at` is None if an
+    earlier attempt, whose reply was lost, already recorded the item.
     """
 
     position: int
@@ -55,8 +55,8 @@ def append_request(
     key: tuple[str, bytes] | None = None,
     destroy_key: bool = False,
     receipt: tuple[str, bytes, int] | None = None,
-) -> Item:
-    """An item of events (id, topic, state), claims (scope, value) and the rest of a command.
+) -> AppendRequest:
+    """Encodes a command's events (id, topic, state), claims (scope, value) and other effects.
 
     `key` is (master id, wrapped key), `receipt` (idempotency key, digest of the request, status).
     Raises `ValueError` for text that is not UTF-8.
@@ -69,46 +69,48 @@ def append_request(
         "correlation_id": correlation_id,
         "events": [{"id": id_, "topic": topic, "state": state} for id_, topic, state in events],
     }
-    touches: set[Hashable] = {stream}
+    conflict_keys: set[Hashable] = {stream}
     if on_behalf_of is not None:
         item["on_behalf_of"] = on_behalf_of
     if causation_id is not None:
         item["causation_id"] = causation_id
     if take:
         item["take"] = [{"scope": scope, "value": value} for scope, value in take]
-        touches.update(take)
+        conflict_keys.update(take)
     if release:
         item["release"] = [scope for scope, _ in release]
-        touches.update(release)
+        conflict_keys.update(release)
     if key is not None:
         item["key"] = {"master_id": key[0], "wrapped": key[1]}
     if destroy_key:
         item["destroy_key"] = True
     if receipt is not None:
         item["receipt"] = {"key": receipt[0], "request": receipt[1], "status": receipt[2]}
-        touches.add((actor, receipt[0]))
-    return Item(_encode(item), frozenset(touches), tuple(scope for scope, _ in take))
+        conflict_keys.add((actor, receipt[0]))
+    return AppendRequest(_encode(item), frozenset(conflict_keys), tuple(scope for scope, _ in take))
 
 
-def batch_payload(items: Sequence[Item]) -> str:
+def batch_payload(items: Sequence[AppendRequest]) -> str:
     """The append function's argument."""
     return (b"[" + b",".join(item.payload for item in items) + b"]").decode()
 
 
-def append_results(answer: Sequence[int], items: Sequence[Item]) -> list[AppendResult | Exception]:
-    """The append function's answer, item by item: a verdict, or what stopped the item."""
+def append_results(
+    answer: Sequence[int], items: Sequence[AppendRequest]
+) -> list[AppendResult | Exception]:
+    """The append function's answer, item by item: a result, or what stopped the item."""
     base, micros, *results = answer
     if len(results) != len(items):
-        raise ValueError(
-            f"{len(items)} items were sent and {len(results)} append_results came back"
-        )
+        raise ValueError(f"{len(items)} items were sent and {len(results)} results came back")
     return [
         _append_result(result, base, micros, item)
         for result, item in zip(results, items, strict=True)
     ]
 
 
-def _append_result(result: int, base: int, micros: int, item: Item) -> AppendResult | Exception:
+def _append_result(
+    result: int, base: int, micros: int, item: AppendRequest
+) -> AppendResult | Exception:
     if result == _KEY_SEEN:
         return KeySeen()
     if result == _WRONG_VERSION:

@@ -1,4 +1,4 @@
-"""Commands at once on a real log: one address one user, no patch lost, one key one effect."""
+"""Concurrent commands on a real log: one address one user, no patch lost, one key one effect."""
 
 import asyncio
 from collections import Counter
@@ -71,7 +71,7 @@ SPELLINGS = (
 )
 
 
-async def test_one_address_in_many_spellings_is_one_user_while_others_are_not_disturbed(
+async def test_one_address_in_many_spellings_is_one_user_and_others_are_unaffected(
     users: UserService,
 ) -> None:
     wide = str.maketrans({"u": "\uff55"})
@@ -101,7 +101,7 @@ async def test_twenty_patches_at_once_all_succeed_and_none_is_lost(
         attributes: dict[str, Any] = {f"key{number}": number}
         return await service.execute(user_id, ChangeUser(attributes=attributes), context())
 
-    # Half of them through another process's eyes: no shared lock, only the append's own judgement.
+    # Half of them run as in another process: no shared lock, only the append's own check.
     async with open_event_store(database_url, MasterKeys.parse(master_keys)) as other:
         services = (users, UserService(other.log))
         outcomes = await asyncio.gather(*(patch(services[n % 2], n) for n in range(20)))
@@ -124,7 +124,7 @@ async def test_twenty_repeats_of_one_key_make_one_user(
     assert len((await store.feed.read(0, 100)).events) == 1
 
 
-async def test_a_repeat_that_cannot_be_read_back_is_not_told_that_nothing_was_recorded(
+async def test_a_repeat_that_cannot_be_read_back_has_an_unknown_outcome(
     users: UserService, store: EventStore, database_url: str
 ) -> None:
     await register(users, "asa@example.com", key="once")
@@ -134,7 +134,7 @@ async def test_a_repeat_that_cannot_be_read_back_is_not_told_that_nothing_was_re
             await register(blind, "asa@example.com", key="once")
 
 
-async def test_a_repeat_answers_as_the_first_time_whatever_happened_since(
+async def test_a_repeat_answers_like_the_first_call_despite_later_changes(
     users: UserService,
 ) -> None:
     first = await register(users, "asa@example.com", key="once")
@@ -165,23 +165,25 @@ async def test_a_change_of_spelling_keeps_the_claim(users: UserService) -> None:
         await register(users, "asa@example.com")
 
 
-async def test_what_changes_nothing_records_nothing(users: UserService, store: EventStore) -> None:
+async def test_a_command_that_changes_nothing_records_nothing(
+    users: UserService, store: EventStore
+) -> None:
     first = await register(users, "asa@example.com")
     user_id = first.user.user_id
     same = ChangeUser(name=PersonName.parse("Åsa Öberg"))
     outcome = await users.execute(user_id, same, context())
     assert (outcome.user, outcome.position) == (first.user, first.position)
-    kept = await users.execute(user_id, same, context("once"))
+    keyed = await users.execute(user_id, same, context("once"))
     replayed = await users.execute(user_id, same, context("once"))
-    assert (kept.replayed, replayed.replayed) == (False, True)
+    assert (keyed.replayed, replayed.replayed) == (False, True)
     assert await store.feed.head() == first.position
 
 
-async def test_checks_come_in_their_order(users: UserService) -> None:
+async def test_checks_run_in_a_fixed_order(users: UserService) -> None:
     first = await register(users, "asa@example.com", key="once")
     user_id = first.user.user_id
     stale = IfMatch(frozenset({7}))
-    # A key that was seen comes before a user that is not there, and before If-Match.
+    # A known idempotency key is found before a missing user, and before If-Match.
     replayed = await users.execute(uuid7(), SuspendUser(), context("once"), if_match=stale)
     assert replayed.replayed
     with pytest.raises(UserNotFound):
@@ -197,7 +199,7 @@ async def test_checks_come_in_their_order(users: UserService) -> None:
         await users.execute(user_id, registration("b@example.com", user_id), context())
 
 
-async def test_the_past_of_a_user_is_told_by_version_and_by_time(users: UserService) -> None:
+async def test_a_past_state_of_a_user_is_read_by_version_or_by_time(users: UserService) -> None:
     first = await register(users, "asa@example.com")
     user_id = first.user.user_id
     second = await users.execute(user_id, SuspendUser(reason="leave"), context())

@@ -1,4 +1,4 @@
-"""The search for what is left of a person finds it in every form that the tests rely on."""
+"""The search for personal data finds a word in every encoding that the tests rely on."""
 
 import base64
 import json
@@ -6,13 +6,13 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.support.jobs.remains import Words, in_tables
+from tests.support.jobs.personal_data_search import Words, in_tables
 from tests.support.views.directory import execute
 
 WORDS = Words("Quasarhopper", "zo.ø@example.org")
 
 
-def wrapped(text: str) -> list[str]:
+def encoded(text: str) -> list[str]:
     data = text.encode()
     return [
         text,
@@ -29,12 +29,12 @@ def wrapped(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_a_word_is_found_however_it_is_wrapped(shift: int) -> None:
-    for text in wrapped("x" * shift + "Ms Quasarhopper <zo.ø@example.org>"):
+def test_a_word_is_found_in_every_encoding(shift: int) -> None:
+    for text in encoded("x" * shift + "Ms Quasarhopper <zo.ø@example.org>"):
         assert WORDS.found_in(f"...({text})".encode()) == {"Quasarhopper", "zo.ø@example.org"}
 
 
-def test_nothing_is_found_where_there_is_nothing() -> None:
+def test_nothing_is_found_in_other_text() -> None:
     assert (
         WORDS.found_in(b"Quasar hopper, \\x00ff, zo@example.org, aGVsbG8gd29ybGQsIGhlbGxv") == set()
     )

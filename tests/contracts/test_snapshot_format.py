@@ -1,7 +1,7 @@
-"""What a snapshot of a user holds is fixed for the name of its form: a golden file, byte by byte.
+"""The content of a user snapshot is fixed for the name of its format: a golden file, byte by byte.
 
-Where this fails, a release would take over states that it would not have folded itself: raise
-`FORM`, and the golden file of the new form takes the place of the old one's.
+If this fails, a release would load states that its own fold would not give: raise
+`SNAPSHOT_FORMAT`, and replace the golden file by one of the new format.
 """
 
 import json
@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from application.users.snapshots import FORM, snapshot_of, state_of
+from application.users.snapshots import SNAPSHOT_FORMAT, snapshot_of, state_of
 from application.users.states import UserAt
 from domain.user.events import UserEvent
 from domain.user.state import User, fold
@@ -19,7 +19,7 @@ from infrastructure.event_store.serializer import to_event
 from infrastructure.keys import MasterKeyRing
 from tests.contracts.test_stored_forms import EVENT_ID, GOLDEN, STREAM, ring
 
-STATES: Final = GOLDEN / f"snapshot_{FORM.replace('/', '_')}.json"
+STATES: Final = GOLDEN / f"snapshot_{SNAPSHOT_FORMAT.replace('/', '_')}.json"
 _FIRST: Final = "user.registered.v2"
 _SUSPENDED: Final = [_FIRST, "user.suspended.v1", "user.deleted.v1"]
 HISTORIES: Final[dict[str, list[str]]] = {
@@ -34,7 +34,7 @@ HISTORIES: Final[dict[str, list[str]]] = {
 
 
 def folded(history: str, keys: MasterKeyRing) -> User:
-    """A user after stored events of any version."""
+    """A user folded from stored events of any version."""
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))
     events = [
         to_event(
@@ -64,7 +64,7 @@ def at(user: User, version: int = 7) -> UserAt:
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_snapshot_holds_what_its_golden_file_says(history: str, master_keys: str) -> None:
+def test_a_snapshot_is_stored_as_in_its_golden_file(history: str, master_keys: str) -> None:
     golden = json.loads(STATES.read_text())
     state = snapshot_of(at(folded(history, ring(master_keys)))).state
     assert state is not None
@@ -72,10 +72,12 @@ def test_a_snapshot_holds_what_its_golden_file_says(history: str, master_keys: s
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_state_is_the_same_after_a_snapshot(history: str, master_keys: str) -> None:
+def test_a_state_is_the_same_when_restored_from_its_snapshot(
+    history: str, master_keys: str
+) -> None:
     state = at(folded(history, ring(master_keys)))
     assert state_of(snapshot_of(state)) == state
 
 
-def test_there_is_one_golden_file_that_of_the_present_form() -> None:
+def test_the_only_golden_file_is_that_of_the_current_format() -> None:
     assert [*GOLDEN.glob("snapshot_*.json")] == [STATES]

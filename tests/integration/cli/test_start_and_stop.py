@@ -1,4 +1,4 @@
-"""A process that is told to end does so at whatever moment that is."""
+"""A process ends on request at any moment of its start or run."""
 
 import asyncio
 

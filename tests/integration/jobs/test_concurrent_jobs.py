@@ -1,4 +1,4 @@
-"""Jobs that are asked for, taken, ended and cancelled at the same moment, by several workers."""
+"""Jobs that are submitted, taken, ended and cancelled at the same time, by several workers."""
 
 import asyncio
 import random
@@ -27,20 +27,20 @@ LIST = Path(postgres.__file__).with_name("list.sql")
 SLOW_POLL = replace(TIMING, poll=60.0)
 
 
-class Hesitant(JobSessions):
-    """Sessions that, when told to, wait in the middle of a transaction."""
+class PausingSessions(JobSessions):
+    """Sessions that wait before their commit while `pauses` is set."""
 
     def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
         super().__init__(pool)
-        self.hesitates, self.about_to_commit, self.goes_on = (asyncio.Event() for _ in range(3))
+        self.pauses, self.about_to_commit, self.resume = (asyncio.Event() for _ in range(3))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
         async with super().transaction() as connection:
             yield connection
-            if self.hesitates.is_set():
+            if self.pauses.is_set():
                 self.about_to_commit.set()
-                await self.goes_on.wait()
+                await self.resume.wait()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def rows(url: str, query: str) -> list[Any]:
         return await cursor.fetchall() if cursor.description else []
 
 
-async def test_of_several_workers_one_runs_each_job(bench: Bench, database_url: str) -> None:
+async def test_only_one_of_many_workers_runs_each_job(bench: Bench, database_url: str) -> None:
     runs = Counter[int]()
 
     async def work(run: JobRun) -> dict[str, Any]:
@@ -71,22 +71,20 @@ async def test_of_several_workers_one_runs_each_job(bench: Bench, database_url: 
     ):
         jobs = [await bench.submit("work", {"n": n}) for n in range(count)]
         for job in jobs:
-            assert (await bench.until(job)).state == "succeeded"
+            assert (await bench.wait_for(job)).state == "succeeded"
     assert runs == dict.fromkeys(range(count), 1)
     assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
     assert await rows(database_url, "SELECT * FROM procrastinate_events") == []
     assert await rows(database_url, "SELECT * FROM procrastinate_workers") == []
 
 
-async def test_a_submitted_job_is_heard_of_long_before_the_next_poll(bench: Bench) -> None:
+async def test_a_submitted_job_is_noticed_long_before_the_next_poll(bench: Bench) -> None:
     async with bench.working(kind(echo), timing=SLOW_POLL):
         await asyncio.sleep(0.3)
-        await bench.until(await bench.submit("work"), timeout_seconds=5)
+        await bench.wait_for(await bench.submit("work"), timeout_seconds=5)
 
 
-async def test_a_cancel_at_any_moment_ends_the_job_one_way_or_the_other(
-    bench: Bench, database_url: str
-) -> None:
+async def test_a_job_that_is_cancelled_at_any_moment_ends(bench: Bench, database_url: str) -> None:
     async def work(run: JobRun) -> dict[str, Any]:
         await run.report(0)
         await asyncio.sleep(random.uniform(0, 0.05))
@@ -101,7 +99,7 @@ async def test_a_cancel_at_any_moment_ends_the_job_one_way_or_the_other(
             job = await bench.submit("work", {"n": n})
             await asyncio.sleep(random.uniform(0, 0.1))
             await bench.jobs.cancel(job.id)
-            return await bench.until(job)
+            return await bench.wait_for(job)
 
     async with (
         Bench.in_postgres(database_url) as other,
@@ -113,18 +111,18 @@ async def test_a_cancel_at_any_moment_ends_the_job_one_way_or_the_other(
     assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
 
 
-async def test_a_cancel_in_the_middle_of_a_take_is_heard(bench: Bench, database_url: str) -> None:
-    async with Hesitant.open(database_url) as sessions:
+async def test_a_cancel_during_a_take_reaches_the_worker(bench: Bench, database_url: str) -> None:
+    async with PausingSessions.open(database_url) as sessions:
         ledger = PostgresJobLedger(sessions)
         await ledger.pulse({})
         job = await bench.submit("work")
-        sessions.hesitates.set()
+        sessions.pauses.set()
         taking = asyncio.create_task(ledger.take(["work"]))
         await sessions.about_to_commit.wait()
         cancelling = asyncio.create_task(bench.jobs.cancel(job.id))
         await asyncio.sleep(0.2)
         assert not cancelling.done()
-        sessions.goes_on.set()
+        sessions.resume.set()
         taken, seen = await taking, await cancelling
         assert taken is not None
         assert seen is not None
@@ -132,7 +130,7 @@ async def test_a_cancel_in_the_middle_of_a_take_is_heard(bench: Bench, database_
         assert await ledger.pulse({job.id: RunNow(taken.attempt, Progress())}) == {job.id: "cancel"}
 
 
-async def test_asked_for_once_at_every_moment_of_its_life_a_job_is_there_once(
+async def test_a_job_submitted_with_once_never_runs_twice_at_the_same_time(
     bench: Bench, database_url: str
 ) -> None:
     running = 0
@@ -153,12 +151,12 @@ async def test_asked_for_once_at_every_moment_of_its_life_a_job_is_there_once(
         asked = await asyncio.gather(ask(bench), ask(other), ask(bench), ask(other))
         jobs = set[UUID]().union(*asked)
         for job in jobs:
-            assert (await bench.until(job)).state == "succeeded"
+            assert (await bench.wait_for(job)).state == "succeeded"
     assert len(jobs) > 1
     assert len(await rows(database_url, "SELECT * FROM jobs")) == len(jobs)
 
 
-async def test_what_is_acknowledged_is_on_the_disk_whatever_the_default_is(
+async def test_an_acknowledged_job_is_on_the_disk_whatever_the_database_default(
     database_url: str,
 ) -> None:
     await rows(

@@ -1,4 +1,4 @@
-"""Looks for what is left of a person: in every table, every key of Redis, messages and files."""
+"""Searches all tables, Redis keys, messages and files for personal data that is left."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import psycopg
 from redis import Redis
 
-# All that SQL can read as rows; of the system's own, what may hold values of ours.
+# All tables that SQL can read, and the system views that may hold values from them.
 _TABLES: Final = """
 SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm')
@@ -24,13 +24,13 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 
 
 class Words:
-    """Words that nobody but one person has; each is looked for in all the forms data may take."""
+    """Words that only one person has; data is searched for every encoding of each word."""
 
     def __init__(self, *words: str) -> None:
         self._forms = {word: list(_forms(word)) for word in words}
 
     def found_in(self, data: bytes) -> set[str]:
-        """Which of the words some bytes hold, in the clear or thinly wrapped."""
+        """The words that are in some bytes, as plain text or encoded."""
         layers = b"\n".join([data, *_unwrapped(data)]).decode(errors="replace").casefold()
         return {
             word for word, forms in self._forms.items() if any(each in layers for each in forms)
@@ -38,11 +38,11 @@ class Words:
 
 
 Found = Mapping[str, set[str]]
-"""Where something was found, and which words."""
+"""By place: the words that were found there."""
 
 
 def in_tables(database_url: str, words: Words) -> Found:
-    """By table; a row is looked at as text, as a dump would have it."""
+    """By table; each row is searched as text, as in a dump."""
     found: dict[str, set[str]] = {}
     with psycopg.connect(database_url) as connection:
         for (table,) in connection.execute(_TABLES).fetchall():
@@ -52,7 +52,7 @@ def in_tables(database_url: str, words: Words) -> Found:
 
 
 def in_redis(redis_url: str, words: Words) -> Found:
-    """By key, in keys and values of any type; and in what the server remembers of slow commands."""
+    """By key, in keys and values of every type; also in the slow log of the server."""
     client = cast("Any", Redis).from_url(redis_url)
     try:
         keys: Iterable[bytes] = client.scan_iter("*")
@@ -65,7 +65,7 @@ def in_redis(redis_url: str, words: Words) -> Found:
 
 
 def _value(client: Any, key: str) -> bytes:
-    """As it was stored: a dump may have it compressed."""
+    """The value as it was stored, because a dump may compress it."""
     match client.type(key):
         case b"string":
             return client.get(key)
@@ -76,7 +76,7 @@ def _value(client: Any, key: str) -> bytes:
 
 
 def in_messages(messages: Sequence[tuple[bytes, Mapping[str, Any]]], words: Words) -> Found:
-    """By place in a queue, in bodies and headers."""
+    """By index in the queue; bodies and headers are searched."""
     texts = [body + repr(dict(headers)).encode() for body, headers in messages]
     return _only({str(n): words.found_in(text) for n, text in enumerate(texts)})
 
@@ -91,7 +91,7 @@ def _only(found: Found) -> Found:
 
 
 def _forms(word: str) -> Iterable[str]:
-    """All in lower case, as the text is that they are looked for in."""
+    """The encodings of a word in lower case, because the searched text is lower case."""
     yield word.casefold()
     yield quote(word).lower()
     yield quote(word, safe="@").lower()
@@ -100,14 +100,14 @@ def _forms(word: str) -> Iterable[str]:
     yield escaped.lower()
     yield escaped.replace("\\", "\\\\").lower()
     yield word.encode().hex()
-    # Three of four characters in base64 depend on where in the text the word begins.
+    # The base64 of a word depends on its offset in the text modulo three.
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + word.encode()).rstrip(b"=")
         yield encoded[(0, 2, 3)[shift] : -1].decode().lower()
 
 
 def _unwrapped(data: bytes) -> Iterable[bytes]:
-    """What hexadecimal and base64 in the data stand for."""
+    """The decoded bytes of hexadecimal and base64 in the data."""
     for match in _HEX.finditer(data):
         digits = match[1]
         yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode())

@@ -1,0 +1,123 @@
+"""Names, docstrings, comments and docs use the field's words: these words of a private language fail."""
+
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.servers.rollbook import ROOT
+
+BANNED: Final = re.compile(
+    r"\b(?:whoever|whosoever|anew|(?:came|comes|come) of|lets? go|mend(?:s|ed|ing)?|keepers?"
+    r"|heed(?:s|ed|ing)?|tellers?|leash|hang(?:s|ing)? up|strangers?|patience|patiently"
+    r"|but for|of several)\b",
+    re.IGNORECASE,
+)
+BANNED_IN_NAMES: Final = frozenset(
+    [
+        "whoever",
+        "anew",
+        "mend",
+        "mends",
+        "mended",
+        "mending",
+        "keeper",
+        "heed",
+        "teller",
+        "care",
+        "caring",
+        "leash",
+        "stranger",
+        "patience",
+        "patiently",
+        "succession",
+        "standings",
+    ]
+)
+# Stored names never change: a table, its columns, and what is written in log lines or in Redis.
+STORED: Final = re.compile(r"`mended`|\bFROM mended\b|\bINTO mended\b|\bmended_id_seq\b")
+CONDITION: Final = re.compile(r"(?:^|[.:;]\s+|\n\s*[-*]\s+)(?:Who|Where|Of several)\s(?![^.?!]*\?)")
+NAME_PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns)
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    paths = [ROOT / name for name in names.decode().split("\0") if name]
+    return [path for path in paths if path.is_file() and path != Path(__file__)]
+
+
+def banned_in(path: Path) -> Iterator[str]:
+    """Each banned word in the comments, the docstrings and the names of a Python file."""
+    before = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        place = f"{path.relative_to(ROOT)}:{token.start[0]}"
+        is_docstring = token.type == tokenize.STRING and before in _BEGINS_A_STATEMENT
+        if token.type == tokenize.COMMENT or is_docstring:
+            text = STORED.sub("", token.string)
+            yield from (f"{place}: {found[0]!r}" for found in BANNED.finditer(text))
+        elif token.type == tokenize.NAME:
+            yield from (f"{place}: {word!r}" for word in banned_name(token.string))
+        if token.type not in (tokenize.NL, tokenize.COMMENT):
+            before = token.type
+
+
+_BEGINS_A_STATEMENT: Final = frozenset(
+    (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
+)
+
+
+def banned_name(name: str) -> list[str]:
+    """The banned words in a name; `max_events`, not `most_events`, names a limit."""
+    parts = [part.lower() for part in NAME_PARTS.findall(name)]
+    if parts[:1] == ["most"] and len(parts) > 1:
+        return ["most"]
+    return [part for part in parts if part in BANNED_IN_NAMES]
+
+
+def test_no_python_file_has_a_banned_word() -> None:
+    assert [found for path in tracked("*.py") for found in banned_in(path)] == []
+
+
+def test_no_document_has_a_banned_word() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]!r}"
+        for path in tracked("*.md")
+        for match in BANNED.finditer(STORED.sub("", path.read_text()))
+    ]
+    assert found == []
+
+
+def test_no_sentence_of_a_document_begins_with_a_relative_clause() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0].strip()!r}"
+        for path in tracked("*.md")
+        for match in CONDITION.finditer(path.read_text())
+    ]
+    assert found == []
+
+
+def test_the_glossary_has_at_most_thirty_terms() -> None:
+    rows = re.findall(r"^\| ", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert 20 <= len(rows) - 1 <= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "banned"),
+    [
+        ("MendedUsers", ["mended"]),
+        ("most_events", ["most"]),
+        ("MOST_BYTES", ["most"]),
+        ("projection_care", ["care"]),
+        ("max_events", []),
+        ("almost", []),
+        ("careful", []),
+    ],
+)
+def test_names_are_taken_apart(name: str, banned: list[str]) -> None:
+    assert banned_name(name) == banned
