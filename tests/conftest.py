@@ -11,10 +11,12 @@ import uvloop
 from infrastructure.migrations import migrate
 from tests.support.run.again import Failures
 from tests.support.run.workers import Place, Workers, shared_directory
+from tests.support.servers.databases import Databases
 from tests.support.servers.postgres import MASTER_KEYS, database, name_of, postgres_server
 from tests.support.servers.rabbit import RabbitNode, rabbit_node
 from tests.support.servers.redis import PrivateRedis
 from tests.support.servers.redis import private_redis as private_redis_server
+from tests.support.servers.shared import TEMPLATE, SharedServers
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Workers(shared))
     elif not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(config.rootpath))
+        if config.getoption("numprocesses", 0):
+            config.pluginmanager.register(SharedServers())
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -45,9 +49,20 @@ def master_keys() -> str:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_url: str) -> Iterator[str]:
     """The name of a migrated database that others are copied from."""
+    if shared := os.environ.get(TEMPLATE):
+        yield shared
+        return
     with database(postgres_url) as url:
         asyncio.run(migrate(url))
         yield name_of(url)
+
+
+@pytest.fixture(scope="session")
+def databases(postgres_url: str, migrated_template: str) -> Iterator[Databases]:
+    """Migrated databases, each for one test at a time."""
+    made = Databases(postgres_url, migrated_template)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -58,9 +73,9 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
-    """A new database as the migrations leave it."""
-    with database(postgres_url, migrated_template) as url:
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database as the migrations leave it."""
+    with databases.one() as url:
         yield url
 
 

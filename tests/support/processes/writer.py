@@ -1,4 +1,4 @@
-"""One of several processes that append to a log for some seconds, and print their counts.
+"""A process that appends to a log for some seconds and prints its counts; tests run several.
 
 Half of its callers register users and change them. The others change users that all processes
 share; the arguments hold their ids.

@@ -28,9 +28,13 @@ def scaled(count: float) -> int:
 
 
 def postgres_on(directory: Path) -> EmbeddedPostgres:
-    """Our own launcher, with the programs that ROLLBOOK_TEST_POSTGRES_BIN names if it does."""
+    """Our own launcher, with the programs that ROLLBOOK_TEST_POSTGRES_BIN names, if set."""
+    return EmbeddedPostgres(directory, binaries=_given_programs())
+
+
+def _given_programs() -> Path | None:
     given = os.environ.get("ROLLBOOK_TEST_POSTGRES_BIN")
-    return EmbeddedPostgres(directory, binaries=Path(given) if given else None)
+    return Path(given) if given else None
 
 
 def missing(reason: str) -> NoReturn:
@@ -38,6 +42,13 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("ROLLBOOK_TEST_REQUIRE_ALL") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+class _SharedPostgres(EmbeddedPostgres):
+    """With connections for several workers of a test run."""
+
+    def _prepare(self) -> list[str]:
+        return [*super()._prepare(), "-c", "max_connections=400"]
 
 
 @contextmanager
@@ -48,7 +59,7 @@ def postgres_server() -> Generator[str]:
         yield at(given, "postgres")
         return
     directory = Path(tempfile.mkdtemp(prefix="rollbook-test-"))
-    server = postgres_on(directory)
+    server = _SharedPostgres(directory, binaries=_given_programs())
     try:
         yield at(asyncio.run(server.start()), "postgres")
     except NoServerFound as error:
@@ -60,16 +71,26 @@ def postgres_server() -> Generator[str]:
 
 @contextmanager
 def database(server: str, template: str = "template0") -> Generator[str]:
-    """A new database as a copy of `template`, as its URL; dropped at the end, whoever uses it."""
-    name = f"rollbook_test_{uuid4().hex[:12]}"
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-        sql.Identifier(name), sql.Identifier(template)
-    )
-    execute(server, create)
+    """A new database as a copy of `template`, as its URL; dropped at the end with its sessions."""
+    url = create_database(server, template)
     try:
-        yield at(server, name)
+        yield url
     finally:
-        execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop_database(server, url)
+
+
+def create_database(server: str, template: str) -> str:
+    """A new database as a copy of `template`, as its URL."""
+    name = f"rollbook_test_{uuid4().hex[:12]}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    execute(server, create.format(sql.Identifier(name), sql.Identifier(template)))
+    return at(server, name)
+
+
+def drop_database(server: str, url: str) -> None:
+    """Drop the database of a URL and end its sessions; one that is gone is no error."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name_of(url)))
+    execute(server, drop)
 
 
 def name_of(url: str) -> str:

@@ -1,0 +1,40 @@
+"""One Postgres and one Redis for all workers of a test run: the first process starts and ends them."""
+
+import asyncio
+import os
+from contextlib import ExitStack
+from typing import Final
+
+import pytest
+
+from infrastructure.migrations import migrate
+from tests.support.servers.postgres import database, name_of, postgres_server
+from tests.support.servers.redis import redis_url
+
+TEMPLATE: Final = "ROLLBOOK_TEST_TEMPLATE"
+"""The variable that names a migrated database of the shared server."""
+
+
+class SharedServers:
+    """A plug-in of the first process. Workers find the servers by the variables for given ones."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Start them before the workers inherit the environment."""
+        try:
+            server = self._open.enter_context(postgres_server())
+            redis = self._open.enter_context(redis_url())
+        except (pytest.skip.Exception, pytest.fail.Exception):
+            return  # each test that needs the missing server says so
+        template = self._open.enter_context(database(server))
+        asyncio.run(migrate(template))
+        os.environ["ROLLBOOK_TEST_DATABASE_URL"] = server
+        os.environ["ROLLBOOK_TEST_REDIS_URL"] = redis
+        os.environ[TEMPLATE] = name_of(template)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self._open.close()
