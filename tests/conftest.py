@@ -1,16 +1,17 @@
-"""Fixtures of all tests: a server a session, a fresh database a test, one master key."""
+"""Fixtures of all tests: servers for the whole run, a clean database per test, one master key."""
 
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
 from tests.support.run.again import Failures
-from tests.support.run.workers import Place, Workers, shared_directory
+from tests.support.run.order import FileScheduling, choose
+from tests.support.run.workers import Workers, shared_directory
 from tests.support.servers.databases import Databases
 from tests.support.servers.postgres import MASTER_KEYS, database, name_of, postgres_server
 from tests.support.servers.rabbit import RabbitNode, rabbit_node
@@ -28,14 +29,23 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(SharedServers())
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    choose(config, items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    return FileScheduling(config, log)
+
+
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Production's event loop: what it does with a socket that goes away is its own."""
+    """The event loop of production: loops differ in how they treat a lost socket."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server's `postgres` database, with the right to make others."""
+    """The `postgres` database of a server on which tests may create databases."""
     with postgres_server() as url:
         yield url
 
@@ -81,46 +91,35 @@ def database_url(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def private_rabbit() -> Iterator[RabbitNode]:
-    """A RabbitMQ of the tests' own."""
+    """A RabbitMQ node that only these tests use."""
     with rabbit_node() as node:
         yield node
 
 
 @pytest.fixture
 def rabbit(private_rabbit: RabbitNode) -> RabbitNode:
-    """A RabbitMQ that runs, and that a test may stop, freeze and start."""
+    """A running RabbitMQ; the test may stop, freeze and start it."""
     private_rabbit.start()
     return private_rabbit
 
 
-@pytest.fixture(scope="session")
-def given_rabbit(pytestconfig: pytest.Config) -> Place | None:
-    """Whose turn it is at the given RabbitMQ, where all publish to one exchange."""
-    shared = shared_directory(pytestconfig)
-    return Place(shared / "rabbitmq") if shared else None
-
-
 @pytest.fixture
-def amqp_url(request: pytest.FixtureRequest, given_rabbit: Place | None) -> Iterator[str]:
-    """A virtual host of a RabbitMQ for this test alone."""
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """The given RabbitMQ, else the private one; all tests that use it run in one worker."""
     given = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
-    if not given:
-        yield request.getfixturevalue("rabbit").url
-        return
-    with given_rabbit.alone() if given_rabbit else nullcontext():
-        yield given
+    return given or request.getfixturevalue("rabbit").url
 
 
 @pytest.fixture(scope="session")
 def private_redis() -> Iterator[PrivateRedis]:
-    """A Redis of the tests' own."""
+    """A Redis that only these tests use."""
     with private_redis_server() as server:
         yield server
 
 
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
-    """A Redis without keys; a given one is left as it is, for each log has keys of its own."""
+    """A Redis without keys, or the given one as it is: each log has its own keys."""
     given = os.environ.get("ROLLBOOK_TEST_REDIS_URL")
     if given:
         return given

@@ -146,6 +146,7 @@ async def test_while_redis_is_away_the_job_waits_and_no_cached_copy_remains(
     assert (in_tables(database(rollbook), WORDS), in_redis(redis.url, WORDS)) == ({}, {})
 
 
+@pytest.mark.long
 async def test_an_erasure_job_whose_worker_was_killed_still_succeeds(
     rollbook: RunningRollbook, client: httpx2.AsyncClient, path: str
 ) -> None:

@@ -49,7 +49,9 @@ def test_a_wrong_master_key_stops_every_role_that_needs_one_with_one_line(
     assert refused.stderr == missing_key_error(OLD_ID)
 
 
-@pytest.mark.parametrize("split", [(), ("--split",)], ids=["", "split"])
+@pytest.mark.parametrize(
+    "split", [(), pytest.param(("--split",), marks=pytest.mark.long)], ids=["", "split"]
+)
 def test_a_wrong_master_key_stops_rollbook_up_with_one_line(
     settings: dict[str, str], tmp_path: Path, split: tuple[str, ...]
 ) -> None:

@@ -92,7 +92,9 @@ async def frozen(server: EmbeddedPostgres) -> AsyncGenerator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("away", [stopped, killed, frozen])
+@pytest.mark.parametrize(
+    "away", [killed, *(pytest.param(away, marks=pytest.mark.long) for away in (stopped, frozen))]
+)
 async def test_while_postgres_is_away_answers_are_correct_and_in_time_and_then_service_resumes(
     installation: Installation,
     away: Callable[[EmbeddedPostgres], AbstractAsyncContextManager[None]],

@@ -149,6 +149,7 @@ async def under_load(pair: Pair, leader: str) -> AsyncGenerator[Watch]:
         await assert_views_are_a_fresh_fold(pair.database_url, pair.master_keys)
 
 
+@pytest.mark.long
 async def test_a_frozen_leader_is_replaced_and_resumes_without_harm(pair: Pair) -> None:
     for _ in range(scaled(1)):
         leader = await leader_of(pair)

@@ -86,7 +86,9 @@ def test_an_unreachable_database_is_reported_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("role", ["api", "projector", "relay", "worker"])
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "stop_signal", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_role_runs_and_drains(
     request: pytest.FixtureRequest,
     settings: dict[str, str],

@@ -39,7 +39,10 @@ async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
     await assert_views_are_a_fresh_fold(database, rollbook.master_key)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(
+    "role",
+    ["projector", *(pytest.param(role, marks=pytest.mark.long) for role in ("api", "relay"))],
+)
 async def test_a_role_killed_under_load_restarts_and_no_consumer_misses_an_event(
     rollbook: RunningRollbook, rabbit: RabbitNode, role: str
 ) -> None:

@@ -120,7 +120,7 @@ async def assert_views_are_fresh(rollbook: RunningRollbook) -> None:
     await assert_views_are_a_fresh_fold(database, rollbook.master_key)
 
 
-@pytest.mark.parametrize("away", [stopped, frozen])
+@pytest.mark.parametrize("away", [stopped, pytest.param(frozen, marks=pytest.mark.long)])
 async def test_without_redis_queries_answer_and_streams_continue(
     beside_redis: RunningRollbook,
     redis: PrivateRedis,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.servers.postgres import missing
+from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 
@@ -73,7 +74,7 @@ def test_a_part_that_crashes_is_restarted(running: RunningRollbook, part: str) -
 
 
 def test_a_start_without_the_master_key_of_existing_data_is_refused(data_dir: Path) -> None:
-    with RunningRollbook(data_dir) as rollbook:
+    with RunningRollbook(prepared(data_dir)) as rollbook:
         key = (data_dir / "master-key").read_text()
         rollbook.stop()
         (data_dir / "master-key").unlink()
@@ -105,7 +106,7 @@ def test_a_wrong_setting_is_reported(data_dir: Path) -> None:
 def test_after_a_stop_no_process_and_no_instance_file_remains(
     data_dir: Path, stop_signal: signal.Signals
 ) -> None:
-    with RunningRollbook(data_dir) as rollbook:
+    with RunningRollbook(prepared(data_dir)) as rollbook:
         children = rollbook.children()
         assert set(children) == {"postgres", "valkey", "application"}
         assert rollbook.stop(stop_signal) == 0
@@ -128,7 +129,7 @@ def test_configured_servers_are_used_and_the_others_are_started(
 
 
 def test_split_runs_one_process_per_role_and_stops_them_in_reverse_order(data_dir: Path) -> None:
-    with RunningRollbook(data_dir, "--split") as rollbook:
+    with RunningRollbook(prepared(data_dir), "--split") as rollbook:
         before = rollbook.children()
         assert set(before) == {"postgres", "valkey", "projector", "worker", "api"}
         os.kill(before["projector"], signal.SIGKILL)
@@ -140,16 +141,6 @@ def test_split_runs_one_process_per_role_and_stops_them_in_reverse_order(data_di
         assert not any(is_alive(child) for child in children.values())
         stopped = re.findall(r'"roles":\["(\w+)"\],"event":"stopped"', rollbook.output)
         assert stopped == ["api", "worker", "projector"]
-
-
-def test_split_with_a_rabbitmq_runs_a_relay(data_dir: Path, amqp_url: str) -> None:
-    with RunningRollbook(data_dir, "--split", ROLLBOOK_AMQP_URL=amqp_url) as rollbook:
-        parts = rollbook.children()
-        assert set(parts) == {"postgres", "valkey", "projector", "relay", "worker", "api"}
-        secrets = [rollbook.master_key, rollbook.token, amqp_url]
-        for process in parts.values():
-            command = Path(f"/proc/{process}/cmdline").read_text()
-            assert not any(secret in command for secret in secrets)
 
 
 def test_without_a_valkey_program_it_runs_without_a_cache_and_logs_it_once(

@@ -33,7 +33,7 @@ async def stop(server: EmbeddedPostgres) -> None:
     await server.stop()
 
 
-@pytest.mark.parametrize("go_away", [stop, kill])
+@pytest.mark.parametrize("go_away", [kill, pytest.param(stop, marks=pytest.mark.long)])
 async def test_all_answers_stay_true_when_the_server_ends_and_comes_back(
     store: EventStore, own_server: EmbeddedPostgres, go_away: GoAway
 ) -> None:
@@ -58,7 +58,7 @@ async def test_all_answers_stay_true_when_the_server_is_frozen(
     check(callers)
 
 
-@pytest.mark.parametrize("go_away", [stop, kill])
+@pytest.mark.parametrize("go_away", [kill, pytest.param(stop, marks=pytest.mark.long)])
 async def test_a_command_to_an_absent_server_is_surely_not_recorded(
     store: EventStore, own_server: EmbeddedPostgres, go_away: GoAway
 ) -> None:

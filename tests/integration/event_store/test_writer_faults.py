@@ -93,6 +93,7 @@ async def test_a_session_that_ends_while_it_waits_for_the_lock_only_delays_its_b
     assert callers.failures == []
 
 
+@pytest.mark.long
 async def test_a_frozen_backend_costs_time_and_nothing_else(
     store: EventStore, database_url: str
 ) -> None:

@@ -77,6 +77,7 @@ async def test_another_worker_runs_the_job_of_a_killed_one(bench: Bench, databas
     assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
 
 
+@pytest.mark.long
 async def test_a_worker_that_starts_after_the_crash_runs_the_job(
     bench: Bench, database_url: str
 ) -> None:
@@ -110,6 +111,7 @@ async def test_a_worker_that_was_frozen_does_not_change_the_run_that_replaced_it
     assert done.attempts == 2
 
 
+@pytest.mark.long
 async def test_a_worker_that_was_frozen_changes_no_finished_job_and_takes_new_ones(
     bench: Bench, database_url: str
 ) -> None:

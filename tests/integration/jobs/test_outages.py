@@ -90,6 +90,7 @@ async def test_a_job_outlives_every_connection_of_its_worker(database_url: str) 
     assert (done.state, done.attempts, done.result) == ("succeeded", 1, {"n": 30})
 
 
+@pytest.mark.long
 async def test_runs_stay_with_their_workers_after_an_outage_longer_than_every_heartbeat(
     database_url: str, proxy: PostgresProxy
 ) -> None:

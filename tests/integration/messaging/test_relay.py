@@ -87,6 +87,7 @@ async def test_a_new_event_is_relayed_at_once(relay_side: RelaySide) -> None:
         assert asyncio.get_running_loop().time() - began < 0.5
 
 
+@pytest.mark.long
 async def test_a_broker_that_is_stopped_and_started_costs_time_and_nothing_else(
     relay_on_node: RelaySide, rabbit: RabbitNode
 ) -> None:
@@ -121,6 +122,7 @@ async def test_a_broker_that_is_killed_costs_time_and_nothing_else(
     assert other.first_deliveries == await positions_of(relay_on_node)
 
 
+@pytest.mark.long
 async def test_connections_that_the_broker_closes_are_reopened(
     relay_on_node: RelaySide, rabbit: RabbitNode
 ) -> None:

@@ -54,13 +54,13 @@ async def kill_after(url: str, what: str, times: int) -> None:
 @pytest.mark.parametrize(
     ("what", "times", "built"),
     [
-        ("store", 1, 2),
+        pytest.param("store", 1, 2, marks=pytest.mark.long),
         ("store", 4, 2),
-        ("index", 1, 2),
-        ("follow", 1, 2),
-        ("followed", 1, 2),
+        pytest.param("index", 1, 2, marks=pytest.mark.long),
+        pytest.param("follow", 1, 2, marks=pytest.mark.long),
+        pytest.param("followed", 1, 2, marks=pytest.mark.long),
         ("switch", 1, 2),
-        ("switched", 1, 2),
+        pytest.param("switched", 1, 2, marks=pytest.mark.long),
     ],
 )
 async def test_a_killed_rebuild_continues_at_its_place(

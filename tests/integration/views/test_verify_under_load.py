@@ -148,7 +148,7 @@ async def test_no_page_moves_while_a_stream_is_locked(rebuilder: Rebuilder) -> N
     assert await execute(rebuilder.url, "SELECT name FROM users_g1") == [("A two",)]
 
 
-@pytest.mark.parametrize("what", ["replaced", "add"])
+@pytest.mark.parametrize("what", ["add", pytest.param("replaced", marks=pytest.mark.long)])
 async def test_a_killed_repair_leaves_each_row_old_or_new_and_the_next_completes(
     rebuilder: Rebuilder, what: str
 ) -> None:

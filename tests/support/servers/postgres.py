@@ -22,9 +22,14 @@ MASTER_KEYS: Final = "dGVzdHMgb25seTogYSBtYXN0ZXIga2V5IG9mIDMyIGI="
 """The master key of every test: 32 bytes, and no secret."""
 
 
+def scale() -> float:
+    """How long the long tests of this run are: `make test-long` sets ROLLBOOK_TEST_SCALE."""
+    return float(os.environ.get("ROLLBOOK_TEST_SCALE", "1"))
+
+
 def scaled(count: float) -> int:
-    """A count or a number of seconds for this run: `make test-long` sets ROLLBOOK_TEST_SCALE."""
-    return max(1, round(count * float(os.environ.get("ROLLBOOK_TEST_SCALE", "1"))))
+    """A count or a number of seconds for this run."""
+    return max(1, round(count * scale()))
 
 
 def postgres_on(directory: Path) -> EmbeddedPostgres:

@@ -22,7 +22,7 @@ _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
-# Below those that a kernel gives to whoever asks for any port, between our look and our use of one.
+# Below the ports that a kernel assigns by itself: none is taken between the check and its use.
 _PORTS: Final = range(20_000, 32_000)
 
 

@@ -1,7 +1,9 @@
-"""One Postgres and one Redis for all workers of a test run: the first process starts and ends them."""
+"""One Postgres and one Redis for all workers of a test run: the first process starts and stops them."""
 
 import asyncio
 import os
+import shutil
+import tempfile
 from contextlib import ExitStack
 from typing import Final
 
@@ -9,6 +11,7 @@ import pytest
 
 from infrastructure.migrations import migrate
 from tests.support.servers.postgres import database, name_of, postgres_server
+from tests.support.servers.prepared_data import SHARED_FOLDER
 from tests.support.servers.redis import redis_url
 
 TEMPLATE: Final = "ROLLBOOK_TEST_TEMPLATE"
@@ -23,12 +26,15 @@ class SharedServers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Start them before the workers inherit the environment."""
+        """Start the servers before the workers inherit the environment."""
+        folder = tempfile.mkdtemp(prefix="rollbook-shared-")
+        self._open.callback(shutil.rmtree, folder, ignore_errors=True)
+        os.environ[SHARED_FOLDER] = folder
         try:
             server = self._open.enter_context(postgres_server())
             redis = self._open.enter_context(redis_url())
         except (pytest.skip.Exception, pytest.fail.Exception):
-            return  # each test that needs the missing server says so
+            return  # each test that needs the missing server reports it
         template = self._open.enter_context(database(server))
         asyncio.run(migrate(template))
         os.environ["ROLLBOOK_TEST_DATABASE_URL"] = server
