@@ -232,8 +232,7 @@ async def park_a_rename(stage: Stage) -> str:
 
 async def read_everything(stage: Stage, *people: str) -> None:
     """Reads the people in every way, so that the cache and the planner's statistics have them."""
-    position = await head(stage.client)
-    at_least = {"Rollbook-Min-Position": str(position)}
+    at_least = {"Rollbook-Min-Position": str(await head(stage.client))}
     queries = ({"q": "Zyxwina Quasar"}, {"email": EMAIL}, {"external_id": "QH-77-4711"})
     for user_id in people:
         for _ in range(2):
@@ -286,8 +285,7 @@ async def erased(client: httpx2.AsyncClient, user_id: str) -> dict[str, Any]:
 
 async def assert_not_found(stage: Stage, *people: str) -> None:
     """No query finds these people."""
-    position = await head(stage.client)
-    at_least = {"Rollbook-Min-Position": str(position)}
+    at_least = {"Rollbook-Min-Position": str(await head(stage.client))}
     statuses = "active,suspended,deleted,erased"
     for query in ({"q": "Zyxwina"}, {"email": EMAIL}, {"external_id": "QH-77-4711"}):
         params = {**query, "status": statuses}
