@@ -12,7 +12,7 @@ PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loads
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 # A few failed tests run once more, alone, so that a busy machine fails no test.
 define RUN_TESTS
-	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.support.run.again $$? $(1)
+	@$(call PYTEST,$(1)) || $(PYTHON_BIN)/python -m tests.support.run.retry_failed $$? $(1)
 endef
 
 help: ## Show this list

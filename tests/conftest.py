@@ -1,4 +1,4 @@
-"""Fixtures of all tests: servers for the whole run, a clean database per test, one master key."""
+"""Fixtures of all tests: servers for the whole run, an empty database per test, a master key."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
-from tests.support.run.again import Failures
-from tests.support.run.order import FileScheduling, choose
+from tests.support.run.order import FileScheduling, select_and_sort
+from tests.support.run.retry_failed import Failures
 from tests.support.run.workers import Workers, shared_directory
 from tests.support.servers.databases import Databases
 from tests.support.servers.postgres import MASTER_KEYS, database, name_of, postgres_server
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    choose(config, items)
+    select_and_sort(config, items)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,7 +39,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop of production: loops differ in how they treat a lost socket."""
+    """The event loop of production, because loops treat a lost socket differently."""
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -52,13 +52,13 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def master_keys() -> str:
-    """What `ROLLBOOK_MASTER_KEY` holds in tests."""
+    """The value of `ROLLBOOK_MASTER_KEY` in tests."""
     return MASTER_KEYS
 
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_url: str) -> Iterator[str]:
-    """The name of a migrated database that others are copied from."""
+    """The name of a migrated database, the template of the others."""
     if shared := os.environ.get(TEMPLATE):
         yield shared
         return
@@ -70,9 +70,9 @@ def migrated_template(postgres_url: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def databases(postgres_url: str, migrated_template: str) -> Iterator[Databases]:
     """Migrated databases, each for one test at a time."""
-    made = Databases(postgres_url, migrated_template)
-    yield made
-    made.close()
+    databases = Databases(postgres_url, migrated_template)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def empty_database_url(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database_url(databases: Databases) -> Iterator[str]:
     """A database as the migrations leave it."""
-    with databases.one() as url:
+    with databases.borrow() as url:
         yield url
 
 
@@ -105,7 +105,7 @@ def rabbit(private_rabbit: RabbitNode) -> RabbitNode:
 
 @pytest.fixture
 def amqp_url(request: pytest.FixtureRequest) -> str:
-    """The given RabbitMQ, else the private one; all tests that use it run in one worker."""
+    """A given RabbitMQ, or the private one; one worker runs all tests that use it."""
     given = os.environ.get("ROLLBOOK_TEST_AMQP_URL")
     return given or request.getfixturevalue("rabbit").url
 
@@ -119,10 +119,10 @@ def private_redis() -> Iterator[PrivateRedis]:
 
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> str:
-    """A Redis without keys, or the given one as it is: each log has its own keys."""
+    """A given Redis as it is, because each log has its own keys; or the private one, emptied."""
     given = os.environ.get("ROLLBOOK_TEST_REDIS_URL")
     if given:
         return given
     server: PrivateRedis = request.getfixturevalue("private_redis")
-    server.empty()
+    server.flush()
     return server.url

@@ -1,4 +1,4 @@
-"""What several contract suites run against."""
+"""The implementations that several contract suites run against."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ def jobs_url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def bench(jobs_url: str | None) -> AsyncIterator[Bench]:
-    """Jobs in memory, and jobs in Postgres."""
+    """A job system in memory, and one in Postgres."""
     async with Bench.in_postgres(jobs_url) if jobs_url else Bench.in_memory() as bench:
         yield bench
 

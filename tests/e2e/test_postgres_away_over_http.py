@@ -18,7 +18,7 @@ from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
 from tests.support.http.load import Load, unaccepted
-from tests.support.servers.postgres import missing, postgres_on
+from tests.support.servers.postgres import postgres_on, skip_or_fail
 from tests.support.servers.rollbook import RunningRollbook, children_of
 
 ANSWER_SECONDS: Final = 5.0
@@ -54,7 +54,7 @@ def installation() -> Iterator[Installation]:
             with RunningRollbook(Path(directory, "data"), ROLLBOOK_DATABASE_URL=url) as rollbook:
                 yield Installation(rollbook, postgres)
         except NoServerFound as error:
-            missing(str(error))
+            skip_or_fail(str(error))
         finally:
             asyncio.run(postgres.stop())
 

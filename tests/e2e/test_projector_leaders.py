@@ -19,7 +19,7 @@ from infrastructure.views.sql.slot_lock import lock_of
 from projections.users import USERS
 from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
 from tests.support.http.load import Load, client_of
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.servers.postgres import database, scaled
 from tests.support.servers.rollbook import RunningRollbook
 
@@ -85,7 +85,7 @@ class Watch:
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as session:
             watch = cls(session)
             await watch._poll()
-            async with at_work(watch._poll_forever()):
+            async with in_background(watch._poll_forever()):
                 yield watch
 
     async def taken_over(self, by: str) -> float:

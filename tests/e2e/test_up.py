@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
@@ -183,7 +183,7 @@ def test_an_application_that_cannot_start_stops_rollbook_up(data_dir: Path) -> N
 
 def test_it_listens_on_ipv6(data_dir: Path, database_url: str) -> None:
     if not socket.has_dualstack_ipv6():
-        missing("this machine has no IPv6")
+        skip_or_fail("this machine has no IPv6")
     with RunningRollbook(data_dir, "--host", "::1", ROLLBOOK_DATABASE_URL=database_url) as rollbook:
         assert rollbook.url.startswith("http://[::1]:")
         assert rollbook.status("/health/live") == 200

@@ -18,7 +18,7 @@ from application.projector.view_store import Slot
 from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.headcount import HEADCOUNT
 from tests.support.doubles.cache import MemoryStatsCache, MemoryUserCache
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.views.cache_model import SLOTS, USER_IDS, World
 
 ZOE, YAN = USER_IDS[:2]
@@ -115,7 +115,7 @@ async def test_the_position_also_moves_without_a_change_in_this_slot() -> None:
 async def following(
     world: World, cache: MemoryUserCache, doorbell: MemoryDoorbell
 ) -> AsyncGenerator[None]:
-    async with at_work(run_user_cache(SLOTS, cache, world, world, doorbell)):
+    async with in_background(run_user_cache(SLOTS, cache, world, world, doorbell)):
         yield
 
 

@@ -13,7 +13,7 @@ from application.log.event_log import FeedPage
 from application.log.follower import NotLeading, follow
 from infrastructure.doorbell.memory import MemoryDoorbell
 from tests.support.log.feeds import ListFeed
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.views.histories import recorded, registered
 
 EVENTS = [recorded(registered(), n, n * 10) for n in range(1, 8)]
@@ -58,7 +58,7 @@ def follower() -> RecordingFollower:
 async def following(
     follower: RecordingFollower, feed: ListFeed, doorbell: MemoryDoorbell | None = None
 ) -> AsyncGenerator[None]:
-    async with at_work(follow("notes", follower.lead, feed, doorbell or MemoryDoorbell())):
+    async with in_background(follow("notes", follower.lead, feed, doorbell or MemoryDoorbell())):
         yield
 
 

@@ -22,7 +22,7 @@ from infrastructure.doorbell.memory import MemoryDoorbell
 from tests.support.doubles.bus import MemoryBus
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.log.feeds import ListFeed
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.views.histories import recorded
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
@@ -46,9 +46,9 @@ class Relaying:
         self.doorbell = MemoryDoorbell()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncGenerator[None]:
+    async def in_background(self) -> AsyncGenerator[None]:
         relay = run_relay(self.bus, self.ledger, self.feed, self.doorbell, LOG_ID)
-        async with at_work(relay):
+        async with in_background(relay):
             yield
 
     async def reach(self, position: int) -> None:
@@ -68,7 +68,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_relay_publishes_every_event_once_and_in_order() -> None:
     relaying = Relaying()
-    async with relaying.at_work():
+    async with relaying.in_background():
         await relaying.reach(70)
     assert relaying.positions == [10, 20, 30, 40, 50, 60, 70]
     assert relaying.ledger.set_aside == []
@@ -76,7 +76,7 @@ async def test_the_relay_publishes_every_event_once_and_in_order() -> None:
 
 async def test_a_message_carries_the_event_and_its_place() -> None:
     relaying = Relaying([sealed(30, 4)])
-    async with relaying.at_work():
+    async with relaying.in_background():
         await relaying.reach(30)
     message = relaying.bus.published[0]
     body = msgspec.json.decode(message.body)
@@ -95,7 +95,7 @@ async def test_a_refused_message_is_retried_without_the_rest_of_its_page() -> No
         return message.position == 20 and attempts.count(20) < 4
 
     relaying.bus.refuses = refuses
-    async with relaying.at_work():
+    async with relaying.in_background():
         await relaying.reach(70)
     assert attempts == [10, 20, 30, 20, 20, 20, 40, 50, 60, 70]
     assert relaying.positions == [10, 30, 20, 40, 50, 60, 70]
@@ -112,7 +112,7 @@ async def test_a_message_refused_after_five_retries_is_set_aside() -> None:
 
     relaying.bus.refuses = refuses
     with capture_logs() as logs:
-        async with relaying.at_work():
+        async with relaying.in_background():
             await relaying.reach(70)
     assert attempts.count(20) == 6
     assert relaying.positions == [10, 30, 40, 50, 60, 70]
@@ -132,7 +132,7 @@ async def test_a_message_refused_after_five_retries_is_set_aside() -> None:
 async def test_an_event_that_cannot_be_read_is_set_aside_with_its_reason() -> None:
     unreadable = recorded(Unreadable(type="user.renamed", reason="MalformedState"), 2, 20)
     relaying = Relaying([sealed(10), unreadable, sealed(30, 3)])
-    async with relaying.at_work():
+    async with relaying.in_background():
         await relaying.reach(30)
     assert relaying.positions == [10, 30]
     found = [(each.position, each.type, each.error) for each in relaying.ledger.set_aside]
@@ -143,7 +143,7 @@ async def test_while_the_bus_is_down_the_checkpoint_stays_and_no_relay_leads() -
     relaying = Relaying()
     relaying.bus.is_unavailable = True
     with capture_logs() as logs:
-        async with relaying.at_work():
+        async with relaying.in_background():
             await asyncio.sleep(0.5)
             assert relaying.ledger.position == 0
             async with asyncio.timeout(1), relaying.ledger.lead():
@@ -161,7 +161,7 @@ async def test_while_the_bus_is_down_the_checkpoint_stays_and_no_relay_leads() -
 async def test_a_lost_bus_is_noticed_without_anything_to_publish() -> None:
     relaying = Relaying()
     with capture_logs() as logs:
-        async with relaying.at_work():
+        async with relaying.in_background():
             await relaying.reach(70)
             relaying.bus.is_unavailable = True
             relaying.doorbell.ring("log")
@@ -180,7 +180,7 @@ async def test_the_relay_waits_for_a_bus_that_is_lost_between_two_pages() -> Non
         return False
 
     relaying.bus.refuses = refuses
-    async with relaying.at_work():
+    async with relaying.in_background():
         await relaying.reach(70)
     assert sorted(set(relaying.positions)) == [10, 20, 30, 40, 50, 60, 70]
     assert relaying.positions[:3] == [10, 20, 30]
@@ -224,7 +224,7 @@ async def test_a_page_whose_checkpoint_did_not_move_is_published_again(failure: 
     relaying = Relaying()
     relaying.ledger = FailingLedger(failure)
     with capture_logs() as logs:
-        async with relaying.at_work():
+        async with relaying.in_background():
             await relaying.reach(70)
     assert relaying.positions == [10, 20, 30, 40, 50, 60, 40, 50, 60, 70]
     ids = {message.event_id for message in relaying.bus.published}
@@ -236,8 +236,8 @@ async def test_one_of_two_relays_leads_and_the_other_takes_over() -> None:
     relaying = Relaying(EVENTS[:4])
     with capture_logs() as logs:
         async with AsyncExitStack() as first:
-            await first.enter_async_context(relaying.at_work())
-            async with relaying.at_work():
+            await first.enter_async_context(relaying.in_background())
+            async with relaying.in_background():
                 await relaying.reach(40)
                 assert [entry["event"] for entry in logs] == ["relay_leads"]
                 await first.aclose()

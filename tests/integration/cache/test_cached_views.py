@@ -13,7 +13,7 @@ import pytest
 from application.projector.view_store import Slot
 from domain.user.events import PreviousName, UserErased, UserRenamed
 from projections.users import USERS
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.servers.postgres import scaled
 from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.redis_admin import RedisAdmin
@@ -48,7 +48,7 @@ async def readers(side: CachedSide, people: People) -> AsyncGenerator[list[SeenA
 
 def process(database_url: str, redis_url: str) -> AbstractAsyncContextManager[Process]:
     """Projectors and cache followers in a separate process."""
-    return process_of("tests.support.processes.caching", database_url, redis_url)
+    return module_process("tests.support.processes.caching", database_url, redis_url)
 
 
 async def test_the_directory_answers_the_same_with_and_without_a_cache(side: CachedSide) -> None:
@@ -94,9 +94,9 @@ async def test_a_cache_that_is_flushed_and_disconnected_all_the_time_is_never_wr
             faults = [
                 admin.flush,
                 admin.cut_connections,
-                admin.forget_scripts,
-                admin.forget_some,
-                lambda: admin.forget("*:pos"),
+                admin.flush_scripts,
+                admin.delete_half,
+                lambda: admin.delete("*:pos"),
             ]
             while True:
                 await asyncio.sleep(random.uniform(0.01, 0.1))
@@ -141,11 +141,11 @@ async def test_a_user_erased_under_many_reads_is_in_no_later_answer_or_value(
                 async with readers(side, people) as seen:
                     for _ in range(10):
                         await asyncio.sleep(random.uniform(0, 0.005))
-                        admin.forget(f"*:{user_id}")
+                        admin.delete(f"*:{user_id}")
                     await people.record(user_id, 2, UserErased())
                     for _ in range(10):
                         await asyncio.sleep(random.uniform(0, 0.005))
-                        admin.forget(f"*:{user_id}")
+                        admin.delete(f"*:{user_id}")
                     erased_at = await side.caught_up()
                     await side.cache.idle()
                     values = admin.contents(f"*:{user_id}").values()
@@ -164,7 +164,7 @@ async def test_lists_are_never_wrong_while_the_server_evicts_and_forgets_all_the
         with RedisAdmin(redis.url) as admin:
             while True:
                 await asyncio.sleep(random.uniform(pause / 2, 1.5 * pause))
-                random.choice([admin.overfill, admin.overfill, admin.flush])()
+                random.choice([admin.force_evictions, admin.force_evictions, admin.flush])()
 
     async with side.read_side.projecting(), side.following(), readers(side, people) as seen:
         with RedisAdmin(redis.url) as admin:

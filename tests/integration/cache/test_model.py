@@ -216,11 +216,11 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(user_id=users)
     def evict_a_user(self, user_id: UUID) -> None:
-        self.admin.forget(f"*:{user_id}")
+        self.admin.delete(f"*:{user_id}")
 
     @rule(partition=partitions)
     def evict_a_position(self, partition: int) -> None:
-        self.admin.forget(f"*.{partition}}}:pos")
+        self.admin.delete(f"*.{partition}}}:pos")
 
     @rule(partition=partitions, user_id=users, change=changes)
     def begin_again_after_a_change(self, partition: int, user_id: UUID, change: Change) -> None:
@@ -230,16 +230,16 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions)
     def evict_the_pages(self, partition: int) -> None:
-        self.admin.forget(f"*.{partition}}}:pages")
+        self.admin.delete(f"*.{partition}}}:pages")
 
     @rule()
     def copy_the_server(self) -> None:
-        self.copy = self.admin.copy()
+        self.copy = self.admin.dump()
 
     @rule()
     def fall_back_to_the_copy(self) -> None:
         """As after a failover to a replica that had not received the last writes."""
-        self.admin.fall_back_to(self.copy)
+        self.admin.restore(self.copy)
 
     @rule(what=st.sampled_from(["flush", "forget the scripts", "cut the connections"]))
     def break_the_server(self, what: str) -> None:
@@ -247,7 +247,7 @@ class CacheMachine(RuleBasedStateMachine):
             case "flush":
                 self.admin.flush()
             case "forget the scripts":
-                self.admin.forget_scripts()
+                self.admin.flush_scripts()
             case _:
                 self.admin.cut_connections()
 

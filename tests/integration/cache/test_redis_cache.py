@@ -89,7 +89,7 @@ async def test_an_erased_person_is_in_no_value_even_if_the_position_was_lost(
 ) -> None:
     """An invalid document stays under its key until the next step replaces it."""
     with RedisAdmin(server.url) as admin:
-        admin.forget("*:pos")
+        admin.delete("*:pos")
         await cache.following.begin(SLOT, 7)
         assert await cache.users.look_up(SLOT, ZOE) is None
         assert DOCUMENT.body in admin.contents()[USER_KEY]
@@ -148,7 +148,7 @@ async def test_scripts_that_the_server_forgot_are_sent_again(
     server: PrivateRedis, cache: RedisCache
 ) -> None:
     with RedisAdmin(server.url) as admin:
-        admin.forget_scripts()
+        admin.flush_scripts()
     await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
     assert await cache.following.position(SLOT) == 6
 

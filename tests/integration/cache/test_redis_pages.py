@@ -79,7 +79,7 @@ async def test_pages_have_this_format_and_live_as_long_as_documents(
 async def test_a_later_page_does_not_extend_the_life_of_the_first(
     cache: RedisCache, admin: RedisAdmin
 ) -> None:
-    admin.live(PAGES, 7)
+    admin.expire(PAGES, 7)
     await put_page(cache, replace(QUERY, limit=3), b"another")
     assert admin.seconds_left(PAGES) <= 7
 
@@ -109,7 +109,7 @@ async def test_an_outdated_page_is_removed(cache: RedisCache, admin: RedisAdmin,
         case "forgotten":
             await cache.erasing.forget(ZOE, [SLOT])
         case _:
-            admin.forget(POSITION)
+            admin.delete(POSITION)
             await cache.following.begin(SLOT, 5)
     assert admin.keys(PAGES) == []
     assert not await known(cache)

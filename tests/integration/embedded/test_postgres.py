@@ -15,7 +15,7 @@ from infrastructure.embedded.errors import (
     VersionMismatch,
 )
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from tests.support.servers.postgres import missing, postgres_on, scaled
+from tests.support.servers.postgres import postgres_on, scaled, skip_or_fail
 from tests.support.servers.postgres_backends import kill
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
@@ -78,7 +78,7 @@ async def test_data_of_another_major_version_are_refused(home: Path) -> None:
 async def test_the_programs_that_wrote_the_data_are_preferred(home: Path) -> None:
     versions = {major: folder for folder in candidates() if (major := major_version(folder))}
     if len(versions) < 2:
-        missing("needs programs of two Postgres versions")
+        skip_or_fail("needs programs of two Postgres versions")
     for major in versions:
         async with EmbeddedPostgres(home / str(major), binaries=versions[major]):
             pass

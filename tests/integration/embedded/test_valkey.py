@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from infrastructure.embedded import valkey
 from infrastructure.embedded.errors import InUse, NoServerFound, StartFailed
 from infrastructure.embedded.valkey import EmbeddedValkey, find_valkey
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 from tests.support.servers.rollbook import until
 
 
@@ -37,7 +37,7 @@ def program() -> Path:
     try:
         return find_valkey()
     except NoServerFound as error:
-        missing(str(error))
+        skip_or_fail(str(error))
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ async def test_a_server_that_refuses_everything_is_unavailable_and_refuses_no_it
 async def test_a_command_reported_as_not_recorded_is_not_recorded_later(database_url: str) -> None:
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         async with PostgresProxy.to(database_url, Path(directory)) as proxy:
-            proxy.hold()
+            proxy.pause()
             writer = GroupCommitWriter(WriterSession(proxy.url), timeout_seconds=1.5)
             writer.start()
             early = asyncio.create_task(writer.append(item()))
@@ -246,7 +246,7 @@ async def test_in_one_batch_a_waiting_command_is_recorded_and_a_cancelled_one_is
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="rb-") as directory:
         async with PostgresProxy.to(database_url, Path(directory)) as proxy:
-            proxy.hold()
+            proxy.pause()
             writer = GroupCommitWriter(WriterSession(proxy.url))
             cancelled = asyncio.create_task(writer.append(item()))
             waits = asyncio.create_task(writer.append(item()))

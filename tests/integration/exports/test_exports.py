@@ -26,7 +26,7 @@ from infrastructure.purge.postgres import OldExports
 from tests.benchmarks.seeding import seed
 from tests.support.jobs.exporting import ExportWorld
 from tests.support.log.drafts import context
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
 
@@ -133,7 +133,7 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_no_row_twice(
     url, spec = seeded.views.url, ExportSpec(format="csv", users=UserList(sort="name"))
     expected = [user.id for user in await users_in(seeded, await seeded.done(spec))]
     job = await seeded.ask(spec)
-    async with process_of("tests.support.processes.export", url) as worker:
+    async with module_process("tests.support.processes.export", url) as worker:
         async with asyncio.timeout(20):
             count = "SELECT count(*) FROM export_pieces WHERE export = %s"
             while (await execute(url, count, job.id))[0][0] < 2:
@@ -206,7 +206,7 @@ async def test_a_cancelled_export_leaves_no_request_and_no_piece(seeded: ExportW
     url = seeded.views.url
     waiting = await seeded.ask(ALL)
     await seeded.bench.jobs.cancel(waiting.id)
-    async with process_of("tests.support.processes.export", url):
+    async with module_process("tests.support.processes.export", url):
         running = await seeded.ask(ALL)
         await seeded.bench.wait_until(running, lambda it: it.progress.done > 0)
         await seeded.bench.jobs.cancel(running.id)
@@ -246,7 +246,7 @@ async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld
 
 async def test_exports_leave_room_for_other_jobs(seeded: ExportWorld) -> None:
     """A worker runs one export at a time, however many slots it has."""
-    async with process_of("tests.support.processes.export", seeded.views.url):
+    async with module_process("tests.support.processes.export", seeded.views.url):
         jobs = [await seeded.ask(ALL) for _ in range(2)]
         first = await seeded.bench.wait_until(jobs[0], lambda it: it.progress.done > 0)
         second = await seeded.bench.jobs.job(jobs[1].id)

@@ -1,4 +1,4 @@
-"""A directory in memory, and clients of it with different permissions."""
+"""A user directory in memory, and its clients with different permissions."""
 
 from collections.abc import AsyncGenerator, Iterator
 from typing import Final
@@ -10,7 +10,7 @@ from tests.support.http.directory import Directory
 from tests.support.servers.redis import redis_url
 from tests.support.views.cached_directory import cached
 
-# What reads users, lists or the statistics: these tests run with a cache and without.
+# These files read users, lists or statistics: their tests run with a cache and without.
 _ALSO_CACHED: Final = (
     "test_users",
     "test_lists",
@@ -35,7 +35,7 @@ def redis() -> Iterator[str]:
 
 @pytest.fixture
 async def directory(source: str, request: pytest.FixtureRequest) -> AsyncGenerator[Directory]:
-    """Its documents come from the views, or from a cache before them."""
+    """A directory that reads its documents from the views, or from a cache in front of them."""
     if source == "views":
         yield Directory()
         return
@@ -63,6 +63,6 @@ async def reader(directory: Directory) -> AsyncGenerator[AsyncClient]:
 
 @pytest.fixture
 async def anonymous(directory: Directory) -> AsyncGenerator[AsyncClient]:
-    """Sends no token at all."""
+    """A client that sends no token."""
     async with directory.as_(None) as client:
         yield client

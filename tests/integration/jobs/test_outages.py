@@ -111,7 +111,7 @@ async def test_runs_stay_with_their_workers_after_an_outage_longer_than_every_he
             await bench.wait_for(job, "running")
         # Long enough that each would see the other as dead if it did not allow for the outage.
         await asyncio.sleep(DEAD_AFTER + 0.5)
-        proxy.hold()
+        proxy.pause()
         await end_sessions(database_url)
         await asyncio.sleep(DEAD_AFTER + 1)
         proxy.resume()
@@ -136,7 +136,7 @@ async def test_a_job_that_ends_during_an_outage_is_recorded_after_it(
     async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(work, tries=1)):
         job = await bench.submit("work")
         await bench.wait_for(job, "running")
-        proxy.hold()
+        proxy.pause()
         await end_sessions(database_url)
         away.set()
         await asyncio.sleep(1)
@@ -152,7 +152,7 @@ async def test_a_job_that_ends_during_an_outage_is_recorded_after_it(
 async def test_a_worker_that_starts_during_an_outage_runs_jobs_after_it(
     database_url: str, proxy: PostgresProxy
 ) -> None:
-    proxy.hold()
+    proxy.pause()
     async with Bench.in_postgres(proxy.url) as bench, bench.working(kind(echo)):
         await asyncio.sleep(1)
         proxy.resume()

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from application.messaging.relay import REFUSED
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from tests.support.jobs.relaying import EXCHANGE, Outsider, RelaySide
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rabbit import RabbitNode
@@ -276,7 +276,7 @@ async def test_a_relay_that_was_frozen_does_not_move_the_checkpoint_back(
 async def relay_process(relay_side: RelaySide, how: str) -> AsyncGenerator[Process]:
     """A relay in a separate process; one that `dies` ends before its first checkpoint."""
     urls = (relay_side.url, relay_side.amqp_url)
-    async with process_of("tests.support.processes.relay", *urls, how) as process:
+    async with module_process("tests.support.processes.relay", *urls, how) as process:
         yield process
         if how == "dies":
             await asyncio.wait_for(process.wait(), 10)

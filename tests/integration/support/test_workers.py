@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run.workers import Place
+from tests.support.run.workers import ReadWriteLock
 
 SOON = 0.2
 
@@ -16,7 +16,7 @@ class Worker:
     """A worker with a thread for its next test; `inside` is set once the test runs."""
 
     def __init__(self, directory: Path) -> None:
-        self._place = Place(directory)
+        self._lock = ReadWriteLock(directory)
         self.inside = threading.Event()
         self._done = threading.Event()
 
@@ -34,10 +34,10 @@ class Worker:
         self._done.set()
 
     def _work(self, alone: bool) -> None:
-        self._place.enter(alone=alone)
+        self._lock.acquire(exclusive=alone)
         self.inside.set()
         self._done.wait(5)
-        self._place.leave()
+        self._lock.release()
 
 
 @pytest.fixture

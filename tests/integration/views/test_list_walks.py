@@ -17,7 +17,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from tests.support.log.drafts import change
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import ReadSide
 from tests.support.views.histories import registered
@@ -37,7 +37,7 @@ async def test_each_unchanged_user_is_seen_once_in_every_order(database_url: str
         unchanged = [await add_user(directory, chance) for _ in range(UNCHANGED)]
         changing = [await add_user(directory, chance) for _ in range(UNCHANGED)]
         await rebuilder.caught_up()
-        async with at_work(writing(directory, chance, changing)):
+        async with in_background(writing(directory, chance, changing)):
             # The walks begin in one generation and end in the next.
             rebuilding = asyncio.create_task(rebuilder.rebuild())
             for _ in range(scaled(1)):

@@ -30,7 +30,7 @@ from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS
 from tests.support.log.drafts import context
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.views.directory import ReadSide, execute
 
@@ -83,7 +83,7 @@ async def load(read_side: ReadSide, seconds: float) -> None:
 
 
 def projector_process(url: str) -> AbstractAsyncContextManager[Process]:
-    return process_of("tests.support.processes.projector", url)
+    return module_process("tests.support.processes.projector", url)
 
 
 async def wait_for_lead(read_side: ReadSide, seconds: float = 10) -> None:

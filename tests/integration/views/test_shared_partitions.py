@@ -14,7 +14,7 @@ from application.projector.view_store import slots_of
 from infrastructure.views.sql.slot_lock import lock_of
 from tests.integration.views.test_rebuild import histories
 from tests.support.processes.shared import SHARED
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
 from tests.support.views.verifying import verify_projection
@@ -37,7 +37,7 @@ async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
 def named(url: str, name: str) -> AbstractAsyncContextManager[Process]:
     """A process whose database sessions have this application name."""
     mark = f"{'&' if '?' in url else '?'}application_name={name}"
-    return process_of("tests.support.processes.shared", url + mark)
+    return module_process("tests.support.processes.shared", url + mark)
 
 
 async def leads(rebuilder: Rebuilder) -> Counter[str]:

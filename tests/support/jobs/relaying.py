@@ -19,7 +19,7 @@ from infrastructure.keys import MasterKeys
 from infrastructure.relay.ledger import PostgresRelayLedger
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.drafts import registration
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.views.directory import execute
 
@@ -55,7 +55,7 @@ class RelaySide(Struct, frozen=True):
             self.doorbell,
             self.events.identity.id,
         )
-        async with at_work(relay):
+        async with in_background(relay):
             yield
 
     async def record(self, count: int) -> list[Recorded[Event]]:

@@ -1,1 +1,1 @@
-"""How the tests themselves run: several workers, and a second try."""
+"""Plug-ins of the test run: the workers, the order of the tests and the retry of failed ones."""

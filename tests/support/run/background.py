@@ -1,4 +1,4 @@
-"""What goes on beside a test: endless work in this process, or a process of its own."""
+"""Background work during a test: a task in this process, or another process."""
 
 import asyncio
 import sys
@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from tests.support.servers.rollbook import rollbook_environment
 
-_READY_SECONDS: Final = 20.0
+_READY_TIMEOUT_SECONDS: Final = 20.0
 
 
 @asynccontextmanager
-async def at_work(work: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
-    """With this work, which does not end by itself and is cancelled in the end."""
+async def in_background(work: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
+    """Run endless work as a task inside this context, and cancel it at the end."""
     task = asyncio.create_task(work)
     try:
         yield
@@ -26,8 +26,8 @@ async def at_work(work: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def process_of(module: str, *arguments: str) -> AsyncGenerator[Process]:
-    """A module's process, once it has said `ready`; killed in the end, if it is still there."""
+async def module_process(module: str, *arguments: str) -> AsyncGenerator[Process]:
+    """Run a module as a process: enters when it prints `ready`, kills the process at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", module, *arguments),
         env=rollbook_environment(),
@@ -35,7 +35,7 @@ async def process_of(module: str, *arguments: str) -> AsyncGenerator[Process]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(_READY_SECONDS):
+        async with asyncio.timeout(_READY_TIMEOUT_SECONDS):
             while b"ready" not in await process.stdout.readline():
                 assert not process.stdout.at_eof(), f"{module} ended"
         yield process

@@ -1,4 +1,4 @@
-"""Which tests run, and in which order: the longest files first, so that the workers end together."""
+"""Selects and sorts the tests: the longest files run first, so that the workers end together."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling  # pyright: ignore[reportMissingT
 from tests.support.run.workers import is_alone
 from tests.support.servers.postgres import scale
 
-# One worker runs them all, so only one RabbitMQ starts: a start takes as long as many tests.
+# One worker runs all of them, so only one RabbitMQ starts; a start takes as long as many tests.
 _WITH_RABBITMQ: Final = frozenset(
     (
         "tests/contracts/test_bus.py",
@@ -21,7 +21,7 @@ _WITH_RABBITMQ: Final = frozenset(
         "tests/integration/messaging/test_relay.py",
     )
 )
-# Measured; each takes more than ten seconds.
+# Measured: each file takes more than 10 s.
 _LONGEST: Final = (
     "tests/e2e/test_up.py",
     "tests/e2e/test_master_keys.py",
@@ -48,27 +48,27 @@ _LONGEST: Final = (
     "tests/e2e/test_exports.py",
     "tests/integration/embedded/test_accounts.py",
 )
-_LATER: Final = ("tests/e2e/", "tests/integration/", "tests/contracts/")
+_LAST_FOLDERS: Final = ("tests/e2e/", "tests/integration/", "tests/contracts/")
 
 
 class FileScheduling(LoadFileScheduling):
-    """Gives a worker whole files, and all files with a RabbitMQ to the same worker."""
+    """Gives whole files to a worker, and all files that use RabbitMQ to the same worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         return "rabbitmq" if file in _WITH_RABBITMQ else file
 
 
-def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `long`, unless ROLLBOOK_TEST_SCALE asks for long ones, and sort."""
+def select_and_sort(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests marked `long` unless ROLLBOOK_TEST_SCALE is above 1, and sort the rest."""
     if scale() <= 1:
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    items.sort(key=_turn)
+    items.sort(key=_sort_key)
 
 
-def _turn(item: pytest.Item) -> int:
+def _sort_key(item: pytest.Item) -> int:
     file = item.nodeid.split("::", 1)[0]
     if is_alone(item):
         return 0
@@ -76,5 +76,5 @@ def _turn(item: pytest.Item) -> int:
         return 1
     if file in _LONGEST:
         return 2 + _LONGEST.index(file)
-    folders = (turn for turn, folder in enumerate(_LATER) if file.startswith(folder))
-    return 2 + len(_LONGEST) + next(folders, len(_LATER))
+    folders = (place for place, folder in enumerate(_LAST_FOLDERS) if file.startswith(folder))
+    return 2 + len(_LONGEST) + next(folders, len(_LAST_FOLDERS))

@@ -1,1 +1,1 @@
-"""Real servers for tests, and what tests do to them."""
+"""Real servers for tests: start, stop, freeze, kill and inspect them."""

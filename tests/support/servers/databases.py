@@ -1,4 +1,4 @@
-"""Migrated databases that tests use one after the other: a reset costs a tenth of a new one."""
+"""A pool of migrated databases for tests: a reset takes a tenth of the time of a new database."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,8 +17,8 @@ SELECT relname, pg_relation_size(oid) > 0 FROM pg_class
 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 _USED_SEQUENCES: Final = """
 SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"""
-# Whatever a test may have changed that is not a row, and that a reset does not undo.
-_SHAPE: Final = """
+# A hash of all that a test may change and that a reset does not undo.
+_FINGERPRINT: Final = """
 SELECT md5(string_agg(part, '|' ORDER BY part)) FROM (
     SELECT concat_ws(' ', 'relation', oid, relname, relkind, relhastriggers, reloptions, relacl)
     FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -56,7 +56,7 @@ _SCHEMA_VERSION: Final = "alembic_version"
 
 
 class Databases:
-    """Copies of one migrated template. Each is used by one test at a time, and begins empty."""
+    """Copies of one migrated template. One test at a time uses a copy, which starts empty."""
 
     def __init__(self, server: str, template: str) -> None:
         self._server = server
@@ -64,8 +64,8 @@ class Databases:
         self._free: list[_Database] = []
 
     @contextmanager
-    def one(self) -> Generator[str]:
-        """A database as the migrations leave it, as its URL."""
+    def borrow(self) -> Generator[str]:
+        """The URL of a database as the migrations leave it; reset or dropped at the end."""
         database = self._free.pop() if self._free else _Database(self._server, self._template)
         try:
             yield database.url
@@ -76,7 +76,7 @@ class Databases:
                 drop_database(self._server, database.url)
 
     def close(self) -> None:
-        """Drop all of them."""
+        """Drop all free databases."""
         for database in self._free:
             drop_database(self._server, database.url)
 
@@ -86,43 +86,43 @@ class _Database:
         self.url = create_database(server, template)
         with self._connection() as connection:
             self._tables = {row[0] for row in connection.execute(_TABLES)}
-            self._shape = _shape(connection)
+            self._fingerprint = _fingerprint(connection)
 
     def reset(self) -> bool:
-        """Whether it is again as it was made; a test may have changed more than rows."""
+        """Restore the migrated state; False if that fails or a test changed more than rows."""
         try:
             with self._connection() as connection:
                 connection.execute(_END_SESSIONS)
                 tables = connection.execute(_TABLES).fetchall()
                 added = [name for name, _ in tables if name not in self._tables]
-                filled = [
+                with_rows = [
                     name
                     for name, has_rows in tables
                     if has_rows and name in self._tables and name != _SCHEMA_VERSION
                 ]
                 with connection.transaction():
                     if added:
-                        connection.execute(_each("DROP TABLE {} CASCADE", added))
-                    if filled:
-                        connection.execute(_each("TRUNCATE {} CASCADE", filled))
+                        connection.execute(_for_names("DROP TABLE {} CASCADE", added))
+                    if with_rows:
+                        connection.execute(_for_names("TRUNCATE {} CASCADE", with_rows))
                     for row in connection.execute(_USED_SEQUENCES).fetchall():
-                        connection.execute(_each("ALTER SEQUENCE {} RESTART", row))
+                        connection.execute(_for_names("ALTER SEQUENCE {} RESTART", row))
                 connection.execute("SELECT pg_stat_reset()")
-                return _shape(connection) == self._shape
+                return _fingerprint(connection) == self._fingerprint
         except psycopg.Error:
-            # It refuses connections, or was dropped: the next test gets a new one.
+            # The database refuses connections or was dropped: the next test gets a new one.
             return False
 
     def _connection(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.url, autocommit=True)
 
 
-def _each(statement: str, names: list[str] | tuple[str, ...]) -> sql.Composed:
-    listed = sql.SQL(", ").join(map(sql.Identifier, names))
-    return sql.SQL(statement).format(listed)  # pyright: ignore[reportArgumentType]
+def _for_names(statement: str, names: list[str] | tuple[str, ...]) -> sql.Composed:
+    identifiers = sql.SQL(", ").join(map(sql.Identifier, names))
+    return sql.SQL(statement).format(identifiers)  # pyright: ignore[reportArgumentType]
 
 
-def _shape(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute(_SHAPE).fetchone()
+def _fingerprint(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute(_FINGERPRINT).fetchone()
     assert row is not None
     return row[0]

@@ -1,4 +1,4 @@
-"""Real servers for tests: the given one, else our own launcher's; databases made and dropped."""
+"""Postgres for tests: a given server, or one that Rollbook's launcher starts."""
 
 import asyncio
 import os
@@ -19,21 +19,21 @@ from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
 
 MASTER_KEYS: Final = "dGVzdHMgb25seTogYSBtYXN0ZXIga2V5IG9mIDMyIGI="
-"""The master key of every test: 32 bytes, and no secret."""
+"""The master key of all tests: 32 bytes, not secret."""
 
 
 def scale() -> float:
-    """How long the long tests of this run are: `make test-long` sets ROLLBOOK_TEST_SCALE."""
+    """The factor for the long tests, from ROLLBOOK_TEST_SCALE, which `make test-long` sets."""
     return float(os.environ.get("ROLLBOOK_TEST_SCALE", "1"))
 
 
 def scaled(count: float) -> int:
-    """A count or a number of seconds for this run."""
+    """A count or a number of seconds, times the factor of this run; at least 1."""
     return max(1, round(count * scale()))
 
 
 def postgres_on(directory: Path) -> EmbeddedPostgres:
-    """Our own launcher, with the programs that ROLLBOOK_TEST_POSTGRES_BIN names, if set."""
+    """Rollbook's launcher, with the programs in ROLLBOOK_TEST_POSTGRES_BIN if it is set."""
     return EmbeddedPostgres(directory, binaries=_given_programs())
 
 
@@ -42,15 +42,15 @@ def _given_programs() -> Path | None:
     return Path(given) if given else None
 
 
-def missing(reason: str) -> NoReturn:
-    """Skip for want of something on this machine; a failure where everything is required."""
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test; fail it if ROLLBOOK_TEST_REQUIRE_ALL is 1."""
     if os.environ.get("ROLLBOOK_TEST_REQUIRE_ALL") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
 
 class _SharedPostgres(EmbeddedPostgres):
-    """With connections for several workers of a test run."""
+    """A server with enough connections for several workers."""
 
     def _prepare(self) -> list[str]:
         return [*super()._prepare(), "-c", "max_connections=400"]
@@ -58,17 +58,17 @@ class _SharedPostgres(EmbeddedPostgres):
 
 @contextmanager
 def postgres_server() -> Generator[str]:
-    """A server where databases may be made, as the URL of its `postgres` database."""
+    """A server that may get new databases, as the URL of its `postgres` database."""
     given = os.environ.get("ROLLBOOK_TEST_DATABASE_URL")
     if given:
-        yield at(given, "postgres")
+        yield with_database(given, "postgres")
         return
     directory = Path(tempfile.mkdtemp(prefix="rollbook-test-"))
     server = _SharedPostgres(directory, binaries=_given_programs())
     try:
-        yield at(asyncio.run(server.start()), "postgres")
+        yield with_database(asyncio.run(server.start()), "postgres")
     except NoServerFound as error:
-        missing(str(error))
+        skip_or_fail(str(error))
     finally:
         asyncio.run(server.stop())
         shutil.rmtree(directory, ignore_errors=True)
@@ -76,7 +76,7 @@ def postgres_server() -> Generator[str]:
 
 @contextmanager
 def database(server: str, template: str = "template0") -> Generator[str]:
-    """A new database as a copy of `template`, as its URL; dropped at the end with its sessions."""
+    """The URL of a new copy of `template`; the database and its sessions end with the context."""
     url = create_database(server, template)
     try:
         yield url
@@ -85,31 +85,31 @@ def database(server: str, template: str = "template0") -> Generator[str]:
 
 
 def create_database(server: str, template: str) -> str:
-    """A new database as a copy of `template`, as its URL."""
+    """Create a copy of `template`; its URL."""
     name = f"rollbook_test_{uuid4().hex[:12]}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     execute(server, create.format(sql.Identifier(name), sql.Identifier(template)))
-    return at(server, name)
+    return with_database(server, name)
 
 
 def drop_database(server: str, url: str) -> None:
-    """Drop the database of a URL and end its sessions; one that is gone is no error."""
+    """Drop the database of a URL and end its sessions; a missing database is no error."""
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name_of(url)))
     execute(server, drop)
 
 
 def name_of(url: str) -> str:
-    """The database that a URL names."""
+    """The name of the database in a URL."""
     return urlsplit(url).path.removeprefix("/")
 
 
-def at(url: str, name: str) -> str:
-    """The same server, another database."""
-    scheme, place, _, query, _ = urlsplit(url)
-    # A URL with neither host nor user keeps its two slashes only by being put together by hand.
-    if not place:
+def with_database(url: str, name: str) -> str:
+    """The URL with another database name."""
+    scheme, netloc, _, query, _ = urlsplit(url)
+    # `urlunsplit` would drop the two slashes of a URL without host and user.
+    if not netloc:
         return f"{scheme}:///{name}" + (f"?{query}" if query else "")
-    return urlunsplit((scheme, place, f"/{name}", query, ""))
+    return urlunsplit((scheme, netloc, f"/{name}", query, ""))
 
 
 def execute(url: str, statement: sql.Composed) -> None:

@@ -1,4 +1,4 @@
-"""The server's own processes, as tests freeze and end them."""
+"""Finds, freezes and ends the processes and sessions of a Postgres server."""
 
 import asyncio
 import os
@@ -23,48 +23,48 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 _TIMEOUT_SECONDS: Final = 10.0
-_WAITING: Final = """
+_WAITING_FOR_LOCK: Final = """
 SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def writers(url: str) -> list[int]:
-    """The processes that serve the writers of this database, the oldest first."""
+    """The ids of the backends that serve the writers of this database, oldest first."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         return [row[0] for row in await (await connection.execute(_WRITERS)).fetchall()]
 
 
 async def terminate_writers(url: str) -> None:
-    """End their sessions, as an administrator does."""
+    """End the writers' sessions, as an administrator does."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(_TERMINATE)
 
 
 async def terminate_all(url: str) -> None:
-    """End every session of this database but one's own."""
+    """End all other sessions of this database."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(_TERMINATE_ALL)
 
 
 @asynccontextmanager
 async def append_lock(url: str) -> AsyncGenerator[None]:
-    """Hold the lock of the append function: who appends waits."""
+    """Hold the lock of the append function; writers wait for it."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_advisory_lock(1383034987, 1)")
         yield
 
 
 async def waiting_for_lock(url: str, *, count: int = 1) -> int:
-    """A process that waits for an advisory lock of this database, once so many do.
+    """Wait until `count` backends wait for an advisory lock of this database; the id of one.
 
-    Raises `TimeoutError`: who waits for it may give up, too.
+    Raises `TimeoutError` after 10 s.
     """
     async with (
         asyncio.timeout(_TIMEOUT_SECONDS),
         await psycopg.AsyncConnection.connect(url, autocommit=True) as connection,
     ):
         while True:
-            rows = await (await connection.execute(_WAITING)).fetchall()
+            rows = await (await connection.execute(_WAITING_FOR_LOCK)).fetchall()
             if len(rows) >= count:
                 return rows[0][0]
             await asyncio.sleep(0.01)
@@ -72,7 +72,7 @@ async def waiting_for_lock(url: str, *, count: int = 1) -> int:
 
 @contextmanager
 def frozen(*processes: int) -> Generator[None]:
-    """The processes stand still inside this context; those that ended are passed over."""
+    """Freeze the processes inside this context; skip processes that have ended."""
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGSTOP)
@@ -85,20 +85,20 @@ def frozen(*processes: int) -> Generator[None]:
 
 
 def server_processes(postmaster: int) -> list[int]:
-    """A server's first process and all its children."""
+    """The ids of the postmaster and of its children."""
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
     return [postmaster, *map(int, children)]
 
 
 async def kill(server: EmbeddedPostgres) -> None:
-    """End all its processes at once, as a crash of the machine would."""
+    """Kill all processes of the server at once, as a crash of the machine does."""
     assert server.pid is not None
     processes = server_processes(server.pid)
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     await server.wait()
-    # A process that is ending may hold its sockets open for a moment yet.
+    # A killed process may keep its sockets open for a moment.
     while any(_holds_files(process) for process in processes):
         await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""Stands between a client and a Postgres server, and cuts a connection around an append."""
+"""A proxy between a client and a Postgres server that cuts the connection of an append."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,27 +9,27 @@ from typing import Final, Self
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-_BATCH_BEGINS: Final = b'[{"stream":'
+_BATCH_START: Final = b'[{"stream":'
 _CHUNK: Final = 1 << 20
 _READY_FOR_QUERY_BYTES: Final = 6
-_HELD_SECONDS: Final = 0.3
+_DELAY_SECONDS: Final = 0.3
 
 Side = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Cut(Enum):
-    """Where the connection breaks that a batch is sent on."""
+    """The place at which the connection of a batch breaks."""
 
     HALF_OF_THE_REQUEST = auto()
     AFTER_THE_REQUEST = auto()
     BEFORE_THE_REPLY = auto()
     END_OF_THE_REPLY = auto()
     LATE_REQUEST = auto()
-    """The client's side breaks at once; the server gets the request a moment later."""
+    """The client's side breaks at once; the server gets the request 0.3 s later."""
 
 
 class PostgresProxy:
-    """Listens on a Unix socket of its own; `url` leads through it to the server's database."""
+    """Listens on its own Unix socket; `url` is the server's database through the proxy."""
 
     def __init__(self, server_url: str, directory: Path) -> None:
         target = conninfo_to_dict(server_url)
@@ -41,13 +41,13 @@ class PostgresProxy:
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        here = {"host": str(directory), "port": "5432", "hostaddr": None}
-        self.url = make_conninfo("", **{**target, **here})
+        own = {"host": str(directory), "port": "5432", "hostaddr": None}
+        self.url = make_conninfo("", **{**target, **own})
 
     @classmethod
     @asynccontextmanager
     async def to(cls, server_url: str, directory: Path) -> AsyncGenerator[Self]:
-        """A proxy to that server, listening in that directory (its path must be a short one)."""
+        """A proxy to the server; its socket is in `directory`, whose path must be short."""
         proxy = cls(server_url, directory)
         server = await asyncio.start_unix_server(proxy._accept, directory / ".s.PGSQL.5432")
         try:
@@ -58,14 +58,14 @@ class PostgresProxy:
                 task.cancel()
             await asyncio.gather(*proxy._tasks, return_exceptions=True)
 
-    async def cut(self, how: Cut) -> None:
-        """Cut the connection of the next batch that way; return when it happened."""
+    async def cut(self, cut: Cut) -> None:
+        """Cut the connection of the next batch; returns when the connection is cut."""
         self._done.clear()
-        self._next = how
+        self._next = cut
         await self._done.wait()
 
-    def hold(self) -> None:
-        """Keep new connections waiting, as a network that drops packets does."""
+    def pause(self) -> None:
+        """Delay new connections until `resume`, as a network that drops packets does."""
         self._open.clear()
 
     def resume(self) -> None:
@@ -89,16 +89,16 @@ class PostgresProxy:
             return await asyncio.open_unix_connection(socket, limit=_CHUNK)
         return await asyncio.open_connection(self._host, self._port, limit=_CHUNK)
 
-    def take_order(self) -> Cut | None:
-        how, self._next = self._next, None
-        return how
+    def take_cut(self) -> Cut | None:
+        cut, self._next = self._next, None
+        return cut
 
-    def report(self) -> None:
+    def mark_done(self) -> None:
         self._done.set()
 
 
 class _Wire:
-    """One connection: bytes both ways, until an end or a cut."""
+    """One connection: copies bytes both ways until an end or a cut."""
 
     def __init__(self, proxy: PostgresProxy, client: Side, server: Side) -> None:
         self._proxy = proxy
@@ -117,19 +117,19 @@ class _Wire:
             self._to_client.transport.abort()
             self._to_server.transport.abort()
             if self._cut is not None:
-                self._proxy.report()
+                self._proxy.mark_done()
 
     async def _requests(self) -> None:
         while data := await self._from_client.read(_CHUNK):
-            if _BATCH_BEGINS in data and (cut := self._proxy.take_order()) is not None:
+            if _BATCH_START in data and (cut := self._proxy.take_cut()) is not None:
                 self._cut = cut
-                if await self._broken_off(data, cut):
+                if await self._cut_request(data, cut):
                     return
             self._to_server.write(data)
             await self._to_server.drain()
 
-    async def _broken_off(self, data: bytes, cut: Cut) -> bool:
-        """Whether the connection ends with this request; else the cut is in the reply."""
+    async def _cut_request(self, data: bytes, cut: Cut) -> bool:
+        """Cut the request; False if the cut is in the reply."""
         match cut:
             case Cut.HALF_OF_THE_REQUEST:
                 self._to_server.write(data[: len(data) // 2])
@@ -139,10 +139,10 @@ class _Wire:
                 await self._to_server.drain()
             case Cut.LATE_REQUEST:
                 self._to_client.transport.abort()
-                await asyncio.sleep(_HELD_SECONDS)
+                await asyncio.sleep(_DELAY_SECONDS)
                 self._to_server.write(data)
                 await self._to_server.drain()
-                await asyncio.sleep(_HELD_SECONDS)
+                await asyncio.sleep(_DELAY_SECONDS)
             case _:
                 return False
         return True

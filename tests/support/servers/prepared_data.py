@@ -1,4 +1,4 @@
-"""Data directories in which a Rollbook has run once: the next start there takes half the time."""
+"""Data directories in which Rollbook has run once: the next start takes half the time."""
 
 import atexit
 import fcntl
@@ -12,17 +12,17 @@ from typing import Final
 from tests.support.servers.rollbook import RunningRollbook
 
 SHARED_FOLDER: Final = "ROLLBOOK_TEST_SHARED_FOLDER"
-"""The variable that names a folder of all workers of a test run."""
+"""The variable that names the folder that all workers of a test run share."""
 
 
 def prepared(data_dir: Path) -> Path:
-    """Make `data_dir` one of them: an empty log, and a database with the newest schema."""
-    shutil.copytree(_original(), data_dir)
+    """Make `data_dir` a prepared copy: an empty log, and a database with the newest schema."""
+    shutil.copytree(_template(), data_dir)
     return data_dir
 
 
 @cache
-def _original() -> Path:
+def _template() -> Path:
     if shared := os.environ.get(SHARED_FOLDER):
         with Path(shared, "prepared.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

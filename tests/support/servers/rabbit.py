@@ -1,4 +1,4 @@
-"""A RabbitMQ for tests: a private node of an installed one, that a test may stop and start."""
+"""RabbitMQ for tests: a private node of the installed program, which a test may stop and start."""
 
 import os
 import random
@@ -14,30 +14,30 @@ from pathlib import Path
 from typing import Final
 
 from infrastructure.embedded.process import spawn
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 
-# Debian's program on the PATH changes to an account of its own; this one runs as anybody.
+# Debian's program on the PATH changes the account; the first one runs in any account.
 _PROGRAMS: Final = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--")
-_START_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 30.0
+_START_TIMEOUT_SECONDS: Final = 60.0
+_STOP_TIMEOUT_SECONDS: Final = 30.0
 _PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
-# Below the ports that a kernel assigns by itself: none is taken between the check and its use.
+# The kernel assigns higher ports, so it takes none of these between the check and the use.
 _PORTS: Final = range(20_000, 32_000)
 
 
 class RabbitNode:
-    """One node on ports of its own at the loopback address; it ends with this process."""
+    """A node on private ports of the loopback address; it ends with this process."""
 
     def __init__(self, program: str, directory: Path) -> None:
         self._program = program
         self._directory = directory
-        self._port, distribution, self._names_port = islice(_free_ports(), 3)
+        self._port, distribution, self._epmd_port = islice(_free_ports(), 3)
         self._environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(directory),
-            # Or a shell stands between us and the node.
+            # Without it, a shell is the parent of the node.
             "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_NODENAME": f"rollbook-{self._port}@localhost",
             "RABBITMQ_DIST_PORT": str(distribution),
@@ -47,7 +47,7 @@ class RabbitNode:
             "RABBITMQ_CONF_ENV_FILE": str(directory / "environment"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "ERL_EPMD_PORT": str(self._names_port),
+            "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         (directory / "rabbitmq.conf").write_text(
@@ -55,7 +55,7 @@ class RabbitNode:
         )
         (directory / "environment").touch()
         (directory / "plugins").write_text("[].\n")
-        self._names: subprocess.Popen[bytes] | None = None
+        self._epmd: subprocess.Popen[bytes] | None = None
         self._node: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,55 +68,57 @@ class RabbitNode:
         return self._node.pid
 
     def start(self) -> None:
-        """Start it, unless it runs; return when it takes connections."""
+        """Start the node if it does not run; returns when it accepts connections."""
         if self._node is None or self._node.poll() is not None:
             self.launch()
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while not self._answers():
             assert self._node is not None
             assert self._node.poll() is None, self._output()
-            assert time.monotonic() < deadline, f"not within {_START_SECONDS} s: {self._output()}"
+            assert time.monotonic() < deadline, (
+                f"not within {_START_TIMEOUT_SECONDS} s: {self._output()}"
+            )
             time.sleep(0.05)
 
     def launch(self) -> None:
-        """Begin to start it. It ends with the thread that calls this."""
-        if self._names is None:
-            # The node would leave a name server of its own behind.
+        """Start the processes without waiting. They end with the calling thread."""
+        if self._epmd is None:
+            # The node would start its own epmd, which does not end with the node.
             program = shutil.which("epmd") or "epmd"
-            self._names = self._spawn(program, "-port", str(self._names_port))
+            self._epmd = self._spawn(program, "-port", str(self._epmd_port))
         self._node = self._spawn(self._program)
 
     def stop(self) -> None:
-        """Let it shut down; what is durable stays."""
+        """Shut the node down; durable data stays."""
         if self._node is not None:
             self._node.terminate()
             try:
-                self._node.wait(_STOP_SECONDS)
+                self._node.wait(_STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
 
     def kill(self) -> None:
-        """SIGKILL: it can do nothing more itself."""
+        """Kill the node with SIGKILL, without a shutdown."""
         if self._node is not None:
             self._node.kill()
             self._node.wait()
 
     def close_connections(self) -> None:
-        """Have it close all its connections, as an administrator does."""
+        """Close all connections of the node, as an administrator does."""
         program = Path(self._program).with_name("rabbitmqctl")
         command = [str(program), "close_all_connections", "a test closes them"]
         subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
 
     def close(self) -> None:
-        """End all that was started."""
+        """End the node and epmd."""
         self.stop()
-        if self._names is not None:
-            self._names.kill()
-            self._names.wait()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        bound = _DIE_WITH_PARENT if shutil.which("setpriv") else ()
-        return spawn([*bound, *command], self._directory / "output", self._environment)
+        wrapper = _DIE_WITH_PARENT if shutil.which("setpriv") else ()
+        return spawn([*wrapper, *command], self._directory / "output", self._environment)
 
     def _answers(self) -> bool:
         try:
@@ -132,10 +134,10 @@ class RabbitNode:
 
 @contextmanager
 def rabbit_node() -> Generator[RabbitNode]:
-    """A node that runs; the test is skipped where no RabbitMQ is installed."""
+    """A running node; the test is skipped if no RabbitMQ is installed."""
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None or shutil.which("epmd") is None:
-        missing("no RabbitMQ is installed")
+        skip_or_fail("no RabbitMQ is installed")
     directory = Path(tempfile.mkdtemp(prefix="rollbook-rabbit-"))
     node = RabbitNode(program, directory)
     try:
@@ -147,7 +149,7 @@ def rabbit_node() -> Generator[RabbitNode]:
 
 
 def _free_ports() -> Iterator[int]:
-    """Ports that were free just now, all different."""
+    """Different ports that are free at this moment."""
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Redis for tests: the given one, else a private server that tests may flush, stop and kill."""
+"""Redis for tests: a given server, or a private one that tests may flush, stop and kill."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ from infrastructure.embedded.account import current_account
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.process import spawn
 from infrastructure.embedded.valkey import find_valkey, listens, server_command
-from tests.support.servers.postgres import missing
+from tests.support.servers.postgres import skip_or_fail
 from tests.support.servers.rollbook import until
 
 
 class _Client(Protocol):
-    """What is used of redis-py's, whose own annotations leave much open."""
+    """The used methods of redis-py's client, with full types."""
 
     def flushall(self) -> object: ...
 
@@ -32,7 +32,7 @@ class _Client(Protocol):
 
 @contextmanager
 def redis_url() -> Generator[str]:
-    """A server for tests that keep to keys of their own."""
+    """The URL of a server for tests that use only their own keys."""
     given = os.environ.get("ROLLBOOK_TEST_REDIS_URL")
     if given:
         yield given
@@ -43,11 +43,11 @@ def redis_url() -> Generator[str]:
 
 @contextmanager
 def private_redis() -> Generator["PrivateRedis"]:
-    """A running server of one's own, in memory, on a Unix socket."""
+    """A private running server, in memory, on a Unix socket."""
     try:
         program = find_valkey()
     except NoServerFound as error:
-        missing(str(error))
+        skip_or_fail(str(error))
     directory = Path(tempfile.mkdtemp(prefix="rollbook-redis-"))
     server = PrivateRedis(program, directory)
     try:
@@ -59,7 +59,7 @@ def private_redis() -> Generator["PrivateRedis"]:
 
 
 class PrivateRedis:
-    """The embedded server, in the hand of a test; `url` stays the same from start to start."""
+    """An embedded server that a test controls; a restart does not change `url`."""
 
     def __init__(self, program: Path, directory: Path) -> None:
         self._socket = directory / "redis.sock"
@@ -76,13 +76,13 @@ class PrivateRedis:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def empty(self) -> None:
-        """Forget every key, as if it were new."""
+    def flush(self) -> None:
+        """Delete all keys."""
         with closing(_client(self.url)) as client:
             client.flushall()
 
     def size(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         with closing(_client(self.url)) as client:
             return client.dbsize()
 

@@ -1,4 +1,4 @@
-"""`rollbook up` as a process of its own, for tests that look at it from outside."""
+"""Runs Rollbook as a process, for tests that check it from outside."""
 
 import ctypes
 import os
@@ -18,8 +18,8 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).parents[3]
 
 
-def _end_with_the_tests() -> None:
-    """Have a child end when the tests do, however they end (prctl's PR_SET_PDEATHSIG, Linux)."""
+def _end_with_parent() -> None:
+    """The kernel sends SIGTERM to the child when its parent ends (Linux: PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
@@ -29,14 +29,16 @@ def rollbook_command(*arguments: str) -> list[str]:
 
 
 def rollbook_environment(**settings: str) -> dict[str, str]:
-    """This process's environment with these settings and no others, and with this source tree."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")}
+    """The environment of this process with only these settings, and with this source tree."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")
+    }
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**kept, **settings, "PYTHONPATH": path}
+    return {**inherited, **settings, "PYTHONPATH": path}
 
 
 def run_rollbook(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, outside the source tree so that no `.env` is found."""
+    """Run a command to its end, outside the source tree, so that it finds no `.env`."""
     return subprocess.run(
         rollbook_command(*arguments),
         env=rollbook_environment(**settings),
@@ -49,7 +51,7 @@ def run_rollbook(*arguments: str, **settings: str) -> subprocess.CompletedProces
 
 
 class RunningRollbook:
-    """A context in which `rollbook up` runs on `data_dir`, on a free port that it then keeps."""
+    """Runs `rollbook up` on `data_dir` inside a context; a restart uses the same port."""
 
     def __init__(self, data_dir: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = data_dir
@@ -66,7 +68,7 @@ class RunningRollbook:
 
     @property
     def output(self) -> str:
-        """All that it wrote since its last start."""
+        """The output since the last start."""
         return self._log.read_text()
 
     @property
@@ -78,7 +80,7 @@ class RunningRollbook:
         return (self.data_dir / "master-key").read_text().strip()
 
     def start(self, timeout_seconds: float = 120.0) -> float:
-        """Start it; the seconds until it said that it runs."""
+        """Start the process; the seconds until it prints that it runs."""
         began = time.monotonic()
         port = self.url.rpartition(":")[2] or "0"
         arguments = ["up", "--data-dir", str(self.data_dir), "--port", port, *self._arguments]
@@ -90,13 +92,13 @@ class RunningRollbook:
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                preexec_fn=_end_with_the_tests,
+                preexec_fn=_end_with_parent,
             )
         until(self._is_up, timeout_seconds)
         return time.monotonic() - began
 
     def status(self, path: str, timeout_seconds: float = 5.0) -> int:
-        """The status of a GET; 0 where there was no answer."""
+        """The status of a GET; 0 if there is no answer."""
         request = urllib.request.Request(
             self.url + path, headers={"Authorization": f"Bearer {self.token}"}
         )
@@ -109,13 +111,13 @@ class RunningRollbook:
             return 0
 
     def kill(self) -> None:
-        """SIGKILL: it can do nothing more itself."""
+        """Kill the process with SIGKILL, without a shutdown."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def kill_all(self) -> None:
-        """SIGKILL to it and to all that it started, as when the machine loses its power."""
+        """Send SIGKILL to the process and to all that it started, as a power loss does."""
         parts = self.children()
         processes = [self.pid, *parts.values(), *children_of(parts.get("postgres", self.pid))]
         for process in processes:
@@ -124,14 +126,14 @@ class RunningRollbook:
         assert self._process is not None
         self._process.wait()
 
-    def stop(self, asked: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end; its exit code."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code. Raises `TimeoutExpired` after 60 s."""
         assert self._process is not None
-        self._process.send_signal(asked)
+        self._process.send_signal(number)
         return self._process.wait(timeout=60)
 
     def children(self) -> dict[str, int]:
-        """Its child processes: `postgres`, `valkey`, and `application` or each role's."""
+        """The child processes' ids: `postgres`, `valkey`, and `application` or one per role."""
         found = children_of(self.pid)
         return {_name_of(Path(f"/proc/{pid}/cmdline").read_bytes()): pid for pid in found}
 
@@ -165,14 +167,14 @@ def _name_of(command: bytes) -> str:
 
 
 def children_of(process: int) -> list[int]:
-    """The processes that a process's first thread started."""
+    """The ids of the processes that the first thread of a process started."""
     return [
         int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
     ]
 
 
 def until(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    """Return when the condition holds; an assertion fails where it does not in time."""
+    """Wait until the condition holds; an assertion fails after the timeout."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_seconds} s"

@@ -1,4 +1,4 @@
-"""One Postgres and one Redis for all workers of a test run: the first process starts and stops them."""
+"""One Postgres and one Redis for all workers of a run; the main process starts and stops them."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ TEMPLATE: Final = "ROLLBOOK_TEST_TEMPLATE"
 
 
 class SharedServers:
-    """A plug-in of the first process. Workers find the servers by the variables for given ones."""
+    """A plug-in of the main process. Workers find the servers in the variables for given ones."""
 
     def __init__(self) -> None:
         self._open = ExitStack()

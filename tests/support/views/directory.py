@@ -22,7 +22,7 @@ from infrastructure.views.queries.directory import PostgresDirectory
 from interfaces.composition.event_store import EventStore, open_event_store
 from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
-from tests.support.run.background import at_work
+from tests.support.run.background import in_background
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.views.compare_views import (
     Differences,
@@ -72,7 +72,7 @@ class ReadSide:
         """Run the projectors until the block ends."""
         slots = [Slot(projection) for projection in PROJECTIONS]
         work = run_projectors(slots, self.views, self.events.feed, self.doorbell)
-        async with at_work(work):
+        async with in_background(work):
             yield
 
     async def record(self, *events: Event, stream: UUID | None = None) -> UUID:

@@ -1,7 +1,7 @@
-"""Runs what failed beside other tests once more, by itself.
+"""Retries the failed tests of a run, without other tests beside them.
 
-Many tests wait for something for a bounded time, on a machine that others of them keep busy. What
-fails twice has failed, and so has a run in which many did, or that came to no end.
+Many tests wait with a timeout, and other tests keep the machine busy. The run fails if a test fails
+twice, if more than `MAX_RETRIED` tests fail, or if the first run was not complete.
 """
 
 import subprocess
@@ -11,14 +11,14 @@ from typing import Final
 
 import pytest
 
-MAX: Final = 5
+MAX_RETRIED: Final = 5
 
 
 class Failures:
-    """A plug-in that leaves the names of what failed, a worker that hung or died with it included."""
+    """A plug-in that stores the names of the failed tests, also of those whose worker died."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = failures_in(directory)
+        self._file = failures_file(directory)
         self._failed: dict[str, None] = {}
 
     def pytest_sessionstart(self) -> None:
@@ -33,22 +33,22 @@ class Failures:
         self._file.write_text("\n".join(self._failed))
 
 
-def failures_in(directory: Path) -> Path:
-    """Where the names are left, one a line."""
+def failures_file(directory: Path) -> Path:
+    """The file that stores the names, one per line."""
     return directory / ".pytest_cache" / "failed"
 
 
 def main(code: str, timeout: str) -> int:
-    """The exit code of all, after a first run that ended with `code`.
+    """Retry the failed tests; the exit code of the whole run.
 
-    `timeout`: seconds for one test.
+    `code`: the exit code of the first run. `timeout`: seconds for one test.
     """
-    file = failures_in(Path.cwd())
+    file = failures_file(Path.cwd())
     failed = file.read_text().splitlines() if file.exists() else []
-    # With another code not all tests were run.
-    if int(code) != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed) <= MAX:
+    # Another exit code means that not all tests ran.
+    if int(code) != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed) <= MAX_RETRIED:
         return int(code)
-    sys.stdout.write(f"\nOnce more, by themselves, what failed beside others: {len(failed)}\n")
+    sys.stdout.write(f"\nOnce more, without other tests: {len(failed)} failed tests\n")
     sys.stdout.flush()
     limits = (f"faulthandler_timeout={timeout}", "faulthandler_exit_on_timeout=true")
     options = [option for limit in limits for option in ("-o", limit)]
