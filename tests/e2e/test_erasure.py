@@ -174,7 +174,7 @@ async def test_no_part_keeps_data_of_an_erased_person(
         await reader.wait_for(await head(stage.client))
         await assert_not_found(stage, person, parked)
         stale = await stale_views(stage.database_url, rollbook.master_key)
-        assert [each.partition(" {")[0] for each in stale] == ["users/1/0 has left out"]
+        assert [each.partition(" {")[0] for each in stale] == ["users/1/0 has parked"]
         assert await stage.found() == {"tables": {}, "redis": {}, "messages": {}, "files": {}}
 
 
