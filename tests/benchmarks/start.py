@@ -18,7 +18,7 @@ from typing import Final
 
 from tests.support.servers.rollbook import RunningRollbook, rollbook_environment
 
-MAX_SECONDS: Final = 4.0
+MAX_SECONDS: Final = 2.5
 _ENDS: Final[dict[str, Callable[[RunningRollbook], object]]] = {
     "after a clean stop": RunningRollbook.stop,
     "after kill -9 of the supervisor": RunningRollbook.kill,

@@ -10,14 +10,8 @@ from tests.support.http.directory import Directory
 from tests.support.servers.redis import redis_url
 from tests.support.views.cached_directory import cached
 
-# These files read users, lists or statistics: their tests run with a cache and without.
-_ALSO_CACHED: Final = (
-    "test_users",
-    "test_lists",
-    "test_preconditions",
-    "test_headers",
-    "test_consistency",
-)
+# These tests run with a cache and without. test_cached_answers compares every kind of answer.
+_ALSO_CACHED: Final = ("test_users", "test_lists", "test_consistency")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

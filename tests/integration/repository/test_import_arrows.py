@@ -1,9 +1,12 @@
 """The inner layers import only listed libraries, which import-linter cannot check."""
 
+import subprocess
 import sys
 
 import grimp
 import pytest
+
+from tests.support.servers.rollbook import ROOT
 
 ALLOWED = {
     "domain": {"email_validator", "idna", "msgspec"},
@@ -23,3 +26,12 @@ def test_an_inner_layer_imports_only_the_standard_library_and_listed_packages(la
         for found in graph.find_modules_directly_imported_by(module)
     }
     assert imported - sys.stdlib_module_names - {layer} <= ALLOWED[layer]
+
+
+def test_a_role_without_http_loads_no_web_framework() -> None:
+    modules = ("cli.server.serve", "composition.projector", "composition.relay", "composition.worker")
+    program = f"import sys; import {', '.join(f'interfaces.{name}' for name in modules)}; "
+    program += "print(sorted({'fastapi', 'starlette', 'uvicorn', 'websockets'} & sys.modules.keys()))"
+    command = [sys.executable, "-P", "-c", program]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
