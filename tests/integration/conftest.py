@@ -1,5 +1,6 @@
 """Fixtures of the integration tests: a server that a test may stop, kill and freeze."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -10,8 +11,8 @@ import pytest
 from infrastructure.embedded.binaries import Binaries, find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from infrastructure.migrations import migrate
 from tests.support.servers.postgres import postgres_on, skip_or_fail
+from tests.support.servers.prepared_data import prepared_postgres
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +28,10 @@ def postgres_programs() -> Binaries:
 async def own_server() -> AsyncIterator[EmbeddedPostgres]:
     """A private server for one test; its `rollbook` database is migrated."""
     directory = Path(tempfile.mkdtemp(prefix="rb-"))
-    server = postgres_on(directory)
+    server = postgres_on(directory / "postgres")
     try:
-        await migrate(await server.start())
+        await asyncio.to_thread(prepared_postgres, directory / "postgres")
+        await server.start()
         yield server
     except NoServerFound as error:
         skip_or_fail(str(error))

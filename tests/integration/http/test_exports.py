@@ -8,7 +8,6 @@ from httpx2 import AsyncClient
 
 from application.exports.formats import restored
 from tests.support.http.directory import Directory, registered
-from tests.support.log.drafts import registration
 from tests.support.http.export_files import (
     AUDIT,
     USERS,
@@ -19,6 +18,7 @@ from tests.support.http.export_files import (
     problem_of,
     request_export,
 )
+from tests.support.log.drafts import registration
 
 
 async def test_an_export_is_a_job_whose_result_is_the_file(

@@ -29,9 +29,16 @@ def test_an_inner_layer_imports_only_the_standard_library_and_listed_packages(la
 
 
 def test_a_role_without_http_loads_no_web_framework() -> None:
-    modules = ("cli.server.serve", "composition.projector", "composition.relay", "composition.worker")
+    modules = (
+        "cli.server.serve",
+        "composition.projector",
+        "composition.relay",
+        "composition.worker",
+    )
     program = f"import sys; import {', '.join(f'interfaces.{name}' for name in modules)}; "
-    program += "print(sorted({'fastapi', 'starlette', 'uvicorn', 'websockets'} & sys.modules.keys()))"
+    program += (
+        "print(sorted({'fastapi', 'starlette', 'uvicorn', 'websockets'} & sys.modules.keys()))"
+    )
     command = [sys.executable, "-P", "-c", program]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout == "[]\n"
