@@ -129,8 +129,8 @@ async def test_a_refused_retry_says_nothing_about_the_first_try(
     short_timeout = sql.SQL("ALTER DATABASE {} SET lock_timeout = '1s'")
     execute(database_url, short_timeout.format(sql.Identifier(name_of(database_url))))
     draft = registration()
-    append = asyncio.create_task(store.log.append(draft))
     async with append_lock(database_url):
+        append = asyncio.create_task(store.log.append(draft))
         backend = await waiting_for_lock(database_url)
         os.kill(backend, signal.SIGSTOP)
     try:
