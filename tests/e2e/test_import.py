@@ -127,6 +127,7 @@ def test_a_changed_file_differs_and_update_applies_the_changes(
     assert len(all_events(client)) == before + len(added)
 
 
+@pytest.mark.long
 def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
     people = tmp_path / "people.ldif"
     people.write_text(

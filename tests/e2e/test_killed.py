@@ -50,6 +50,7 @@ async def test_killed_three_times_under_load_rollbook_loses_and_repeats_nothing(
             await assert_consistent(rollbook, load)
 
 
+@pytest.mark.long
 async def test_parts_killed_under_load_restart_and_nothing_is_lost_or_repeated(
     data_dir: Path,
 ) -> None:

@@ -78,6 +78,7 @@ def is_restarted(rollbook: RunningRollbook, role: str, killed: int) -> bool:
     return rollbook.children().get(role, killed) != killed
 
 
+@pytest.mark.long
 async def test_all_roles_killed_at_once_under_load_restart_and_no_consumer_misses_an_event(
     rollbook: RunningRollbook, rabbit: RabbitNode
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.servers.postgres import scaled
+from tests.support.servers.postgres import scale, scaled
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import ROOT, RunningRollbook
 
@@ -50,7 +50,7 @@ def report_of(rollbook: RunningRollbook, directory: Path, phases: str) -> dict[s
             *("--config-file", str(CONFIGURATION)),
             *("run", f"{rollbook.url}/openapi.json"),
             *("--checks", "all", "--phases", phases),
-            *("--max-examples", str(scaled(10))),
+            *("--max-examples", str(scaled(10) if scale() > 1 else 6)),
             *("--report", "json", "--report-json-path", str(report)),
         ],
         cwd=directory,

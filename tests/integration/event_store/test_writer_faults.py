@@ -70,7 +70,9 @@ async def test_no_caller_notices_a_connection_that_is_cut_around_an_append(
     assert callers.failures == []
 
 
-@pytest.mark.parametrize("terminate", [terminate_writers, terminate_all])
+@pytest.mark.parametrize(
+    "terminate", [terminate_writers, pytest.param(terminate_all, marks=pytest.mark.long)]
+)
 async def test_no_caller_notices_sessions_that_an_administrator_ended(
     store: EventStore, database_url: str, terminate: Terminate
 ) -> None:

@@ -135,6 +135,7 @@ async def test_connections_that_the_broker_closes_are_reopened(
     assert other.first_deliveries == await positions_of(relay_on_node)
 
 
+@pytest.mark.long
 async def test_the_relay_reconnects_to_a_broker_that_was_frozen(
     relay_on_node: RelaySide, rabbit: RabbitNode
 ) -> None:
