@@ -4,6 +4,7 @@ The programs may lie in a folder that only root may enter. initdb looks for `pos
 `access(2)`, which ignores the account's extra capabilities.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Final
 from infrastructure.embedded.account import Account
 from infrastructure.embedded.binaries import Binaries
 from infrastructure.embedded.errors import NoPlaceForPrograms
+from infrastructure.embedded.ownership import open_beside
 
 PLACES: Final = (
     Path("/var/lib/rollbook/programs"),
@@ -50,29 +52,30 @@ def copied(programs: Path, copy: Path, digest: str) -> Path:
     """
     make_public(copy.parent)
     folder = copy / destination(programs, programs)
-    if digest_of(folder) == digest:
-        return folder
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=copy.parent))
+    # One process at a time: what it finds unfinished or damaged, no other process works on.
+    lock = open_beside(copy.parent / "lock", os.O_RDWR)
     try:
-        for source in files_of(programs):
-            target = draft / destination(programs, source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
-        for made in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
-            made.chmod(0o755)
-        if copy.exists():  # a crash of the machine damaged it
-            copy.rename(draft / ".damaged")
-        try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if digest_of(folder) != digest:
+            draft = copy.with_name(f"{copy.name}.new")
+            shutil.rmtree(draft, ignore_errors=True)
+            fill(draft, programs)
+            shutil.rmtree(copy, ignore_errors=True)
             draft.rename(copy)
-        except OSError:
-            # Another process made the copy first.
-            if digest_of(folder) != digest:
-                raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(copy / ".damaged", ignore_errors=True)
+        os.close(lock)
     return folder
+
+
+def fill(draft: Path, programs: Path) -> None:
+    """Copy the files into a folder that every account may read."""
+    for source in files_of(programs):
+        target = draft / destination(programs, source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644)
+    for made in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
+        made.chmod(0o755)
 
 
 def make_public(place: Path) -> None:

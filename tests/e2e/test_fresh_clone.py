@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from interfaces.cli.target.data_directory import DataDirectory
+from tests.support.repository import repository_files
 from tests.support.servers.rollbook import ROOT, children_of, until
 
 
@@ -27,14 +28,11 @@ def closed() -> Iterator[Path]:
 @pytest.fixture
 def clone(closed: Path) -> Path:
     """A copy of the files of this tree that git does not ignore."""
-    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    files = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
     clone = closed / "rollbook"
-    for name in files.decode().split("\0"):
-        source = ROOT / name
-        if name and source.is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, clone / name)
+    for source in repository_files():
+        target = clone / source.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
     return clone
 
 

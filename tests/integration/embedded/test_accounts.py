@@ -89,13 +89,16 @@ async def test_programs_that_only_root_can_reach_run_as_a_copy(
     monkeypatch.setattr("infrastructure.embedded.programs.PLACES", (place,))
     try:
         await start_once(home, hidden)
-        (copy,) = place.iterdir()
+        (copy,) = place.glob("postgres-*")
         made = copy.stat().st_mtime_ns
         await start_once(home, hidden)
-        assert [each.stat().st_mtime_ns for each in place.iterdir()] == [made]
+        assert [each.stat().st_mtime_ns for each in place.glob("postgres-*")] == [made]
         # A crash of the machine may leave an incomplete copy.
+        unfinished = copy.with_name(f"{copy.name}.new")
+        (unfinished / "initdb").mkdir(parents=True)
         next(copy.rglob("initdb")).write_bytes(b"")
         await start_once(home.with_name("another"), hidden)
+        assert not unfinished.exists()
     finally:
         shutil.rmtree(place)
 

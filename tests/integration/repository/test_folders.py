@@ -1,12 +1,12 @@
 """Folders and files stay small enough to read: the limits of decision 4."""
 
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.support.repository import repository_files
 from tests.support.servers.rollbook import ROOT
 
 MAX_LINES: Final = 300
@@ -20,9 +20,7 @@ MAX_FILES: Final = {
 
 
 def python_files() -> list[Path]:
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py")
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    return [path for name in names.decode().split("\0") if name and (path := ROOT / name).is_file()]
+    return repository_files("*.py")
 
 
 @pytest.mark.parametrize(("folder", "limit"), MAX_FILES.items())
@@ -38,7 +36,8 @@ def test_no_file_has_more_than_300_lines() -> None:
 
 
 def test_every_folder_of_python_files_says_what_it_holds() -> None:
-    folders = {path.parent for path in python_files()} - {ROOT}
+    parents = {parent for path in python_files() for parent in path.parents}
+    folders = {parent for parent in parents if ROOT in parent.parents}
     missing = [
         folder.relative_to(ROOT)
         for folder in folders

@@ -2,7 +2,6 @@
 
 import io
 import re
-import subprocess
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests.support.repository import repository_files
 from tests.support.servers.rollbook import ROOT
 
 BANNED: Final = re.compile(
@@ -45,11 +45,8 @@ CONDITION: Final = re.compile(r"(?:^|[.:;]\s+|\n\s*[-*]\s+)(?:Who|Where|Of sever
 NAME_PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
-def tracked(*patterns: str) -> list[Path]:
-    command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns)
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
-    paths = [ROOT / name for name in names.decode().split("\0") if name]
-    return [path for path in paths if path.is_file() and path != Path(__file__)]
+def files(pattern: str) -> list[Path]:
+    return [path for path in repository_files(pattern) if path != Path(__file__)]
 
 
 def banned_in(path: Path) -> Iterator[str]:
@@ -81,13 +78,13 @@ def banned_name(name: str) -> list[str]:
 
 
 def test_no_python_file_has_a_banned_word() -> None:
-    assert [found for path in tracked("*.py") for found in banned_in(path)] == []
+    assert [found for path in files("*.py") for found in banned_in(path)] == []
 
 
 def test_no_document_has_a_banned_word() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0]!r}"
-        for path in tracked("*.md")
+        for path in files("*.md")
         for match in BANNED.finditer(STORED.sub("", path.read_text()))
     ]
     assert found == []
@@ -96,7 +93,7 @@ def test_no_document_has_a_banned_word() -> None:
 def test_no_sentence_of_a_document_begins_with_a_relative_clause() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0].strip()!r}"
-        for path in tracked("*.md")
+        for path in files("*.md")
         for match in CONDITION.finditer(path.read_text())
     ]
     assert found == []
