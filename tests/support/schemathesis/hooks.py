@@ -3,15 +3,15 @@
 import re
 from typing import Any, Final
 
-from hypothesis import strategies as st
-
 import schemathesis
-from domain.errors import InvalidValue
-from domain.values import EmailAddress, PersonName, parse_reason
-from interfaces.http.protocol.fields import parse_uuid
+from hypothesis import strategies as st
 from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import RejectedPositiveData
+
+from domain.errors import InvalidValue
+from domain.values import EmailAddress, PersonName, parse_reason
+from interfaces.http.protocol.fields import parse_uuid
 
 _TAGS: Final = re.compile(r'\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*')
 
