@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,11 +20,17 @@ ERASED: Final = Erased.ERASED
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 
+def personal_fields(struct: type[Struct]) -> frozenset[str]:
+    """The fields that hold personal data: those that may be `Erased`."""
+    types = get_type_hints(struct).items()
+    return frozenset(name for name, hint in types if Erased in get_args(hint))
+
+
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A payload and nothing else: id, version and metadata belong to `Recorded`.
 
-    `topic` is the stored name and is never renamed. `personal` names the fields that are
-    sealed together under the person's key. `upcasters[n]` turns the open fields of a payload
+    `topic` is the stored name and is never renamed. `personal` names the fields that may be
+    `Erased`: they are sealed together under the person's key. `upcasters[n]` turns the open fields of a payload
     stored with schema version n into those of n + 1; an absent personal field is an erased one,
     so an upcaster must accept the value `ERASED` and may not depend on any personal field.
     `is_terminal`: no event follows it in its stream, and it alone determines the state.
@@ -35,6 +41,10 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     personal: ClassVar[frozenset[str]] = frozenset()
     upcasters: ClassVar[Mapping[int, Upcaster]] = {}
     is_terminal: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.personal = personal_fields(cls)
 
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)

@@ -8,16 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.event import Event, Recorded
-from domain.user.events import (
-    UserDeleted,
-    UserErased,
-    UserRegistered,
-    UserReinstated,
-    UserRestored,
-    UserRoleChanged,
-    UserSuspended,
-)
-from domain.user.state import Status
+from domain.user.events import STATUS_CHANGES, UserRegistered, UserRoleChanged
+from domain.user.state import Status, status_changes
 from projections.projection import Projection
 
 STATUS: Final = "status:"
@@ -42,22 +34,11 @@ def evolve(record: Headcount | None, recorded: Recorded[Event]) -> Headcount:
         return Headcount(status="active", role=event.role, registered=day)
     if record is None:
         raise ValueError("the history of a user begins with user.registered")
-    match event:
-        case UserRoleChanged():
-            return replace(record, role=event.role)
-        case UserSuspended():
-            return replace(record, status="suspended")
-        case UserReinstated():
-            return replace(record, status="active")
-        case UserDeleted():
-            before = "suspended" if record.status == "suspended" else "active"
-            return replace(record, status="deleted", before_deletion=before)
-        case UserRestored():
-            return replace(record, status=record.before_deletion)
-        case UserErased():
-            return replace(record, status="erased", before_deletion="active")
-        case _:
-            return record
+    if isinstance(event, UserRoleChanged):
+        return replace(record, role=event.role)
+    if isinstance(event, STATUS_CHANGES):
+        return replace(record, **status_changes(record, event))
+    return record
 
 
 def contribution(record: Headcount) -> Mapping[str, int]:

@@ -7,9 +7,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.errors import UserGone
-from domain.event import ERASED, Event, Recorded
+from domain.event import Event, Recorded
 from domain.user.events import UserErased, UserEvent
-from domain.user.state import User, evolve
+from domain.user.state import ERASED_FIELDS, User, evolve
 
 
 class UserAt(Struct, frozen=True, kw_only=True):
@@ -35,9 +35,7 @@ class ErasedAt(Struct, frozen=True, kw_only=True):
 UserState = UserAt | ErasedAt
 
 # The rules only check the status of an erased user.
-_ERASED_USER: Final = User(
-    name=ERASED, email=ERASED, role="", external_id=ERASED, attributes=ERASED, status="erased"
-)
+_ERASED_USER: Final = User(role="", **ERASED_FIELDS)
 
 
 def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:

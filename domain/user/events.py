@@ -1,7 +1,7 @@
 """Everything that can happen to a user; the topics and fields are stored for good."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 from msgspec import Struct, field
 
@@ -18,7 +18,6 @@ def _with_attributes(data: dict[str, Any]) -> dict[str, Any]:
 class UserRegistered(Event, frozen=True):
     topic: ClassVar[str] = "user.registered"
     schema_version: ClassVar[int] = 2
-    personal: ClassVar[frozenset[str]] = frozenset({"name", "email", "external_id", "attributes"})
     upcasters: ClassVar[Mapping[int, Upcaster]] = {1: _with_attributes}
 
     name: str | Erased
@@ -34,7 +33,6 @@ class PreviousName(Struct, frozen=True):
 
 class UserRenamed(Event, frozen=True):
     topic: ClassVar[str] = "user.renamed"
-    personal: ClassVar[frozenset[str]] = frozenset({"name", "previous"})
 
     name: str | Erased
     previous: PreviousName | Erased
@@ -46,7 +44,6 @@ class PreviousEmail(Struct, frozen=True):
 
 class UserEmailChanged(Event, frozen=True):
     topic: ClassVar[str] = "user.email_changed"
-    personal: ClassVar[frozenset[str]] = frozenset({"email", "previous"})
 
     email: str | Erased
     previous: PreviousEmail | Erased
@@ -58,7 +55,6 @@ class PreviousExternalId(Struct, frozen=True):
 
 class UserExternalIdChanged(Event, frozen=True):
     topic: ClassVar[str] = "user.external_id_changed"
-    personal: ClassVar[frozenset[str]] = frozenset({"external_id", "previous"})
 
     external_id: str | Erased | None
     previous: PreviousExternalId | Erased
@@ -82,7 +78,6 @@ class UserAttributesChanged(Event, frozen=True):
     """
 
     topic: ClassVar[str] = "user.attributes_changed"
-    personal: ClassVar[frozenset[str]] = frozenset({"set", "removed", "previous"})
 
     set: Attributes | Erased
     removed: tuple[str, ...] | Erased
@@ -91,28 +86,24 @@ class UserAttributesChanged(Event, frozen=True):
 
 class UserSuspended(Event, frozen=True):
     topic: ClassVar[str] = "user.suspended"
-    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     reason: str | Erased | None = None
 
 
 class UserReinstated(Event, frozen=True):
     topic: ClassVar[str] = "user.reinstated"
-    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     reason: str | Erased | None = None
 
 
 class UserDeleted(Event, frozen=True):
     topic: ClassVar[str] = "user.deleted"
-    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     reason: str | Erased | None = None
 
 
 class UserRestored(Event, frozen=True):
     topic: ClassVar[str] = "user.restored"
-    personal: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     reason: str | Erased | None = None
 
@@ -126,30 +117,17 @@ class UserErased(Event, frozen=True):
     reason: str = "subject-request"
 
 
-UserEvent = (
-    UserRegistered
-    | UserRenamed
-    | UserEmailChanged
-    | UserExternalIdChanged
-    | UserRoleChanged
-    | UserAttributesChanged
-    | UserSuspended
-    | UserReinstated
-    | UserDeleted
-    | UserRestored
-    | UserErased
-)
+FieldChanged = UserRenamed | UserEmailChanged | UserExternalIdChanged | UserRoleChanged
+"""Sets one field: the event has the new value under the field's name, then `previous`."""
 
-USER_EVENTS: Final[tuple[type[UserEvent], ...]] = (
-    UserRegistered,
-    UserRenamed,
-    UserEmailChanged,
-    UserExternalIdChanged,
-    UserRoleChanged,
-    UserAttributesChanged,
-    UserSuspended,
-    UserReinstated,
-    UserDeleted,
-    UserRestored,
-    UserErased,
-)
+StatusChanged = UserSuspended | UserReinstated | UserDeleted | UserRestored | UserErased
+
+UserEvent = UserRegistered | FieldChanged | UserAttributesChanged | StatusChanged
+
+USER_EVENTS: Final[tuple[type[UserEvent], ...]] = get_args(UserEvent)
+STATUS_CHANGES: Final[tuple[type[StatusChanged], ...]] = get_args(StatusChanged)
+
+
+def changed_field(event: type[FieldChanged]) -> str:
+    """The name of the field that an event sets."""
+    return event.__struct_fields__[0]

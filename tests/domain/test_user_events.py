@@ -1,11 +1,13 @@
 """The stored events of a user: topics, fields and older schema versions."""
 
+from typing import get_args
+
 import pytest
 from msgspec.structs import fields
 
 from domain.catalogue import EVENT_TYPES, kind_of
 from domain.event import ERASED, Event
-from domain.user.events import USER_EVENTS, UserRegistered
+from domain.user.events import USER_EVENTS, FieldChanged, UserRegistered, changed_field
 from domain.user.state import fold
 
 
@@ -15,9 +17,28 @@ def test_every_topic_exists_once_and_has_the_kind_user():
     assert {kind_of(topic) for topic in topics} == {"user"}
 
 
-@pytest.mark.parametrize("event", USER_EVENTS, ids=lambda event: event.topic)
-def test_personal_names_are_fields_of_their_event(event: type[Event]):
-    assert event.personal <= {field.name for field in fields(event)}
+def test_all_fields_are_personal_but_the_role_and_the_code_of_an_erasure():
+    not_personal = {
+        f"{event.topic} {name}"
+        for event in USER_EVENTS
+        for name in event.__struct_fields__
+        if name not in event.personal
+    }
+    assert not_personal == {
+        "user.registered role",
+        "user.role_changed role",
+        "user.role_changed previous",
+        "user.erased reason",
+    }
+
+
+def test_an_event_that_sets_one_field_names_it_first_and_then_its_earlier_value():
+    changes: tuple[type[FieldChanged], ...] = get_args(FieldChanged)
+    for event in changes:
+        assert event.__struct_fields__ == (changed_field(event), "previous")
+        previous = next(each.type for each in fields(event) if each.name == "previous")
+        (values, *_) = get_args(previous) or (previous,)
+        assert values.__struct_fields__ == (changed_field(event),)
 
 
 @pytest.mark.parametrize("event", USER_EVENTS, ids=lambda event: event.topic)

@@ -150,5 +150,5 @@ def test_an_event_of_another_kind_is_refused() -> None:
     class Unknown(Event, frozen=True):
         topic = "user.unknown"
 
-    with pytest.raises(TypeError, match="Unknown"):
+    with pytest.raises(AssertionError, match="Unknown"):
         row_after(registered(), Unknown())
