@@ -48,10 +48,26 @@ def environment() -> dict[str, str]:
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
     """Wait until the process ends; its exit code (negative: the signal that ended it)."""
-    # Polled, because asyncio's own child processes belong to the event loop that started them.
-    while (code := process.poll()) is None:  # noqa: ASYNC110 (there is no event to wait for)
-        await asyncio.sleep(POLL_SECONDS)
+    # asyncio's own child processes belong to the event loop that started them.
+    while (code := process.poll()) is None:
+        await _may_have_ended(process.pid)
     return code
+
+
+async def _may_have_ended(pid: int) -> None:
+    """Wait for the end of a child that is not yet reaped; without pidfds, for a moment only."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        await asyncio.sleep(POLL_SECONDS)
+        return
+    loop, has_ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, has_ended.set)
+    try:
+        await has_ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 async def end(
