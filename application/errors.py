@@ -62,6 +62,10 @@ class Unavailable(ApplicationError):
     """The event store cannot be reached; nothing was recorded."""
 
 
+class MasterKeyMissing(Unavailable):
+    """This process lacks a master key that the request needs; nothing was recorded."""
+
+
 class OutcomeUnknown(ApplicationError):
     """The event store did not answer in time; repeat with the same Idempotency-Key."""
 

@@ -35,13 +35,11 @@ async def open_pool(
     prepare_threshold: int | None = 5,
     checked: bool = True,
     configure: Callable[[Connection], Awaitable[None]] | None = None,
-    mark: str = "",
 ) -> AsyncGenerator[Pool]:
     """At most `size` connections of sessions called `name`; opens even if the server is away.
 
     `min_size` connections stay open when the pool is idle. `checked`: a connection that the server
-    has closed is replaced before use, which costs a round trip each time. `mark` is the end of the
-    sessions' names.
+    has closed is replaced before use, which costs a round trip each time.
     """
     settings: dict[str, Any] = {
         "autocommit": autocommit,
@@ -49,7 +47,7 @@ async def open_pool(
         "prepare_threshold": prepare_threshold,
     }
     pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
-        conninfo(database_url, name, mark),
+        conninfo(database_url, name),
         kwargs=settings,
         min_size=min_size,
         max_size=size,

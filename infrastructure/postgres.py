@@ -21,7 +21,6 @@ _KEEPALIVE: Final = {
     "tcp_user_timeout": "5000",
 }
 CONNECT_SECONDS: Final = 2
-_NAME_BYTES: Final = 63  # a longer name is cut by the server
 # Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, stale plan, transaction
 # state, statement name, rollback, resources, locks, shutdown, disk.
 _OUTAGE_CLASSES: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
@@ -29,25 +28,18 @@ _OUTAGE_CLASSES: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "5
 Connection = AsyncConnection[TupleRow]
 
 
-def conninfo(database_url: str, application_name: str, mark: str = "") -> str:
-    """`database_url` with keepalives, a name and times in UTC; settings in the URL win.
-
-    `mark` is always the end of the name, so that other processes can read it.
-    """
+def conninfo(database_url: str, application_name: str) -> str:
+    """`database_url` with keepalives, a name and times in UTC; settings in the URL win."""
     given = conninfo_to_dict(database_url)
     options = f"-c timezone=UTC {given.pop('options', '')}".rstrip()
     defaults = {**_KEEPALIVE, "application_name": application_name}
-    everything = {**defaults, **given, "options": options}
-    if mark:
-        name = str(everything["application_name"]).encode("ascii", "replace").decode()
-        everything["application_name"] = name[: _NAME_BYTES - len(mark)] + mark
-    return make_conninfo("", **everything)
+    return make_conninfo("", **{**defaults, **given, "options": options})
 
 
-async def connect(database_url: str, application_name: str, mark: str = "") -> Connection:
+async def connect(database_url: str, application_name: str) -> Connection:
     """A connection in autocommit mode. Raises psycopg's errors within `CONNECT_SECONDS`."""
     return await AsyncConnection.connect(
-        conninfo(database_url, application_name, mark),
+        conninfo(database_url, application_name),
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
         prepare_threshold=0,

@@ -19,7 +19,11 @@ class KeyRing(Protocol):
     """Everything derived from the master keys; no I/O in any of it."""
 
     def new_key(self, subject: UUID) -> StreamKey:
-        """A fresh key for one person, wrapped by the newest master key."""
+        """A fresh key for one person under the current master key. Raises `UnknownMasterKey`."""
+        ...
+
+    def use(self, master_id: str) -> None:
+        """Wrap new keys under this master key from now on. Raises `UnknownMasterKey`."""
         ...
 
     def cipher(self, subject: UUID, key: StreamKey) -> Cipher:

@@ -1,6 +1,7 @@
 """The job `key-rotation`: rewraps all keys under one master key while the service runs.
 
-A run stores no state between its batches, so an interrupted run starts again.
+Its first step makes that key the current one: the log then refuses new keys under any other, so
+the number of keys to rewrap only falls, whatever list other processes have. A run stores no state between its batches, so an interrupted run starts again.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ from application.log.event_log import StreamKey
 
 KEY_ROTATION: Final = "key-rotation"
 BATCH_KEYS: Final = 500
-# How long a run waits, once all keys are rewrapped, for processes with another newest master key.
-TIMEOUT_SECONDS: Final = 180.0
-_PAUSE_SECONDS: Final = 2.0
+# A pass leaves out the keys that are locked at that moment; a session that holds a lock for longer
+# than all passes take leaves the rotation incomplete.
+_PASSES: Final = 30
+_PAUSE_SECONDS: Final = 1.0
 _BEFORE_ALL: Final = UUID(int=0)
 
 log = get_logger(__name__)
@@ -40,17 +42,6 @@ class Rewrapped(Struct, frozen=True):
     new: StreamKey
 
 
-class KeyHolder(Struct, frozen=True, kw_only=True):
-    """A running process, and the master key under which it wraps new keys.
-
-    `address` is its address as the database sees it; None on the machine of the database.
-    """
-
-    master_id: str
-    process: int
-    address: str | None = None
-
-
 class KeyStore(Protocol):
     """All wrapped keys of a log, including the index key. Each method raises `Unavailable`."""
 
@@ -64,45 +55,36 @@ class KeyStore(Protocol):
         """Up to `limit` keys that these master keys wrap, in the order of subjects, after `after`."""
         ...
 
+    async def make_current(self, master_id: str) -> None:
+        """Refuse new keys under any other master key from now on."""
+        ...
+
     async def replace(self, keys: Sequence[Rewrapped]) -> int:
         """Replace each old key that is still stored. Returns the number of replaced keys.
 
-        A destroyed key stays destroyed; a key that is locked for its destruction is skipped
+        A new key that is not under the current master key replaces none. A destroyed key stays destroyed; a key that is locked for its destruction is skipped
         without waiting.
         """
         ...
 
 
-class KeyHolders(Protocol):
-    async def holders(self) -> Sequence[KeyHolder]:
-        """All processes that run on this log. Raises `Unavailable`."""
-        ...
-
-
 class Rotation(Struct, kw_only=True):
-    """The result of a rotation. It is `complete` when no key and no process uses a master key other
-    than `to`; only then may the others be removed from the list.
+    """The result of a rotation. It is `complete` when no key is under a master key other than `to`;
+    only then may the others be removed from the list.
     """
 
     to: str
     rewrapped: int = 0
     remaining: int = 0
-    still_used_by: Sequence[KeyHolder] = ()
-
-    @property
-    def complete(self) -> bool:
-        return not self.remaining and not self.still_used_by
 
     def result(self) -> dict[str, Any]:
-        return {**msgspec.to_builtins(self), "complete": self.complete}
+        return {**msgspec.to_builtins(self), "complete": not self.remaining}
 
 
 def key_rotation(
     open_store: Callable[[], AbstractAsyncContextManager[KeyStore]],
-    holders: KeyHolders,
     masters: MasterKeyList,
     *,
-    timeout_seconds: float = TIMEOUT_SECONDS,
     pause: float = _PAUSE_SECONDS,
 ) -> JobKind:
     """The job kind. Its argument `to` is a master key id; the default is the newest."""
@@ -115,36 +97,29 @@ def key_rotation(
                 "start it with the new list first"
             )
         async with open_store() as store:
-            work = _Work(store, masters, Rotation(to=to), run)
-            return await _rotate(work, holders, timeout_seconds, pause)
+            return await _rotate(store, _Work(store, masters, Rotation(to=to), run), pause)
 
     return JobKind(name=KEY_ROTATION, run=run)
 
 
-async def _rotate(
-    work: "_Work", holders: KeyHolders, timeout_seconds: float, pause: float
-) -> dict[str, Any]:
+async def _rotate(store: KeyStore, work: "_Work", pause: float) -> dict[str, Any]:
     rotation = work.rotation
     await work.count_remaining()
-    await work.rewrap()
-    deadline = asyncio.get_running_loop().time() + timeout_seconds
-    while True:
-        # Processes first: a key that one of them adds after this is then among the counted keys.
-        rotation.still_used_by = [
-            holder for holder in await holders.holders() if holder.master_id != rotation.to
-        ]
-        await work.count_remaining()
-        if rotation.complete or asyncio.get_running_loop().time() > deadline:
+    await store.make_current(rotation.to)
+    await work.count_remaining()
+    for _ in range(_PASSES):
+        if not rotation.remaining:
             break
-        if not rotation.still_used_by and rotation.remaining == work.broken:
+        await work.rewrap()
+        await work.count_remaining()
+        if rotation.remaining and rotation.remaining == work.broken:
             raise JobFailed(
                 f"{_keys(work.broken)} cannot be opened with the master key that they name; "
                 f"all others are under {rotation.to}"
             )
-        await asyncio.sleep(pause)
-        if rotation.remaining > work.broken:
-            await work.rewrap()
-    log.info("keys_rotated", to=rotation.to, complete=rotation.complete, keys=rotation.rewrapped)
+        if rotation.remaining:
+            await asyncio.sleep(pause)
+    log.info("keys_rotated", to=rotation.to, keys=rotation.rewrapped, remaining=rotation.remaining)
     return rotation.result()
 
 
@@ -179,7 +154,7 @@ class _Work:
         await self._report()
 
     async def rewrap(self) -> None:
-        """One pass over the keys; keys added under an old master key meanwhile may need another."""
+        """One pass over the keys; it leaves out keys that are locked."""
         if not self._others:
             return
         self.broken = 0

@@ -11,14 +11,19 @@ from msgspec import Struct
 from application.errors import ClaimTaken, KeySeen, VersionConflict
 
 CHANNEL: Final = "rollbook"
-APPEND: Final = "SELECT append_v1(%s, %s::jsonb)"
+APPEND: Final = "SELECT append_v2(%s, %s::jsonb)"
 
 _KEY_SEEN: Final = -1
 _WRONG_VERSION: Final = -2
+_OTHER_MASTER_KEY: Final = -3
 _FIRST_CLAIM: Final = -10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class OtherMasterKey(Exception):
+    """The master key that wraps the new key is not the current one of the log."""
 
 
 class AppendRequest(Struct, frozen=True):
@@ -115,6 +120,8 @@ def _append_result(
         return KeySeen()
     if result == _WRONG_VERSION:
         return VersionConflict()
+    if result == _OTHER_MASTER_KEY:
+        return OtherMasterKey()
     if result < 0:
         return ClaimTaken(item.scopes[_FIRST_CLAIM - result])
     if result < base:

@@ -29,10 +29,10 @@ _SETTINGS: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '2000', false),
        set_config('default_transaction_isolation', 'read committed', false)"""
 _READ: Final = """
-SELECT id, epoch, system_identifier, timeline, index_master_id, index_key FROM log"""
+SELECT id, epoch, system_identifier, timeline, index_master_id, index_key, master_id FROM log"""
 _CREATE: Final = """
-INSERT INTO log (id, epoch, system_identifier, timeline, index_master_id, index_key)
-VALUES (%s, 1, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+INSERT INTO log (id, epoch, system_identifier, timeline, index_master_id, index_key, master_id)
+VALUES (%s, 1, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 _BREAK: Final = """
 WITH cut AS (
     SELECT coalesce(max(notification_id), 0) AS last_valid,
@@ -64,13 +64,15 @@ class LogBreak(Struct, frozen=True):
 class LogIdentity(Struct, frozen=True, kw_only=True):
     """`index_key` is wrapped, with `id` as its subject; `epoch` is 1 plus the number of restores.
 
-    `server` is the system identifier and the timeline of the log's server.
+    `server` is the system identifier and the timeline of the log's server. `master_id` is the
+    master key that wraps new keys; a rotation changes it.
     """
 
     id: UUID
     epoch: int
     server: tuple[str, int]
     index_key: StreamKey
+    master_id: str
     breaks: tuple[LogBreak, ...] = ()
 
 
@@ -113,7 +115,8 @@ async def _identify(
         assert server is not None
         if new is not None:
             log_id, key = new
-            await connection.execute(_CREATE, (log_id, *server, key.master_id, key.wrapped))
+            wrapped = (key.master_id, key.wrapped, key.master_id)
+            await connection.execute(_CREATE, (log_id, *server, *wrapped))
         row = await (await connection.execute(_READ)).fetchone()
         if row is None:
             return None
@@ -129,6 +132,7 @@ async def _identify(
         epoch=row[1],
         server=(row[2], row[3]),
         index_key=StreamKey(master_id=row[4], wrapped=row[5]),
+        master_id=row[6],
         breaks=tuple(LogBreak(*cut) for cut in breaks),
     )
 

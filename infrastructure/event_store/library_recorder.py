@@ -41,7 +41,7 @@ _KIND: Final = "library"
 
 
 class AppendRecorder(PostgresApplicationRecorder):
-    """Appends through `append_v1`: all writers share its lock, its version check and its times.
+    """Appends through `append_v2`: all writers share its lock, its version check and its times.
 
     Several aggregates are saved in one transaction. Event ids are made once, so that a retry
     after a lost reply finds its own events instead of a conflict.

@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
+from structlog import get_logger
+
 from application.context import TENANT, IdempotencyKey
+from application.errors import MasterKeyMissing, Unavailable
 from application.failures import already_recorded
-from application.keys.ports import KeyRing
+from application.keys.ports import KeyRing, UnknownMasterKey
 from application.log.event_log import (
     WHOLE,
     Appended,
@@ -18,7 +21,12 @@ from application.log.event_log import (
     StreamRange,
 )
 from domain.event import Event, Recorded
-from infrastructure.event_store.append_requests import AppendRequest, AppendResult, append_request
+from infrastructure.event_store.append_requests import (
+    AppendRequest,
+    AppendResult,
+    OtherMasterKey,
+    append_request,
+)
 from infrastructure.event_store.event_rows import key_of, recorded
 from infrastructure.event_store.load_statements import (
     NEAREST_SNAPSHOT,
@@ -31,7 +39,13 @@ from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
 from infrastructure.event_store.serializer import has_personal, to_state
 from infrastructure.event_store.writer import GroupCommitWriter
 
+# Each failed try needs a rotation of its own meanwhile.
+_TRIES: Final = 3
+_MASTER_KEY: Final = "SELECT master_id FROM log"
 _HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s AND tenant = %s"
+
+
+log = get_logger(__name__)
 
 
 class PostgresEventLog:
@@ -48,6 +62,7 @@ class PostgresEventLog:
         self._writer = writer
         self._keys = keys
         self._new_id = new_id
+        self._missing = set[str]()
 
     async def load(
         self,
@@ -57,7 +72,19 @@ class PostgresEventLog:
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
-        """See `EventLog.load`."""
+        """See `EventLog.load`. A stream whose key this process cannot unwrap is `Unavailable`."""
+        try:
+            return await self._load(stream, stream_range, actor, idempotency)
+        except UnknownMasterKey as error:
+            raise self._missing_key(error) from error
+
+    async def _load(
+        self,
+        stream: UUID,
+        stream_range: StreamRange,
+        actor: str,
+        idempotency: IdempotencyKey | None,
+    ) -> LoadedStream:
         rows = await self._reader.rows(
             RANGE if stream_range.snapshot_format is None else NEAREST_SNAPSHOT,
             parameters(stream, stream_range, actor, idempotency),
@@ -78,15 +105,42 @@ class PostgresEventLog:
     async def append(self, draft: Draft) -> Appended:
         """See `EventLog.append`."""
         ids = [self._new_id() for _ in draft.events]
-        result = await self._writer.append(self._item(draft, ids))
+        result = await self._append(draft, ids)
         if result.recorded_at is None and draft.events:
             return await self._already_appended(draft, result)
         return Appended(events=tuple(_recorded_now(draft, ids, result)), position=result.position)
+
+    async def check_master_key(self) -> None:
+        """Wrap new keys under the log's current master key from now on.
+
+        Raises `MasterKeyMissing` or `Unavailable`.
+        """
+        rows = await self._reader.rows(_MASTER_KEY)
+        try:
+            self._keys.use(rows[0][0])
+        except UnknownMasterKey as error:
+            raise self._missing_key(error) from error
+
+    async def _append(self, draft: Draft, ids: list[UUID]) -> AppendResult:
+        """Append it; wrap a new key again if another rotation has changed the master key."""
+        for _ in range(_TRIES):
+            try:
+                return await self._writer.append(self._item(draft, ids))
+            except (OtherMasterKey, UnknownMasterKey):
+                await self.check_master_key()
+        raise Unavailable
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
         """See `EventLog.holder_of`."""
         rows = await self._reader.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
         return cast("UUID", rows[0][0]) if rows else None
+
+    def _missing_key(self, error: UnknownMasterKey) -> MasterKeyMissing:
+        """The refusal; the first one for each master key is logged."""
+        if error.master_id not in self._missing:
+            self._missing.add(error.master_id)
+            log.error("master_key_missing", id=error.master_id)
+        return MasterKeyMissing()
 
     def _item(self, draft: Draft, ids: list[UUID]) -> AppendRequest:
         key = draft.key

@@ -25,21 +25,14 @@ class LogReader:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, database_url: str, size: int = _POOL_SIZE, *, mark: str = ""
-    ) -> AsyncGenerator[Self]:
-        """A reader with its own pool; it opens even while the server is away.
-
-        Its sessions' names end with `mark`.
-        """
+    async def open(cls, database_url: str, size: int = _POOL_SIZE) -> AsyncGenerator[Self]:
+        """A reader with its own pool; it opens even while the server is away."""
         async with open_pool(
             database_url,
             "rollbook reader",
             size=size,
-            min_size=1,  # an idle process needs one: its sessions' names identify it
             prepare_threshold=0,
             checked=False,
-            mark=mark,
         ) as pool:
             yield cls(pool)
 

@@ -50,15 +50,12 @@ class NotConnected(Exception):
 class WriterSession:
     """Sends batches to the append function over one connection at a time.
 
-    Its sessions' names end with `mark`. Without an `identity` it accepts any log.
+    Without an `identity` it accepts any log.
     """
 
-    def __init__(
-        self, database_url: str, *, mark: str = "", identity: LogIdentity | None = None
-    ) -> None:
+    def __init__(self, database_url: str, *, identity: LogIdentity | None = None) -> None:
         self._database_url = database_url
         self._log_identity = identity
-        self._mark = mark
         self._connection: Connection | None = None
         self._identity: tuple[int, object] | None = None
         self._lost: list[tuple[int, object]] = []
@@ -70,7 +67,7 @@ class WriterSession:
                 return
             self._drop()
         try:
-            connection = await connect(self._database_url, "rollbook writer", self._mark)
+            connection = await connect(self._database_url, "rollbook writer")
         except (psycopg.Error, OSError) as error:
             raise NotConnected(str(NotConnected.__doc__)) from error
         try:

@@ -10,7 +10,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from application.keys.ports import SealBroken
+from application.keys.ports import SealBroken, UnknownMasterKey
 from application.log.event_log import StreamKey
 from infrastructure.keys.master import KEY_BYTES, NONCE_BYTES, MasterKeys
 
@@ -47,13 +47,22 @@ class MasterKeyRing:
 
     def __init__(self, masters: MasterKeys, index_key: bytes, random: Random = os.urandom) -> None:
         self._masters = masters
+        self._current = masters.newest
         # Set up once, because that takes longer than one MAC.
         self._mac = hmac.new(index_key, digestmod="sha256")
         self._random = random
         self._cipher = lru_cache(_CACHED_CIPHERS)(self._unwrap)
 
     def new_key(self, subject: UUID) -> StreamKey:
-        return self._masters.wrap(self._random(KEY_BYTES), subject, self._random(NONCE_BYTES))
+        """See `KeyRing.new_key`."""
+        key, nonce = self._random(KEY_BYTES), self._random(NONCE_BYTES)
+        return self._masters.wrap(key, subject, nonce, under=self._current)
+
+    def use(self, master_id: str) -> None:
+        """See `KeyRing.use`."""
+        self._current = master_id
+        if master_id not in self._masters.ids:
+            raise UnknownMasterKey(master_id)
 
     def cipher(self, subject: UUID, key: StreamKey) -> PersonCipher:
         """Raises `UnknownMasterKey` or `SealBroken`."""

@@ -25,7 +25,7 @@ class InvalidMasterKey(ValueError):
 
 
 class MasterKeys:
-    """Wraps data keys with the newest master key and unwraps them with any key of the list."""
+    """Wraps data keys with one master key of the list and unwraps them with any key of the list."""
 
     def __init__(self, keys: tuple[bytes, ...]) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in keys):
@@ -45,9 +45,16 @@ class MasterKeys:
             raise InvalidMasterKey from error
         return cls(keys)
 
-    def wrap(self, key: bytes, subject: UUID, nonce: bytes | None = None) -> StreamKey:
-        """`key` sealed with the newest master key, bound to its subject."""
-        return self._wrap(key, subject, self.newest, nonce or os.urandom(NONCE_BYTES))
+    def wrap(
+        self, key: bytes, subject: UUID, nonce: bytes | None = None, *, under: str | None = None
+    ) -> StreamKey:
+        """`key` sealed with a master key (None: the newest), bound to its subject.
+
+        Raises `UnknownMasterKey`.
+        """
+        master_id, nonce = under or self.newest, nonce or os.urandom(NONCE_BYTES)
+        sealed = self._master(master_id).encrypt(nonce, key, subject.bytes)
+        return StreamKey(master_id=master_id, wrapped=nonce + sealed)
 
     def unwrap(self, wrapped: StreamKey, subject: UUID) -> bytes:
         """Raises `UnknownMasterKey` or `SealBroken`."""
@@ -60,11 +67,7 @@ class MasterKeys:
 
     def rewrap(self, key: StreamKey, subject: UUID, to: str) -> StreamKey:
         """See `MasterKeyList.rewrap`."""
-        return self._wrap(self.unwrap(key, subject), subject, to, os.urandom(NONCE_BYTES))
-
-    def _wrap(self, key: bytes, subject: UUID, master_id: str, nonce: bytes) -> StreamKey:
-        sealed = self._master(master_id).encrypt(nonce, key, subject.bytes)
-        return StreamKey(master_id=master_id, wrapped=nonce + sealed)
+        return self.wrap(self.unwrap(key, subject), subject, under=to)
 
     def _master(self, master_id: str) -> AESGCM:
         try:

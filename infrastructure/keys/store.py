@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from application.errors import Unavailable
-from application.keys.rotation import KeyStore, Rewrapped, WrappedKey
+from application.keys.rotation import Rewrapped, WrappedKey
 from application.log.event_log import StreamKey
 from infrastructure.postgres import Connection, answered_within, connect, is_outage
 
@@ -40,11 +40,15 @@ FROM (SELECT subject, master_id, wrapped FROM subject_keys
 WHERE subject > %s AND master_id = ANY (%s)
 ORDER BY subject LIMIT %s"""
 # An erasure waits for a key's row while it holds the log's lock. So a rotation locks rows for one
-# statement only and skips rows that are locked: neither blocks the other for long.
+# statement only and skips rows that are locked: neither blocks the other for long. The row of the
+# log is locked first: a run that was frozen while another rotation began replaces nothing.
 _REPLACE: Final = """
-WITH new AS MATERIALIZED (
+WITH current AS MATERIALIZED (
+    SELECT master_id FROM log FOR NO KEY UPDATE
+), new AS MATERIALIZED (
     SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::text[], %s::bytea[])
-        AS new(subject, old, master_id, wrapped)
+        AS given(subject, old, master_id, wrapped)
+    JOIN current USING (master_id)
 ), free AS MATERIALIZED (
     SELECT k.subject, k.tenant, new.master_id, new.wrapped
     FROM new JOIN subject_keys k ON k.subject = new.subject AND k.wrapped = new.old
@@ -59,6 +63,10 @@ WITH new AS MATERIALIZED (
     RETURNING log.id
 )
 SELECT (SELECT count(*) FROM data_keys) + (SELECT count(*) FROM index_key)"""
+# Under the lock of the append function: every key that it has accepted is then committed.
+_MAKE_CURRENT: Final = """
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock(1383034987, 1))
+UPDATE log SET master_id = %s FROM locked RETURNING log.id"""
 
 # Jumps from one id to the next in the index: as fast with ten million keys as with ten.
 _MASTERS: Final = """
@@ -77,11 +85,11 @@ async def master_ids(connection: Connection) -> frozenset[str]:
     return frozenset(row[0] for row in await (await connection.execute(_MASTERS)).fetchall())
 
 
-def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager[KeyStore]]:
+def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager["PostgresKeyStore"]]:
     """Opens a store with its own connection. Raises `Unavailable`."""
 
     @asynccontextmanager
-    async def open_store() -> AsyncGenerator[KeyStore]:
+    async def open_store() -> AsyncGenerator[PostgresKeyStore]:
         try:
             connection = await connect(database_url, "rollbook keys")
         except (psycopg.Error, OSError) as error:
@@ -115,6 +123,15 @@ class PostgresKeyStore:
         # If few keys are left, the statement may read all keys to find them.
         rows = await self._rows(_WRAPPED, (after, list(by), limit), seconds=_COUNT_SECONDS)
         return [WrappedKey(subject, StreamKey(name, key)) for subject, name, key in rows]
+
+    async def current(self) -> str | None:
+        """The id of the current master key, None if there is no log yet. Raises `Unavailable`."""
+        rows = await self._rows("SELECT master_id FROM log", ())
+        return rows[0][0] if rows else None
+
+    async def make_current(self, master_id: str) -> None:
+        """See `KeyStore.make_current`."""
+        await self._rows(_MAKE_CURRENT, (master_id,))
 
     async def replace(self, keys: Sequence[Rewrapped]) -> int:
         """See `KeyStore.replace`."""

@@ -25,10 +25,11 @@ async def _examine(url: str, masters: MasterKeys) -> list[str]:
         return [*found, "the database is empty: run `rollbook migrate`"]
     try:
         async with key_stores(url)() as store:
-            counts = await store.counts()
+            counts, current = await store.counts(), await store.current()
     except Unavailable:
         raise UnsuitableServer("cannot reach the database: it does not answer") from None
-    for master_id, keys in counts.items():
+    used = {**({current: 0} if current is not None else {}), **counts}
+    for master_id, keys in used.items():
         if master_id not in masters.ids:
             raise WrongSetting(
                 "ROLLBOOK_MASTER_KEY",

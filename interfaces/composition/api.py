@@ -45,7 +45,10 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     identity = AdminTokenIdentity(settings.need("admin_token"))
     tickets = await stack.enter_async_context(PostgresTickets.open(parts.database_url))
     commands = UserService(store.log, store.snapshots)
-    readiness = {"postgres": lambda: _check_postgres(store)}
+    readiness = {
+        "postgres": lambda: _check_postgres(store),
+        "master-key": store.log.check_master_key,
+    }
     application = create_app(
         Services(
             commands=commands,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +19,6 @@ from infrastructure.event_store.snapshots import PostgresSnapshots
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
-from infrastructure.keys.holders import session_mark
 from infrastructure.keys.store import master_ids
 from infrastructure.postgres import connect
 
@@ -55,13 +54,13 @@ async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGener
     """
     identity = await _identify(database_url, masters)
     keys = MasterKeyRing(masters, masters.unwrap(identity.index_key, identity.id))
-    # A rotation waits for processes that still wrap keys under an old master key.
-    mark = session_mark(masters.newest)
+    with suppress(UnknownMasterKey):  # readiness and the commands that need it say so
+        keys.use(identity.master_id)
     async with (
-        LogReader.open(database_url, mark=mark) as reader,
+        LogReader.open(database_url) as reader,
         PostgresSnapshots.open(database_url, keys) as snapshots,
     ):
-        writer = GroupCommitWriter(WriterSession(database_url, mark=mark, identity=identity))
+        writer = GroupCommitWriter(WriterSession(database_url, identity=identity))
         writer.start()
         try:
             yield EventStore(

@@ -18,7 +18,6 @@ from application.keys.rotation import key_rotation
 from infrastructure.housekeeping.postgres import PostgresHousekeeping
 from infrastructure.jobs.ledger import PostgresJobLedger
 from infrastructure.jobs.schedule import run_schedules
-from infrastructure.keys.holders import PostgresKeyHolders
 from infrastructure.keys.store import key_stores
 from infrastructure.purge.postgres import OldExports, OldJobs, OldReceipts, OldTickets
 from interfaces.composition.exports import open_export_kind
@@ -52,7 +51,7 @@ async def _job_kinds(stack: AsyncExitStack, parts: Parts) -> list[JobKind]:
         erasure_jobs(parts.coverage),
         clean_up_jobs(PostgresHousekeeping(url)),
         *await open_rebuild_kinds(stack, url, parts.store, parts.notifications, parts.cache),
-        key_rotation(key_stores(url), PostgresKeyHolders(url), parts.masters),
+        key_rotation(key_stores(url), parts.masters),
     ]
 
 

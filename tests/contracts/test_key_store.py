@@ -35,10 +35,11 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def under_test(url: str | None) -> AsyncIterator[StoreUnderTest]:
-    """A store that holds only the index key, under the old master key."""
+    """A store that holds only the index key, under the old master key; the new one is current."""
     index = wrapped(INDEX)
     if url is None:
         store = InMemoryKeyStore({INDEX: index.key})
+        store.current = NEW
 
         async def put(key: WrappedKey) -> None:
             store.keys[key.subject] = key.key
@@ -62,9 +63,10 @@ async def under_test(url: str | None) -> AsyncIterator[StoreUnderTest]:
             await connection.execute("DELETE FROM subject_keys WHERE subject = %s", (subject,))
 
         await connection.execute(
-            "INSERT INTO log (id, epoch, system_identifier, timeline, index_master_id, index_key)"
-            "VALUES (%s, 1, 'a server', 1, %s, %s)",
-            (INDEX, index.key.master_id, index.key.wrapped),
+            "INSERT INTO log"
+            " (id, epoch, system_identifier, timeline, index_master_id, index_key, master_id)"
+            "VALUES (%s, 1, 'a server', 1, %s, %s, %s)",
+            (INDEX, index.key.master_id, index.key.wrapped, NEW),
         )
         async with key_stores(url)() as opened:
             yield StoreUnderTest(opened, insert, delete)
@@ -149,6 +151,17 @@ async def test_a_key_that_was_destroyed_meanwhile_does_not_come_back(
     await under_test.destroy(key.subject)
     assert await under_test.store.replace([rewrapped(key), rewrapped(other)]) == 1
     assert await under_test.store.counts() == {OLD: 1, NEW: 1}
+
+
+async def test_keys_that_are_not_under_the_current_master_key_replace_none(
+    under_test: StoreUnderTest,
+) -> None:
+    keys = await some(under_test, 2)
+    changes = [rewrapped(key) for key in keys]
+    await under_test.store.make_current("th1rd000")
+    assert await under_test.store.replace(changes) == 0
+    await under_test.store.make_current(NEW)
+    assert await under_test.store.replace(changes) == 2
 
 
 async def test_replacing_no_keys_does_nothing(under_test: StoreUnderTest) -> None:

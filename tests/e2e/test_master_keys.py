@@ -109,8 +109,8 @@ def test_keys_list_shows_what_each_master_key_is_used_for(settings: dict[str, st
     listed = run_rollbook("keys", "list", "--json", **settings)
     assert listed.returncode == 0
     assert [json.loads(line) for line in listed.stdout.splitlines()] == [
-        {"id": NEW_ID, "place": 1, "keys": 0, "processes": []},
-        {"id": OLD_ID, "place": None, "keys": 2, "processes": []},
+        {"id": NEW_ID, "place": 1, "keys": 0, "current": False},
+        {"id": OLD_ID, "place": None, "keys": 2, "current": True},
     ]
 
 

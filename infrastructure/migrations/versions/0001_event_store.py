@@ -1,4 +1,4 @@
-"""The event store: log, keys, claims, receipts, checkpoints and the append function."""
+"""The event store: log, keys, claims, receipts, and checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,7 @@ _SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
-    for name in ("0001_tables.sql", "0001_append_v1.sql"):
-        connection.exec_driver_sql((_SQL / name).read_text().replace("%", "%%"))
+    op.get_bind().exec_driver_sql((_SQL / "0001_tables.sql").read_text().replace("%", "%%"))
 
 
 def downgrade() -> None:

@@ -17,7 +17,7 @@ _HERE = Path(".rollbook")
 
 @keys.command("list")
 def list_keys(json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """Show which master keys wrap how many keys, and which processes use them."""
+    """Show which master keys wrap how many keys, and which one wraps new keys."""
     from infrastructure.server_checks import UnsuitableServer
     from interfaces.cli.keys.run import list_keys as run
 

@@ -14,11 +14,10 @@ from uuid_utils.compat import uuid7
 
 from application.errors import Unavailable
 from application.jobs.model import Job
-from application.keys.rotation import KEY_ROTATION, KeyHolder
+from application.keys.rotation import KEY_ROTATION
 from infrastructure.jobs.postgres import PostgresJobs
 from infrastructure.jobs.sessions import JobSessions
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.holders import PostgresKeyHolders
 from infrastructure.keys.store import key_stores
 from infrastructure.server_checks import check_schema
 from interfaces.cli.client.follow_job import JobReport, follow
@@ -36,12 +35,15 @@ class KeysUnavailable(CommandFailed):
 
 
 class KeyRow(Struct, frozen=True, kw_only=True):
-    """A master key: its place in the list from 1 (None: not listed), and what uses it."""
+    """A master key: its place in the list from 1 (None: not listed), and how many keys it wraps.
+
+    New keys are wrapped under the one that is `current`.
+    """
 
     id: str
     place: int | None
     keys: int
-    processes: Sequence[KeyHolder]
+    current: bool
 
 
 def add_key(data_directory: Path) -> None:
@@ -75,13 +77,13 @@ def list_keys(data_directory: Path, *, json: bool) -> None:
         for row in rows:
             typer.echo(msgspec.json.encode(row))
         return
-    table = Table("Id", "In the list", "Wraps", "Newest key of")
+    table = Table("Id", "In the list", "Wraps", "New keys")
     for row in rows:
         table.add_row(
             row.id,
             "no" if row.place is None else "newest" if row.place == 1 else f"place {row.place}",
             _keys(row.keys),
-            "\n".join(map(_describe, row.processes)) or "no process",
+            "yes" if row.current else "no",
         )
     Console().print(table)
 
@@ -89,7 +91,7 @@ def list_keys(data_directory: Path, *, json: bool) -> None:
 def rotate_keys(data_directory: Path, *, json: bool) -> int:
     """Rewrap all keys with the newest master key, and follow the job: the exit code.
 
-    0 if nothing uses another master key any more, else 1. Raises `KeysUnavailable`,
+    0 if no key is under another master key any more, else 1. Raises `KeysUnavailable`,
     `NoWorker`, `UnsuitableServer`, `NoRollbook` or `WrongSetting`.
     """
     url, masters = find_database(data_directory), find_master_keys(data_directory)
@@ -113,32 +115,28 @@ class _Result(Struct, frozen=True, kw_only=True):
     complete: bool
     rewrapped: int
     remaining: int
-    still_used_by: Sequence[KeyHolder]
 
 
 async def _rows(url: str, masters: MasterKeys) -> list[KeyRow]:
     await check_schema(url)
     try:
-        holders = await PostgresKeyHolders(url).holders()
         async with key_stores(url)() as store:
-            counts = await store.counts()
+            counts, current = await store.counts(), await store.current()
     except Unavailable:
         raise KeysUnavailable("the database does not answer") from None
-    return key_rows(masters.ids, counts, holders)
+    return key_rows(masters.ids, counts, current)
 
 
-def key_rows(
-    listed: Sequence[str], counts: Mapping[str, int], holders: Sequence[KeyHolder]
-) -> list[KeyRow]:
+def key_rows(listed: Sequence[str], counts: Mapping[str, int], current: str | None) -> list[KeyRow]:
     """The listed master keys in their order, then those that are missing from the list."""
-    used = counts.keys() | {holder.master_id for holder in holders}
+    used = counts.keys() | ({current} if current else set[str]())
     places: dict[str, int | None] = {name: place for place, name in enumerate(listed, 1)}
     return [
         KeyRow(
             id=name,
             place=place,
             keys=counts.get(name, 0),
-            processes=[holder for holder in holders if holder.master_id == name],
+            current=name == current,
         )
         for name, place in (places | dict.fromkeys(sorted(used - places.keys()))).items()
     ]
@@ -162,21 +160,13 @@ async def _rotate(url: str, to: str, report: JobReport) -> Job:
 def _print_result(result: _Result, older: Sequence[str]) -> None:
     typer.echo(f"{_keys(result.rewrapped)} rewrapped under {result.to}.")
     if result.complete:
-        typer.echo("Nothing uses another master key now.")
+        typer.echo("No key is under another master key now.")
         if older:
             typer.echo(
                 f"You can remove {', '.join(older)} from the list; keep it with older backups."
             )
         return
-    if result.remaining:
-        typer.echo(f"{_keys(result.remaining)} wrapped under older master keys meanwhile.")
-    for holder in result.still_used_by:
-        typer.echo(f"{_describe(holder)} still wraps new keys under {holder.master_id}.")
-    typer.echo("Start these processes with the new list, then run this again.")
-
-
-def _describe(holder: KeyHolder) -> str:
-    return f"process {holder.process}" + (f" at {holder.address}" if holder.address else "")
+    typer.echo(f"{_keys(result.remaining)} locked by other sessions: run this again.")
 
 
 def _keys(count: int) -> str:

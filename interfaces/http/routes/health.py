@@ -19,6 +19,8 @@ _log = structlog.stdlib.get_logger(__name__)
 
 # All checks run at once, so the whole answer takes no longer either.
 _CHECK_SECONDS: Final = 1.8
+# What only some commands need: they are refused without it, and all others go on.
+_NOT_NEEDED_BY_ALL: Final = frozenset({"master-key"})
 _HEADERS: Final = {"Cache-Control": "no-store"}
 
 
@@ -27,7 +29,8 @@ class Live(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, omit_defaults=True):
-    """`checks` has the state of each dependency.
+    """`checks` has the state of each dependency. `master-key` is that of the current master key:
+    without it new users are refused and all else goes on, so the status stays `ready`.
 
     `parked` counts the parked streams of each projection that has any: they need an administrator,
     but they stop nothing else.
@@ -46,8 +49,9 @@ async def _ready(services: Services, _: Request) -> Response:
     names = list(services.readiness)
     checks = asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
     states, parked = await asyncio.gather(checks, _parked(services))
-    ready = all(state == "up" for state in states) and not services.stopping.is_set()
     found = dict(zip(names, states, strict=True))
+    needed = (state for name, state in found.items() if name not in _NOT_NEEDED_BY_ALL)
+    ready = all(state == "up" for state in needed) and not services.stopping.is_set()
     body = Ready("ready" if ready else "not-ready", found, parked)
     return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
 

@@ -14,15 +14,15 @@ from application.jobs.model import Job
 from application.keys.rotation import (
     BATCH_KEYS,
     KEY_ROTATION,
-    KeyHolder,
     KeyStore,
+    Rewrapped,
     WrappedKey,
     key_rotation,
 )
 from application.log.event_log import StreamKey
 from infrastructure.keys import MasterKeys
 from tests.support.doubles.jobs import InMemoryJobs
-from tests.support.doubles.keys import InMemoryKeyHolders, InMemoryKeyStore
+from tests.support.doubles.keys import InMemoryKeyStore
 
 Keys = dict[UUID, bytes]
 
@@ -30,8 +30,6 @@ A, B, C = (base64.b64encode(bytes([number]) * 32).decode() for number in range(3
 OLD: Final = MasterKeys.parse(A)
 BOTH: Final = MasterKeys.parse(f"{B},{A}")
 OTHER: Final = MasterKeys.parse(C)
-HERE: Final = KeyHolder(master_id=BOTH.newest, process=1)
-BEHIND: Final = KeyHolder(master_id=OLD.newest, process=2, address="10.0.0.2")
 
 
 def store_of(count: int, masters: MasterKeys = OLD) -> tuple[InMemoryKeyStore, Keys]:
@@ -53,19 +51,9 @@ def opening(store: KeyStore) -> Callable[[], AbstractAsyncContextManager[KeyStor
     return open_store
 
 
-async def rotated(
-    store: KeyStore,
-    *holders: KeyHolder,
-    masters: MasterKeys = BOTH,
-    timeout_seconds: float = 0.0,
-    **arguments: str,
-) -> Job:
+async def rotated(store: KeyStore, *, masters: MasterKeys = BOTH, **arguments: str) -> Job:
     """Runs the job and returns it when it has ended."""
-
-    processes = InMemoryKeyHolders(*holders)
-    kind = key_rotation(
-        opening(store), processes, masters, timeout_seconds=timeout_seconds, pause=0.0
-    )
+    kind = key_rotation(opening(store), masters, pause=0.0)
     jobs = InMemoryJobs(uuid7, kind)
     job = await jobs.submit(KEY_ROTATION, arguments, actor="test")
     await jobs.run_queued()
@@ -82,12 +70,11 @@ def result(job: Job) -> dict[str, Any]:
 
 async def test_every_key_is_rewrapped_by_the_newest_master_key_and_stays_the_same() -> None:
     store, keys = store_of(2 * BATCH_KEYS + 1)
-    job = await rotated(store, HERE)
+    job = await rotated(store)
     assert result(job) == {
         "to": BOTH.newest,
         "rewrapped": len(keys),
         "remaining": 0,
-        "still_used_by": [],
         "complete": True,
     }
     assert (job.progress.done, job.progress.total) == (len(keys), len(keys))
@@ -137,48 +124,48 @@ async def test_keys_under_an_unlisted_master_key_are_reported_with_their_number(
     assert store.keys == before
 
 
-async def test_a_process_that_still_uses_the_old_key_makes_the_rotation_incomplete() -> None:
-    store, keys = store_of(2)
-    done = result(await rotated(store, HERE, BEHIND))
-    assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 0)
-    assert done["still_used_by"] == [{"master_id": OLD.newest, "process": 2, "address": "10.0.0.2"}]
-    assert opened(store, MasterKeys.parse(B)) == keys
+class Unrotated(InMemoryKeyStore):
+    """Another process adds a key under the old master key while it is the current one."""
+
+    async def make_current(self, master_id: str) -> None:
+        subject = UUID(int=1)
+        self.keys[subject] = OLD.wrap(bytes(32), subject)
+        await super().make_current(master_id)
 
 
-class Restarted(InMemoryKeyHolders):
-    """The old process adds a key at each read of the holders, and is gone after three reads."""
-
-    def __init__(self, store: InMemoryKeyStore) -> None:
-        super().__init__(HERE, BEHIND)
-        self._store = store
-        self.keys: Keys = {}
-
-    async def holders(self) -> Sequence[KeyHolder]:
-        if len(self.keys) == 3:
-            self.processes = [HERE]
-        else:
-            subject = uuid7()
-            self.keys[subject] = os.urandom(32)
-            self._store.keys[subject] = OLD.wrap(self.keys[subject], subject)
-        return await super().holders()
+async def test_a_key_that_was_added_just_before_the_change_is_rewrapped() -> None:
+    keys, plain = store_of(2)
+    store = Unrotated(keys.keys)
+    done = result(await rotated(store))
+    assert (done["complete"], done["rewrapped"]) == (True, 3)
+    assert opened(store, MasterKeys.parse(B)) == plain | {UUID(int=1): bytes(32)}
 
 
-async def test_keys_that_an_old_process_adds_until_it_ends_are_found() -> None:
-    store, keys = store_of(2)
+async def test_the_new_key_becomes_the_current_one_only_if_the_worker_has_all_keys() -> None:
+    store, _ = store_of(2)
+    store.current = OLD.newest
+    await rotated(store, masters=OLD, to=BOTH.newest)
+    others, _ = store_of(1, OTHER)
+    store.keys |= others.keys
+    await rotated(store)
+    assert store.current == OLD.newest
 
-    processes = Restarted(store)
-    kind = key_rotation(opening(store), processes, BOTH, timeout_seconds=10.0, pause=0.0)
-    jobs = InMemoryJobs(uuid7, kind)
-    job = await jobs.submit(KEY_ROTATION, {}, actor="test")
-    await jobs.run_queued()
-    ended = await jobs.job(job.id)
-    assert ended is not None
-    assert result(ended)["complete"]
-    assert opened(store, MasterKeys.parse(B)) == keys | processes.keys
+
+class Locked(InMemoryKeyStore):
+    """One key is locked by another session."""
+
+    async def replace(self, keys: Sequence[Rewrapped]) -> int:
+        return await super().replace(keys[1:])
+
+
+async def test_a_key_that_stays_locked_leaves_the_rotation_incomplete() -> None:
+    keys, _ = store_of(3)
+    done = result(await rotated(Locked(keys.keys)))
+    assert (done["complete"], done["rewrapped"], done["remaining"]) == (False, 2, 1)
 
 
 class Erasing(InMemoryKeyStore):
-    """Erases one person and registers another under the old key, after each page that is read."""
+    """Erases one person after each page that is read."""
 
     def __init__(self, keys: dict[UUID, StreamKey]) -> None:
         super().__init__(keys)
@@ -191,27 +178,25 @@ class Erasing(InMemoryKeyStore):
         if page and len(self.erased) < 3:
             self.erased.add(page[0].subject)
             del self.keys[page[0].subject]
-            newcomer = UUID(int=len(self.erased))
-            self.keys[newcomer] = OLD.wrap(bytes(32), newcomer)
         return page
 
 
 async def test_a_person_erased_between_reading_and_writing_stays_erased() -> None:
     keys, _ = store_of(3 * BATCH_KEYS)
     store = Erasing(keys.keys)
-    done = result(await rotated(store, HERE, timeout_seconds=10.0))
+    done = result(await rotated(store))
     assert done["complete"]
     assert len(store.erased) == 3
     assert not store.erased & store.keys.keys()
     assert {key.master_id for key in store.keys.values()} == {BOTH.newest}
-    assert len(store.keys) == 3 * BATCH_KEYS
+    assert len(store.keys) == 3 * BATCH_KEYS - 3
 
 
 async def test_a_damaged_key_is_left_and_reported_after_all_others_are_done() -> None:
     store, _ = store_of(3)
     damaged = next(iter(store.keys))
     store.keys[damaged] = StreamKey(OLD.newest, b"damaged")
-    job = await rotated(store, HERE, timeout_seconds=10.0)
+    job = await rotated(store)
     assert job.state == "failed"
     assert job.error is not None
     assert job.error.startswith("1 key cannot be opened with the master key")
@@ -236,7 +221,7 @@ class InterruptedStore(InMemoryKeyStore):
 async def test_an_interrupted_run_continues_with_the_remaining_keys() -> None:
     keys, plain = store_of(2 * BATCH_KEYS)
     store = InterruptedStore(keys.keys)
-    job = await rotated(store, HERE)
+    job = await rotated(store)
     assert job.attempts == 2
     assert (result(job)["rewrapped"], result(job)["complete"]) == (BATCH_KEYS, True)
     assert opened(store, MasterKeys.parse(B)) == plain
@@ -255,7 +240,7 @@ async def test_a_rotation_can_be_cancelled_between_two_batches() -> None:
             return await super().wrapped(by, after=after, limit=limit)
 
     store = Cancelling(keys.keys)
-    jobs = InMemoryJobs(uuid7, key_rotation(opening(store), InMemoryKeyHolders(HERE), BOTH))
+    jobs = InMemoryJobs(uuid7, key_rotation(opening(store), BOTH))
     job = await jobs.submit(KEY_ROTATION, {}, actor="test")
     await jobs.run_queued()
     ended = await jobs.job(job.id)

@@ -285,7 +285,7 @@ async def test_the_append_function_works_under_read_committed_only(database_url:
         async with await psycopg.AsyncConnection.connect(database_url) as connection:
             await connection.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
             with pytest.raises(psycopg.errors.RaiseException, match="READ COMMITTED"):
-                await connection.execute("SELECT append_v1('main', %s::jsonb)", (payload,))
+                await connection.execute("SELECT append_v2('main', %s::jsonb)", (payload,))
 
 
 async def test_it_works_with_another_default_isolation_level(database_url: str) -> None:

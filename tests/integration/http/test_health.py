@@ -44,6 +44,12 @@ async def test_a_dependency_that_is_down_is_named() -> None:
     assert await readiness(directory) == (503, {"status": "not-ready", "checks": checks})
 
 
+async def test_a_process_without_the_current_master_key_says_so_and_stays_ready() -> None:
+    directory = Directory(readiness={"postgres": up, "master-key": down})
+    checks = {"postgres": "up", "master-key": "down"}
+    assert await readiness(directory) == (200, {"status": "ready", "checks": checks})
+
+
 async def test_a_dependency_that_hangs_is_down_within_two_seconds() -> None:
     directory = Directory(readiness={"postgres": hang, "log": hang})
     async with asyncio.timeout(2):

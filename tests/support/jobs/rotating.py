@@ -14,7 +14,6 @@ from uuid_utils.compat import uuid7
 from application.jobs.model import Job
 from application.keys.rotation import KEY_ROTATION, key_rotation
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.holders import PostgresKeyHolders
 from infrastructure.keys.store import key_stores
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.servers.postgres import MASTER_KEYS
@@ -28,15 +27,9 @@ OLD_FIRST: Final = f"{OLD},{NEW}"
 NEW_FIRST: Final = f"{NEW},{OLD}"
 
 
-async def run_rotation(url: str, *, masters: str = NEW_FIRST, timeout_seconds: float = 0.0) -> Job:
+async def run_rotation(url: str, *, masters: str = NEW_FIRST) -> Job:
     """Rotate the keys of a database with these master keys; the finished job."""
-    kind = key_rotation(
-        key_stores(url),
-        PostgresKeyHolders(url),
-        MasterKeys.parse(masters),
-        timeout_seconds=timeout_seconds,
-        pause=0.1,
-    )
+    kind = key_rotation(key_stores(url), MasterKeys.parse(masters), pause=0.1)
     jobs = InMemoryJobs(uuid7, kind)
     job = await jobs.submit(KEY_ROTATION, {}, actor="test")
     await jobs.run_queued()

@@ -3,15 +3,18 @@
 -- batch: [{stream, kind, first, actor, on_behalf_of?, correlation_id, causation_id?,
 --          events: [{id, topic, state (base64)}], take: [{scope, value (base64)}], release: [scope],
 --          key?: {master_id, wrapped (base64)}, destroy_key?,
+--          snapshot?: {form, version, sealed (base64)},
 --          receipt?: {key, request (base64), status}}]
--- The caller sends no two items in a batch that share a stream, a claim or a key.
+-- The caller sends no two items in a batch that share a stream, a claim or a key. An item without
+-- `first` has no events and no receipt: it stores a snapshot of any version that exists.
 --
 -- Answers [b, t, r1, r2, ...]: events recorded now have positions from b on, and the event at
 -- position p was recorded at t + (p - b) microseconds since 1970. r is the position of the item's
 -- last event (of the log's head for an item without events), or what stopped it:
 -- -1 the idempotency key was seen, -2 the stream is not at version first - 1,
+-- -3 the master key that wraps its new key is not the current one of the log,
 -- -10 - n another stream holds its claim n (from 0). A position below b: the item stood already.
-CREATE FUNCTION append_v1(for_tenant text, batch jsonb) RETURNS bigint[]
+CREATE FUNCTION append_v2(for_tenant text, batch jsonb) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -23,6 +26,7 @@ AS $$
 DECLARE
     head     bigint;
     head_at  timestamptz;
+    master   text;
     base     bigint;
     base_at  timestamptz;
     verdicts bigint[];
@@ -32,13 +36,15 @@ BEGIN
     -- The order of positions is the order of commits only if each statement below sees what the
     -- last holder of the lock committed, and a snapshot taken before the lock would not.
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'append_v1 needs READ COMMITTED';
+        RAISE EXCEPTION 'append_v2 needs READ COMMITTED';
     END IF;
     PERFORM pg_advisory_xact_lock(1383034987, 1);
 
     SELECT notification_id, recorded_at INTO head, head_at
     FROM stored_events ORDER BY notification_id DESC LIMIT 1;
     head := coalesce(head, 0);
+    -- Read under the lock: after a rotation has changed it, no key under an older one is stored.
+    SELECT master_id INTO master FROM log WHERE only_row;
 
     -- Judge each item; 0: to be recorded. Each look-up is a LATERAL with a LIMIT or a scalar
     -- subquery with one: an index probe an item, where a join may be planned as a scan. Claims
@@ -68,7 +74,8 @@ BEGIN
                         WHERE c.value = decode(t.claim->>'value', 'base64')
                           AND c.scope || '' = t.claim->>'scope' AND c.tenant = for_tenant
                           AND c.stream_id <> (i.item->>'stream')::uuid
-                        LIMIT 1) AS held), 0)
+                        LIMIT 1) AS held),
+                    CASE WHEN i.item->'key'->>'master_id' <> master THEN -3 ELSE 0 END)
             END AS verdict
         FROM jsonb_array_elements(batch) WITH ORDINALITY AS i(item, n)
         LEFT JOIN LATERAL (
@@ -146,6 +153,29 @@ BEGIN
     FROM jsonb_array_elements(batch) WITH ORDINALITY AS i(item, n)
     CROSS JOIN LATERAL jsonb_array_elements(i.item->'events') WITH ORDINALITY AS e(event, n)
     WHERE verdicts[i.n] = 0;
+
+    -- A snapshot without its person's key could never be opened. One that exists may be unusable.
+    IF batch @? '$[*].snapshot' THEN
+        INSERT INTO snapshots (
+            tenant, stream, form, version, position, created_at, recorded_at, sealed)
+        SELECT for_tenant, e.originator_id, i.item->'snapshot'->>'form', e.originator_version,
+               e.notification_id, first.recorded_at, e.recorded_at,
+               decode(i.item->'snapshot'->>'sealed', 'base64')
+        FROM jsonb_array_elements(batch) WITH ORDINALITY AS i(item, n)
+        CROSS JOIN LATERAL (
+            SELECT * FROM stored_events s
+            WHERE s.originator_id = (i.item->>'stream')::uuid
+              AND s.originator_version = (i.item->'snapshot'->>'version')::bigint
+            LIMIT 1) AS e
+        CROSS JOIN LATERAL (
+            SELECT s.recorded_at FROM stored_events s
+            WHERE s.originator_id = e.originator_id AND s.originator_version = 1
+            LIMIT 1) AS first
+        WHERE verdicts[i.n] = 0 AND i.item ? 'snapshot' AND EXISTS (
+            SELECT FROM subject_keys k
+            WHERE k.subject = e.originator_id AND k.tenant = for_tenant)
+        ON CONFLICT (stream, tenant, form, version) DO UPDATE SET sealed = excluded.sealed;
+    END IF;
 
     IF batch @? '$[*].destroy_key' THEN
         DELETE FROM subject_keys WHERE tenant = for_tenant AND subject = ANY (ARRAY(
