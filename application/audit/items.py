@@ -1,10 +1,11 @@
 """Audit items: the actor, the time and the changes of each event."""
 
 from collections.abc import Mapping
-from typing import Any, Final, assert_never, cast
+from typing import Any, assert_never, cast
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import asdict
 
 from application.log.envelope import Personal, personal_of
 from application.log.event_log import Unreadable
@@ -23,11 +24,9 @@ from domain.user.events import (
     UserRestored,
     UserRoleChanged,
     UserSuspended,
+    changed_field,
 )
-from domain.user.state import Status
-
-# The personal fields among those that an audit item shows.
-_PERSONAL_FIELDS: Final = frozenset({"name", "email", "external_id", "attributes"})
+from domain.user.state import PERSONAL
 
 
 class Change(Struct, frozen=True):
@@ -38,13 +37,6 @@ class Change(Struct, frozen=True):
 
     before: Any = field(name="from")
     after: Any = field(name="to")
-
-
-class StatusBefore(Struct, frozen=True):
-    """A user's status before an event, and its last status while not deleted."""
-
-    status: Status
-    in_life: Status
 
 
 class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,17 +61,15 @@ class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unreadable: str | UnsetType = UNSET
 
 
-def audit_item(
-    recorded: Recorded[Event], before: StatusBefore | None, *, opened: bool
-) -> AuditItem:
-    """The item of an event; `before` is needed where `needs_status` says so."""
+def audit_item(recorded: Recorded[Event], *, opened: bool) -> AuditItem:
+    """The item of an event."""
     event = recorded.event
     personal = personal_of(recorded, opened=opened)
     changes: dict[str, Change] = {}
     reason = None
     if not isinstance(event, Unreadable):
         known = cast("UserEvent", event)
-        changes = _hidden(_changes(known, before), hide=personal != "open")
+        changes = _hidden(_changes(known), hide=personal != "open")
         reason = _reason(known, hide=personal != "open")
     return AuditItem(
         position=recorded.position,
@@ -99,19 +89,13 @@ def audit_item(
     )
 
 
-def needs_status(event: Event) -> bool:
-    """Whether the status before the event does not follow from the event alone."""
-    return isinstance(event, UserDeleted | UserRestored | UserErased)
-
-
-def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Change]:
+def _changes(event: UserEvent) -> Mapping[str, Change]:
     match event:
         case UserRegistered():
-            fields = ("name", "email", "role", "external_id", "attributes")
-            made = {name: Change(None, getattr(event, name)) for name in fields}
-            return {**made, "status": Change(None, "active")}
+            made = {**asdict(event), "status": "active"}
+            return {name: Change(None, value) for name, value in made.items()}
         case UserRenamed() | UserEmailChanged() | UserExternalIdChanged() | UserRoleChanged():
-            (name,) = (each for each in event.__struct_fields__ if each != "previous")
+            name = changed_field(type(event))
             return {name: Change(getattr(event.previous, name, ERASED), getattr(event, name))}
         case UserAttributesChanged():
             return {"attributes": Change(event.previous, event.set)}
@@ -120,18 +104,18 @@ def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Chan
         case UserReinstated():
             return {"status": Change("suspended", "active")}
         case UserDeleted():
-            return {"status": Change(before and before.status, "deleted")}
+            return {"status": Change(event.previous and event.previous.status, "deleted")}
         case UserRestored():
-            return {"status": Change("deleted", before and before.in_life)}
+            return {"status": Change("deleted", event.status)}
         case UserErased():
-            return {"status": Change(before and before.status, "erased")}
+            return {"status": Change(event.previous and event.previous.status, "erased")}
         case _:
             assert_never(event)
 
 
 def _hidden(changes: Mapping[str, Change], *, hide: bool) -> dict[str, Change]:
     return {
-        name: Change(None, None) if hide and name in _PERSONAL_FIELDS else change
+        name: Change(None, None) if hide and name in PERSONAL else change
         for name, change in changes.items()
     }
 

@@ -25,6 +25,7 @@ from domain.user.events import (
     PreviousExternalId,
     PreviousName,
     PreviousRole,
+    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -61,14 +62,20 @@ def decide(user: User | None, command: UserCommand) -> tuple[UserEvent, ...]:
             reinstates = _live(user).status == "suspended"
             return (UserReinstated(reason=command.reason),) if reinstates else ()
         case DeleteUser():
-            gone = _known(user).status in ("deleted", "erased")
-            return () if gone else (UserDeleted(reason=command.reason),)
+            known = _known(user)
+            if known.status in ("deleted", "erased"):
+                return ()
+            return (UserDeleted(reason=command.reason, previous=PreviousStatus(known.status)),)
         case RestoreUser():
-            deleted = _not_erased(user).status == "deleted"
-            return (UserRestored(reason=command.reason),) if deleted else ()
+            known = _not_erased(user)
+            if known.status != "deleted":
+                return ()
+            return (UserRestored(reason=command.reason, status=known.before_deletion),)
         case EraseUser():
-            erased = _known(user).status == "erased"
-            return () if erased else (UserErased(reason=command.reason),)
+            known = _known(user)
+            if known.status == "erased":
+                return ()
+            return (UserErased(reason=command.reason, previous=PreviousStatus(known.status)),)
         case _:
             assert_never(command)
 

@@ -27,8 +27,11 @@ from domain.user.events import (
 Status = Literal["active", "suspended", "deleted", "erased"]
 
 
-class User(Struct, frozen=True, kw_only=True):
-    """`before_deletion` is the status that a deleted user gets back when restored."""
+class User(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`before_deletion` is the status that a deleted user gets back when restored.
+
+    Snapshots omit defaults, so a field with a default does not change the stored ones.
+    """
 
     name: str | Erased
     email: str | Erased

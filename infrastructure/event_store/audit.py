@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 from uuid import UUID
 
 from psycopg.types.numeric import Int8
 
-from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
-from domain.user.state import Status
 from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
 from infrastructure.event_store.reader import LogReader
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
-_STATUSES: Final = _SQL.joinpath("statuses.sql").read_text()
 
 # The number of events that one step reads if a filter excludes some of them.
 _STEP_SIZE: Final = 2000
@@ -129,17 +126,6 @@ class PostgresAuditLog:
         rows = await self._reader.rows(_LAST_BEFORE, {"moment": moment})
         return cast("int", rows[0][0])
 
-    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
-        """See `AuditLog.statuses`."""
-        rows = await self._reader.rows(
-            _STATUSES,
-            {
-                "streams": [stream for stream, _ in places],
-                "versions": [Int8(version) for _, version in places],
-            },
-        )
-        return [_status(*row) for row in rows]
-
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         """See `UserEvents.last_of_each_type`."""
         parameters = {"user": user_id, "version": Int8(version)}
@@ -200,9 +186,3 @@ def _path(query: AuditQuery) -> str:
     if query.correlation_ids:
         return _BY_CORRELATION
     return _BY_ACTOR if query.actors else _BY_POSITION
-
-
-def _status(last: Any, in_life: Any) -> StatusBefore:
-    alive: Status = "suspended" if in_life == "user.suspended" else "active"
-    gone: dict[str, Status] = {"user.deleted": "deleted", "user.erased": "erased"}
-    return StatusBefore(gone.get(last, alive), alive)

@@ -47,7 +47,7 @@ def export_rows(
 ) -> ExportRows:
     """The reader of the selected rows."""
     past = PastUsers(store.audit, commands)
-    return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
+    return ExportRows(exports, queries, past, store.audit)
 
 
 def _sealer(store: EventStore) -> AesTokenSealer:

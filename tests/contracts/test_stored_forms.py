@@ -23,6 +23,7 @@ from domain.user.events import (
     PreviousExternalId,
     PreviousName,
     PreviousRole,
+    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -70,9 +71,9 @@ EXAMPLES: Final[dict[str, Event]] = {
     ),
     "user.suspended.v1": UserSuspended(reason="on leave"),
     "user.reinstated.v1": UserReinstated(reason="back"),
-    "user.deleted.v1": UserDeleted(reason="left"),
-    "user.restored.v1": UserRestored(),
-    "user.erased.v1": UserErased(reason="retention"),
+    "user.deleted.v2": UserDeleted(reason="left", previous=PreviousStatus("suspended")),
+    "user.restored.v2": UserRestored(status="suspended"),
+    "user.erased.v2": UserErased(reason="retention", previous=PreviousStatus("active")),
 }
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
-from domain.user.state import Status
 
 _ALL = 2**62
 
@@ -33,11 +31,6 @@ class InMemoryAuditLog:
         """See `AuditLog.last_before`."""
         events = await self._newest_first()
         return next((each.position for each in events if each.recorded_at < moment), 0)
-
-    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
-        """See `AuditLog.statuses`."""
-        events = await self._newest_first()
-        return [_status(events, stream, version) for stream, version in places]
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         """See `UserEvents.last_of_each_type`."""
@@ -84,18 +77,3 @@ def matches(query: AuditQuery, recorded: Recorded[Event]) -> bool:
             query.user is None or recorded.stream == query.user,
         )
     )
-
-
-def _status(events: Sequence[Recorded[Event]], stream: UUID, version: int) -> StatusBefore:
-    topics = [
-        each.event.topic for each in events if each.stream == stream and each.version < version
-    ]
-    life_topics = ("user.registered", "user.suspended", "user.reinstated")
-    last_life_topic = next(topic for topic in topics if topic in life_topics)
-    alive_status: Status = "suspended" if last_life_topic == "user.suspended" else "active"
-    last = next(
-        t for t in topics if t in (*life_topics, "user.deleted", "user.restored", "user.erased")
-    )
-    if last in ("user.deleted", "user.erased"):
-        return StatusBefore("deleted" if last == "user.deleted" else "erased", alive_status)
-    return StatusBefore(alive_status, alive_status)
