@@ -10,39 +10,45 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import DomainError
+from interfaces.http.endpoint.document import document
 from interfaces.http.endpoint.errors import answer_error, problem
 from interfaces.http.endpoint.middleware import CommonRules
-from interfaces.http.endpoint.openapi import document
-from interfaces.http.endpoint.operation import Operation, mount
+from interfaces.http.endpoint.operation import Operation, operations_of
+from interfaces.http.endpoint.routing import mount
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.refusals import Refusal
-from interfaces.http.routes.audit import AUDIT
+from interfaces.http.routes import (
+    audit,
+    erasures,
+    events,
+    exports,
+    health,
+    jobs,
+    metrics,
+    overview,
+    projections,
+    tickets,
+    users,
+)
 from interfaces.http.routes.docs import add_pages
-from interfaces.http.routes.erasures import ERASURES
-from interfaces.http.routes.events import EVENTS
-from interfaces.http.routes.exports import EXPORTS
-from interfaces.http.routes.health import HEALTH
-from interfaces.http.routes.jobs import JOBS
-from interfaces.http.routes.metrics import METRICS
-from interfaces.http.routes.overview import OVERVIEW
-from interfaces.http.routes.projections import PROJECTIONS
-from interfaces.http.routes.tickets import TICKETS
-from interfaces.http.routes.users import USERS
 
 _DENIAL: Final = "websocket.http.response"
 
-OPERATIONS: Final[tuple[Operation, ...]] = (
-    *USERS,
-    *ERASURES,
-    *AUDIT,
-    *EVENTS,
-    *TICKETS,
-    *EXPORTS,
-    *JOBS,
-    *OVERVIEW,
-    *PROJECTIONS,
-    *HEALTH,
-    *METRICS,
+_ROUTES: Final = (
+    users,
+    erasures,
+    audit,
+    events,
+    tickets,
+    exports,
+    jobs,
+    overview,
+    projections,
+    health,
+    metrics,
+)
+OPERATIONS: Final[tuple[Operation, ...]] = tuple(
+    operation for module in _ROUTES for operation in operations_of(module)
 )
 
 
@@ -83,9 +89,7 @@ def create_app(services: Services) -> FastAPI:
 
     @cache
     def description() -> bytes:
-        answers = [operation.answers for operation in OPERATIONS if operation.answers]
-        bodies = [operation.body for operation in OPERATIONS if operation.body]
-        return msgspec.json.encode(document(app, answers, bodies, services.version))
+        return msgspec.json.encode(document(app, OPERATIONS, services.version))
 
     add_pages(app, description)
     return app

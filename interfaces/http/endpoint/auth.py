@@ -1,38 +1,62 @@
 """Authenticates the sender of a request and checks its permission."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from fastapi import Request
+from msgspec import Struct
 
-from application.identity import Identity, Permission, Principal
+from application.identity import Permission, Principal
 from interfaces.http.endpoint.services import Services
-from interfaces.http.protocol.headers import header
-from interfaces.http.protocol.refusals import Forbidden, InvalidToken, Unauthenticated
-
-Admission = Callable[[Services, Request], Awaitable[Principal]]
-"""The sender of a request; raises `Unauthenticated`, or `Forbidden` if it may not."""
+from interfaces.http.protocol.headers import header, is_visible_ascii
+from interfaces.http.protocol.refusals import (
+    FieldError,
+    Forbidden,
+    InvalidRequest,
+    InvalidToken,
+    Unauthenticated,
+)
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
 
+_BEHALF_LIMIT: Final = 128
 _PRINCIPAL: Final = "rollbook.principal"
+_ANONYMOUS: Final = Principal(actor="system:anonymous", permissions=frozenset())
 
 
-def require_permission(permission: Permission | None) -> Admission:
+class Admission(Struct, frozen=True):
+    """`admit` returns the sender, or raises `Unauthenticated` or `Forbidden`.
+
+    `security` is the requirement in OpenAPI 3.1, which takes roles for any scheme: here, the
+    permission. It is empty for operations that are open to everybody.
+    """
+
+    admit: Callable[[Services, Request], Awaitable[Principal]]
+    security: Sequence[dict[str, list[str]]]
+
+
+def require(permission: Permission | None) -> Admission:
     """Admit senders with the permission; with None, every known sender."""
 
-    async def admission(services: Services, request: Request) -> Principal:
-        return await admit(request, services.identity, permission)
+    async def admitted(services: Services, request: Request) -> Principal:
+        return await admit(services, request, permission)
 
-    return admission
+    return Admission(admitted, [{"bearer": [permission] if permission else []}])
 
 
-async def admit(request: Request, identity: Identity, needs: Permission | None) -> Principal:
+async def _anyone(_: Services, __: Request) -> Principal:
+    return _ANONYMOUS
+
+
+OPEN: Final = Admission(_anyone, [])
+
+
+async def admit(services: Services, request: Request, needs: Permission | None) -> Principal:
     """The sender, if it has the permission; raises `Unauthenticated` or `Forbidden`.
 
     A value in Rollbook-On-Behalf-Of needs users:write on every route.
     """
-    principal = await identity.principal(_bearer_token(request))
+    principal = await services.identity.principal(_bearer_token(request))
     if principal is None:
         raise InvalidToken
     request.scope[_PRINCIPAL] = principal
@@ -46,6 +70,15 @@ async def admit(request: Request, identity: Identity, needs: Permission | None) 
 def principal_of(request: Request) -> Principal | None:
     """The principal that was admitted with this request."""
     return request.scope.get(_PRINCIPAL)
+
+
+def on_behalf_of(request: Request) -> str | None:
+    """The party for whom the sender asks. Raises `InvalidRequest`."""
+    name = header(request, ON_BEHALF_OF)
+    if name is not None and not is_visible_ascii(name, _BEHALF_LIMIT):
+        detail = f"Must be 1 to {_BEHALF_LIMIT} visible ASCII characters."
+        raise InvalidRequest([FieldError(ON_BEHALF_OF, detail)])
+    return name
 
 
 def _bearer_token(request: Request) -> str:

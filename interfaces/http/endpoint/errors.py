@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from application.errors import (
     ClaimTaken,
@@ -26,7 +28,6 @@ from application.errors import (
 from application.timestamps import timestamp
 from domain.errors import UserAlreadyExists, UserNotFound
 from interfaces.http.endpoint.auth import principal_of
-from interfaces.http.endpoint.operation import methods_at
 from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
 from interfaces.http.protocol.refusals import (
     FieldError,
@@ -163,6 +164,16 @@ def _headers(error: Exception, request: Request) -> Mapping[str, str] | None:
         case UnsupportedMediaType():
             return {"Accept": ", ".join(error.accepted)}
         case HTTPException(status_code=405):
-            return {"Allow": ", ".join(methods_at(request))}
+            return {"Allow": ", ".join(_methods_at(request))}
         case _:
             return None
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods of all routes for this path."""
+    app: FastAPI = request.app
+    methods: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

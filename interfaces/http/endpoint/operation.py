@@ -1,85 +1,115 @@
-"""One operation of the API: how it is routed, served and described, declared in one place."""
+"""The declaration of an operation: what it is called, what it takes and what it answers."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import getdoc
+from types import NoneType
+from typing import Any, Final, Literal, get_args, get_type_hints
 
-from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Response
 from msgspec import Struct
 from pydantic import TypeAdapter
-from starlette.routing import Match
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interfaces.http.endpoint.services import Services
+from application.identity import Permission
+from interfaces.http.endpoint.auth import ON_BEHALF_OF, Admission, require
+from interfaces.http.endpoint.call import Call
+from interfaces.http.protocol.body import JSON
+from interfaces.http.protocol.consistency import MIN_POSITION
+from interfaces.http.protocol.idempotency import IDEMPOTENCY_KEY
+from interfaces.http.protocol.preconditions import IF_MATCH, IF_NONE_MATCH
+from interfaces.http.protocol.problems import Slug
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Endpoint = Callable[[Call[Any, Any]], Awaitable[Response]]
+
+# The headers of commands that the log records.
+RECORDED: Final = (IDEMPOTENCY_KEY, ON_BEHALF_OF)
+RECORDED_FOR_ONE_USER: Final = (*RECORDED, IF_MATCH, IF_NONE_MATCH)
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """`document` is the operation in OpenAPI, which refers to `body` and `answers` by name."""
+    """See `operation`; `takes` and `body` are the models of the parameters and the body."""
 
-    method: str
+    method: Method
     path: str
-    name: str
     tag: str
     summary: str
+    admission: Admission
+    takes: TypeAdapter[Any] | None
+    body: TypeAdapter[Any] | None
+    headers: Sequence[str]
+    accepts: Sequence[str]
+    body_required: bool
+    formats: Sequence[str]
+    answers: type[Struct] | None
     status: int
-    serve: Callable[[Services, Request], Awaitable[Response]]
-    document: dict[str, Any]
-    body: TypeAdapter[Any] | None = None
-    answers: type[Struct] | None = None
+    problems: Sequence[Slug]
+    responses: Mapping[str, Any]
+    endpoint: Endpoint
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.__name__
+
+    @property
+    def description(self) -> str:
+        return getdoc(self.endpoint) or ""
 
 
-class _Route(APIRoute):
-    """Calls the endpoint with the request and nothing else.
+def operation(
+    method: Method,
+    path: str,
+    *,
+    tag: str,
+    summary: str,
+    needs: Permission | Admission | None,
+    answers: type[Struct] | None,
+    status: int = 200,
+    headers: Sequence[str] | None = None,
+    accepts: Sequence[str] = (JSON,),
+    body_required: bool = False,
+    formats: Sequence[str] | None = None,
+    problems: Sequence[Slug] = (),
+    responses: Mapping[str, Any] | None = None,
+) -> Callable[[Endpoint], Operation]:
+    """Declare an operation: the function gets the call once all checks have passed.
 
-    Parameters and bodies are read in the order that the contract fixes, which FastAPI's own
-    dependencies do not keep; without them, a request also has half the overhead.
+    The function's annotation names the models of parameters and body: with `Query[None]`, the
+    query string is not read. Every method but GET takes a body. `needs` None admits every known
+    caller. `headers` are those of the request that are read: by default, a query reads the position
+    to wait for, and a command its idempotency key. `formats` are the media types of the answer, by
+    default JSON; with none, `Accept` is not read. `problems` are those that the rest does not
+    imply, and `responses` replace the described ones.
     """
+    is_query = method == "GET"
+    if headers is None:
+        headers = (MIN_POSITION,) if is_query else (IDEMPOTENCY_KEY,)
+    if formats is None:
+        formats = () if answers is None else (JSON,)
 
-    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **rest: Any):
-        super().__init__(path, endpoint, **rest)
-        # Without FastAPI's dependency stacks, which are not used; errors are answered further
-        # out, where all of them arrive.
-        self.app = _application(endpoint)
-
-
-def _application(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
-
-    return application
-
-
-def mount(app: FastAPI, services: Services, operations: Sequence[Operation]) -> None:
-    """Route the operations; each finds the services it was mounted with."""
-    app.router.route_class = _Route
-    for operation in operations:
-        app.add_api_route(
-            operation.path,
-            _endpoint(operation, services),
-            methods=[operation.method],
-            operation_id=operation.name,
-            tags=[operation.tag],
-            summary=operation.summary,
-            status_code=operation.status,
-            response_class=Response,
-            response_model=None,
-            openapi_extra=operation.document,
+    def declare(endpoint: Endpoint) -> Operation:
+        takes, body = get_args(next(iter(get_type_hints(endpoint, include_extras=True).values())))
+        return Operation(
+            method=method,
+            path=path,
+            tag=tag,
+            summary=summary,
+            admission=needs if isinstance(needs, Admission) else require(needs),
+            takes=None if takes is NoneType else TypeAdapter(takes),
+            body=None if is_query else TypeAdapter(body),
+            headers=headers,
+            accepts=accepts,
+            body_required=body_required,
+            formats=formats,
+            answers=answers,
+            status=status,
+            problems=problems,
+            responses=responses or {},
+            endpoint=endpoint,
         )
 
-
-def methods_at(request: Request) -> list[str]:
-    """The methods of all routes for this path."""
-    app: FastAPI = request.app
-    methods: set[str] = set()
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+    return declare
 
 
-def _endpoint(operation: Operation, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        return await operation.serve(services, request)
-
-    return endpoint
+def operations_of(module: object) -> list[Operation]:
+    """The operations that a module declares, in its order."""
+    return [member for member in vars(module).values() if isinstance(member, Operation)]

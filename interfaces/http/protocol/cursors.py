@@ -1,37 +1,21 @@
 """Cursors of lists: the place where a page ended, sealed with a digest of the list."""
 
 import hashlib
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from pydantic import Field
 
 from application.cursors import TokenSealer
 from application.keys.ports import SealBroken
-from application.queries.directory import ListCursor, UserList
+from interfaces.http.protocol.fields import whole_number
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest
-
-
-def seal_cursor(sealer: TokenSealer, query: UserList, after: ListCursor | None) -> str | None:
-    """The cursor for the page after this one; None after the last."""
-    return seal_place(sealer, _listed(query), after)
-
-
-def open_cursor(sealer: TokenSealer, query: UserList, cursor: str) -> UserList:
-    """The query, from the place of the cursor on.
-
-    Raises `InvalidRequest` for a cursor that was tampered with or belongs to other filters.
-    """
-    return replace(query, after=open_place(sealer, _listed(query), cursor, ListCursor))
-
-
-def _listed(query: UserList) -> Any:
-    """What identifies the list: not the place and the page size, which may change."""
-    return "users", replace(query, after=None, limit=0)
-
+from interfaces.http.protocol.validation import RequestModel
 
 T = TypeVar("T")
+
+_MAX_ITEMS: Final = 200
 
 _DIGEST_BYTES: Final = 16
 
@@ -44,33 +28,44 @@ class _Sealed(Struct, frozen=True, array_like=True):
 _DECODER: Final = msgspec.msgpack.Decoder(_Sealed)
 
 
-def seal_place(sealer: TokenSealer, listed: Any, place: object | None) -> str | None:
-    """The cursor of the page that begins at a place; None if there is no such page.
+class PageParameters(RequestModel):
+    limit: Annotated[int, whole_number(1, _MAX_ITEMS)] = 50
+    cursor: str | None = Field(default=None, max_length=4096)
 
-    `listed` identifies the list: its name and its filters, not the page size.
+
+class Pages(Generic[T]):
+    """The pages of one list.
+
+    `listed` identifies the list: its name and its filters, not the page size. `place` is the type
+    of the place where a page ends.
     """
-    if place is None:
-        return None
-    raw = msgspec.Raw(msgspec.msgpack.encode(place))
-    return sealer.seal(msgspec.msgpack.encode(_Sealed(_digest(listed), raw)))
 
+    def __init__(self, sealer: TokenSealer, listed: object, place: type[T]) -> None:
+        self._sealer = sealer
+        self._digest = hashlib.sha256(msgspec.msgpack.encode(listed)).digest()[:_DIGEST_BYTES]
+        self._place = place
 
-def open_place(sealer: TokenSealer, listed: Any, cursor: str, of: type[T]) -> T:
-    """The place in the list that the cursor points to.
+    def cursor(self, end: T | None) -> str | None:
+        """The cursor of the page after this one; None after the last."""
+        if end is None:
+            return None
+        place = msgspec.Raw(msgspec.msgpack.encode(end))
+        return self._sealer.seal(msgspec.msgpack.encode(_Sealed(self._digest, place)))
 
-    Raises `InvalidRequest` for a cursor that was tampered with or belongs to another list.
-    """
-    try:
-        sealed = _DECODER.decode(sealer.open(cursor))
-        if sealed.digest != _digest(listed):
-            raise _refused("Belongs to a list with other filters or another order.")
-        return msgspec.msgpack.decode(sealed.place, type=of)
-    except (SealBroken, msgspec.DecodeError):
-        raise _refused("Is not a cursor of this server.") from None
+    def place(self, cursor: str | None) -> T | None:
+        """Where the page begins; None for the first.
 
-
-def _digest(listed: Any) -> bytes:
-    return hashlib.sha256(msgspec.msgpack.encode(listed)).digest()[:_DIGEST_BYTES]
+        Raises `InvalidRequest` for a cursor that was tampered with or belongs to another list.
+        """
+        if cursor is None:
+            return None
+        try:
+            sealed = _DECODER.decode(self._sealer.open(cursor))
+            if sealed.digest != self._digest:
+                raise _refused("Belongs to a list with other filters or another order.")
+            return msgspec.msgpack.decode(sealed.place, type=self._place)
+        except (SealBroken, msgspec.DecodeError):
+            raise _refused("Is not a cursor of this server.") from None
 
 
 def _refused(detail: str) -> InvalidRequest:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from fastapi import Request, Response
@@ -15,17 +15,16 @@ _MIN_BYTES: Final = 1000
 # Compressing larger ones would block the event loop.
 _THREAD_BYTES: Final = 64 * 1024
 _LEVEL: Final = 5
-_JSON: Final = ("application/json",)
 
 
-def refuse_unacceptable(request: Request, *formats: str) -> None:
-    """Raises `NotAcceptable` if Accept rules out all these; application/json if none is given."""
+def refuse_unacceptable(request: Request, formats: Sequence[str]) -> None:
+    """Raises `NotAcceptable` if Accept rules out all these formats."""
     accept = header(request, "Accept")
-    if not accept or accept == "*/*" or (accept == "application/json" and not formats):
+    if not accept or accept == "*/*" or accept in formats or not formats:
         return
     weights = dict(_weighted(accept))
-    if not any(_is_accepted(each, weights) for each in formats or _JSON):
-        raise NotAcceptable(formats or _JSON)
+    if not any(_is_accepted(each, weights) for each in formats):
+        raise NotAcceptable(formats)
 
 
 async def compressible(

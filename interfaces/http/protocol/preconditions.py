@@ -10,6 +10,9 @@ from application.users.commands import IfMatch
 from interfaces.http.protocol.headers import header
 from interfaces.http.protocol.refusals import MalformedRequest
 
+IF_MATCH: Final = "If-Match"
+IF_NONE_MATCH: Final = "If-None-Match"
+
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # A list may have empty elements (RFC 9110, section 5.6.1).
 _LIST: Final = re.compile(rf"[ \t,]*{_TAG}[ \t]*(?:,[ \t]*(?:{_TAG}[ \t]*)?)*")
@@ -26,7 +29,7 @@ def precondition(request: Request) -> IfMatch | None:
 
     A weak tag never matches in If-Match; in If-None-Match it matches like a strong one.
     """
-    only, unless = _tags(request, "If-Match"), _tags(request, "If-None-Match")
+    only, unless = _tags(request, IF_MATCH), _tags(request, IF_NONE_MATCH)
     if only is None and unless is None:
         return None
     return IfMatch(
@@ -37,7 +40,7 @@ def precondition(request: Request) -> IfMatch | None:
 
 def is_known(request: Request, version: int) -> bool:
     """Whether If-None-Match names this version, or any: the answer is then 304."""
-    tags = _tags(request, "If-None-Match")
+    tags = _tags(request, IF_NONE_MATCH)
     if tags is None:
         return False
     return tags == ["*"] or etag(version) in (tag.removeprefix("W/") for tag in tags)

@@ -4,21 +4,17 @@ import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import Response
 from pydantic import Field
 
 from application.log.envelope import Envelope, envelope
 from application.log.search import EventFilter, search
-from domain.errors import InvalidValue
 from domain.event import Event, Recorded
-from interfaces.http.endpoint.operation import Operation
-from interfaces.http.endpoint.query import QueryCall, query
-from interfaces.http.protocol.body import JSON
-from interfaces.http.protocol.consistency import POSITION
-from interfaces.http.protocol.fields import UuidField, comma_list, parse_uuid, whole_number
+from interfaces.http.endpoint.answers import resource, resource_list
+from interfaces.http.endpoint.call import Query
+from interfaces.http.endpoint.operation import operation
+from interfaces.http.protocol.fields import UuidField, comma_list, whole_number
 from interfaces.http.protocol.json_schemas import TEXT
-from interfaces.http.protocol.negotiation import compressible
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest, NotFound
 from interfaces.http.protocol.validation import NoParameters, RequestModel
 from interfaces.http.schemas.lists import EventList
@@ -43,48 +39,39 @@ class EventListParameters(RequestModel):
     )
 
 
-@query(
+@operation(
+    "GET",
     "/v1/events",
-    EventListParameters,
-    needs="events:read",
     tag="Events",
     summary="Read events after a position",
+    needs="events:read",
     answers=EventList,
     problems=("position-gone",),
 )
-async def list_events(call: QueryCall[EventListParameters]) -> Response:
+async def list_events(call: Query[EventListParameters]) -> Response:
     asked = call.parameters
     page = await (_awaited_page(call) if asked.wait else _page(call, asked.after))
-    headers = {POSITION: str(page.position)}
-    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+    return await resource_list(call, page, page.position)
 
 
-@query(
+@operation(
+    "GET",
     "/v1/events/{event_id}",
-    NoParameters,
-    needs="events:read",
     tag="Events",
     summary="Read one event",
+    needs="events:read",
     answers=Envelope,
-    problems=("not-found",),
 )
-async def read_event(call: QueryCall[NoParameters]) -> Response:
-    try:
-        event_id = parse_uuid(call.request.path_params["event_id"])
-    except InvalidValue:
-        raise NotFound from None
+async def read_event(call: Query[NoParameters]) -> Response:
+    event_id = call.id_in_path("event_id")
     position = await call.log_position()
     recorded = await call.services.feed.event(event_id)
     if recorded is None or not (recorded.kind == "user" or call.principal.may("admin")):
         raise NotFound
-    content = msgspec.json.encode(_envelope(call, recorded))
-    return Response(content, headers={POSITION: str(position)}, media_type=JSON)
+    return resource(_envelope(call, recorded), position)
 
 
-EVENTS: Final[tuple[Operation, ...]] = (list_events, read_event)
-
-
-async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
+async def _awaited_page(call: Query[EventListParameters]) -> EventList:
     """The page as soon as it has an event, or at the deadline."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + call.parameters.wait
@@ -101,7 +88,7 @@ async def _awaited_page(call: QueryCall[EventListParameters]) -> EventList:
     return page
 
 
-async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
+async def _page(call: Query[EventListParameters], after: int) -> EventList:
     head = await call.log_position()
     feed, limit = call.services.feed, call.parameters.limit
     found = await search(feed, after, _wanted(call), limit=limit, head=head)
@@ -111,13 +98,13 @@ async def _page(call: QueryCall[EventListParameters], after: int) -> EventList:
     return _list(call, found.events, found.reached, head)
 
 
-def _wanted(call: QueryCall[EventListParameters]) -> EventFilter:
+def _wanted(call: Query[EventListParameters]) -> EventFilter:
     asked = call.parameters
     return EventFilter.parse(asked.types, user=asked.user, every_kind=call.principal.may("admin"))
 
 
 def _list(
-    call: QueryCall[Any], events: Iterable[Recorded[Event]], reached: int, head: int
+    call: Query[Any], events: Iterable[Recorded[Event]], reached: int, head: int
 ) -> EventList:
     return EventList(
         items=[_envelope(call, recorded) for recorded in events],
@@ -127,6 +114,6 @@ def _list(
     )
 
 
-def _envelope(call: QueryCall[Any], recorded: Recorded[Event]) -> Envelope:
+def _envelope(call: Query[Any], recorded: Recorded[Event]) -> Envelope:
     opened = call.principal.may("users:read")
     return envelope(recorded, call.services.log_id, opened=opened)

@@ -14,6 +14,7 @@ from application.exports.rows import ExportGone, Row
 from application.identity import Principal
 from application.jobs.model import Job
 from interfaces.http.endpoint.middleware import is_head
+from interfaces.http.endpoint.openapi import answer
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.consistency import POSITION
 from interfaces.http.protocol.negotiation import refuse_unacceptable
@@ -43,7 +44,7 @@ async def export_file(
     result = msgspec.convert(job.result, ExportResult)
     if result.what == "users" and not principal.may("users:read"):
         raise Forbidden("users:read")
-    refuse_unacceptable(request, _TYPES[result.format])
+    refuse_unacceptable(request, (_TYPES[result.format],))
     batches = services.export_rows.batches(
         job.id, result.what, result.rows, opened=principal.may("users:read")
     )
@@ -78,17 +79,10 @@ async def _text(
         await batches.aclose()
 
 
-def with_files(document: dict[str, Any]) -> dict[str, Any]:
-    """The description of an operation that may also answer with a file."""
-    responses = document["responses"]
-    content: dict[str, Any] = {
-        each: {"schema": {"type": "string", "description": "The rows of an export."}}
-        for each in FORMATS
-    }
-    found = responses["200"]
-    found = {
-        **found,
-        "headers": {**found["headers"], "Content-Disposition": {"schema": {"type": "string"}}},
-        "content": {**found["content"], **content},
-    }
-    return {**document, "responses": {**responses, "200": found}}
+def or_file(summary: str, body: type[Struct]) -> dict[str, Any]:
+    """The description of an answer that may also be a file."""
+    found = answer(summary, body, (POSITION,))
+    found["headers"]["Content-Disposition"] = {"schema": {"type": "string"}}
+    file = {"schema": {"type": "string", "description": "The rows of an export."}}
+    found["content"].update(dict.fromkeys(FORMATS, file))
+    return found

@@ -6,12 +6,14 @@ from typing import Final, Literal
 
 import msgspec
 import structlog
-from fastapi import Request, Response
+from fastapi import Response
 from msgspec import Struct
 
 from application.errors import Unavailable
-from interfaces.http.endpoint import openapi
-from interfaces.http.endpoint.operation import Operation
+from interfaces.http.endpoint.auth import OPEN
+from interfaces.http.endpoint.call import Query
+from interfaces.http.endpoint.openapi import answer
+from interfaces.http.endpoint.operation import operation
 from interfaces.http.endpoint.services import ReadinessCheck, Services
 from interfaces.http.protocol.body import JSON
 
@@ -41,11 +43,37 @@ class Ready(Struct, frozen=True, omit_defaults=True):
     parked: Mapping[str, int] = {}
 
 
-async def _live(_: Services, __: Request) -> Response:
+@operation(
+    "GET",
+    "/health/live",
+    tag="Health",
+    summary="Whether the process lives",
+    needs=OPEN,
+    answers=Live,
+    headers=(),
+    formats=(),
+    responses={"200": answer("It does.", Live)},
+)
+async def read_liveness(_: Query[None]) -> Response:
     return Response(msgspec.json.encode(Live("ok")), headers=_HEADERS, media_type=JSON)
 
 
-async def _ready(services: Services, _: Request) -> Response:
+@operation(
+    "GET",
+    "/health/ready",
+    tag="Health",
+    summary="Whether the process can do its work, and which dependency is missing",
+    needs=OPEN,
+    answers=Ready,
+    headers=(),
+    formats=(),
+    responses={
+        "200": answer("All is there.", Ready),
+        "503": answer("Something is missing.", Ready),
+    },
+)
+async def read_readiness(call: Query[None]) -> Response:
+    services = call.services
     names = list(services.readiness)
     checks = asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
     states, parked = await asyncio.gather(checks, _parked(services))
@@ -74,38 +102,3 @@ async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:
         _log.warning("dependency_down", dependency=name, error=type(error).__qualname__)
         return "down"
     return "up"
-
-
-HEALTH: Final[tuple[Operation, ...]] = (
-    Operation(
-        method="GET",
-        path="/health/live",
-        name="read_liveness",
-        tag="Health",
-        summary="Whether the process lives",
-        status=200,
-        serve=_live,
-        answers=Live,
-        document={
-            "security": [],
-            "responses": {"200": openapi.answer("It does.", Live)},
-        },
-    ),
-    Operation(
-        method="GET",
-        path="/health/ready",
-        name="read_readiness",
-        tag="Health",
-        summary="Whether the process can do its work, and which dependency is missing",
-        status=200,
-        serve=_ready,
-        answers=Ready,
-        document={
-            "security": [],
-            "responses": {
-                "200": openapi.answer("All is there.", Ready),
-                "503": openapi.answer("Something is missing.", Ready),
-            },
-        },
-    ),
-)

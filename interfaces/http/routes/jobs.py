@@ -4,31 +4,32 @@ from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
-import msgspec
 from fastapi import Request, Response
-from msgspec.structs import replace
 
 from application.exports.requests import EXPORT
 from application.identity import Principal
 from application.jobs import model as jobs
 from domain.errors import InvalidValue
-from interfaces.http.endpoint.admin_command import AdminCommand, Nothing, admin_command
-from interfaces.http.endpoint.auth import admit
-from interfaces.http.endpoint.operation import Operation
-from interfaces.http.endpoint.query import QueryCall, query
+from interfaces.http.endpoint.answers import replayed, resource, resource_list
+from interfaces.http.endpoint.auth import Admission, admit, require
+from interfaces.http.endpoint.call import Command, Nothing, Query
+from interfaces.http.endpoint.operation import operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.body import JSON
-from interfaces.http.protocol.consistency import POSITION
+from interfaces.http.protocol.cursors import Pages
 from interfaces.http.protocol.fields import parse_uuid
-from interfaces.http.protocol.negotiation import compressible, refuse_unacceptable
+from interfaces.http.protocol.negotiation import refuse_unacceptable
 from interfaces.http.protocol.refusals import Forbidden, NoResult, NotFound
 from interfaces.http.protocol.validation import NoParameters
-from interfaces.http.routes.export_files import FORMATS, export_file, with_files
+from interfaces.http.routes.export_files import FORMATS, export_file, or_file
 from interfaces.http.schemas.jobs import Job, JobList, JobListParameters, JobResult
+
+_PATH: Final = "/v1/jobs/{job_id}"
+_RESULT: Final = "Get the result of a job; for an export, the file"
 
 
 async def _admit_to_list(services: Services, request: Request) -> Principal:
-    principal = await admit(request, services.identity, None)
+    principal = await admit(services, request, None)
     if not principal.may("audit:read"):
         raise Forbidden("admin")
     return principal
@@ -36,7 +37,7 @@ async def _admit_to_list(services: Services, request: Request) -> Principal:
 
 async def _admit_to_job(services: Services, request: Request) -> Principal:
     """Admit administrators and the actor of the export; other callers learn of no job."""
-    principal = await admit(request, services.identity, None)
+    principal = await admit(services, request, None)
     if principal.may("admin"):
         return principal
     if principal.may("audit:read"):
@@ -47,107 +48,97 @@ async def _admit_to_job(services: Services, request: Request) -> Principal:
     raise Forbidden("admin")
 
 
-@query(
+_LISTING: Final = Admission(_admit_to_list, require("admin").security)
+_ONE: Final = Admission(_admit_to_job, require("admin").security)
+
+
+@operation(
+    "GET",
     "/v1/jobs",
-    JobListParameters,
-    needs="admin",
     tag="Jobs",
     summary="List jobs, the newest first; without `admin` one's own exports",
+    needs=_LISTING,
     answers=JobList,
-    admission=_admit_to_list,
 )
-async def list_jobs(call: QueryCall[JobListParameters]) -> Response:
-    services = call.services
-    asked = call.parameters.query(services.cursors)
-    if not call.principal.may("admin"):
-        asked = replace(asked, exports_of=call.principal.actor)
+async def list_jobs(call: Query[JobListParameters]) -> Response:
+    services, asked = call.services, call.parameters
+    pages = Pages(services.cursors, ("jobs", sorted(set(asked.state))), UUID)
+    query = jobs.JobQuery(
+        states=asked.state,
+        limit=asked.limit,
+        before=pages.place(asked.cursor),
+        exports_of=None if call.principal.may("admin") else call.principal.actor,
+    )
     position = await call.log_position()
-    found = await services.job_list.jobs(asked)
+    found = await services.job_list.jobs(query)
     page = JobList(
         items=[Job.of(job) for job in found.items],
-        next_cursor=call.parameters.cursor_to(services.cursors, found.next),
+        next_cursor=pages.cursor(found.next),
         position=position,
     )
-    headers = {POSITION: str(position)}
-    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+    return await resource_list(call, page, position)
 
 
-@query(
-    "/v1/jobs/{job_id}",
-    NoParameters,
-    needs="admin",
+@operation(
+    "GET",
+    _PATH,
     tag="Jobs",
     summary="See how far a job is",
+    needs=_ONE,
     answers=Job,
-    problems=("not-found",),
-    admission=_admit_to_job,
 )
-async def read_job(call: QueryCall[NoParameters]) -> Response:
+async def read_job(call: Query[NoParameters]) -> Response:
     position = await call.log_position()
-    job = await _asked_for(call.services, call.request)
-    return _shown(job, position)
+    return resource(Job.of(await _asked_for(call.services, call.request)), position)
 
 
-@query(
-    "/v1/jobs/{job_id}/result",
-    NoParameters,
-    needs="admin",
+@operation(
+    "GET",
+    f"{_PATH}/result",
     tag="Jobs",
-    summary="Get the result of a job; for an export, the file",
+    summary=_RESULT,
+    needs=_ONE,
     answers=JobResult,
-    problems=("not-found",),
-    admission=_admit_to_job,
     formats=(JSON, *FORMATS),
+    responses={"200": or_file(_RESULT, JobResult)},
 )
-async def read_job_result(call: QueryCall[NoParameters]) -> Response:
+async def read_job_result(call: Query[NoParameters]) -> Response:
     position = await call.log_position()
     job = await _asked_for(call.services, call.request)
     if job.result is None:
         raise NoResult(job.state)
     if job.kind == EXPORT:
         return await export_file(call.services, call.request, call.principal, job)
-    refuse_unacceptable(call.request)
-    headers = {POSITION: str(position)}
-    return Response(msgspec.json.encode(job.result), headers=headers, media_type=JSON)
+    refuse_unacceptable(call.request, (JSON,))
+    return resource(job.result, position)
 
 
-@admin_command(
-    "/v1/jobs/{job_id}/cancel",
-    Nothing,
+@operation(
+    "POST",
+    f"{_PATH}/cancel",
     tag="Jobs",
     summary="Cancel a job: at once where it waits, soon where it runs",
+    needs=_ONE,
     answers=Job,
-    admission=_admit_to_job,
 )
-async def cancel_job(command: AdminCommand[Nothing]) -> Response:
-    job = await command.services.jobs.cancel(_job_in_path(command.request))
+async def cancel_job(call: Command[Nothing]) -> Response:
+    job = await call.services.jobs.cancel(call.id_in_path("job_id"))
     if job is None:
         raise NotFound
-    return _shown(job, await command.services.feed.head())
+    return resource(Job.of(job), await call.log_position())
+
+
+def accepted(job: jobs.Job, position: int, *, is_replayed: bool = False) -> Response:
+    """The answer to a command whose work a job does."""
+    headers = {"Location": f"/v1/jobs/{job.id}", **replayed(is_replayed)}
+    return resource(Job.of(job), position, 202, headers)
 
 
 async def _asked_for(services: Services, request: Request) -> jobs.Job:
-    job = await services.jobs.job(_job_in_path(request))
+    try:
+        job = await services.jobs.job(parse_uuid(request.path_params["job_id"]))
+    except InvalidValue:
+        raise NotFound from None
     if job is None:
         raise NotFound
     return job
-
-
-def _job_in_path(request: Request) -> UUID:
-    try:
-        return parse_uuid(request.path_params["job_id"])
-    except InvalidValue:
-        raise NotFound from None
-
-
-def _shown(job: jobs.Job, position: int) -> Response:
-    headers = {POSITION: str(position)}
-    return Response(msgspec.json.encode(Job.of(job)), headers=headers, media_type=JSON)
-
-
-JOBS: Final[tuple[Operation, ...]] = (
-    list_jobs,
-    read_job,
-    replace(read_job_result, document=with_files(read_job_result.document)),
-    cancel_job,
-)

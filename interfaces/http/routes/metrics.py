@@ -5,9 +5,10 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from interfaces.http.endpoint import openapi
-from interfaces.http.endpoint.auth import admit
-from interfaces.http.endpoint.operation import Operation
+from application.identity import Principal
+from interfaces.http.endpoint.auth import OPEN, Admission, require
+from interfaces.http.endpoint.call import Query
+from interfaces.http.endpoint.operation import operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header
 from interfaces.http.protocol.negotiation import compressible
@@ -21,15 +22,8 @@ _FORWARDED: Final = (
     "X-Forwarded-Proto",
     "X-Real-IP",
 )
+_ADMINISTRATORS: Final = require("admin")
 _FORMS: Final = ("text/plain", "application/openmetrics-text")
-
-
-async def _metrics(services: Services, request: Request) -> Response:
-    if not _is_local(request):
-        await admit(request, services.identity, "admin")
-    exposition = await services.telemetry.exposition(header(request, "Accept") or "")
-    headers = {"Cache-Control": "no-store"}
-    return await compressible(request, exposition.body, headers, exposition.media_type)
 
 
 def _is_local(request: Request) -> bool:
@@ -48,26 +42,27 @@ def _is_local(request: Request) -> bool:
     return address.is_loopback
 
 
-METRICS: Final[tuple[Operation, ...]] = (
-    Operation(
-        method="GET",
-        path="/metrics",
-        name="read_metrics",
-        tag="Health",
-        summary="The figures of this process, as Prometheus and OpenMetrics write them",
-        status=200,
-        serve=_metrics,
-        document={
-            "description": "Open to clients on the same machine, else with `admin`.",
-            "security": [{}, *openapi.security("admin")["security"]],
-            "parameters": openapi.header_parameters("X-Request-ID"),
-            "responses": {
-                "200": {
-                    "description": "The figures.",
-                    "content": {form: {"schema": {"type": "string"}} for form in _FORMS},
-                },
-                **openapi.problem_answers(("unauthenticated", "forbidden", "internal")),
-            },
-        },
-    ),
+async def _admit(services: Services, request: Request) -> Principal:
+    return await (OPEN if _is_local(request) else _ADMINISTRATORS).admit(services, request)
+
+
+@operation(
+    "GET",
+    "/metrics",
+    tag="Health",
+    summary="The figures of this process, as Prometheus and OpenMetrics write them",
+    needs=Admission(_admit, [{}, *_ADMINISTRATORS.security]),
+    answers=None,
+    headers=(),
+    responses={
+        "200": {
+            "description": "The figures.",
+            "content": {form: {"schema": {"type": "string"}} for form in _FORMS},
+        }
+    },
 )
+async def read_metrics(call: Query[None]) -> Response:
+    """Open to clients on the same machine, else with `admin`."""
+    exposition = await call.services.telemetry.exposition(header(call.request, "Accept") or "")
+    headers = {"Cache-Control": "no-store"}
+    return await compressible(call.request, exposition.body, headers, exposition.media_type)

@@ -1,143 +1,139 @@
 """Operations on projections: rebuild, roll back, verify, retry and skip, pause and resume."""
 
 from typing import Any, Final
-from uuid import UUID
 
-import msgspec
-from fastapi import Request, Response
+from fastapi import Response
+from msgspec import Struct
 
 from application.projector.parked import AnotherEventFirst, NothingParked
 from application.projector.rebuild_jobs import REBUILD, ROLLBACK
 from application.verification.jobs import VERIFY
-from domain.errors import InvalidValue
-from interfaces.http.endpoint.admin_command import AdminCommand, Nothing, admin_command
-from interfaces.http.endpoint.operation import Operation
-from interfaces.http.endpoint.query import QueryCall, query
-from interfaces.http.endpoint.services import Services
-from interfaces.http.protocol.body import JSON
-from interfaces.http.protocol.consistency import POSITION
-from interfaces.http.protocol.fields import parse_uuid
-from interfaces.http.protocol.negotiation import compressible
+from interfaces.http.endpoint.answers import resource, resource_list
+from interfaces.http.endpoint.call import Call, Command, Nothing, Query
+from interfaces.http.endpoint.operation import operation
+from interfaces.http.protocol.cursors import PageParameters, Pages
 from interfaces.http.protocol.refusals import (
     FieldError,
     InvalidRequest,
     NoPreviousGeneration,
     NotFound,
 )
+from interfaces.http.routes.jobs import accepted
 from interfaces.http.schemas.jobs import Job
 from interfaces.http.schemas.projections import (
     Parked,
     ParkedList,
-    ParkedListParameters,
     PauseBody,
     ProjectionOrdered,
     RetriedStream,
     SkipBody,
     VerifyBody,
-    cursor_to,
 )
 
 _TAG: Final = "Projections"
 _PATH: Final = "/v1/projections/{name}"
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/rebuild",
-    Nothing,
     tag=_TAG,
     summary="Rebuild a projection beside the current generation, then switch to it",
+    needs="admin",
     answers=Job,
     status=202,
 )
-async def rebuild_projection(command: AdminCommand[Nothing]) -> Response:
-    return await _as_job(command, REBUILD, {"projection": _name(command.services, command.request)})
+async def rebuild_projection(call: Command[Nothing]) -> Response:
+    return await _as_job(call, REBUILD, {"projection": _name(call)})
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/rollback",
-    Nothing,
     tag=_TAG,
     summary="Switch back to the previous generation",
+    needs="admin",
     answers=Job,
     status=202,
 )
-async def roll_back_projection(command: AdminCommand[Nothing]) -> Response:
-    name = _name(command.services, command.request)
-    generations = command.services.projections.previous_generations
+async def roll_back_projection(call: Command[Nothing]) -> Response:
+    name = _name(call)
+    generations = call.services.projections.previous_generations
     current, previous = await generations.serving(name), await generations.previous(name)
     if previous is None:
         raise NoPreviousGeneration
-    return await _as_job(command, ROLLBACK, {"projection": name, "from": current, "to": previous})
+    return await _as_job(call, ROLLBACK, {"projection": name, "from": current, "to": previous})
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/verify",
-    VerifyBody,
     tag=_TAG,
     summary="Compare a projection with a fresh fold of the log, and repair what differs if asked",
+    needs="admin",
     answers=Job,
     status=202,
 )
-async def verify_projection(command: AdminCommand[VerifyBody]) -> Response:
-    name, repairing = _name(command.services, command.request), command.body.repair
+async def verify_projection(call: Command[VerifyBody]) -> Response:
+    name, repairing = _name(call), call.body.repair
     arguments = {"projection": name, "repair": repairing}
     # A repair has its own job: one that only compares does not repair.
-    return await _as_job(command, VERIFY, arguments, once=f"{name} repair" if repairing else name)
+    return await _as_job(call, VERIFY, arguments, once=f"{name} repair" if repairing else name)
 
 
-@query(
+@operation(
+    "GET",
     f"{_PATH}/parked",
-    ParkedListParameters,
-    needs="admin",
     tag=_TAG,
     summary="List the parked streams, and why",
+    needs="admin",
     answers=ParkedList,
-    problems=("not-found",),
 )
-async def list_parked(call: QueryCall[ParkedListParameters]) -> Response:
+async def list_parked(call: Query[PageParameters]) -> Response:
     services, asked = call.services, call.parameters
-    name = _name(services, call.request)
+    name = _name(call)
     position = await call.log_position()
-    after = asked.after(services.cursors, name)
-    found = await services.projections.parked(name, after, asked.limit)
+    pages = Pages(services.cursors, ("parked", name), int)
+    found = await services.projections.parked(name, pages.place(asked.cursor) or 0, asked.limit)
     page = ParkedList(
         items=[Parked.of(each) for each in found.items],
-        next_cursor=cursor_to(services.cursors, name, found.next),
+        next_cursor=pages.cursor(found.next),
         position=position,
     )
-    headers = {POSITION: str(position)}
-    return await compressible(call.request, msgspec.json.encode(page), headers, JSON)
+    return await resource_list(call, page, position)
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/parked/{{stream}}/retry",
-    Nothing,
     tag=_TAG,
     summary="Retry a parked stream, from the event that is parked",
+    needs="admin",
     answers=RetriedStream,
 )
-async def retry_parked(command: AdminCommand[Nothing]) -> Response:
-    name, stream = _name(command.services, command.request), _stream(command.request)
+async def retry_parked(call: Command[Nothing]) -> Response:
+    name, stream = _name(call), call.id_in_path("stream")
     try:
-        result = await command.services.projections.retry(name, stream)
+        result = await call.services.projections.retry(name, stream)
     except NothingParked:
         raise NotFound from None
-    return await _answer(command, RetriedStream.of(stream, result))
+    return await _answer(call, RetriedStream.of(stream, result))
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/parked/{{stream}}/skip",
-    SkipBody,
     tag=_TAG,
     summary="Skip the parked event of a stream for good, and continue after it",
+    needs="admin",
     answers=RetriedStream,
     body_required=True,
 )
-async def skip_parked(command: AdminCommand[SkipBody]) -> Response:
-    name, stream = _name(command.services, command.request), _stream(command.request)
-    asked, actor = command.body, command.principal.actor
+async def skip_parked(call: Command[SkipBody]) -> Response:
+    name, stream = _name(call), call.id_in_path("stream")
+    asked, actor = call.body, call.principal.actor
     try:
-        result = await command.services.projections.skip(
+        result = await call.services.projections.skip(
             name, stream, asked.version, asked.reason, actor
         )
     except NothingParked:
@@ -145,75 +141,53 @@ async def skip_parked(command: AdminCommand[SkipBody]) -> Response:
     except AnotherEventFirst as error:
         detail = f"The stream stands at version {error.version}."
         raise InvalidRequest([FieldError("#/version", detail)]) from None
-    return await _answer(command, RetriedStream.of(stream, result))
+    return await _answer(call, RetriedStream.of(stream, result))
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/pause",
-    PauseBody,
     tag=_TAG,
     summary="Pause a projection",
+    needs="admin",
     answers=ProjectionOrdered,
 )
-async def pause_projection(command: AdminCommand[PauseBody]) -> Response:
-    name = _name(command.services, command.request)
-    await command.services.projections.pause(name, command.body.reason, command.principal.actor)
-    return await _answer(command, ProjectionOrdered(name=name, paused=True))
+async def pause_projection(call: Command[PauseBody]) -> Response:
+    name = _name(call)
+    await call.services.projections.pause(name, call.body.reason, call.principal.actor)
+    return await _answer(call, ProjectionOrdered(name=name, paused=True))
 
 
-@admin_command(
+@operation(
+    "POST",
     f"{_PATH}/resume",
-    Nothing,
     tag=_TAG,
     summary="Resume a projection",
+    needs="admin",
     answers=ProjectionOrdered,
 )
-async def resume_projection(command: AdminCommand[Nothing]) -> Response:
-    name = _name(command.services, command.request)
-    await command.services.projections.resume(name)
-    return await _answer(command, ProjectionOrdered(name=name, paused=False))
-
-
-PROJECTIONS: Final[tuple[Operation, ...]] = (
-    rebuild_projection,
-    roll_back_projection,
-    verify_projection,
-    list_parked,
-    retry_parked,
-    skip_parked,
-    pause_projection,
-    resume_projection,
-)
+async def resume_projection(call: Command[Nothing]) -> Response:
+    name = _name(call)
+    await call.services.projections.resume(name)
+    return await _answer(call, ProjectionOrdered(name=name, paused=False))
 
 
 async def _as_job(
-    command: AdminCommand[Any], kind: str, arguments: dict[str, Any], *, once: str | None = None
+    call: Command[Any], kind: str, arguments: dict[str, Any], *, once: str | None = None
 ) -> Response:
     """One job at a time per projection: a caller that asks again gets the unfinished one."""
-    job = await command.services.jobs.submit(
-        kind, arguments, actor=command.principal.actor, once=once or arguments["projection"]
+    job = await call.services.jobs.submit(
+        kind, arguments, actor=call.principal.actor, once=once or arguments["projection"]
     )
-    headers = {
-        POSITION: str(await command.services.feed.head()),
-        "Location": f"/v1/jobs/{job.id}",
-    }
-    return Response(msgspec.json.encode(Job.of(job)), 202, headers, JSON)
+    return accepted(job, await call.log_position())
 
 
-async def _answer(command: AdminCommand[Any], body: msgspec.Struct) -> Response:
-    headers = {POSITION: str(await command.services.feed.head())}
-    return Response(msgspec.json.encode(body), headers=headers, media_type=JSON)
+async def _answer(call: Command[Any], body: Struct) -> Response:
+    return resource(body, await call.log_position())
 
 
-def _name(services: Services, request: Request) -> str:
-    name: str = request.path_params["name"]
-    if name not in services.projections.names:
+def _name(call: Call[Any, Any]) -> str:
+    name: str = call.request.path_params["name"]
+    if name not in call.services.projections.names:
         raise NotFound
     return name
-
-
-def _stream(request: Request) -> UUID:
-    try:
-        return parse_uuid(request.path_params["stream"])
-    except InvalidValue:
-        raise NotFound from None

@@ -1,14 +1,16 @@
 """The users: registering, reading, listing and changing them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from fastapi import Response
+from msgspec.structs import replace
 
 from application.errors import UserGone
-from application.queries.directory import Answer, UserPage
+from application.queries.directory import Answer, ListCursor, UserPage
 from application.queries.resources import User
 from application.users.commands import Outcome
 from domain.errors import InvalidValue, UserNotFound
@@ -20,16 +22,23 @@ from domain.user.commands import (
     ReplaceUser,
     RestoreUser,
     SuspendUser,
+    UserCommand,
 )
-from interfaces.http.endpoint.command import CommandCall, command, user_in_path
-from interfaces.http.endpoint.operation import Operation
-from interfaces.http.endpoint.query import QueryCall, query
+from interfaces.http.endpoint.answers import replayed, resource, resource_list
+from interfaces.http.endpoint.call import Call, Command, Query
+from interfaces.http.endpoint.operation import (
+    RECORDED,
+    RECORDED_FOR_ONE_USER,
+    Endpoint,
+    Method,
+    Operation,
+    operation,
+)
 from interfaces.http.protocol.body import JSON, MERGE_PATCH
-from interfaces.http.protocol.consistency import POSITION
-from interfaces.http.protocol.cursors import open_cursor, seal_cursor
-from interfaces.http.protocol.idempotency import IDEMPOTENCY_REPLAYED
-from interfaces.http.protocol.negotiation import compressible
-from interfaces.http.protocol.preconditions import etag, is_known
+from interfaces.http.protocol.consistency import MIN_POSITION, POSITION
+from interfaces.http.protocol.cursors import Pages
+from interfaces.http.protocol.preconditions import IF_NONE_MATCH, etag, is_known
+from interfaces.http.protocol.problems import Slug
 from interfaces.http.protocol.refusals import FieldError, InvalidRequest
 from interfaces.http.schemas.lists import UserList
 from interfaces.http.schemas.users import (
@@ -41,17 +50,48 @@ from interfaces.http.schemas.users import (
     UserListParameters,
 )
 
+_PATH: Final = "/v1/users/{user_id}"
+_TAKEN: Final[tuple[Slug, ...]] = ("email-taken", "external-id-taken")
+_GONE: Final[tuple[Slug, ...]] = ("user-deleted", "user-erased")
 
-@command(
+
+def _change(
+    method: Method,
+    path: str,
+    summary: str,
+    problems: Sequence[Slug] = (),
+    *,
+    accepts: Sequence[str] = (JSON,),
+    body_required: bool = False,
+) -> Callable[[Endpoint], Operation]:
+    """Declare a command for one user, which answers with the user."""
+    return operation(
+        method,
+        path,
+        tag="Users",
+        summary=summary,
+        needs="users:write",
+        answers=User,
+        headers=RECORDED_FOR_ONE_USER,
+        problems=problems,
+        accepts=accepts,
+        body_required=body_required,
+    )
+
+
+@operation(
     "POST",
     "/v1/users",
-    RegisterBody,
+    tag="Users",
     summary="Register a user",
+    needs="users:write",
     answers=User,
     status=201,
-    problems=("email-taken", "external-id-taken", "user-exists"),
+    headers=RECORDED,
+    problems=(*_TAKEN, "user-exists"),
+    body_required=True,
 )
-async def register_user(call: CommandCall[RegisterBody]) -> Response:
+async def register_user(call: Command[RegisterBody]) -> Response:
     body = call.body
     user_id = body.id or call.services.new_id()
     register = RegisterUser(
@@ -62,52 +102,50 @@ async def register_user(call: CommandCall[RegisterBody]) -> Response:
         external_id=body.external_id,
         attributes=body.attributes,
     )
-    outcome = await call.execute(user_id, register, status=201)
-    return _changed(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
+    outcome = await _outcome(call, user_id, register, status=201)
+    return _user(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
 
 
-@query(
+@operation(
+    "GET",
     "/v1/users",
-    UserListParameters,
-    needs="users:read",
     tag="Users",
     summary="List users",
+    needs="users:read",
     answers=UserList,
 )
-async def list_users(call: QueryCall[UserListParameters]) -> Response:
+async def list_users(call: Query[UserListParameters]) -> Response:
     asked = call.parameters.query()
-    page_of = asked
-    if call.parameters.cursor is not None:
-        page_of = open_cursor(call.services.cursors, asked, call.parameters.cursor)
+    pages = Pages(call.services.cursors, ("users", replace(asked, limit=0)), ListCursor)
 
     def render(answer: Answer[UserPage]) -> bytes:
         page = UserList(
             items=[User.of_view(view) for view in answer.value.items],
-            next_cursor=seal_cursor(call.services.cursors, asked, answer.value.next),
+            next_cursor=pages.cursor(answer.value.next),
             position=answer.position,
         )
         return msgspec.json.encode(page)
 
-    answer = await call.services.documents.users(page_of, render, at_least=call.at_least)
-    headers = {POSITION: str(answer.position)}
-    return await compressible(call.request, answer.value, headers, JSON)
+    asked = replace(asked, after=pages.place(call.parameters.cursor))
+    answer = await call.services.documents.users(asked, render, at_least=call.at_least)
+    return await resource_list(call, answer.value, answer.position)
 
 
-@query(
-    "/v1/users/{user_id}",
-    PastParameters,
-    needs="users:read",
+@operation(
+    "GET",
+    _PATH,
     tag="Users",
     summary="Read a user, as it is or as it was",
+    needs="users:read",
     answers=User,
-    problems=("not-found", "user-deleted", "user-erased"),
-    cacheable=True,
+    headers=(MIN_POSITION, IF_NONE_MATCH),
+    problems=_GONE,
 )
-async def read_user(call: QueryCall[PastParameters]) -> Response:
+async def read_user(call: Query[PastParameters]) -> Response:
     asked = call.parameters
     if asked.at is not None and asked.version is not None:
         raise InvalidRequest([FieldError("version", "Give either at or version.")])
-    user_id = user_in_path(call.request)
+    user_id = call.user_id
     if asked.at is not None or asked.version is not None:
         position = await call.log_position()
         past = await call.services.commands.user_at(user_id, version=asked.version, at=asked.at)
@@ -122,129 +160,92 @@ async def read_user(call: QueryCall[PastParameters]) -> Response:
     return _shown(call, user.body, user.version, answer.position)
 
 
-@command(
-    "PUT",
-    "/v1/users/{user_id}",
-    ReplaceBody,
-    summary="Replace all fields of a user",
-    answers=User,
-    problems=("email-taken", "external-id-taken", "user-deleted", "user-erased"),
-)
-async def replace_user(call: CommandCall[ReplaceBody]) -> Response:
+@_change("PUT", _PATH, "Replace all fields of a user", (*_TAKEN, *_GONE), body_required=True)
+async def replace_user(call: Command[ReplaceBody]) -> Response:
     body = call.body
-    replace = ReplaceUser(
+    command = ReplaceUser(
         name=body.name,
         email=body.email,
         role=body.role,
         external_id=body.external_id,
         attributes=body.attributes,
     )
-    return _changed(await call.execute(call.user_id, replace))
+    return await _changed(call, command)
 
 
-@command(
+@_change(
     "PATCH",
-    "/v1/users/{user_id}",
-    ChangeBody,
-    summary="Change some fields of a user",
-    answers=User,
+    _PATH,
+    "Change some fields of a user",
+    (*_TAKEN, *_GONE),
     accepts=(MERGE_PATCH, JSON),
-    problems=("email-taken", "external-id-taken", "user-deleted", "user-erased"),
+    body_required=True,
 )
-async def change_user(call: CommandCall[ChangeBody]) -> Response:
+async def change_user(call: Command[ChangeBody]) -> Response:
     try:
-        return _changed(await call.execute(call.user_id, ChangeUser(**call.body)))
+        return await _changed(call, ChangeUser(**call.body))
     except InvalidValue as error:
         # Only attributes are checked after the merge.
         raise InvalidRequest([FieldError("#/attributes", str(error))]) from None
 
 
-@command(
-    "POST",
-    "/v1/users/{user_id}/suspend",
-    ReasonBody,
-    summary="Suspend a user",
-    answers=User,
-    body_required=False,
-    problems=("user-deleted", "user-erased"),
-)
-async def suspend_user(call: CommandCall[ReasonBody]) -> Response:
-    return _changed(await call.execute(call.user_id, SuspendUser(call.body.reason)))
+@_change("POST", f"{_PATH}/suspend", "Suspend a user", _GONE)
+async def suspend_user(call: Command[ReasonBody]) -> Response:
+    return await _changed(call, SuspendUser(call.body.reason))
 
 
-@command(
-    "POST",
-    "/v1/users/{user_id}/reinstate",
-    ReasonBody,
-    summary="Reinstate a suspended user",
-    answers=User,
-    body_required=False,
-    problems=("user-deleted", "user-erased"),
-)
-async def reinstate_user(call: CommandCall[ReasonBody]) -> Response:
-    return _changed(await call.execute(call.user_id, ReinstateUser(call.body.reason)))
+@_change("POST", f"{_PATH}/reinstate", "Reinstate a suspended user", _GONE)
+async def reinstate_user(call: Command[ReasonBody]) -> Response:
+    return await _changed(call, ReinstateUser(call.body.reason))
 
 
-@command(
-    "POST",
-    "/v1/users/{user_id}/restore",
-    ReasonBody,
-    summary="Restore a deleted user",
-    answers=User,
-    body_required=False,
-    problems=("email-taken", "external-id-taken", "user-erased"),
-)
-async def restore_user(call: CommandCall[ReasonBody]) -> Response:
-    return _changed(await call.execute(call.user_id, RestoreUser(call.body.reason)))
+@_change("POST", f"{_PATH}/restore", "Restore a deleted user", (*_TAKEN, "user-erased"))
+async def restore_user(call: Command[ReasonBody]) -> Response:
+    return await _changed(call, RestoreUser(call.body.reason))
 
 
-@command(
+@operation(
     "DELETE",
-    "/v1/users/{user_id}",
-    ReasonBody,
+    _PATH,
+    tag="Users",
     summary="Delete a user; the history stays",
+    needs="users:write",
     answers=None,
     status=204,
-    body_required=False,
+    headers=RECORDED_FOR_ONE_USER,
 )
-async def delete_user(call: CommandCall[ReasonBody]) -> Response:
-    outcome = await call.execute(call.user_id, DeleteUser(call.body.reason), status=204)
+async def delete_user(call: Command[ReasonBody]) -> Response:
+    outcome = await _outcome(call, call.user_id, DeleteUser(call.body.reason), status=204)
     return Response(status_code=outcome.status, headers=_receipt(outcome))
 
 
-USERS: Final[tuple[Operation, ...]] = (
-    register_user,
-    list_users,
-    read_user,
-    replace_user,
-    change_user,
-    suspend_user,
-    reinstate_user,
-    restore_user,
-    delete_user,
-)
+async def _outcome(
+    call: Command[Any], user_id: UUID, command: UserCommand, status: int = 200
+) -> Outcome:
+    outcome = await call.services.commands.execute(
+        user_id, command, call.context, if_match=call.if_match, status=status
+    )
+    call.services.recent.remember(call.principal.actor, outcome.position)
+    return outcome
 
 
-def _changed(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
+async def _changed(call: Command[Any], command: UserCommand) -> Response:
+    return _user(await _outcome(call, call.user_id, command))
+
+
+def _user(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
     """The user after a command."""
     user = User.of_state(outcome.shown)
-    headers = {**_receipt(outcome), **(headers or {})}
-    return _user(msgspec.json.encode(user), user.version, outcome.status, headers)
+    headers = {**_receipt(outcome), "ETag": etag(user.version), **(headers or {})}
+    return resource(user, outcome.position, outcome.status, headers)
 
 
 def _receipt(outcome: Outcome) -> dict[str, str]:
-    receipt = {POSITION: str(outcome.position)}
-    if outcome.replayed:
-        receipt[IDEMPOTENCY_REPLAYED] = "true"
-    return receipt
+    return {POSITION: str(outcome.position), **replayed(outcome.replayed)}
 
 
-def _shown(call: QueryCall[PastParameters], body: bytes, version: int, position: int) -> Response:
-    headers = {POSITION: str(position)}
+def _shown(call: Call[Any, Any], body: bytes, version: int, position: int) -> Response:
+    headers = {"ETag": etag(version)}
     if is_known(call.request, version):
-        return Response(status_code=304, headers={**headers, "ETag": etag(version)})
-    return _user(body, version, 200, headers)
-
-
-def _user(body: bytes, version: int, status: int, headers: Mapping[str, str]) -> Response:
-    return Response(body, status, {**headers, "ETag": etag(version)}, JSON)
+        return Response(status_code=304, headers={POSITION: str(position), **headers})
+    return resource(body, position, headers=headers)

@@ -10,6 +10,7 @@ from application.audit.search import AuditQuery
 from application.log.search import EventFilter
 from domain.errors import InvalidValue
 from domain.values import EmailAddress
+from interfaces.http.protocol.cursors import PageParameters
 from interfaces.http.protocol.fields import (
     UUID_SCHEMA,
     Parsed,
@@ -17,13 +18,11 @@ from interfaces.http.protocol.fields import (
     TimeField,
     comma_list,
     parse_uuid,
-    whole_number,
 )
 from interfaces.http.protocol.headers import is_visible_ascii
 from interfaces.http.protocol.json_schemas import TEXT
 from interfaces.http.protocol.validation import RequestModel
 
-_MAX_ITEMS: Final = 200
 _MAX_CHARACTERS: Final = 255
 # Visible ASCII, except the comma.
 _NAME: Final[Schema] = {
@@ -46,7 +45,6 @@ def _user(text: str) -> UUID | EmailAddress:
 
 
 Names = Annotated[tuple[str, ...], comma_list(_name, _NAME)]
-Limit = Annotated[int, whole_number(1, _MAX_ITEMS)]
 
 
 class AuditFilters(RequestModel):
@@ -79,15 +77,7 @@ class AuditFilters(RequestModel):
         )
 
 
-class HistoryParameters(RequestModel):
-    limit: Limit = 50
-    cursor: str | None = Field(default=None, max_length=4096)
-
-
-class AuditParameters(AuditFilters):
-    limit: Limit = 50
-    cursor: str | None = Field(default=None, max_length=4096)
-
+class AuditParameters(PageParameters, AuditFilters):
     def query(self, user: UUID | None, *, every_kind: bool) -> AuditQuery:
         """See `AuditFilters.query`."""
         return replace(super().query(user, every_kind=every_kind), limit=self.limit)

@@ -4,11 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, cast, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from application.exports.requests import Format, What
 from interfaces.http.protocol.fields import Parsed, Schema, invalid, list_of_one, one_of
-from interfaces.http.protocol.validation import RequestModel, fields
+from interfaces.http.protocol.validation import RequestModel
 from interfaces.http.schemas.audit import AuditFilters
 from interfaces.http.schemas.users import UserFilters
 
@@ -29,9 +37,20 @@ class _Body(RequestModel):
     format: _Format
     filters: Any = None
 
+    _given: Mapping[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+
     @property
     def form(self) -> Format:
         return cast("Format", self.format)
+
+    @property
+    def shown_filters(self) -> Mapping[str, Any]:
+        """The filters that are given, as a job shows them: null for what may name a person."""
+        given = {name: each for name, each in self._given.items() if each is not None}
+        shown = {name: each if name in _SHOWN else None for name, each in given.items()}
+        if isinstance(self, AuditExport) and isinstance(self.filters.user, UUID):
+            shown["user"] = str(self.filters.user)
+        return shown
 
 
 def _filters_of(model: type[BaseModel]) -> BeforeValidator:
@@ -64,33 +83,20 @@ class AuditExport(_Body):
     )
 
 
-ExportBody = UsersExport | AuditExport
-
-_KINDS: Final[Mapping[str, TypeAdapter[Any]]] = {
+_KINDS: Final[Mapping[object, TypeAdapter[Any]]] = {
     "users": TypeAdapter(UsersExport),
     "audit": TypeAdapter(AuditExport),
 }
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(_Body)
 
 
-def export_body(value: Any) -> ExportBody:
-    """The body of a request; raises `InvalidRequest` with all that is wrong."""
-    return cast("ExportBody", fields(_adapter(value), value))
-
-
-def _adapter(value: object) -> TypeAdapter[Any]:
-    what = cast("dict[str, object]", value).get("what") if isinstance(value, dict) else None
-    return _KINDS.get(what, _ANY) if isinstance(what, str) else _ANY
-
-
-def shown_filters(body: ExportBody, value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The filters that are given, as a job shows them: null for what may name a person."""
-    filters: dict[str, Any] = value.get("filters") or {}
-    given = {name: each for name, each in filters.items() if each is not None}
-    shown = {name: each if name in _SHOWN else None for name, each in given.items()}
-    if isinstance(body, AuditExport) and isinstance(body.filters.user, UUID):
-        shown["user"] = str(body.filters.user)
-    return shown
+def _by_kind(value: object) -> _Body:
+    """The body by the rules of its kind, so that no error is reported for the other kind."""
+    members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    what = members.get("what")
+    body = (_KINDS.get(what, _ANY) if isinstance(what, str) else _ANY).validate_python(value)
+    body._given = members.get("filters") or {}
+    return body
 
 
 def _comma_list(value: object) -> object:
@@ -138,17 +144,14 @@ def _filter_schema(member: Schema) -> Schema:
     return {"anyOf": variants, **described}
 
 
-# Only for the description: requests are checked by the kind that `what` names.
-EXPORT_BODY: Final[TypeAdapter[Any]] = TypeAdapter(
-    Annotated[
-        Any,
-        WithJsonSchema(
-            {
-                "title": "ExportBody",
-                "description": "The filters are the parameters of `GET /v1/users` or "
-                "`GET /v1/audit`.",
-                "anyOf": [_schema("users", UserFilters), _schema("audit", AuditFilters)],
-            }
-        ),
-    ]
-)
+ExportBody = Annotated[
+    UsersExport | AuditExport,
+    PlainValidator(_by_kind),
+    WithJsonSchema(
+        {
+            "title": "ExportBody",
+            "description": "The filters are the parameters of `GET /v1/users` or `GET /v1/audit`.",
+            "anyOf": [_schema("users", UserFilters), _schema("audit", AuditFilters)],
+        }
+    ),
+]

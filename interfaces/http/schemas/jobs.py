@@ -1,21 +1,17 @@
 """What requests about jobs may hold."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 from pydantic import Field
 
-from application.cursors import TokenSealer
 from application.jobs import model as jobs
-from application.jobs.model import JOB_STATES, JobQuery, JobState
-from application.keys.ports import SealBroken
+from application.jobs.model import JOB_STATES, JobState
 from application.timestamps import Timestamp, timestamp
-from interfaces.http.protocol.fields import comma_list, one_of, whole_number
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
-from interfaces.http.protocol.validation import RequestModel
+from interfaces.http.protocol.cursors import PageParameters
+from interfaces.http.protocol.fields import comma_list, one_of
 
 
 class JobProgress(Struct, frozen=True, kw_only=True):
@@ -80,51 +76,7 @@ class JobResult(Struct, frozen=True):
     """The result of a job: an object; its members depend on the job's kind."""
 
 
-_MAX_JOBS: Final = 200
-
-
-class JobListParameters(RequestModel):
+class JobListParameters(PageParameters):
     state: Annotated[
         tuple[JobState, ...], comma_list(one_of(JOB_STATES), {"type": "string", "enum": JOB_STATES})
     ] = Field(default=(), description="Any state where it is not given.")
-    limit: Annotated[int, whole_number(1, _MAX_JOBS)] = 50
-    cursor: str | None = Field(default=None, max_length=4096)
-
-    def query(self, sealer: TokenSealer) -> JobQuery:
-        """What is asked for. Raises `InvalidRequest` for a cursor that is not this list's."""
-        before = None if self.cursor is None else self._opened(sealer, self.cursor)
-        return JobQuery(states=self.state, limit=self.limit, before=before)
-
-    def cursor_to(self, sealer: TokenSealer, before: UUID | None) -> str | None:
-        """The cursor of the page after this one."""
-        if before is None:
-            return None
-        return sealer.seal(msgspec.msgpack.encode(_Cursor.of(self.state, before)))
-
-    def _opened(self, sealer: TokenSealer, cursor: str) -> UUID:
-        try:
-            opened = _DECODER.decode(sealer.open(cursor))
-        except (SealBroken, msgspec.DecodeError):
-            raise _refused("Is not a cursor of this list.") from None
-        if opened != _Cursor.of(self.state, opened.before):
-            raise _refused("Belongs to a list with other filters.")
-        return opened.before
-
-
-class _Cursor(Struct, frozen=True, array_like=True):
-    """What was listed, and the id of the page's last job."""
-
-    what: str
-    states: tuple[str, ...]
-    before: UUID
-
-    @classmethod
-    def of(cls, states: tuple[JobState, ...], before: UUID) -> Self:
-        return cls("jobs", tuple(sorted(set(states))), before)
-
-
-_DECODER: Final = msgspec.msgpack.Decoder(_Cursor)
-
-
-def _refused(detail: str) -> InvalidRequest:
-    return InvalidRequest([FieldError("cursor", detail)])

@@ -1,57 +1,25 @@
 """Requests and answers of the operations on projections, for administrators."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
 
-from application.cursors import TokenSealer
-from application.keys.ports import SealBroken
 from application.projector.admin import ParkedStream
 from application.projector.parked import RetryResult
 from application.projector.view_store import ParkedEvent
 from application.timestamps import Timestamp, timestamp
-from interfaces.http.protocol.fields import PositiveField, whole_number
+from interfaces.http.protocol.fields import PositiveField
 from interfaces.http.protocol.json_schemas import TEXT
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
 from interfaces.http.protocol.validation import RequestModel
-
-_MAX_STREAMS: Final = 200
 
 Reason = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500, strict=True),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 500, "pattern": TEXT}),
 ]
-
-
-class ParkedListParameters(RequestModel):
-    limit: Annotated[int, whole_number(1, _MAX_STREAMS)] = 50
-    cursor: str | None = Field(default=None, max_length=4096)
-
-    def after(self, sealer: TokenSealer, projection: str) -> int:
-        """The position after which to list. Raises `InvalidRequest`."""
-        if self.cursor is None:
-            return 0
-        try:
-            what, name, after = _DECODER.decode(sealer.open(self.cursor))
-        except (SealBroken, msgspec.DecodeError):
-            raise _refused("Is not a cursor of this list.") from None
-        if (what, name) != ("parked", projection):
-            raise _refused("Belongs to another list.")
-        return after
-
-
-def cursor_to(sealer: TokenSealer, projection: str, after: int | None) -> str | None:
-    """The cursor of the page after this one."""
-    return (
-        None
-        if after is None
-        else sealer.seal(msgspec.msgpack.encode(["parked", projection, after]))
-    )
 
 
 class SkipBody(RequestModel):
@@ -141,12 +109,3 @@ class ProjectionOrdered(Struct, frozen=True, kw_only=True):
 
     name: str
     paused: bool
-
-
-_DECODER: Final[msgspec.msgpack.Decoder[tuple[str, str, int]]] = msgspec.msgpack.Decoder(
-    tuple[str, str, int]
-)
-
-
-def _refused(detail: str) -> InvalidRequest:
-    return InvalidRequest([FieldError("cursor", detail)])

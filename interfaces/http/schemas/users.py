@@ -24,6 +24,7 @@ from domain.values import (
     Role,
     parse_reason,
 )
+from interfaces.http.protocol.cursors import PageParameters
 from interfaces.http.protocol.fields import (
     UUID_SCHEMA,
     Parsed,
@@ -39,7 +40,6 @@ from interfaces.http.protocol.fields import (
 from interfaces.http.protocol.json_schemas import JSON_KEY, JSON_VALUE
 from interfaces.http.protocol.validation import RequestModel
 
-_MAX_USERS: Final = 200
 _SORTS: Final[tuple[str, ...]] = get_args(SortField)
 _SORT_NAMES: Final = (*_SORTS, *(f"-{name}" for name in _SORTS))
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
@@ -212,10 +212,7 @@ class UserFilters(RequestModel):
         )
 
 
-class UserListParameters(UserFilters):
-    limit: Annotated[int, whole_number(1, _MAX_USERS)] = 50
-    cursor: str | None = Field(default=None, max_length=4096)
-
+class UserListParameters(PageParameters, UserFilters):
     def query(self) -> UserList:
         """See `UserFilters.query`."""
         return replace(super().query(), limit=self.limit)
