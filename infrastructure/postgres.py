@@ -71,6 +71,21 @@ def is_broken(connection: AsyncConnection[Any]) -> bool:
     return connection.closed or connection.broken
 
 
+def is_alive(connection: AsyncConnection[Any]) -> bool:
+    """Whether the server still seems to be there; checked without sending anything."""
+    if is_broken(connection):
+        return False
+    try:
+        # Reads from the socket without waiting: a server that ended left its last message there,
+        # and then the end of file.
+        for _ in range(2):
+            connection.pgconn.consume_input()
+            connection.pgconn.is_busy()
+    except PsycopgError:
+        return False
+    return not is_broken(connection)
+
+
 def is_outage(error: PsycopgError | OSError, connection: AsyncConnection[Any]) -> bool:
     """Whether a retry, perhaps on another connection, may succeed."""
     if not isinstance(error, PsycopgError) or is_broken(connection):

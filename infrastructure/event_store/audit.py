@@ -11,8 +11,8 @@ from psycopg.types.numeric import Int8
 from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
-from infrastructure.event_store.reader import LogReader
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
@@ -92,7 +92,7 @@ _TYPES: Final = "(e.topic = ANY (%(types)s) OR e.kind = ANY (%(kinds)s))"
 class PostgresAuditLog:
     """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`."""
 
-    def __init__(self, reader: LogReader, keys: KeyRing) -> None:
+    def __init__(self, reader: Database, keys: KeyRing) -> None:
         self._reader = reader
         self._keys = keys
 

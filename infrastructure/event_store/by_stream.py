@@ -6,8 +6,8 @@ from typing import Final, cast
 from application.keys.ports import KeyRing
 from application.log.by_stream import Place
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, recorded
-from infrastructure.event_store.reader import LogReader
 
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
@@ -25,7 +25,7 @@ _SECONDS: Final = 30.0
 class PostgresEventsByStream:
     """See `EventsByStream`. No database snapshot is open between pages: it would block vacuum."""
 
-    def __init__(self, reader: LogReader, keys: KeyRing) -> None:
+    def __init__(self, reader: Database, keys: KeyRing) -> None:
         self._reader = reader
         self._keys = keys
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from application.cache.ports import ChangedStreams
-from infrastructure.event_store.reader import LogReader
+from infrastructure.database import Database
 
 _CHANGED: Final = """
 SELECT notification_id, kind, originator_id FROM stored_events
@@ -13,7 +13,7 @@ WHERE notification_id > %s ORDER BY notification_id LIMIT %s"""
 class PostgresChangeFeed:
     """Commit order is position order, so no stream that changed up to `reached` is missing."""
 
-    def __init__(self, reader: LogReader) -> None:
+    def __init__(self, reader: Database) -> None:
         self._reader = reader
 
     async def changed(self, after: int, limit: int) -> ChangedStreams:

@@ -7,9 +7,9 @@ from uuid import UUID
 from application.keys.ports import KeyRing
 from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.event_store.event_rows import COLUMNS, WITH_KEY, recorded
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
-from infrastructure.event_store.reader import LogReader
 
 _PAGE: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
@@ -29,7 +29,7 @@ _PAGE_SECONDS: Final = 3.0
 class PostgresEventFeed:
     """Commit order is position order, so a page after a position misses no event."""
 
-    def __init__(self, reader: LogReader, keys: KeyRing, breaks: tuple[LogBreak, ...] = ()) -> None:
+    def __init__(self, reader: Database, keys: KeyRing, breaks: tuple[LogBreak, ...] = ()) -> None:
         self._reader = reader
         self._keys = keys
         self._breaks = breaks

@@ -10,8 +10,8 @@ from structlog import get_logger
 
 from application.errors import PositionGone, Unavailable
 from application.log.event_log import StreamKey
+from infrastructure.database import Database
 from infrastructure.event_store.event_rows import Row
-from infrastructure.event_store.reader import LogReader
 from infrastructure.postgres import Connection
 
 # Positions are never reused: after a restore the log continues at the next multiple of this.
@@ -144,7 +144,7 @@ async def check_not_moved(connection: Connection, identity: LogIdentity) -> None
 
 
 async def watch_log(
-    reader: LogReader, identity: LogIdentity, every: float = _WATCH_SECONDS
+    reader: Database, identity: LogIdentity, every: float = _WATCH_SECONDS
 ) -> NoReturn:
     """Check every `every` seconds. Raises `LogMoved` when the log has moved.
 

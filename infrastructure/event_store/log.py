@@ -21,6 +21,7 @@ from application.log.event_log import (
     StreamRange,
 )
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.event_store.append_requests import (
     AppendRequest,
     AppendResult,
@@ -34,7 +35,6 @@ from infrastructure.event_store.load_statements import (
     RECEIPT_COLUMNS,
     parameters,
 )
-from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
 from infrastructure.event_store.serializer import has_personal, to_state
 from infrastructure.event_store.writer import GroupCommitWriter
@@ -53,7 +53,7 @@ class PostgresEventLog:
 
     def __init__(
         self,
-        reader: LogReader,
+        reader: Database,
         writer: GroupCommitWriter,
         keys: KeyRing,
         new_id: Callable[[], UUID],

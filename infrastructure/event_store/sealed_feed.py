@@ -3,9 +3,9 @@
 from typing import Final
 
 from application.log.event_log import FeedPage
+from infrastructure.database import Database
 from infrastructure.event_store.event_rows import SEALED_COLUMNS, WITH_KEY, sealed
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
-from infrastructure.event_store.reader import LogReader
 
 _PAGE: Final = f"""
 SELECT {SEALED_COLUMNS} FROM {WITH_KEY}
@@ -16,7 +16,7 @@ _PAGE_SECONDS: Final = 3.0
 class PostgresSealedFeed:
     """Like `PostgresEventFeed`, but its events are `Sealed` and it needs no key."""
 
-    def __init__(self, reader: LogReader, breaks: tuple[LogBreak, ...] = ()) -> None:
+    def __init__(self, reader: Database, breaks: tuple[LogBreak, ...] = ()) -> None:
         self._reader = reader
         self._breaks = breaks
 

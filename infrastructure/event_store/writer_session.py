@@ -16,7 +16,14 @@ from infrastructure.event_store.append_requests import (
     batch_payload,
 )
 from infrastructure.event_store.identity import LogIdentity, LogMoved, check_not_moved
-from infrastructure.postgres import Connection, abort, answered_within, connect, is_broken
+from infrastructure.postgres import (
+    Connection,
+    abort,
+    answered_within,
+    connect,
+    is_alive,
+    is_broken,
+)
 
 _REPLY_SECONDS: Final = 1.5
 _PREPARE_SECONDS: Final = 2.0
@@ -63,7 +70,7 @@ class WriterSession:
     async def ready(self) -> None:
         """Connect if needed, and end every lost session of ours. Raises `NotConnected`."""
         if self._connection is not None:
-            if self._is_alive(self._connection):
+            if is_alive(self._connection):
                 return
             self._drop()
         try:
@@ -125,20 +132,6 @@ class WriterSession:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
-
-    def _is_alive(self, connection: Connection) -> bool:
-        """Whether the server still seems to be there; checked without sending anything."""
-        if is_broken(connection):
-            return False
-        try:
-            # Reads from the socket without waiting: a server that ended left its last message
-            # there, and then the end of file.
-            for _ in range(2):
-                connection.pgconn.consume_input()
-                connection.pgconn.is_busy()
-        except psycopg.Error:
-            return False
-        return not is_broken(connection)
 
     def _drop(self) -> None:
         if self._connection is not None:

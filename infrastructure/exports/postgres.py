@@ -1,8 +1,7 @@
 """Exports in Postgres: the request until its rows are selected, then pieces with row references."""
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from psycopg.rows import TupleRow
@@ -11,11 +10,10 @@ from application.context import TENANT
 from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 from application.keys.ports import KeyRing
-from infrastructure.pool import Pool, available, open_pool
+from infrastructure.database import Database
 from infrastructure.postgres import Connection
 
 _SECONDS: Final = 5.0
-_POOL_SIZE: Final = 4
 
 _RECORD: Final = """
 INSERT INTO exports (tenant, id, actor, key, fingerprint, request, position)
@@ -65,16 +63,9 @@ class PostgresExports:
     The fingerprint of a request is stored as a MAC, because its filters could be guessed.
     """
 
-    def __init__(self, pool: Pool, keys: KeyRing) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, keys: KeyRing) -> None:
+        self._database = database
         self._keys = keys
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str, keys: KeyRing) -> AsyncGenerator[Self]:
-        """Opens its own pool, whose connections are opened when they are needed."""
-        async with open_pool(database_url, "rollbook exports", size=_POOL_SIZE) as pool:
-            yield cls(pool, keys)
 
     async def record(self, requested: RequestedExport) -> UUID:
         """See `ExportRequests.record`."""
@@ -89,7 +80,7 @@ class PostgresExports:
             "request": requested.request,
             "position": requested.position,
         }
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             # Neither is found if the earlier export is deleted in between: try again.
             while (found := await _row(connection, _RECORD, values)) is None:
                 if (found := await _row(connection, _SAME, values)) is not None:
@@ -100,14 +91,14 @@ class PostgresExports:
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         """See `ExportPieces.piece`."""
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             row = await _row(connection, _PIECE, {**_of(export), "number": number})
         return None if row is None else Piece(row[1], row[0])
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
         """See `ExportRuns.begin`."""
         values = {**_of(export), "attempt": attempt}
-        async with available(self._pool, _SECONDS) as connection, connection.transaction():
+        async with self._database.transaction(_SECONDS) as connection:
             row = await _row(connection, _BEGIN, values)
             if row is None:
                 return None
@@ -128,20 +119,20 @@ class PostgresExports:
             "users": list(piece.users),
             "numbers": list(piece.numbers),
         }
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             return await _row(connection, _ADD, values) is not None
 
     async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
         """See `ExportRuns.end`."""
         counted = {"rows": selected.rows, "shown": selected.position}
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             values = {**_of(export), "attempt": attempt, **counted}
             return await _row(connection, _END, values) is not None
 
     async def any_before(self, position: int) -> bool:
         """See `PendingExports.any_before`."""
         values = {"position": position, "tenant": TENANT}
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             await connection.execute(_DELETE_ORPHANS, values)
             row = await _row(connection, _PENDING, values)
             assert row is not None

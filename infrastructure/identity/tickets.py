@@ -2,20 +2,18 @@
 
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from collections.abc import Sequence
+from typing import Any, Final
 
 from psycopg.rows import TupleRow
 
 from application.context import TENANT
 from application.identity import Principal
 from application.live.tickets import TICKET_SECONDS, Ticket
-from infrastructure.pool import Pool, available, open_pool
+from infrastructure.database import Database
 
 _TOKEN_BYTES: Final = 32
 _SECONDS: Final = 2.0
-_POOL_SIZE: Final = 2
 
 # Each issue also deletes a few expired tickets, without waiting for rows that others delete.
 _ISSUE: Final = """
@@ -34,15 +32,8 @@ RETURNING actor, permissions, expires_at > now()"""
 class PostgresTickets:
     """Stores a digest of each ticket, never the ticket; it expires by the server's clock."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """Opens its own pool, whose connections are opened when they are needed."""
-        async with open_pool(database_url, "rollbook tickets", size=_POOL_SIZE) as pool:
-            yield cls(pool)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def issue(self, principal: Principal) -> Ticket:
         """See `Tickets.issue`."""
@@ -61,7 +52,7 @@ class PostgresTickets:
         return Principal(actor=row[0], permissions=frozenset(row[1]))
 
     async def _row(self, query: str, values: Sequence[Any]) -> TupleRow | None:
-        async with available(self._pool, _SECONDS) as connection:
+        async with self._database.connection(_SECONDS) as connection:
             cursor = await connection.execute(query, values)  # pyright: ignore[reportArgumentType]
             return await cursor.fetchone()
 

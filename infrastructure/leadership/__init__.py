@@ -1,5 +1,5 @@
-"""Leadership of a follower: one database session holds its advisory lock."""
+"""Leadership of followers: one database session of the process holds their advisory locks."""
 
-from infrastructure.leadership.session import LeadingSession, lock_key
+from infrastructure.leadership.session import FROZEN_MILLISECONDS, Lead, LeadingSession, lock_key
 
-__all__ = ["LeadingSession", "lock_key"]
+__all__ = ["FROZEN_MILLISECONDS", "Lead", "LeadingSession", "lock_key"]

@@ -1,111 +1,135 @@
-"""A session that holds a follower's lock; the server ends it if this process freezes."""
+"""The session that holds all advisory locks of this process; the server ends it if we freeze."""
 
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import psycopg
 
 from application.errors import Unavailable
 from application.log.follower import NotLeading
-from infrastructure.postgres import Connection, answered_within, connect, is_broken, is_outage
+from infrastructure.postgres import Connection, answered_within, connect, is_broken
 
-_FROZEN_MILLISECONDS: Final = 1500
-_HEARTBEAT_SECONDS: Final = 0.4
+FROZEN_MILLISECONDS: Final = 1500
 _REPLY_SECONDS: Final = 5.0
-# Time between two tries for the lock, with jitter, so that candidates do not try together.
-_MIN_RETRY_SECONDS: Final = 0.3
-_MAX_RETRY_SECONDS: Final = 0.6
+# Between two rounds, with jitter, so that candidates do not try together. A round is also the
+# heartbeat: it must come several times before the process counts as frozen.
+_MIN_PAUSE_SECONDS: Final = 0.3
+_MAX_PAUSE_SECONDS: Final = 0.5
 
-# A crash loses a follower's last pages together with their checkpoint, so they are done again.
-# Rows are found by key: a plan made for a small table must not scan the table when it is large.
 _SETTINGS: Final = """
 SELECT set_config('idle_session_timeout', %(frozen)s::text, false),
-       set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false),
-       set_config('synchronous_commit', 'off', false),
-       set_config('default_transaction_isolation', 'read committed', false),
-       set_config('enable_seqscan', 'off', false)"""
-_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
-_END_FROZEN_LEADER: Final = Path(__file__).with_name("end_frozen_leader.sql").read_bytes()
+       set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false)"""
+_RELEASE: Final = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
+_TRY: Final = "SELECT pg_try_advisory_lock(key) FROM unnest(%s::bigint[]) AS key"
+_END_FROZEN_LEADERS: Final = Path(__file__).with_name("end_frozen_leaders.sql").read_bytes()
 
 
 def lock_key(name: str) -> int:
-    """The advisory lock of a follower: 64 bits, so that no two names share one."""
+    """The advisory lock of a name: 64 bits, so that no two names share one."""
     digest = hashlib.sha256(f"rollbook {name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-class LeadingSession:
-    """A connection that holds a follower's advisory lock; hold `turn` while you use it."""
+class Lead:
+    """The right to do what only one process may do, until its session is lost."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.turn = asyncio.Lock()
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str, name: str, application: str) -> AsyncGenerator[Self]:
-        """Waits for the lock of that name, then holds it. Raises `Unavailable`.
-
-        `application` is the session's `application_name` in `pg_stat_activity`.
-        """
-        async with _connection(database_url, application) as connection:
-            await _acquire(connection, lock_key(name))
-            session = cls(connection)
-            heartbeat = asyncio.create_task(session._send_heartbeats())
-            try:
-                yield session
-            finally:
-                heartbeat.cancel()
-                await asyncio.gather(heartbeat, return_exceptions=True)
+        self._connection = connection
 
     def check(self) -> None:
-        """Raises `NotLeading` if the session is known to be lost, and its lock with it."""
-        if is_broken(self.connection):
+        """Raises `NotLeading` if the session is known to be lost, and its locks with it."""
+        if is_broken(self._connection):
             raise NotLeading(NotLeading.__doc__)
 
-    async def _send_heartbeats(self) -> None:
-        """Keeps the session alive while there is nothing to write."""
-        while not is_broken(self.connection):
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            if self.turn.locked():
+
+class LeadingSession:
+    """One connection, open while something is led or waited for."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database_url = database_url
+        self._wanted: dict[int, asyncio.Future[Lead]] = {}
+        self._released: list[int] = []
+        # A lock may be taken twice in one session, so each name has one user at a time here.
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._uses = 0
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def lead(self, name: str) -> AsyncGenerator[Lead]:
+        """Waits until no other process leads under this name, then leads. Raises `Unavailable`."""
+        key = lock_key(name)
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            self._uses += 1
+            try:
+                yield await self._acquired(key)
+            finally:
+                self._released.append(key)
+                self._uses -= 1
+                self._news.set()
+                if not self._uses and self._task is not None:
+                    await asyncio.wait([self._task])
+
+    async def _acquired(self, key: int) -> Lead:
+        wanted = self._wanted[key] = asyncio.get_running_loop().create_future()
+        if self._task is None or self._task.done():
+            self._released.clear()
+            self._task = asyncio.create_task(self._run(), name="leading-session")
+        self._news.set()
+        try:
+            return await wanted
+        finally:
+            self._wanted.pop(key, None)
+
+    async def _run(self) -> None:
+        failure: Exception = Unavailable()
+        try:
+            connection = await connect(self._database_url, "rollbook leader")
+            try:
+                async with answered_within(_REPLY_SECONDS, connection):
+                    await connection.execute(_SETTINGS, {"frozen": FROZEN_MILLISECONDS})
+                while self._uses:
+                    self._news.clear()
+                    async with answered_within(_REPLY_SECONDS, connection):
+                        await self._round(connection)
+                    pause = random.uniform(_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)  # noqa: S311
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._news.wait(), pause)
+            finally:
+                await connection.close()
+        except (psycopg.Error, OSError) as error:
+            failure.__cause__ = error
+        except Exception as error:
+            failure = error
+        finally:
+            for wanted in self._wanted.values():
+                if not wanted.done():
+                    wanted.set_exception(failure)
+
+    async def _round(self, connection: Connection) -> None:
+        """Release what is no longer led, and try for what is wanted: together the heartbeat."""
+        if self._released:
+            released, self._released = self._released, []
+            await connection.execute(_RELEASE, (released,))
+        wanted = {key: each for key, each in self._wanted.items() if not each.done()}
+        keys = list(wanted)
+        rows = await (await connection.execute(_TRY, (keys,))).fetchall()
+        for key, (acquired,) in zip(keys, rows, strict=True):
+            if not acquired:
                 continue
-            async with self.turn:
-                with suppress(psycopg.Error, OSError):
-                    async with answered_within(_REPLY_SECONDS, self.connection):
-                        await self.connection.execute("SELECT 1")
+            if wanted[key].done():
+                # Its caller was cancelled meanwhile.
+                self._released.append(key)
+            else:
+                wanted[key].set_result(Lead(connection))
+        await self._end_frozen(connection, [key for key in keys if not wanted[key].done()])
 
-
-@asynccontextmanager
-async def _connection(database_url: str, application: str) -> AsyncGenerator[Connection]:
-    try:
-        connection = await connect(database_url, application)
-    except (psycopg.Error, OSError) as error:
-        raise Unavailable from error
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def _acquire(connection: Connection, key: int) -> None:
-    try:
-        async with answered_within(_REPLY_SECONDS, connection):
-            await connection.execute(_SETTINGS, {"frozen": _FROZEN_MILLISECONDS})
-        while True:
-            async with answered_within(_REPLY_SECONDS, connection):
-                row = await (await connection.execute(_TRY_LOCK, (key,))).fetchone()
-                if row is not None and row[0]:
-                    return
-                parameters = {"key": key, "frozen": _FROZEN_MILLISECONDS}
-                await connection.execute(_END_FROZEN_LEADER, parameters)
-            pause = random.uniform(_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS)  # noqa: S311
-            await asyncio.sleep(pause)
-    except (psycopg.Error, OSError) as error:
-        if is_outage(error, connection):
-            raise Unavailable from error
-        raise
+    async def _end_frozen(self, connection: Connection, keys: Sequence[int]) -> None:
+        if keys:
+            parameters = {"keys": list(keys), "frozen": FROZEN_MILLISECONDS}
+            await connection.execute(_END_FROZEN_LEADERS, parameters)

@@ -1,17 +1,15 @@
 """Notifications in Postgres: a small table, and a doorbell that rings for a new row."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from application.context import TENANT
 from application.live.notifications import Notification, Severity
-from infrastructure.pool import Pool, available, open_pool
+from infrastructure.database import Database
 from infrastructure.postgres import Connection
 
 _SECONDS: Final = 2.0
-_POOL_SIZE: Final = 2
 _MAX_ROWS: Final = 1000
 
 # One insert at a time, so that numbers rise in the order of commits: a reader of one number has
@@ -42,38 +40,28 @@ _SET_NOTIFIED: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %
 class PostgresNotifications:
     """See `Notifier`, `NotificationLog` and `ParkedWatch`."""
 
-    def __init__(self, pool: Pool, new_id: Callable[[], UUID]) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, new_id: Callable[[], UUID]) -> None:
+        self._database = database
         self._new_id = new_id
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str, new_id: Callable[[], UUID]) -> AsyncGenerator[Self]:
-        """Opens its own pool, whose connections are opened when they are needed."""
-        async with open_pool(database_url, "rollbook notifications", size=_POOL_SIZE) as pool:
-            yield cls(pool, new_id)
 
     async def notify(self, severity: Severity, message: str, about: str) -> None:
         """See `Notifier.notify`."""
-        async with available(self._pool, _SECONDS) as connection, connection.transaction():
+        async with self._database.transaction(_SECONDS) as connection:
             await self._insert(connection, severity, message, about)
 
     async def newest(self) -> int:
         """See `NotificationLog.newest`."""
-        async with available(self._pool, _SECONDS) as connection:
-            row = await (await connection.execute(_NEWEST, (TENANT,))).fetchone()
-            assert row is not None
-            return row[0]
+        rows = await self._database.rows(_NEWEST, (TENANT,))
+        return rows[0][0]
 
     async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
         """See `NotificationLog.after`."""
-        async with available(self._pool, _SECONDS) as connection:
-            rows = await (await connection.execute(_AFTER, (TENANT, number, limit))).fetchall()
+        rows = await self._database.rows(_AFTER, (TENANT, number, limit))
         return [(row[0], _notification(row)) for row in rows]
 
     async def notify_parked(self) -> None:
         """See `ParkedWatch.notify_parked`. The row lock lets one process notify."""
-        async with available(self._pool, _SECONDS) as connection, connection.transaction():
+        async with self._database.transaction(_SECONDS) as connection:
             rows = await (await connection.execute(_PARKED, (TENANT,))).fetchall()
             for name, notified, parked in rows:
                 if notified == parked:

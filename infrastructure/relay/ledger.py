@@ -3,19 +3,20 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psycopg
 
 from application.context import TENANT
-from application.errors import Unavailable
 from application.log.follower import NotLeading
 from application.messaging.relay import Progress, SetAside
-from infrastructure.leadership import LeadingSession
-from infrastructure.postgres import answered_within, is_outage
+from infrastructure.database import Database
+from infrastructure.leadership import Lead
 
-_REPLY_SECONDS: Final = 5.0
+_SECONDS: Final = 5.0
+
+# A crash loses the last pages together with their checkpoint, so they are published again.
+_SETTINGS: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
 
 _BEGIN: Final = b"""
 INSERT INTO checkpoints (tenant, projection, generation, partition, position)
@@ -27,54 +28,43 @@ _ADVANCE: Final = Path(__file__).with_name("advance.sql").read_bytes()
 
 
 class PostgresRelayLedger:
-    """See `RelayLedger`. Each leader has its own direct connection: locks belong to sessions."""
+    """See `RelayLedger`. The process's leading session holds the lock of the relay."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @asynccontextmanager
     async def lead(self) -> AsyncGenerator[Progress]:
         """See `RelayLedger.lead`."""
-        name = f"relay {TENANT}"
-        async with LeadingSession.open(self._database_url, name, "rollbook relay") as session:
-            await _execute(session, _BEGIN)
-            yield _Progress(session, await _execute(session, _POSITION))
+        async with self._database.leading.lead(f"relay {TENANT}") as lead:
+            async with self._database.connection(_SECONDS) as connection:
+                await connection.execute(_BEGIN, {"tenant": TENANT})
+            rows = await self._database.rows(_POSITION, {"tenant": TENANT})
+            yield _Progress(self._database, lead, rows[0][0])
 
 
 class _Progress:
-    def __init__(self, session: LeadingSession, position: int) -> None:
-        self._session = session
+    def __init__(self, database: Database, lead: Lead, position: int) -> None:
+        self._database = database
+        self._lead = lead
         self._position = position
 
     @property
     def position(self) -> int:
         """See `Progress.position`."""
-        self._session.check()
+        self._lead.check()
         return self._position
 
     async def advance(self, reached: int, set_aside: Sequence[SetAside]) -> None:
         """See `Progress.advance`."""
-        moved = await _execute(
-            self._session,
-            _ADVANCE,
-            reached=reached,
-            position=self._position,
-            set_aside=msgspec.json.encode(set_aside).decode(),
-        )
-        if not moved:
+        values = {
+            "tenant": TENANT,
+            "reached": reached,
+            "position": self._position,
+            "set_aside": msgspec.json.encode(set_aside).decode(),
+        }
+        # If a reply is lost, the retry finds the checkpoint moved, as if by another leader.
+        rows = await self._database.rows(_ADVANCE, values, seconds=_SECONDS, settings=_SETTINGS)
+        if not rows[0][0]:
             raise NotLeading(NotLeading.__doc__)
         self._position = reached
-
-
-async def _execute(session: LeadingSession, statement: bytes, **parameters: Any) -> int:
-    """The number that a statement returns, 0 if it returns nothing."""
-    connection = session.connection
-    try:
-        async with session.turn, answered_within(_REPLY_SECONDS, connection):
-            cursor = await connection.execute(statement, {"tenant": TENANT, **parameters})
-            row = await cursor.fetchone() if cursor.description else None
-    except (psycopg.Error, OSError) as error:
-        if is_outage(error, connection):
-            raise Unavailable from error
-        raise
-    return row[0] if row else 0

@@ -22,7 +22,7 @@ from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
-from interfaces.composition.projector import open_projection_admin
+from interfaces.composition.projector import projection_admin
 from interfaces.composition.shared import Parts
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
@@ -35,7 +35,7 @@ _CURSOR_KEY: Final = b"\x00cursors\x00"
 async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     """The application; its routes can be called from now on."""
     store, settings = parts.store, parts.settings
-    await ensure_views(parts.database_url, PROJECTIONS)
+    await ensure_views(parts.database.url, PROJECTIONS)
     documents: Documents = RenderedDocuments(parts.directory)
     if parts.cache is not None:
         documents = await stack.enter_async_context(
@@ -43,7 +43,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
         )
     tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
     identity = AdminTokenIdentity(settings.need("admin_token"))
-    tickets = await stack.enter_async_context(PostgresTickets.open(parts.database_url))
+    tickets = PostgresTickets(parts.database)
     commands = UserService(store.log, store.snapshots)
     readiness = {
         "postgres": lambda: _check_postgres(store),
@@ -66,7 +66,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             job_list=parts.jobs,
             exports=export_service(store, parts.jobs, parts.exports),
             export_rows=export_rows(store, parts.directory, commands, parts.exports),
-            projections=await open_projection_admin(stack, parts.database_url, parts.store),
+            projections=projection_admin(store),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,
             new_id=uuid7,
@@ -75,7 +75,6 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             readiness=readiness,
             telemetry=telemetry_of(
                 version("rollbook"),
-                parts.database_url,
                 store,
                 parts.directory,
                 parts.cache,
@@ -94,4 +93,4 @@ def _now() -> datetime:
 
 
 async def _check_postgres(store: EventStore) -> None:
-    await store.reader.rows("SELECT 1")
+    await store.database.rows("SELECT 1")

@@ -44,19 +44,19 @@ async def open_rollbook(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncG
     from interfaces.composition.shared import open_parts
 
     async with AsyncExitStack() as stack:
-        parts = await open_parts(stack, settings)
+        parts = await open_parts(stack, settings, roles)
         work: list[Coroutine[Any, Any, None]] = [
-            watch_log(parts.store.reader, parts.store.identity)
+            watch_log(parts.store.database, parts.store.identity)
         ]
         application = None
         if "projector" in roles:
-            work += await _projector(stack, parts)
+            work += await _projector(parts)
         if "relay" in roles and settings.amqp_url is not None:
             work.append(_relay(parts))
         if "worker" in roles:
             from interfaces.composition.worker import open_worker
 
-            work += await open_worker(stack, parts)
+            work += open_worker(parts)
         if "api" in roles:
             from interfaces.composition.api import open_api
 
@@ -76,12 +76,12 @@ async def _running(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncGenerator[
                 task.cancel()
 
 
-async def _projector(stack: AsyncExitStack, parts: "Parts") -> list[Coroutine[Any, Any, None]]:
+async def _projector(parts: "Parts") -> list[Coroutine[Any, Any, None]]:
     from application.live.notifications import run_parked_notifications
     from interfaces.composition.projector import open_projectors
 
-    url, store, doorbell = parts.database_url, parts.store, parts.doorbell
-    projectors = await open_projectors(stack, url, store, doorbell, parts.directory, parts.cache)
+    doorbell = parts.doorbell
+    projectors = await open_projectors(parts.store, doorbell, parts.directory, parts.cache)
     return [*projectors, run_parked_notifications(parts.notifications, doorbell)]
 
 
@@ -89,7 +89,7 @@ def _relay(parts: "Parts") -> Coroutine[Any, Any, None]:
     from interfaces.composition.relay import relay
 
     log, amqp_url = parts.store, parts.settings.need("amqp_url")
-    return relay(parts.database_url, log.reader, log.identity, parts.doorbell, amqp_url)
+    return relay(log.database, log.identity, parts.doorbell, amqp_url)
 
 
 def _relay_alone(settings: Settings) -> Coroutine[Any, Any, None]:

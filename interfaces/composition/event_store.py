@@ -10,11 +10,11 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.keys.ports import KeyRing, UnknownMasterKey
+from infrastructure.database import POOL_SIZE, Database
 from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
 from infrastructure.event_store.identity import LogIdentity, open_existing_log, open_log
 from infrastructure.event_store.log import PostgresEventLog
-from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.snapshots import PostgresSnapshots
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
@@ -35,7 +35,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     keys: KeyRing
     identity: LogIdentity
     snapshots: PostgresSnapshots
-    reader: LogReader
+    database: Database
     writer: GroupCommitWriter
 
 
@@ -43,12 +43,16 @@ class SealedLog(Struct, frozen=True, kw_only=True):
     """The log as it is stored, for a process without keys."""
 
     identity: LogIdentity
-    reader: LogReader
+    database: Database
 
 
 @asynccontextmanager
-async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGenerator[EventStore]:
+async def open_event_store(
+    database_url: str, masters: MasterKeys, *, connections: int = POOL_SIZE
+) -> AsyncGenerator[EventStore]:
     """The event store of a migrated database; leaving the context writes all waiting appends.
+
+    Its `database` is the one pool of the process, with this many connections.
 
     Raises `UnknownMasterKey` or `SealBroken` if the master keys are not all that this log needs.
     """
@@ -57,20 +61,20 @@ async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGener
     with suppress(UnknownMasterKey):  # readiness and the commands that need it say so
         keys.use(identity.master_id)
     async with (
-        LogReader.open(database_url) as reader,
+        Database.open(database_url, size=connections) as database,
         PostgresSnapshots.open(database_url, keys) as snapshots,
     ):
         writer = GroupCommitWriter(WriterSession(database_url, identity=identity))
         writer.start()
         try:
             yield EventStore(
-                log=PostgresEventLog(reader, writer, keys, uuid7),
-                audit=PostgresAuditLog(reader, keys),
-                feed=PostgresEventFeed(reader, keys, identity.breaks),
+                log=PostgresEventLog(database, writer, keys, uuid7),
+                audit=PostgresAuditLog(database, keys),
+                feed=PostgresEventFeed(database, keys, identity.breaks),
                 keys=keys,
                 identity=identity,
                 snapshots=snapshots,
-                reader=reader,
+                database=database,
                 writer=writer,
             )
         finally:
@@ -78,7 +82,9 @@ async def open_event_store(database_url: str, masters: MasterKeys) -> AsyncGener
 
 
 @asynccontextmanager
-async def open_sealed_log(database_url: str) -> AsyncGenerator[SealedLog]:
+async def open_sealed_log(
+    database_url: str, *, connections: int = POOL_SIZE
+) -> AsyncGenerator[SealedLog]:
     """The log of a migrated database; waits until a process with keys has created it."""
     connection = await connect(database_url, "rollbook start")
     try:
@@ -87,8 +93,8 @@ async def open_sealed_log(database_url: str) -> AsyncGenerator[SealedLog]:
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         await connection.close()
-    async with LogReader.open(database_url) as reader:
-        yield SealedLog(identity=identity, reader=reader)
+    async with Database.open(database_url, size=connections) as database:
+        yield SealedLog(identity=identity, database=database)
 
 
 async def _identify(database_url: str, masters: MasterKeys) -> LogIdentity:

@@ -1,6 +1,5 @@
 """Builds the exports: the job that selects rows, the service and the reader of rows."""
 
-from contextlib import AsyncExitStack
 from typing import Final
 
 from uuid_utils.compat import uuid7
@@ -17,22 +16,14 @@ from application.users.commands import UserCommands
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import AesTokenSealer
 from infrastructure.views.queries.selection import PostgresUserSelection
-from infrastructure.views.sql.reader import ViewReader
 from interfaces.composition.event_store import EventStore
 
 _KEY: Final = b"\x00exports\x00"
 
 
-async def open_export_kind(
-    stack: AsyncExitStack,
-    url: str,
-    store: EventStore,
-    doorbell: Doorbell,
-    exports: PostgresExports,
-) -> JobKind:
+def export_kind(store: EventStore, doorbell: Doorbell, exports: PostgresExports) -> JobKind:
     """The job kind that selects the rows of an export."""
-    reader = await stack.enter_async_context(ViewReader.open(url, 1))
-    users = PostgresUserSelection(url, reader, store.feed, doorbell)
+    users = PostgresUserSelection(store.database, store.feed, doorbell)
     sources = ExportSources(users, Audit(store.audit, store.log), store.feed)
     return export_jobs(exports, _sealer(store), sources)
 

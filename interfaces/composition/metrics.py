@@ -18,14 +18,13 @@ from interfaces.composition.event_store import EventStore
 
 def telemetry_of(
     version: str,
-    database_url: str,
     store: EventStore,
     queries: DirectoryQueries,
     cache: RedisCache | None,
     checks: Mapping[str, Callable[[], Awaitable[None]]],
 ) -> Telemetry:
     """Counters of this process and readings taken at each scrape; `checks` are of servers."""
-    backlog = PostgresBacklog(database_url)
+    backlog = PostgresBacklog(store.database)
 
     async def writer() -> Sequence[Reading]:
         return writer_readings(store.writer)

@@ -1,7 +1,6 @@
 """Builds the projectors, the jobs that rebuild and verify views, and their administration."""
 
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -50,26 +49,24 @@ Work = list[Coroutine[Any, Any, None]]
 
 
 async def open_projectors(
-    stack: AsyncExitStack,
-    url: str,
     store: EventStore,
     doorbell: Doorbell,
     directory: PostgresDirectory,
     cache: RedisCache | None,
 ) -> Work:
     """The tasks of the projectors and of the cache followers, for all generations."""
+    url, reader = store.database.url, ViewReader(store.database)
     await ensure_views(url, PROJECTIONS)
-    reader = await stack.enter_async_context(ViewReader.open(url, 1))
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
-    views, pages = PostgresViewStore(url), SharedPages(store.feed)
+    views, pages = PostgresViewStore(store.database), SharedPages(store.feed)
 
     def project(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
         return run_projector(slot, views, pages, doorbell)
 
     work: Work = [run_followers("projector", slots, doorbell, project)]
     if cache is not None:
-        entries = await stack.enter_async_context(PostgresViewEntries.open(url))
-        changes, following = PostgresChangeFeed(store.reader), cache.following
+        entries = PostgresViewEntries(reader)
+        changes, following = PostgresChangeFeed(store.database), cache.following
 
         def copy(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
             return follow_users(slot, following, changes, entries, doorbell)
@@ -87,20 +84,14 @@ async def open_projectors(
     return work
 
 
-async def open_rebuild_kinds(
-    stack: AsyncExitStack,
-    url: str,
-    store: EventStore,
-    notifier: Notifier,
-    cache: RedisCache | None,
-) -> list[JobKind]:
+def rebuild_kinds(store: EventStore, notifier: Notifier, cache: RedisCache | None) -> list[JobKind]:
     """The job kinds for projections."""
-    reader = await stack.enter_async_context(ViewReader.open(url, 1))
+    url, reader = store.database.url, ViewReader(store.database)
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
     open_switch = partial(PostgresSwitch[Any].open, url)
     ports = RebuildPorts(
         builds=PostgresBuilds(url),
-        events_by_stream=PostgresEventsByStream(store.reader, store.keys),
+        events_by_stream=PostgresEventsByStream(store.database, store.keys),
         parked_streams=PostgresParkedStreams(url, PROJECTIONS),
         open_switch=open_switch,
     )
@@ -126,16 +117,14 @@ def drop_generations(url: str) -> Coroutine[Any, Any, None]:
     return run_expiry(PostgresExpiredGenerations(url))
 
 
-async def open_projection_admin(
-    stack: AsyncExitStack, url: str, store: EventStore
-) -> ProjectionAdmin:
+def projection_admin(store: EventStore) -> ProjectionAdmin:
     """The operations of administrators on projections."""
-    reader = await stack.enter_async_context(ViewReader.open(url, 1))
+    reader = ViewReader(store.database)
     return ProjectionAdmin(
         [projection.name for projection in PROJECTIONS],
         PostgresProjectionAdmin(reader),
-        PostgresParkedStreams(url, PROJECTIONS),
-        PostgresEventsByStream(store.reader, store.keys),
+        PostgresParkedStreams(store.database.url, PROJECTIONS),
+        PostgresEventsByStream(store.database, store.keys),
         PostgresPreviousGenerations(reader),
     )
 

@@ -7,22 +7,24 @@ from typing import NoReturn
 from application.doorbell import Doorbell
 from application.messaging.relay import run_relay
 from infrastructure.bus.rabbitmq import RabbitMQBus
+from infrastructure.database import Database
 from infrastructure.event_store.identity import LogIdentity, watch_log
-from infrastructure.event_store.reader import LogReader
 from infrastructure.event_store.sealed_feed import PostgresSealedFeed
 from infrastructure.relay.ledger import PostgresRelayLedger
+from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import open_sealed_log
+from interfaces.roles import RELAY_ALONE
 
 
 async def relay(
-    database_url: str, reader: LogReader, identity: LogIdentity, doorbell: Doorbell, amqp_url: str
+    database: Database, identity: LogIdentity, doorbell: Doorbell, amqp_url: str
 ) -> NoReturn:
-    """Publish the events of this reader; cancel it to stop."""
+    """Publish the events of this log; cancel it to stop."""
     await run_relay(
         RabbitMQBus(amqp_url),
-        PostgresRelayLedger(database_url),
-        PostgresSealedFeed(reader, identity.breaks),
+        PostgresRelayLedger(database),
+        PostgresSealedFeed(database, identity.breaks),
         doorbell,
         identity.id,
     )
@@ -34,8 +36,10 @@ async def relay_alone(database_url: str, redis_url: str | None, amqp_url: str) -
     Raises `LogMoved` if the log was restored meanwhile.
     """
     async with AsyncExitStack() as stack:
-        log = await stack.enter_async_context(open_sealed_log(database_url))
+        log = await stack.enter_async_context(
+            open_sealed_log(database_url, connections=pool_size(RELAY_ALONE))
+        )
         doorbell = await open_doorbell(stack, database_url, redis_url, log.identity.id)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch_log(log.reader, log.identity))
-            tasks.create_task(relay(database_url, log.reader, log.identity, doorbell, amqp_url))
+            tasks.create_task(watch_log(log.database, log.identity))
+            tasks.create_task(relay(log.database, log.identity, doorbell, amqp_url))

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from application.doorbell import Doorbell
 from application.erasure.coverage import Coverage
 from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.database import Database
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.jobs.postgres import PostgresJobs
 from infrastructure.jobs.sessions import JobSessions
@@ -16,8 +17,10 @@ from infrastructure.keys import MasterKeys
 from infrastructure.notifications.postgres import PostgresNotifications
 from infrastructure.views.queries.directory import PostgresDirectory
 from infrastructure.views.repair.erasures import PostgresErasedViews
+from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import EventStore, open_event_store
+from interfaces.roles import Roles
 from interfaces.settings import Settings
 
 
@@ -25,7 +28,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What every role may need, except a relay that runs alone."""
 
     settings: Settings
-    database_url: str
+    database: Database
     masters: MasterKeys
     store: EventStore
     doorbell: Doorbell
@@ -39,12 +42,14 @@ class Parts(Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
 
 
-async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
+async def open_parts(stack: AsyncExitStack, settings: Settings, roles: Roles) -> Parts:
     """Open them over a migrated database."""
     url = settings.database_url.get_secret_value()
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     masters = MasterKeys.parse(settings.need("master_key"))
-    store = await stack.enter_async_context(open_event_store(url, masters))
+    store = await stack.enter_async_context(
+        open_event_store(url, masters, connections=pool_size(roles))
+    )
     doorbell = await open_doorbell(stack, url, redis_url, store.identity.id)
     cache = None
     if redis_url is not None:
@@ -57,23 +62,22 @@ async def open_parts(stack: AsyncExitStack, settings: Settings) -> Parts:
                 mac=store.keys.mac,
             )
         )
-    exports = await stack.enter_async_context(PostgresExports.open(url, store.keys))
-    job_sessions = await stack.enter_async_context(JobSessions.open(url))
+    database = store.database
+    exports = PostgresExports(database, store.keys)
+    job_sessions = JobSessions(database)
     return Parts(
         settings=settings,
-        database_url=url,
+        database=database,
         masters=masters,
         store=store,
         doorbell=doorbell,
-        directory=await stack.enter_async_context(
-            PostgresDirectory.open(url, store.feed, doorbell)
-        ),
+        directory=PostgresDirectory(database, store.feed, doorbell),
         cache=cache,
         job_sessions=job_sessions,
-        notifications=await stack.enter_async_context(PostgresNotifications.open(url, uuid7)),
+        notifications=PostgresNotifications(database, uuid7),
         jobs=PostgresJobs(job_sessions, uuid7),
         coverage=Coverage(
-            await stack.enter_async_context(PostgresErasedViews.open(url)),
+            PostgresErasedViews(database),
             cache.erasing if cache else None,
             doorbell,
             exports,

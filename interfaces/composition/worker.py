@@ -1,7 +1,6 @@
 """The worker role: its job kinds, and the loops that run them."""
 
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from typing import Any
 
 from application.erasure.service import erasure_jobs
@@ -20,24 +19,24 @@ from infrastructure.jobs.ledger import PostgresJobLedger
 from infrastructure.jobs.schedule import run_schedules
 from infrastructure.keys.store import key_stores
 from infrastructure.purge.postgres import OldExports, OldJobs, OldReceipts, OldTickets
-from interfaces.composition.exports import open_export_kind
-from interfaces.composition.projector import drop_generations, open_rebuild_kinds
+from interfaces.composition.exports import export_kind
+from interfaces.composition.projector import drop_generations, rebuild_kinds
 from interfaces.composition.shared import Parts
 
 
-async def open_worker(stack: AsyncExitStack, parts: Parts) -> list[Coroutine[Any, Any, None]]:
+def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """The tasks of a worker."""
-    kinds = await _job_kinds(stack, parts)
+    kinds = _job_kinds(parts)
     return [
         _run_jobs(kinds, parts),
         run_schedules(kinds, parts.jobs),
-        drop_generations(parts.database_url),
+        drop_generations(parts.database.url),
     ]
 
 
-async def _job_kinds(stack: AsyncExitStack, parts: Parts) -> list[JobKind]:
+def _job_kinds(parts: Parts) -> list[JobKind]:
     """The job kinds that a worker can run."""
-    url = parts.database_url
+    url = parts.database.url
     return [
         purge_jobs(
             [
@@ -47,10 +46,10 @@ async def _job_kinds(stack: AsyncExitStack, parts: Parts) -> list[JobKind]:
                 OldJobs(url, JOB_RETENTION),
             ]
         ),
-        await open_export_kind(stack, url, parts.store, parts.doorbell, parts.exports),
+        export_kind(parts.store, parts.doorbell, parts.exports),
         erasure_jobs(parts.coverage),
         clean_up_jobs(PostgresHousekeeping(url)),
-        *await open_rebuild_kinds(stack, url, parts.store, parts.notifications, parts.cache),
+        *rebuild_kinds(parts.store, parts.notifications, parts.cache),
         key_rotation(key_stores(url), parts.masters),
     ]
 

@@ -78,7 +78,7 @@ async def _queue(amqp_url: str) -> AsyncGenerator[AbstractQueue]:
 
 async def _page(relay_side: RelaySide) -> Sequence[Message]:
     """A page of messages made by the code of the relay."""
-    page = await PostgresSealedFeed(relay_side.events.reader).read(0, PAGE_EVENTS)
+    page = await PostgresSealedFeed(relay_side.events.database).read(0, PAGE_EVENTS)
     log_id = relay_side.events.identity.id
     return [
         message_of(recorded, recorded.event, log_id)
@@ -121,8 +121,8 @@ async def _relayed(relay_side: RelaySide, seconds: float) -> float:
     task = asyncio.create_task(
         run_relay(
             bus,
-            PostgresRelayLedger(relay_side.url),
-            PostgresSealedFeed(relay_side.events.reader),
+            PostgresRelayLedger(relay_side.events.database),
+            PostgresSealedFeed(relay_side.events.database),
             relay_side.doorbell,
             relay_side.events.identity.id,
         )

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from application.context import IdempotencyKey
 from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
+from infrastructure.database import Database
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import MasterKeyRing, MasterKeys
 from tests.support.doubles.exports import InMemoryExports
@@ -28,12 +29,18 @@ async def in_memory() -> AsyncGenerator[Exports]:
     yield InMemoryExports()
 
 
+@asynccontextmanager
+async def in_postgres(url: str) -> AsyncGenerator[Exports]:
+    keys = MasterKeyRing(MasterKeys.parse(MASTER_KEYS), b"i" * 32)
+    async with Database.open(url) as database:
+        yield PostgresExports(database, keys)
+
+
 @pytest.fixture(params=["memory", "postgres"])
 def opened(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Exports]:
     if request.param == "memory":
         return in_memory()
-    keys = MasterKeyRing(MasterKeys.parse(MASTER_KEYS), b"i" * 32)
-    return PostgresExports.open(request.getfixturevalue("database_url"), keys)
+    return in_postgres(request.getfixturevalue("database_url"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from application.doorbell import Doorbell
 from application.live.notifications import NoticeBoard
+from infrastructure.database import Database
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.postgres import PostgresDoorbell
 from infrastructure.notifications.postgres import PostgresNotifications
@@ -30,9 +31,9 @@ async def in_memory() -> AsyncGenerator[Store]:
 async def in_postgres(url: str) -> AsyncGenerator[Store]:
     async with (
         PostgresDoorbell.open(url) as doorbell,
-        PostgresNotifications.open(url, uuid7) as notifications,
+        Database.open(url) as database,
     ):
-        yield notifications, doorbell
+        yield PostgresNotifications(database, uuid7), doorbell
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -107,10 +108,10 @@ async def test_a_slow_listener_loses_the_oldest_notifications() -> None:
 
 async def test_one_notification_is_sent_for_parked_streams(database_url: str) -> None:
     async with (
-        PostgresNotifications.open(database_url, uuid7) as one,
-        PostgresNotifications.open(database_url, uuid7) as other,
+        Database.open(database_url) as database,
         await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
     ):
+        one, other = (PostgresNotifications(database, uuid7) for _ in range(2))
         await connection.execute("INSERT INTO projections VALUES ('main', 'users', 1)")
         await asyncio.gather(one.notify_parked(), other.notify_parked())
         assert await one.newest() == 0

@@ -1,16 +1,16 @@
 """The contract of every relay ledger: one relay leads, and its checkpoint moves with its records."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-import psycopg
 import pytest
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.log.follower import NotLeading
 from application.messaging.relay import RelayLedger, SetAside
+from infrastructure.database import Database
 from infrastructure.relay.ledger import PostgresRelayLedger
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 
@@ -24,9 +24,20 @@ class LedgerUnderTest(Struct, frozen=True):
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def under_test(request: pytest.FixtureRequest) -> LedgerUnderTest:
-    if request.param == "postgres":
-        return _in_postgres(request.getfixturevalue("database_url"))
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("database_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def under_test(url: str | None) -> AsyncGenerator[LedgerUnderTest]:
+    if url is None:
+        yield _in_memory()
+        return
+    async with Database.open(url) as database:
+        yield _in_postgres(database)
+
+
+def _in_memory() -> LedgerUnderTest:
     ledger = MemoryRelayLedger()
 
     async def set_aside() -> list[SetAside]:
@@ -38,9 +49,9 @@ def under_test(request: pytest.FixtureRequest) -> LedgerUnderTest:
     return LedgerUnderTest(ledger, set_aside, move)
 
 
-def _in_postgres(url: str) -> LedgerUnderTest:
+def _in_postgres(database: Database) -> LedgerUnderTest:
     async def execute(statement: bytes, *parameters: Any) -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        async with database.connection(5) as connection:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description else []
 
@@ -56,7 +67,7 @@ def _in_postgres(url: str) -> LedgerUnderTest:
     async def move(position: int) -> None:
         await execute(b"UPDATE checkpoints SET position = %s", position)
 
-    return LedgerUnderTest(PostgresRelayLedger(url), set_aside, move)
+    return LedgerUnderTest(PostgresRelayLedger(database), set_aside, move)
 
 
 def refused(position: int) -> SetAside:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
 from application.live.tickets import TICKET_SECONDS, Tickets
+from infrastructure.database import Database
 from infrastructure.identity.tickets import PostgresTickets
 from tests.support.doubles.tickets import InMemoryTickets
 
@@ -47,7 +48,8 @@ async def under_test(url: str | None) -> AsyncIterator[TicketsUnderTest]:
                 "UPDATE tickets SET expires_at = expires_at - make_interval(secs => %s)", (seconds,)
             )
 
-    async with PostgresTickets.open(url) as tickets:
+    async with Database.open(url) as database:
+        tickets = PostgresTickets(database)
         yield TicketsUnderTest(tickets, advance_rows)
 
 
@@ -87,7 +89,8 @@ async def test_no_two_tickets_are_the_same(under_test: TicketsUnderTest) -> None
 async def test_expired_tickets_are_removed_and_no_ticket_is_stored_in_the_clear(
     database_url: str,
 ) -> None:
-    async with PostgresTickets.open(database_url) as tickets:
+    async with Database.open(database_url) as database:
+        tickets = PostgresTickets(database)
         issued = [await tickets.issue(READER) for _ in range(3)]
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
             rows = await (await other.execute("SELECT tickets::text FROM tickets")).fetchall()
@@ -99,17 +102,19 @@ async def test_expired_tickets_are_removed_and_no_ticket_is_stored_in_the_clear(
 
 
 async def test_a_connection_closed_by_the_server_loses_no_ticket(database_url: str) -> None:
-    async with PostgresTickets.open(database_url) as tickets:
+    async with Database.open(database_url) as database:
+        tickets = PostgresTickets(database)
         ticket = await tickets.issue(READER)
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
             await other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'rollbook tickets' AND datname = current_database()"
+                "WHERE application_name = 'rollbook' AND datname = current_database()"
             )
         assert await tickets.redeem(ticket.ticket) == READER
 
 
 async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
-    async with PostgresTickets.open("postgresql://127.0.0.1:1/none") as tickets:
+    async with Database.open("postgresql://127.0.0.1:1/none") as database:
+        tickets = PostgresTickets(database)
         with pytest.raises(Unavailable):
             await tickets.redeem("any")

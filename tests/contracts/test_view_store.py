@@ -24,6 +24,7 @@ from application.projector.view_store import (
 )
 from application.verification.stored_views import OpenStoredViews
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.store import PostgresViewStore
 from projections.projection import Key, Projection, Words
@@ -87,24 +88,30 @@ def memory_stores() -> Stores:
     return Stores(store, store.stored_views, move)
 
 
-def postgres_stores(database_url: str) -> Stores:
-    asyncio.run(ensure_views(database_url, [SAMPLES]))
-
+def postgres_stores(database: Database) -> Stores:
     async def move(slot: Slot[Any], position: int) -> None:
-        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        async with await psycopg.AsyncConnection.connect(database.url) as connection:
             await connection.execute(
                 "UPDATE checkpoints SET position = %s WHERE projection = %s AND partition = %s",
                 (position, slot.projection.name, slot.partition),
             )
 
-    return Stores(PostgresViewStore(database_url), views_in(database_url), move)
+    return Stores(PostgresViewStore(database), views_in(database.url), move)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def stores(request: pytest.FixtureRequest) -> Stores:
-    if request.param == "memory":
-        return memory_stores()
-    return postgres_stores(request.getfixturevalue("database_url"))
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("database_url") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def stores(url: str | None) -> AsyncGenerator[Stores]:
+    if url is None:
+        yield memory_stores()
+        return
+    await ensure_views(url, [SAMPLES])
+    async with Database.open(url) as database:
+        yield postgres_stores(database)
 
 
 def entry(view: Sample | None, version: int = 1) -> Entry[Sample]:

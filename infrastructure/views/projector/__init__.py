@@ -1,1 +1,1 @@
-"""The projectors' side: writes views with their checkpoint, and balances partitions."""
+"""The projectors' side: writes views with their checkpoint, and finds what to follow."""

@@ -3,32 +3,47 @@
 from collections.abc import AsyncGenerator, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Final, Generic
 from uuid import UUID
 
 import msgspec
 import psycopg
 from psycopg import AsyncCursor
+from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from application.log.follower import NotLeading
 from application.projector.view_store import Changes, Entry, PageOfViews, Skipped, Slot
-from infrastructure.leadership import LeadingSession
-from infrastructure.postgres import Connection, answered_within, is_broken
+from infrastructure.database import Database
+from infrastructure.leadership import FROZEN_MILLISECONDS, Lead
+from infrastructure.postgres import Connection, is_broken
 from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.rows import RowFormat
 from infrastructure.views.sql.statements import SlotStatements, Statement, statements_of
 from projections.projection import V
 
 _PAGE_SECONDS: Final = 30.0
+# A page and its checkpoint are lost together in a crash, and then done again.
+_SETTINGS: Final = """
+SELECT set_config('synchronous_commit', 'off', true),
+       set_config('idle_in_transaction_session_timeout', %s::text, true),
+       set_config('lock_timeout', %s::text, true)"""
+# A retry of a parked stream and a switch hold the checkpoint for less time. Behind the first page
+# of a new leader there may be a page of a frozen one.
+_LOCK_MILLISECONDS: Final = 5000
+_FIRST_LOCK_MILLISECONDS: Final = 500
+_END_FROZEN_PAGES: Final = Path(__file__).with_name("end_frozen_pages.sql").read_bytes()
 
 
 class PostgresViewWriter(Generic[V]):
     """See `ViewWriter`. A page is two round trips: one before it is folded, one after."""
 
-    def __init__(self, session: LeadingSession, slot: Slot[V], position: int) -> None:
-        self._session = session
+    def __init__(self, database: Database, lead: Lead, slot: Slot[V], position: int) -> None:
+        self._database = database
+        self._lead = lead
+        self._lock_milliseconds = _FIRST_LOCK_MILLISECONDS
         self._statements = statements_of(slot)
         self._row_format = RowFormat(slot)
         self._position = position
@@ -36,34 +51,40 @@ class PostgresViewWriter(Generic[V]):
     @property
     def position(self) -> int:
         """See `ViewWriter.position`."""
-        self._session.check()
+        self._lead.check()
         return self._position
 
     @asynccontextmanager
     async def page(self, reached: int, streams: Collection[UUID]) -> AsyncGenerator[PageOfViews[V]]:
         """See `ViewWriter.page`."""
-        connection = self._session.connection
-        async with self._session.turn, answered_within(_PAGE_SECONDS, connection):
+        async with self._database.connection(_PAGE_SECONDS) as connection:
             try:
                 with translate_errors(connection):
-                    page = await self._begin(reached, list(streams))
+                    page = await self._begin(connection, reached, list(streams))
                 yield page
                 if page.is_committed:
                     self._position = reached
             finally:
                 await _roll_back(connection)
 
-    async def _begin(self, reached: int, streams: list[UUID]) -> "_Page[V]":
-        connection, statements = self._session.connection, self._statements
+    async def _begin(self, connection: Connection, reached: int, streams: list[UUID]) -> "_Page[V]":
+        statements = self._statements
         fence = {"reached": reached, "position": self._position}
-        async with connection.pipeline():
-            await connection.execute("BEGIN")
-            # The fence comes first: from here on no other session moves this checkpoint or locks a
-            # stream of this slot.
-            moved = await _run(connection, statements.fence, fence)
-            parked = await _run(connection, statements.parked, {"streams": streams})
-            skipped = await _run(connection, statements.skipped, {"streams": streams})
-            entries = await _run(connection, statements.entries, {"streams": streams})
+        try:
+            async with connection.pipeline():
+                await connection.execute("BEGIN")
+                await connection.execute(_SETTINGS, (FROZEN_MILLISECONDS, self._lock_milliseconds))
+                # The fence comes first: from here on no other session moves this checkpoint or locks
+                # a stream of this slot.
+                moved = await _run(connection, statements.fence, fence)
+                parked = await _run(connection, statements.parked, {"streams": streams})
+                skipped = await _run(connection, statements.skipped, {"streams": streams})
+                entries = await _run(connection, statements.entries, {"streams": streams})
+        except LockNotAvailable:
+            await connection.rollback()
+            await connection.execute(_END_FROZEN_PAGES, {"frozen": FROZEN_MILLISECONDS})
+            raise
+        self._lock_milliseconds = _LOCK_MILLISECONDS
         if moved.rowcount != 1:
             raise NotLeading(NotLeading.__doc__)
         return _Page(

@@ -1,15 +1,14 @@
 """The queries of the directory, answered from the views in Postgres."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Self
 from uuid import UUID
 
 from application.doorbell import Doorbell
 from application.log.event_log import EventFeed
 from application.projector.view_store import ProjectionProgress, partition_of
 from application.queries.directory import Answer, ProjectionStatus, Stats, UserList, UserPage
+from infrastructure.database import Database
 from infrastructure.views.queries.progress import ProjectionProgressReader
 from infrastructure.views.queries.statistics import counters, first_day, statistics
 from infrastructure.views.queries.status import status_context, status_of
@@ -29,12 +28,12 @@ class PostgresDirectory:
 
     def __init__(
         self,
-        reader: ViewReader,
+        database: Database,
         feed: EventFeed,
         doorbell: Doorbell,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self._reader = reader
+        self._reader = reader = ViewReader(database)
         self._feed = feed
         self._now = now
         self._progress_readers = {
@@ -43,15 +42,6 @@ class PostgresDirectory:
         }
         self._users = self._progress_readers[USERS.name]
         self._headcount = self._progress_readers[HEADCOUNT.name]
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, database_url: str, feed: EventFeed, doorbell: Doorbell
-    ) -> AsyncGenerator[Self]:
-        """The directory with its own pool of connections."""
-        async with ViewReader.open(database_url) as reader:
-            yield cls(reader, feed, doorbell)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
         """See `DirectoryQueries`."""
@@ -105,7 +95,9 @@ class PostgresDirectory:
             partition = partition_of(user_id, len(progress.positions))
             parameters = {"id": user_id, "partition": partition}
             try:
-                rows = await self._reader.rows(one_user(progress.generation), parameters)
+                rows = await self._reader.rows(
+                    one_user(progress.generation), parameters, by_key=True
+                )
             except TableGone:
                 rows = ()
             if rows and rows[0][0] == progress.generation:

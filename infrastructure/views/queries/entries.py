@@ -1,9 +1,8 @@
 """Reads entries of a slot with its position, for copies of the views such as the cache."""
 
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, ClauseElement, Uuid, and_, bindparam, func, select, true
@@ -18,22 +17,12 @@ from infrastructure.views.sql.statements import columns_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection, V
 
-# A follower reads one page after the other.
-_POOL_SIZE: Final = 2
-
 
 class PostgresViewEntries:
     """See `ViewEntries`. One statement reads rows and position, which a page commits together."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """With its own pool of connections."""
-        async with ViewReader.open(database_url, _POOL_SIZE) as reader:
-            yield cls(reader)
 
     async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
         """See `ViewEntries.entries`."""

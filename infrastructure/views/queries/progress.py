@@ -78,7 +78,7 @@ class ProjectionProgressReader:
         async with self._one_at_a_time:
             # A later caller may expect newer data than this read shows, so it starts a new read.
             self._next = None
-            rows = await self._reader.rows(_progress_statement(self._name))
+            rows = await self._reader.rows(_progress_statement(self._name), by_key=True)
         if not rows:
             raise Unavailable
         self._last_read = ProjectionProgress(rows[0][0], {row[1]: row[2] for row in rows})

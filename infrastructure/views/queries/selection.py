@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import psycopg
 from psycopg import AsyncCursor, IsolationLevel
 from psycopg.errors import UndefinedTable
 from psycopg.rows import TupleRow
@@ -16,7 +15,8 @@ from application.exports.job import NotThereYet, Selection
 from application.exports.requests import PIECE_ROWS, Piece
 from application.log.event_log import EventFeed
 from application.queries.directory import UserList
-from infrastructure.postgres import Connection, connect
+from infrastructure.database import Database
+from infrastructure.postgres import Connection
 from infrastructure.views.queries.progress import ProjectionProgressReader
 from infrastructure.views.queries.user_filters import AnySelect
 from infrastructure.views.queries.user_versions import versions_of
@@ -38,11 +38,9 @@ _PROGRESS: Final[AnySelect] = select(PROJECTIONS.c.generation, CHECKPOINTS.c.pos
 class PostgresUserSelection:
     """See `UserSelection`. A server-side cursor keeps the snapshot while its rows are read."""
 
-    def __init__(
-        self, database_url: str, reader: ViewReader, feed: EventFeed, doorbell: Doorbell
-    ) -> None:
-        self._database_url = database_url
-        self._users = ProjectionProgressReader(USERS, reader, feed, doorbell)
+    def __init__(self, database: Database, feed: EventFeed, doorbell: Doorbell) -> None:
+        self._database = database
+        self._users = ProjectionProgressReader(USERS, ViewReader(database), feed, doorbell)
 
     @asynccontextmanager
     async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
@@ -52,7 +50,7 @@ class PostgresUserSelection:
         except ViewBehind as error:
             raise NotThereYet from error
         try:
-            async with await connect(self._database_url, "rollbook export") as connection:
+            async with self._database.session("rollbook export") as connection:
                 await connection.execute(_SETTINGS)
                 await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
                 await connection.set_read_only(True)
@@ -60,8 +58,6 @@ class PostgresUserSelection:
                 yield await _selected(connection, query)
         except UndefinedTable as error:
             # The generation was dropped just now: a retry finds the next one.
-            raise Unavailable from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
             raise Unavailable from error
 
 

@@ -1,21 +1,18 @@
 """All generations of the views in Postgres, for proving that a person is in none of them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-import psycopg
 from psycopg.errors import UndefinedTable
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import ClauseElement, text
 
 from application.context import TENANT
 from application.erasure.coverage import ViewGeneration
-from application.errors import Unavailable
-from infrastructure.postgres import answered_within, connect, is_outage
+from infrastructure.database import Database
 from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.tables import table_names
 
@@ -28,19 +25,12 @@ _FLUSH: Final = b"SELECT pg_logical_emit_message(true, 'rollbook', 'erased')"
 class PostgresErasedViews:
     """See `ErasedViews`."""
 
-    def __init__(self, database_url: str, reader: ViewReader) -> None:
-        self._database_url = database_url
-        self._reader = reader
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reader = ViewReader(database)
         # The position up to which each generation is finished: up to it nothing is done again.
         self._finished: dict[tuple[str, int], int] = {}
         self._one_at_a_time = asyncio.Lock()
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, database_url: str) -> AsyncGenerator[Self]:
-        """With its own connection, which is opened at the first erasure."""
-        async with ViewReader.open(database_url, 1) as reader:
-            yield cls(database_url, reader)
 
     async def generations(self) -> Sequence[ViewGeneration]:
         """See `ErasedViews.generations`."""
@@ -63,17 +53,9 @@ class PostgresErasedViews:
         # The tables may belong to a projection that this release no longer knows.
         rows, _ = table_names(view.projection, view.generation)
         try:
-            connection = await connect(self._database_url, "rollbook erasure")
-        except (psycopg.OperationalError, OSError) as error:
-            raise Unavailable from error
-        try:
-            async with connection, answered_within(seconds, connection):
+            async with self._database.connection(seconds) as connection:
                 await connection.execute(SQL("ANALYZE {}").format(Identifier(rows)))
                 await connection.execute(_FLUSH)
         except UndefinedTable:
             # The generation was dropped since, with all its data.
             return
-        except (psycopg.Error, OSError) as error:
-            if is_outage(error, connection):
-                raise Unavailable from error
-            raise

@@ -1,16 +1,15 @@
-"""The lock of a slot: the session that holds it writes the slot's views."""
+"""The lock of a slot: the process that holds it writes the slot's views."""
 
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from application.context import TENANT
 from application.projector.view_store import Slot
-from infrastructure.leadership import LeadingSession, lock_key
+from infrastructure.leadership import lock_key
 
 
-def lead_session(database_url: str, slot: Slot[Any]) -> AbstractAsyncContextManager[LeadingSession]:
-    """Waits until the slot has no leader, then leads it. Raises `Unavailable`."""
-    return LeadingSession.open(database_url, _name(str(slot)), "rollbook projector")
+def lead_name(slot: Slot[Any]) -> str:
+    """The name under which a process leads the slot."""
+    return _name(str(slot))
 
 
 def lock_of(slot: Slot[Any]) -> int:

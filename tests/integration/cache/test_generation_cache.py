@@ -46,7 +46,7 @@ class Cached(Rebuilder):
 
     async def follow(self, *slots: Slot[UserRow]) -> None:
         """Run the cache's followers until they have nothing left to do."""
-        changes = PostgresChangeFeed(self.read_side.events.reader)
+        changes = PostgresChangeFeed(self.read_side.events.database)
         for slot in slots:
             follower = UserCacheFollower(slot, self.cache.following, changes, self.entries)
             while await follower.step():
@@ -70,11 +70,10 @@ class Cached(Rebuilder):
 async def side(database_url: str, redis_url: str) -> AsyncGenerator[Cached]:
     async with (
         Cached.open(database_url) as side,
-        ViewReader.open(database_url, 2) as reader,
         RedisCache.open(redis_url, side.read_side.events.identity.id, 1) as cache,
         side.projecting(),
     ):
-        side.cache, side.reader = cache, reader
+        side.cache, side.reader = cache, ViewReader(side.read_side.events.database)
         yield side
 
 

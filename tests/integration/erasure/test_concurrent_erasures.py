@@ -44,11 +44,8 @@ class Process:
     @asynccontextmanager
     async def open(cls, database_url: str) -> AsyncGenerator[Self]:
         """Open the services without a projector."""
-        async with (
-            ReadSide.open(database_url) as read_side,
-            PostgresErasedViews.open(database_url) as views,
-        ):
-            yield cls(read_side, views)
+        async with ReadSide.open(database_url) as read_side:
+            yield cls(read_side, PostgresErasedViews(read_side.events.database))
 
     async def register(self, email: str = EMAIL) -> UUID:
         command = RegisterUser(

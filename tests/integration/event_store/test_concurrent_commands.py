@@ -23,8 +23,8 @@ from application.users.service import UserService
 from domain.errors import UserAlreadyExists, UserNotFound
 from domain.user.commands import ChangeUser, DeleteUser, RegisterUser, RestoreUser, SuspendUser
 from domain.values import EmailAddress, PersonName, Role
+from infrastructure.database import Database
 from infrastructure.event_store.log import PostgresEventLog
-from infrastructure.event_store.reader import LogReader
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 
@@ -128,7 +128,7 @@ async def test_a_repeat_that_cannot_be_read_back_has_an_unknown_outcome(
     users: UserService, store: EventStore, database_url: str
 ) -> None:
     await register(users, "asa@example.com", key="once")
-    async with LogReader.open(make_conninfo(database_url, host="/nowhere"), size=1) as reader:
+    async with Database.open(make_conninfo(database_url, host="/nowhere"), size=1) as reader:
         blind = UserService(PostgresEventLog(reader, store.writer, store.keys, uuid7))
         with pytest.raises(OutcomeUnknown):
             await register(blind, "asa@example.com", key="once")

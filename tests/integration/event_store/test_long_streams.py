@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from application.context import Context
 from application.errors import UserGone
@@ -19,7 +20,6 @@ from application.users.history import SNAPSHOT_EVERY
 from application.users.service import UserService
 from domain.user.commands import ChangeUser, DeleteUser, EraseUser, RestoreUser
 from domain.values import PersonName
-from infrastructure.event_store.event_rows import Row
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.long_streams import (
@@ -58,14 +58,14 @@ def users(store: EventStore) -> UserService:
 def reads(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of rows that each statement on the log returned."""
     counts: list[int] = []
-    rows = store.reader.rows
+    rows = store.database.rows
 
-    async def counted(*arguments: Any, **named: Any) -> list[Row]:
+    async def counted(*arguments: Any, **named: Any) -> list[TupleRow]:
         found = await rows(*arguments, **named)
         counts.append(len(found))
         return found
 
-    monkeypatch.setattr(store.reader, "rows", counted)
+    monkeypatch.setattr(store.database, "rows", counted)
     return counts
 
 

@@ -48,7 +48,7 @@ async def store(database_url: str, master_keys: str) -> AsyncIterator[EventStore
 
 @pytest.fixture
 def feed(store: EventStore) -> PostgresSealedFeed:
-    return PostgresSealedFeed(store.reader)
+    return PostgresSealedFeed(store.database)
 
 
 async def record(store: EventStore, *events: Event, erase: bool = False) -> UUID:
@@ -183,7 +183,7 @@ async def test_an_unreadable_event_does_not_stop_later_ones(
 
 
 async def test_a_position_that_a_restore_removed_is_refused(store: EventStore) -> None:
-    feed = PostgresSealedFeed(store.reader, (LogBreak(last_valid=5, first_new=10**12),))
+    feed = PostgresSealedFeed(store.database, (LogBreak(last_valid=5, first_new=10**12),))
     with pytest.raises(PositionGone) as gone:
         await feed.read(6, 10)
     assert gone.value.resume_after == 5

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 from uuid_utils.compat import uuid7
 
 from application.errors import ClaimTaken, OutcomeUnknown, Unavailable
+from infrastructure.database import Database
 from infrastructure.event_store.log import PostgresEventLog
-from infrastructure.event_store.reader import LogReader
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.drafts import change, registration
@@ -146,7 +146,7 @@ async def test_a_recorded_append_that_cannot_be_read_back_has_an_unknown_outcome
     store: EventStore, proxy: PostgresProxy, database_url: str
 ) -> None:
     nowhere = make_conninfo(database_url, host="/nowhere")
-    async with LogReader.open(nowhere, size=1) as reader:
+    async with Database.open(nowhere, size=1) as reader:
         log = PostgresEventLog(reader, store.writer, store.keys, uuid7)
         cut = asyncio.create_task(proxy.cut(Cut.BEFORE_THE_REPLY))
         draft = registration()

@@ -12,10 +12,10 @@ from uuid import UUID
 import psycopg
 import pytest
 from msgspec.structs import replace
-from psycopg_pool import AsyncConnectionPool
 
 from application.jobs.ledger import RunNow
 from application.jobs.model import Job, JobQuery, JobRun, Progress
+from infrastructure.database import Database
 from infrastructure.jobs import postgres
 from infrastructure.jobs.ledger import PostgresJobLedger
 from infrastructure.jobs.sessions import JobSessions
@@ -30,8 +30,8 @@ SLOW_POLL = replace(TIMING, poll=60.0)
 class PausingSessions(JobSessions):
     """Sessions that wait before their commit while `pauses` is set."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
-        super().__init__(pool)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.pauses, self.about_to_commit, self.resume = (asyncio.Event() for _ in range(3))
 
     @asynccontextmanager

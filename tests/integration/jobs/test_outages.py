@@ -24,7 +24,7 @@ DEAD_AFTER = 4.0
 
 _SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = 'rollbook jobs' AND datname = current_database()"""
+WHERE application_name = 'rollbook' AND datname = current_database()"""
 
 
 class SomeAnswersLost(JobSessions):

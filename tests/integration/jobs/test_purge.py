@@ -10,6 +10,7 @@ import pytest
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
 from application.jobs.maintenance import JOB_RETENTION, RECEIPT_RETENTION, ShortLived, purge_jobs
+from infrastructure.database import Database
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.purge import postgres
 from infrastructure.purge.postgres import OldJobs, OldReceipts, OldTickets, first_id
@@ -66,7 +67,8 @@ async def test_a_step_reads_its_own_pages_and_no_others(connection: Connection) 
 
 async def test_expired_tickets_are_removed(database_url: str, connection: Connection) -> None:
     reader = Principal(actor="token:reader", permissions=PRESETS["reader"])
-    async with PostgresTickets.open(database_url) as tickets:
+    async with Database.open(database_url) as database:
+        tickets = PostgresTickets(database)
         for _ in range(3):
             await tickets.issue(reader)
         await connection.execute("UPDATE tickets SET expires_at = now() - interval '1 second'")

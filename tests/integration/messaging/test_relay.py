@@ -214,7 +214,7 @@ async def _full_queue(amqp_url: str) -> AsyncGenerator[aio_pika.abc.AbstractQueu
 async def test_sessions_ended_by_the_database_cause_duplicates_but_lose_no_event(
     relay_side: RelaySide,
 ) -> None:
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'rollbook relay'"
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, 'rollbook')"
     async with outsider(relay_side) as other, relay_side.relaying():
         working = asyncio.create_task(record_for(relay_side, 3))
         for _ in range(8):

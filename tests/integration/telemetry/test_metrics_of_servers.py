@@ -10,6 +10,7 @@ from httpx2 import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from infrastructure.database import Database
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.telemetry.backlog import PostgresBacklog
 from tests.support.http.in_process import in_process
@@ -119,7 +120,8 @@ async def test_a_frozen_database_does_not_hide_the_other_metrics(
 async def test_the_backlog_is_counted_by_state(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(_BACKLOG)
-    backlog = await PostgresBacklog(database_url).read()
+    async with Database.open(database_url) as database:
+        backlog = await PostgresBacklog(database).read()
     assert (backlog.relay, backlog.rejected) == (17, 2)
     assert backlog.jobs == {
         "queued": 10_000,

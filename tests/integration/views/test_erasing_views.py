@@ -13,6 +13,7 @@ from application.errors import Unavailable
 from application.users.service import UserService
 from domain.user.commands import EraseUser, RegisterUser
 from domain.values import EmailAddress, ExternalId, PersonName, Role
+from infrastructure.database import Database
 from infrastructure.views.repair.erasures import PostgresErasedViews
 from tests.support.log.drafts import context
 from tests.support.views.directory import ReadSide, execute
@@ -35,8 +36,8 @@ async def read_side(database_url: str) -> AsyncGenerator[ReadSide]:
 
 @pytest.fixture
 async def views(database_url: str) -> AsyncGenerator[PostgresErasedViews]:
-    async with PostgresErasedViews.open(database_url) as views:
-        yield views
+    async with Database.open(database_url) as database:
+        yield PostgresErasedViews(database)
 
 
 async def register(read_side: ReadSide, name: str = NAME, email: str = EMAIL) -> UUID:

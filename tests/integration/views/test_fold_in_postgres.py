@@ -15,6 +15,7 @@ from application.projector.fold import contribution_of, fold_page
 from application.projector.view_store import Slot, slots_of
 from application.verification.verify import verify
 from domain.event import Event, Recorded
+from infrastructure.database import Database
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.store import PostgresViewStore
 from projections.headcount import HEADCOUNT
@@ -52,9 +53,10 @@ async def test_views_and_counters_in_tables_equal_one_fold_of_all_events(
 ) -> None:
     await _empty(url, projection)
     slots: list[Slot[Any]] = slots_of(projection, 1, projection.partitions)
-    store, views = PostgresViewStore(url), views_in(url)
-    for slot in slots:
-        await project_with_interruptions(store, slot, log, random)
+    views = views_in(url)
+    async with Database.open(url) as database:
+        for slot in slots:
+            await project_with_interruptions(PostgresViewStore(database), slot, log, random)
     shots = [await snapshot(views, slot) for slot in slots]
     fresh = fold_page(projection, {}, frozenset(), log)
     assert {stream: entry for shot in shots for stream, entry in shot.entries.items()} == (

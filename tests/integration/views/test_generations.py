@@ -14,6 +14,7 @@ from application.log.event_log import Draft
 from application.projector.generations import RebuildUnderWay, StreamsParked
 from application.projector.rebuild_jobs import rollback_jobs
 from domain.user.events import PreviousName, UserErased, UserRegistered, UserRenamed
+from infrastructure.database import Database
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.repair.erasures import PostgresErasedViews
 from projections.registry import PROJECTIONS
@@ -265,8 +266,9 @@ async def test_an_erasure_during_a_rebuild_leaves_nothing_in_clear(rebuilder: Re
             # Read in clear, and not stored yet.
             erased.set()
             await append(rebuilder, stream, UserErased(), 1)
-            async with PostgresErasedViews.open(rebuilder.url) as views:
-                counted = {view.generation: view for view in await views.generations()}
+            async with Database.open(rebuilder.url) as database:
+                views = await PostgresErasedViews(database).generations()
+            counted = {view.generation: view for view in views}
             # An erasure that waits for all views also waits for the new generation.
             assert (counted[2].position < 2, counted[2].serves) == (True, False)
 

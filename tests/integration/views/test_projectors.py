@@ -4,12 +4,13 @@ import asyncio
 import random
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from psycopg.pq import PGconn
 from uuid_utils.compat import uuid7
 
 from application.log.event_log import Draft
@@ -25,7 +26,7 @@ from domain.user.events import (
     UserSuspended,
 )
 from infrastructure.views.projector.ensure import ensure_views
-from infrastructure.views.sql.slot_lock import lead_session
+from infrastructure.views.sql.slot_lock import lock_of
 from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS
@@ -33,6 +34,19 @@ from tests.support.log.drafts import context
 from tests.support.run.background import module_process
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.views.directory import ReadSide, execute
+
+
+@contextmanager
+def frozen_session(url: str, statement: str) -> Generator[None]:
+    """A session that executes a statement and then freezes in the middle of an answer."""
+    session = PGconn.connect(url.encode())
+    session.exec_(statement.encode())
+    # Far more than the sockets hold: the server waits for the client, when no idle timeout runs.
+    session.send_query(b"SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
+    try:
+        yield
+    finally:
+        session.finish()
 
 
 @pytest.fixture
@@ -123,22 +137,26 @@ async def test_a_leader_that_is_frozen_in_the_middle_of_an_answer_is_replaced(
     read_side: ReadSide,
 ) -> None:
     slot = Slot(USERS)
-    async with lead_session(read_side.url, slot) as frozen, frozen.turn:
-        # Far more than the sockets hold: the server waits for the client in its answer,
-        # when no idle timeout runs.
-        frozen.connection.pgconn.send_query(
-            b"BEGIN; SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
-        )
+    with frozen_session(read_side.url, f"SELECT pg_advisory_lock({lock_of(slot)})"):
         async with asyncio.timeout(6), read_side.views.lead(slot) as writer:
             assert writer.position == 0
 
 
+async def test_a_page_that_is_frozen_in_the_middle_of_an_answer_stops_no_other_leader(
+    read_side: ReadSide,
+) -> None:
+    await record(read_side, registered())
+    with frozen_session(read_side.url, "BEGIN; UPDATE checkpoints SET position = position"):
+        async with read_side.projecting(), asyncio.timeout(6):
+            await read_side.caught_up()
+
+
 async def test_sessions_ended_under_load_leave_no_trace(read_side: ReadSide) -> None:
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = 'rollbook projector'"
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND starts_with(application_name, 'rollbook')"
     async with read_side.projecting():
         working = asyncio.create_task(load(read_side, 3))
-        for _ in range(12):
-            await asyncio.sleep(random.uniform(0.1, 0.3))
+        for _ in range(6):
+            await asyncio.sleep(random.uniform(0.3, 0.6))
             await execute(read_side.url, end, name_of(read_side.url))
         await working
         await read_side.caught_up()

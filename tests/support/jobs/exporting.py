@@ -10,7 +10,7 @@ from application.exports.rows import ExportRows, Row
 from application.jobs.model import Job, JobKind
 from application.users.service import UserService
 from infrastructure.exports.postgres import PostgresExports
-from interfaces.composition.exports import export_rows, export_service, open_export_kind
+from interfaces.composition.exports import export_kind, export_rows, export_service
 from tests.support.jobs.jobs import Bench
 from tests.support.views.directory import ReadSide
 
@@ -38,8 +38,8 @@ class ExportWorld:
         async with AsyncExitStack() as stack:
             views = await stack.enter_async_context(ReadSide.open(url))
             bench = await stack.enter_async_context(Bench.in_postgres(url))
-            exports = await stack.enter_async_context(exports_of.open(url, views.events.keys))
-            kind = await open_export_kind(stack, url, views.events, views.doorbell, exports)
+            exports = exports_of(views.events.database, views.events.keys)
+            kind = export_kind(views.events, views.doorbell, exports)
             yield cls(views, bench, exports, kind)
 
     async def ask(

@@ -50,8 +50,8 @@ class RelaySide(Struct, frozen=True):
         """Run a relay until the block ends."""
         relay = run_relay(
             bus or RabbitMQBus(self.amqp_url),
-            PostgresRelayLedger(self.url),
-            PostgresSealedFeed(self.events.reader, self.events.identity.breaks),
+            PostgresRelayLedger(self.events.database),
+            PostgresSealedFeed(self.events.database, self.events.identity.breaks),
             self.doorbell,
             self.events.identity.id,
         )

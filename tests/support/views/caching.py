@@ -32,6 +32,7 @@ from domain.user.events import (
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.queries.entries import PostgresViewEntries
+from infrastructure.views.sql.reader import ViewReader
 from projections.registry import PROJECTIONS
 from projections.users import UserRow, evolve
 from tests.support.log.drafts import context
@@ -71,7 +72,7 @@ class CachedSide:
             read_side = await stack.enter_async_context(ReadSide.open(database_url))
             log = read_side.events.identity
             cache = await stack.enter_async_context(RedisCache.open(redis_url, log.id, log.epoch))
-            entries = await stack.enter_async_context(PostgresViewEntries.open(database_url))
+            entries = PostgresViewEntries(ViewReader(read_side.events.database))
             views, progress = RenderedDocuments(read_side.queries), read_side.queries
             documents = await stack.enter_async_context(
                 CachedDocuments.open(cache, views, progress, read_side.doorbell)
@@ -82,7 +83,7 @@ class CachedSide:
     async def following(self) -> AsyncGenerator[None]:
         """Run the followers of the cache until the block ends."""
         slots = [Slot(projection) for projection in PROJECTIONS]
-        changes, bell = PostgresChangeFeed(self.read_side.events.reader), self.read_side.doorbell
+        changes, bell = PostgresChangeFeed(self.read_side.events.database), self.read_side.doorbell
         work = [
             run_user_cache(slots, self.cache.following, changes, self._entries, bell),
             run_stats_cache(self.cache.stats, self.views, bell, lambda: datetime.now(UTC)),

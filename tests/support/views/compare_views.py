@@ -76,4 +76,4 @@ def views_in(database_url: str) -> OpenStoredViews:
 
 def events_by_stream_of(events: EventStore) -> PostgresEventsByStream:
     """The log of an event store, stream by stream."""
-    return PostgresEventsByStream(events.reader, events.keys)
+    return PostgresEventsByStream(events.database, events.keys)

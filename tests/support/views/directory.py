@@ -51,7 +51,7 @@ class ReadSide:
         self.events = events
         self.doorbell = doorbell
         self.queries = queries
-        self.views = PostgresViewStore(url)
+        self.views = PostgresViewStore(events.database)
 
     @classmethod
     @asynccontextmanager
@@ -62,9 +62,7 @@ class ReadSide:
             masters = MasterKeys.parse(MASTER_KEYS)
             events = await stack.enter_async_context(open_event_store(url, masters))
             doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
-            queries = await stack.enter_async_context(
-                PostgresDirectory.open(url, events.feed, doorbell)
-            )
+            queries = PostgresDirectory(events.database, events.feed, doorbell)
             yield cls(url, events, doorbell, queries)
 
     @asynccontextmanager

@@ -51,7 +51,7 @@ class Rebuilder:
         events = read_side.events
         self.ports = RebuildPorts(
             builds=PostgresBuilds(self.url),
-            events_by_stream=PostgresEventsByStream(events.reader, events.keys),
+            events_by_stream=PostgresEventsByStream(events.database, events.keys),
             parked_streams=PostgresParkedStreams(self.url, self.projections.values()),
             open_switch=partial(PostgresSwitch[Any].open, self.url),
         )
@@ -73,9 +73,9 @@ class Rebuilder:
         projections = list(projections)
         async with ReadSide.open(url) as read_side:
             await ensure_views(url, projections)
-            async with ViewReader.open(url, 2) as reader:
-                slots = PostgresFollowedSlots(reader, projections)
-                yield cls(read_side, slots, reader, projections)
+            reader = ViewReader(read_side.events.database)
+            slots = PostgresFollowedSlots(reader, projections)
+            yield cls(read_side, slots, reader, projections)
 
     @asynccontextmanager
     async def projecting(self) -> AsyncGenerator[None]:

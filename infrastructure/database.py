@@ -1,0 +1,216 @@
+"""The one pool of connections of a process: opened on demand, each use limited in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from application.errors import Unavailable
+from infrastructure.leadership import LeadingSession
+from infrastructure.postgres import (
+    CONNECT_SECONDS,
+    Connection,
+    answered_within,
+    conninfo,
+    is_alive,
+    is_outage,
+)
+
+READ_SECONDS: Final = 1.5
+TRANSACTION_SECONDS: Final = 5.0
+POOL_SIZE: Final = 8
+_LONG_USES: Final = 4
+_IDLE_SECONDS: Final = 20.0
+# Callers that wait find a server that is back within this time.
+_RECONNECT_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 0.02
+
+# A commit waits for the disk even if the server's default is weaker. Rows are found by an index: a
+# plan made for a small table must not scan the table when it has grown. A backend whose client has
+# gone ends its statement.
+_SETTINGS: Final = """
+SELECT set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
+                       ELSE current_setting('synchronous_commit') END, false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('client_connection_check_interval', '1s', false),
+       set_config('statement_timeout', '60s', false),
+       set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
+# Long work reads whole tables, and has its own limits.
+_LONG_SETTINGS: Final = """
+SELECT set_config('application_name', %s, false), set_config('statement_timeout', '0', false),
+       set_config('enable_seqscan', 'on', false)"""
+
+Pool = AsyncConnectionPool[Connection]
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+class MaybeCommitted(Unavailable):
+    """The reply to COMMIT was lost or late: the transaction may have been committed."""
+
+
+class Database:
+    """Short uses share the pool; long ones together have at most four places, and never all."""
+
+    def __init__(self, url: str, pool: Pool, long_uses: int) -> None:
+        self.url = url
+        self.pool = pool
+        self.leading = LeadingSession(url)
+        self._long_uses = asyncio.Semaphore(long_uses)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, size: int = POOL_SIZE) -> AsyncGenerator[Self]:
+        """At most `size` connections, one of them always; it opens even if the server is away."""
+        settings: dict[str, Any] = {"autocommit": True, "connect_timeout": CONNECT_SECONDS}
+        pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]](
+            conninfo(url, "rollbook"),
+            kwargs=settings,
+            min_size=1,
+            max_size=size,
+            max_idle=_IDLE_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=_reconnect_if_needed,
+            configure=_configure,
+            open=False,
+        )
+        await pool.open()
+        try:
+            yield cls(url, pool, max(1, min(_LONG_USES, size - 2)))
+        finally:
+            await pool.close()
+
+    @asynccontextmanager
+    async def connection(self, seconds: float) -> AsyncGenerator[Connection]:
+        """A connection in autocommit mode for at most `seconds`, the wait for it included.
+
+        Raises `Unavailable`, and the errors of queries.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        async with (
+            self._taken(seconds) as connection,
+            answered_within(max(deadline - loop.time(), 0.01), connection),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncGenerator[Connection]:
+        """Commits the whole block, or nothing of it.
+
+        Raises `Unavailable` if nothing was committed for certain, else `MaybeCommitted`.
+        """
+        committing = False
+        try:
+            async with self.connection(seconds) as connection:
+                await connection.execute("BEGIN")
+                yield connection
+                committing = True
+                await connection.execute("COMMIT")
+        except Unavailable as error:
+            if committing:
+                raise MaybeCommitted from error
+            raise
+
+    async def rows(
+        self,
+        query: str | bytes,
+        parameters: Parameters = (),
+        *,
+        seconds: float = READ_SECONDS,
+        prepare: bool = True,
+        settings: bytes | None = None,
+    ) -> list[TupleRow]:
+        """All rows of a read, in binary; retried on other connections until the time is over.
+
+        `settings` is executed in the same transaction and round trip. Raises `Unavailable`, and
+        the errors of queries.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            try:
+                async with self.connection(deadline - loop.time()) as connection:
+                    return await _fetched(connection, query, parameters, prepare, settings)
+            except Unavailable:
+                if loop.time() >= deadline:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    @asynccontextmanager
+    async def session(self, name: str) -> AsyncGenerator[Connection]:
+        """A connection for long work, named in `pg_stat_activity`; it waits for one of the places.
+
+        It is closed at the end, so that its settings end with it. Raises `Unavailable`, and the
+        errors of queries.
+        """
+        async with self._long_uses, self._taken(TRANSACTION_SECONDS) as connection:
+            try:
+                await connection.execute(_LONG_SETTINGS, (name,))
+                yield connection
+            finally:
+                await connection.close()
+
+    @asynccontextmanager
+    async def _taken(self, seconds: float) -> AsyncGenerator[Connection]:
+        try:
+            connection = await self._alive(seconds)
+        except PoolTimeout as error:
+            raise Unavailable from error
+        try:
+            # Commits or rolls back what the block has left open.
+            async with connection:
+                yield connection
+        except (psycopg.Error, OSError) as error:
+            if not is_outage(error, connection):
+                raise
+            raise Unavailable from error
+        finally:
+            await self.pool.putconn(connection)
+
+    async def _alive(self, seconds: float) -> Connection:
+        """Replaces connections that the server has closed; the pool's own check would pause."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            connection = await self.pool.getconn(timeout=max(deadline - loop.time(), 0.01))
+            if is_alive(connection):
+                return connection
+            await connection.close()
+            await self.pool.putconn(connection)
+
+
+async def _fetched(
+    connection: Connection,
+    query: str | bytes,
+    parameters: Parameters,
+    prepare: bool,
+    settings: bytes | None,
+) -> list[TupleRow]:
+    cursor = connection.cursor(binary=True)
+    statement: Any = query
+    if settings is None:
+        await cursor.execute(statement, parameters, prepare=prepare)
+    else:
+        # A pipeline in autocommit mode is one transaction.
+        async with connection.pipeline():
+            await connection.execute(settings, prepare=True)
+            await cursor.execute(statement, parameters, prepare=prepare)
+    return await cursor.fetchall()
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_loads(msgspec.json.decode, connection)
+    await connection.execute(_SETTINGS)
+
+
+async def _reconnect_if_needed(pool: Pool) -> None:
+    # The pool itself would reconnect only for the next caller, not for callers that already wait.
+    if pool.get_stats().get("requests_waiting", 0):
+        await pool.check()
