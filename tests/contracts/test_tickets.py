@@ -107,7 +107,7 @@ async def test_a_connection_closed_by_the_server_loses_no_ticket(database_url: s
         ticket = await tickets.issue(READER)
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
             await other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE application_name = 'rollbook' AND datname = current_database()"
             )
         assert await tickets.redeem(ticket.ticket) == READER
