@@ -1,7 +1,7 @@
 """Audit items: the actor, the time and the changes of each event."""
 
 from collections.abc import Mapping
-from typing import Any, assert_never, cast
+from typing import Any, Literal, assert_never, cast
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -26,7 +26,7 @@ from domain.user.events import (
     UserSuspended,
     changed_field,
 )
-from domain.user.state import PERSONAL
+from domain.user.state import PERSONAL, Status
 
 
 class Change(Struct, frozen=True):
@@ -37,6 +37,13 @@ class Change(Struct, frozen=True):
 
     before: Any = field(name="from")
     after: Any = field(name="to")
+
+
+class StatusBefore(Struct, frozen=True):
+    """A user's status before an event; `before_deletion` is the one that a restoration gives back."""
+
+    status: Status = "active"
+    before_deletion: Literal["active", "suspended"] = "active"
 
 
 class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,15 +68,17 @@ class AuditItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unreadable: str | UnsetType = UNSET
 
 
-def audit_item(recorded: Recorded[Event], *, opened: bool) -> AuditItem:
-    """The item of an event."""
+def audit_item(
+    recorded: Recorded[Event], before: StatusBefore | None, *, opened: bool
+) -> AuditItem:
+    """The item of an event; `before` is needed where `needs_status` says so."""
     event = recorded.event
     personal = personal_of(recorded, opened=opened)
     changes: dict[str, Change] = {}
     reason = None
     if not isinstance(event, Unreadable):
         known = cast("UserEvent", event)
-        changes = _hidden(_changes(known), hide=personal != "open")
+        changes = _hidden(_changes(known, before), hide=personal != "open")
         reason = _reason(known, hide=personal != "open")
     return AuditItem(
         position=recorded.position,
@@ -89,7 +98,12 @@ def audit_item(recorded: Recorded[Event], *, opened: bool) -> AuditItem:
     )
 
 
-def _changes(event: UserEvent) -> Mapping[str, Change]:
+def needs_status(event: Event) -> bool:
+    """Whether the status before the event does not follow from the event alone."""
+    return isinstance(event, UserDeleted | UserRestored | UserErased)
+
+
+def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Change]:
     match event:
         case UserRegistered():
             made = {**asdict(event), "status": "active"}
@@ -104,11 +118,11 @@ def _changes(event: UserEvent) -> Mapping[str, Change]:
         case UserReinstated():
             return {"status": Change("suspended", "active")}
         case UserDeleted():
-            return {"status": Change(event.previous and event.previous.status, "deleted")}
+            return {"status": Change(before and before.status, "deleted")}
         case UserRestored():
-            return {"status": Change("deleted", event.status)}
+            return {"status": Change("deleted", before and before.before_deletion)}
         case UserErased():
-            return {"status": Change(event.previous and event.previous.status, "erased")}
+            return {"status": Change(before and before.status, "erased")}
         case _:
             assert_never(event)
 

@@ -1,6 +1,6 @@
 """Search of the log backwards: the newest events that match, in bounded steps."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.audit.items import AuditItem, audit_item
+from application.audit.items import AuditItem, StatusBefore, audit_item, needs_status
 from domain.event import Event, Recorded
 from domain.values import EmailAddress
 
@@ -68,6 +68,10 @@ class AuditLog(Protocol):
         """The position of the last event recorded before a moment; 0 if there is none."""
         ...
 
+    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        """The status of each user before a version of it."""
+        ...
+
 
 class Claims(Protocol):
     """The part of `EventLog` that finds the holder of a claim."""
@@ -106,8 +110,7 @@ class Audit:
                 positions = PositionRange(positions.above, found[-1].position)
                 break
         ended = positions.below <= positions.above + 1
-        items = [audit_item(each, opened=opened) for each in found]
-        return AuditPage(items, None if ended else positions.below)
+        return AuditPage(await self.items(found, opened=opened), None if ended else positions.below)
 
     async def matching(
         self, query: AuditQuery, head: int, limit: int
@@ -123,6 +126,15 @@ class Audit:
             scanned = await self._log.scan(query, positions, limit)
             yield [each.position for each in scanned.events]
             positions = PositionRange(positions.above, scanned.scanned_to)
+
+    async def items(self, events: Sequence[Recorded[Event]], *, opened: bool) -> list[AuditItem]:
+        """The audit items of events, in the same order. Raises `Unavailable`."""
+        unclear = [recorded for recorded in events if needs_status(recorded.event)]
+        before: Mapping[int, StatusBefore] = {}
+        if unclear:
+            statuses = await self._log.statuses([(each.stream, each.version) for each in unclear])
+            before = dict(zip((each.position for each in unclear), statuses, strict=True))
+        return [audit_item(each, before.get(each.position), opened=opened) for each in events]
 
     async def _position_range(self, query: AuditQuery) -> PositionRange:
         below = _BEYOND_THE_HEAD if query.before is None else query.before

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.audit.items import AuditItem, audit_item
+from application.audit.items import AuditItem
+from application.audit.search import Audit
 from application.errors import Unavailable, ViewBehind
 from application.exports.past_users import PastUsers
 from application.exports.requests import ExportPieces, Piece, What
@@ -44,6 +45,7 @@ class ExportRows(Struct, frozen=True):
     queries: DirectoryQueries
     past: PastUsers
     events: EventsAt
+    audit: Audit
 
     async def batches(
         self, export: UUID, what: What, rows: int, *, opened: bool
@@ -85,7 +87,7 @@ class ExportRows(Struct, frozen=True):
         events = await self.events.events_at(piece.numbers)
         if len(events) != len(piece.numbers):
             raise ExportGone
-        return piece, [audit_item(each, opened=opened) for each in events]
+        return piece, await self.audit.items(events, opened=opened)
 
     async def _users(self, piece: Piece) -> Sequence[User]:
         """Unchanged users come from the view; the others are folded from their events."""

@@ -25,7 +25,6 @@ from domain.user.events import (
     PreviousExternalId,
     PreviousName,
     PreviousRole,
-    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -62,20 +61,14 @@ def decide(user: User | None, command: UserCommand) -> tuple[UserEvent, ...]:
             reinstates = _live(user).status == "suspended"
             return (UserReinstated(reason=command.reason),) if reinstates else ()
         case DeleteUser():
-            known = _known(user)
-            if known.status in ("deleted", "erased"):
-                return ()
-            return (UserDeleted(reason=command.reason, previous=PreviousStatus(known.status)),)
+            gone = _known(user).status in ("deleted", "erased")
+            return () if gone else (UserDeleted(reason=command.reason),)
         case RestoreUser():
-            known = _not_erased(user)
-            if known.status != "deleted":
-                return ()
-            return (UserRestored(reason=command.reason, status=known.before_deletion),)
+            deleted = _not_erased(user).status == "deleted"
+            return (UserRestored(reason=command.reason),) if deleted else ()
         case EraseUser():
-            known = _known(user)
-            if known.status == "erased":
-                return ()
-            return (UserErased(reason=command.reason, previous=PreviousStatus(known.status)),)
+            erased = _known(user).status == "erased"
+            return () if erased else (UserErased(reason=command.reason),)
         case _:
             assert_never(command)
 

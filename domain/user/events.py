@@ -1,7 +1,4 @@
-"""Everything that can happen to a user; the topics and fields are stored for good.
-
-Version 1 of `user.deleted`, `user.restored` and `user.erased` had no status.
-"""
+"""Everything that can happen to a user; the topics and fields are stored for good."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, get_args
@@ -99,40 +96,25 @@ class UserReinstated(Event, frozen=True):
     reason: str | Erased | None = None
 
 
-class PreviousStatus(Struct, frozen=True):
-    status: str
-
-
 class UserDeleted(Event, frozen=True):
     topic: ClassVar[str] = "user.deleted"
-    schema_version: ClassVar[int] = 2
-    upcasters: ClassVar[Mapping[int, Upcaster]] = {1: dict}
 
     reason: str | Erased | None = None
-    previous: PreviousStatus | None = None
 
 
 class UserRestored(Event, frozen=True):
-    """`status` is the one that the user has again."""
-
     topic: ClassVar[str] = "user.restored"
-    schema_version: ClassVar[int] = 2
-    upcasters: ClassVar[Mapping[int, Upcaster]] = {1: dict}
 
     reason: str | Erased | None = None
-    status: str | None = None
 
 
 class UserErased(Event, frozen=True):
     """The same transaction deletes the person's data key; `reason` is a code, not personal."""
 
     topic: ClassVar[str] = "user.erased"
-    schema_version: ClassVar[int] = 2
-    upcasters: ClassVar[Mapping[int, Upcaster]] = {1: dict}
     is_terminal: ClassVar[bool] = True
 
     reason: str = "subject-request"
-    previous: PreviousStatus | None = None
 
 
 FieldChanged = UserRenamed | UserEmailChanged | UserExternalIdChanged | UserRoleChanged

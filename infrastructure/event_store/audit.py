@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import Final, cast
 from uuid import UUID
 
+from msgspec.structs import replace
 from psycopg.types.numeric import Int8
 
+from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
+from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegistered, UserRestored
+from domain.user.state import status_changes
 from infrastructure.database import Database
 from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
+_STATUSES: Final = _SQL.joinpath("statuses.sql").read_text()
+
+_STATUS_CHANGES: Final = {event.topic: event for event in STATUS_CHANGES}
+_STATUS_TOPICS: Final = [UserRegistered.topic, *_STATUS_CHANGES]
+# Of the others, the last one gives the status that a restored user has again.
+_ENDS: Final = [event.topic for event in (UserDeleted, UserRestored, UserErased)]
 
 # The number of events that one step reads if a filter excludes some of them.
 _STEP_SIZE: Final = 2000
@@ -126,6 +136,19 @@ class PostgresAuditLog:
         rows = await self._reader.rows(_LAST_BEFORE, {"moment": moment})
         return cast("int", rows[0][0])
 
+    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        """See `AuditLog.statuses`."""
+        rows = await self._reader.rows(
+            _STATUSES,
+            {
+                "streams": [stream for stream, _ in places],
+                "versions": [Int8(version) for _, version in places],
+                "ends": _ENDS,
+                "changes": _STATUS_TOPICS,
+            },
+        )
+        return [_status(*row) for row in rows]
+
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         """See `UserEvents.last_of_each_type`."""
         parameters = {"user": user_id, "version": Int8(version)}
@@ -186,3 +209,14 @@ def _path(query: AuditQuery) -> str:
     if query.correlation_ids:
         return _BY_CORRELATION
     return _BY_ACTOR if query.actors else _BY_POSITION
+
+
+def _status(alive: str, last: str | None) -> StatusBefore:
+    """The status after the last event of a user that is not deleted, and the last one since."""
+    before = StatusBefore()
+    for topic in (alive, last):
+        event = _STATUS_CHANGES.get(topic or "")
+        # A restoration gives back the status that the first of the two left.
+        if event is not None and event is not UserRestored:
+            before = replace(before, **status_changes(before, event()))
+    return before

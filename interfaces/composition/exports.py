@@ -38,7 +38,7 @@ def export_rows(
 ) -> ExportRows:
     """The reader of the selected rows."""
     past = PastUsers(store.audit, commands)
-    return ExportRows(exports, queries, past, store.audit)
+    return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
 
 
 def _sealer(store: EventStore) -> AesTokenSealer:

@@ -18,7 +18,11 @@ from application.log.event_log import Draft, EventFeed, EventLog
 from domain.event import Event, Recorded
 from domain.user.events import (
     PreviousName,
+    UserDeleted,
+    UserErased,
+    UserReinstated,
     UserRenamed,
+    UserRestored,
     UserSuspended,
 )
 from infrastructure.event_store.audit import search_sql, step_size
@@ -159,6 +163,35 @@ async def test_there_is_no_position_before_the_first_event(backend: Backend) -> 
     [event] = await append(backend, registration())
     earlier = event.recorded_at - timedelta(days=1)
     assert await backend.audit.last_before(earlier) == 0
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "before_deletion"),
+    [
+        ([], "active", None),
+        ([UserSuspended()], "suspended", None),
+        ([UserSuspended(), RENAMED, UserReinstated(), RENAMED], "active", None),
+        ([UserDeleted()], "deleted", "active"),
+        ([UserSuspended(), UserDeleted()], "deleted", "suspended"),
+        ([UserSuspended(), UserDeleted(), UserRestored()], "suspended", None),
+        ([UserSuspended(), UserDeleted(), UserRestored(), UserDeleted()], "deleted", "suspended"),
+        ([UserDeleted(), UserErased()], "erased", None),
+    ],
+)
+async def test_a_status_before_a_version_follows_from_the_events_before_it(
+    backend: Backend, events: list[Event], status: str, before_deletion: str | None
+) -> None:
+    stream = await user_with(backend, *events)
+    [before] = await backend.audit.statuses([(stream, len(events) + 2)])
+    assert before.status == status
+    assert before_deletion in (None, before.before_deletion)
+
+
+async def test_statuses_come_in_the_requested_order(backend: Backend) -> None:
+    one, two = await user_with(backend, UserSuspended()), await user_with(backend)
+    requested = [(one, 3), (two, 2), (one, 2)]
+    statuses = await backend.audit.statuses(requested)
+    assert [each.status for each in statuses] == ["suspended", "active", "active"]
 
 
 async def test_the_last_event_of_each_type_up_to_a_version_is_found(backend: Backend) -> None:

@@ -22,7 +22,7 @@ from tests.contracts.test_stored_forms import EVENT_ID, GOLDEN, STREAM, ring
 
 STATES: Final = GOLDEN / f"snapshot_{SNAPSHOT_FORMAT.replace('/', '_')}.json"
 _FIRST: Final = "user.registered.v2"
-_SUSPENDED: Final = [_FIRST, "user.suspended.v1", "user.deleted.v2"]
+_SUSPENDED: Final = [_FIRST, "user.suspended.v1", "user.deleted.v1"]
 HISTORIES: Final[dict[str, list[str]]] = {
     **{
         path.stem: [path.stem] if "registered" in path.stem else [_FIRST, path.stem]
@@ -30,7 +30,7 @@ HISTORIES: Final[dict[str, list[str]]] = {
         if not path.stem.startswith("user.erased")
     },
     "deleted while suspended": _SUSPENDED,
-    "restored after that": [*_SUSPENDED, "user.restored.v2"],
+    "restored after that": [*_SUSPENDED, "user.restored.v1"],
 }
 
 

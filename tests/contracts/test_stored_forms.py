@@ -23,7 +23,6 @@ from domain.user.events import (
     PreviousExternalId,
     PreviousName,
     PreviousRole,
-    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -71,9 +70,9 @@ EXAMPLES: Final[dict[str, Event]] = {
     ),
     "user.suspended.v1": UserSuspended(reason="on leave"),
     "user.reinstated.v1": UserReinstated(reason="back"),
-    "user.deleted.v2": UserDeleted(reason="left", previous=PreviousStatus("suspended")),
-    "user.restored.v2": UserRestored(status="suspended"),
-    "user.erased.v2": UserErased(reason="retention", previous=PreviousStatus("active")),
+    "user.deleted.v1": UserDeleted(reason="left"),
+    "user.restored.v1": UserRestored(),
+    "user.erased.v1": UserErased(reason="retention"),
 }
 
 

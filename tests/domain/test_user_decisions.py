@@ -27,7 +27,6 @@ from domain.user.events import (
     PreviousExternalId,
     PreviousName,
     PreviousRole,
-    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -132,15 +131,8 @@ def test_suspending_twice_and_reinstating_an_active_user_change_nothing():
     given(zoe()).when(ReinstateUser()).then_nothing()
 
 
-def test_deleting_a_suspended_user_records_that_it_was_suspended():
-    event = UserDeleted(previous=PreviousStatus("suspended"))
-    given(zoe(), UserSuspended()).when(DeleteUser()).then(event)
-
-
 def test_deleting_twice_and_restoring_a_live_user_change_nothing():
-    given(zoe()).when(DeleteUser("left")).then(
-        UserDeleted(reason="left", previous=PreviousStatus("active"))
-    )
+    given(zoe()).when(DeleteUser("left")).then(UserDeleted(reason="left"))
     given(zoe(), UserDeleted()).when(DeleteUser()).then_nothing()
     given(zoe()).when(RestoreUser()).then_nothing()
     given(zoe(), UserSuspended()).when(RestoreUser()).then_nothing()
@@ -156,18 +148,14 @@ def test_a_restored_user_is_what_it_was_before_the_deletion(
     before: tuple[UserEvent, ...], status: str
 ):
     deleted = given(zoe(), *before, UserDeleted())
-    user = deleted.when(RestoreUser("back")).then(UserRestored(reason="back", status=status))
+    user = deleted.when(RestoreUser("back")).then(UserRestored(reason="back"))
     assert user is not None
     assert user.status == status
 
 
-@pytest.mark.parametrize(
-    ("before", "status"),
-    [((), "active"), ((UserSuspended(),), "suspended"), ((UserDeleted(),), "deleted")],
-)
-def test_erasing_leaves_only_the_role(before: tuple[UserEvent, ...], status: str):
-    erased = UserErased(reason="retention", previous=PreviousStatus(status))
-    user = given(zoe(), *before).when(EraseUser("retention")).then(erased)
+@pytest.mark.parametrize("before", [(), (UserSuspended(),), (UserDeleted(),)])
+def test_erasing_leaves_only_the_role(before: tuple[UserEvent, ...]):
+    user = given(zoe(), *before).when(EraseUser("retention")).then(UserErased(reason="retention"))
     assert user == User(
         name=ERASED,
         email=ERASED,
@@ -191,7 +179,7 @@ def test_deleting_or_erasing_an_erased_user_changes_nothing():
 def test_a_user_whose_key_is_gone_can_be_erased_but_not_edited():
     unreadable = UserRegistered(name=ERASED, email=ERASED, role="member", external_id=ERASED)
     given(unreadable).when(RENAME).then_refused(UserIsErased)
-    given(unreadable).when(EraseUser()).then(UserErased(previous=PreviousStatus("active")))
+    given(unreadable).when(EraseUser()).then(UserErased())
 
 
 def test_attributes_are_merged_as_rfc_7396_says():

@@ -7,15 +7,7 @@ from msgspec.structs import fields
 
 from domain.catalogue import EVENT_TYPES, kind_of
 from domain.event import ERASED, Event
-from domain.user.events import (
-    USER_EVENTS,
-    FieldChanged,
-    UserDeleted,
-    UserErased,
-    UserRegistered,
-    UserRestored,
-    changed_field,
-)
+from domain.user.events import USER_EVENTS, FieldChanged, UserRegistered, changed_field
 from domain.user.state import fold
 
 
@@ -25,7 +17,7 @@ def test_every_topic_exists_once_and_has_the_kind_user():
     assert {kind_of(topic) for topic in topics} == {"user"}
 
 
-def test_all_fields_are_personal_but_role_status_and_the_code_of_an_erasure():
+def test_all_fields_are_personal_but_the_role_and_the_code_of_an_erasure():
     not_personal = {
         f"{event.topic} {name}"
         for event in USER_EVENTS
@@ -36,10 +28,7 @@ def test_all_fields_are_personal_but_role_status_and_the_code_of_an_erasure():
         "user.registered role",
         "user.role_changed role",
         "user.role_changed previous",
-        "user.deleted previous",
-        "user.restored status",
         "user.erased reason",
-        "user.erased previous",
     }
 
 
@@ -70,11 +59,6 @@ def test_a_registration_of_version_1_loads_when_the_person_is_erased():
     user = fold([UserRegistered(**UserRegistered.upcasters[1](stored))])
     assert user is not None
     assert (user.name, user.role) == (ERASED, "member")
-
-
-@pytest.mark.parametrize("event", [UserDeleted, UserRestored, UserErased])
-def test_a_change_of_status_of_version_1_did_not_say_the_other_status(event: type[Event]):
-    assert event(**event.upcasters[1]({})) == event()
 
 
 def test_upcasting_does_not_change_the_stored_data():

@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
 from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
+from domain.user.events import STATUS_CHANGES
+from domain.user.state import status_changes
 
 _ALL = 2**62
 
@@ -31,6 +36,11 @@ class InMemoryAuditLog:
         """See `AuditLog.last_before`."""
         events = await self._newest_first()
         return next((each.position for each in events if each.recorded_at < moment), 0)
+
+    async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        """See `AuditLog.statuses`."""
+        events = await self._newest_first()
+        return [_status(events, stream, version) for stream, version in places]
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         """See `UserEvents.last_of_each_type`."""
@@ -77,3 +87,12 @@ def matches(query: AuditQuery, recorded: Recorded[Event]) -> bool:
             query.user is None or recorded.stream == query.user,
         )
     )
+
+
+def _status(events: Sequence[Recorded[Event]], stream: UUID, version: int) -> StatusBefore:
+    before = StatusBefore()
+    for each in reversed(events):
+        is_earlier = each.stream == stream and each.version < version
+        if is_earlier and isinstance(each.event, STATUS_CHANGES):
+            before = replace(before, **status_changes(before, each.event))
+    return before

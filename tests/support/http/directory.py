@@ -210,7 +210,11 @@ class Directory:
             job_list=self.jobs,
             exports=ExportService(self.exports, self.jobs, sealer, uuid7),
             export_rows=ExportRows(
-                self.exports, self.views, PastUsers(self.audit_log, commands), self.audit_log
+                self.exports,
+                self.views,
+                PastUsers(self.audit_log, commands),
+                self.audit_log,
+                audit,
             ),
             projections=empty_projection_admin("users", "headcount"),
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
