@@ -18,7 +18,7 @@ _SORT_KEYS: Final = ("name_key", "email_key", "created_at", "updated_at")
 
 
 class UserView(Struct, frozen=True, kw_only=True):
-    """A user as it is listed; the four personal fields are None once the user is erased."""
+    """A user as it is listed; the personal fields are None once the user is erased."""
 
     id: UUID
     external_id: str | None

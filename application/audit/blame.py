@@ -1,10 +1,10 @@
 """Blame: for each field of a user, the event that set its current value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
 from application.errors import UserGone
 from application.timestamps import Timestamp, timestamp
@@ -12,27 +12,23 @@ from application.users.commands import UserCommands
 from application.users.states import UserAt
 from domain.event import Erased, Event, Recorded
 from domain.user.events import (
+    STATUS_CHANGES,
+    USER_EVENTS,
     UserAttributesChanged,
-    UserEmailChanged,
-    UserExternalIdChanged,
     UserRegistered,
-    UserReinstated,
-    UserRenamed,
-    UserRestored,
-    UserRoleChanged,
-    UserSuspended,
 )
+from domain.user.state import PERSONAL
 
 _PAGE: Final = 500
-# The events that set a field, besides the registration.
-_SETTERS: Final[Mapping[str, frozenset[str]]] = {
-    "name": frozenset({UserRenamed.topic}),
-    "email": frozenset({UserEmailChanged.topic}),
-    "role": frozenset({UserRoleChanged.topic}),
-    "external_id": frozenset({UserExternalIdChanged.topic}),
-    "status": frozenset({UserSuspended.topic, UserReinstated.topic, UserRestored.topic}),
+# The events that set each field; each attribute has its own.
+_SETTERS: Final[Mapping[str, Collection[str]]] = {
+    **{
+        name: [event.topic for event in USER_EVENTS if name in event.__struct_fields__]
+        for name in UserRegistered.__struct_fields__
+        if name != "attributes"
+    },
+    "status": [event.topic for event in (UserRegistered, *STATUS_CHANGES)],
 }
-_PERSONAL: Final = frozenset({"name", "email", "external_id"})
 
 
 class Blame(Struct, frozen=True, kw_only=True):
@@ -49,18 +45,21 @@ class Blame(Struct, frozen=True, kw_only=True):
     correlation_id: str
 
 
-class UserBlame(Struct, frozen=True, kw_only=True):
-    """All fields of a user; `attributes` has one entry per key, and is null if hidden."""
-
-    id: UUID
-    version: int
-    name: Blame
-    email: Blame
-    role: Blame
-    external_id: Blame
-    status: Blame
-    attributes: dict[str, Blame] | None
-    personal: Literal["open", "sealed"]
+UserBlame: Final = defstruct(
+    "UserBlame",
+    [
+        ("id", UUID),
+        ("version", int),
+        *((name, Blame) for name in _SETTERS),
+        ("attributes", dict[str, Blame] | None),
+        ("personal", Literal["open", "sealed"]),
+    ],
+    namespace={
+        "__doc__": "All fields of a user; `attributes` has one entry per key, and is null if hidden."
+    },
+    frozen=True,
+    kw_only=True,
+)
 
 
 class UserEvents(Protocol):
@@ -79,8 +78,8 @@ class UserEvents(Protocol):
 
 async def blame(
     commands: UserCommands, events: UserEvents, user_id: UUID, *, opened: bool
-) -> UserBlame:
-    """The event that set each current field of a user.
+) -> Struct:
+    """The event that set each current field of a user, as a `UserBlame`.
 
     Raises `UserNotFound`, `UserGone` for one that is deleted or erased, and `Unavailable`.
     """
@@ -95,7 +94,9 @@ async def blame(
         raise UserGone("erased", state.version, state.updated_at)
     fields = {
         name: _blame(
-            _latest(last, topics), _value(state, name), shown=opened or name not in _PERSONAL
+            max((last[topic] for topic in topics if topic in last), key=lambda each: each.version),
+            _value(state, name),
+            shown=opened or name not in PERSONAL,
         )
         for name, topics in _SETTERS.items()
     }
@@ -131,11 +132,6 @@ async def _attribute_setters(
                 wanted.remove(key)
         below = page[-1].version if len(page) == _PAGE else registered.version
     return {**dict.fromkeys(wanted, registered), **found}
-
-
-def _latest(last: Mapping[str, Recorded[Event]], topics: frozenset[str]) -> Recorded[Event]:
-    setters = [last[topic] for topic in (*topics, UserRegistered.topic) if topic in last]
-    return max(setters, key=lambda recorded: recorded.version)
 
 
 def _value(state: UserAt, name: str) -> Any:

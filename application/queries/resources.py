@@ -1,7 +1,8 @@
 """The JSON shapes that HTTP sends and the cache stores."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -9,15 +10,14 @@ from msgspec.structs import asdict
 from application.queries.directory import DayCount, Stats
 from application.timestamps import Timestamp, timestamp
 from application.users.states import UserAt
-from domain.event import Erased
+from domain.event import ERASED
+from domain.user import state as domain
 from domain.user.state import Status
 from projections.users import UserView
 
-T = TypeVar("T")
-
 
 class User(Struct, frozen=True, kw_only=True):
-    """The four personal fields are null once the person is erased; `personal` says so."""
+    """The personal fields are null once the person is erased; `personal` says so."""
 
     id: str
     external_id: str | None
@@ -33,36 +33,29 @@ class User(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_view(cls, view: UserView) -> Self:
-        return cls(
-            id=str(view.id),
-            external_id=view.external_id,
-            name=view.name,
-            email=view.email,
-            role=view.role,
-            status=view.status,
-            attributes=view.attributes,
-            version=view.version,
-            created_at=timestamp(view.created_at),
-            updated_at=timestamp(view.updated_at),
-            personal="erased" if view.name is None else "open",
-        )
+        return cls._of(view, view, view.id)
 
     @classmethod
     def of_state(cls, state: UserAt) -> Self:
-        user = state.user
+        return cls._of(state.user, state, state.user_id)
+
+    @classmethod
+    def _of(cls, user: UserView | domain.User, at: UserView | UserAt, user_id: UUID) -> Self:
+        values: dict[str, Any] = {}
+        for name in _FIELDS:
+            value = getattr(user, name)
+            values[name] = None if value is ERASED else value
         return cls(
-            id=str(state.user_id),
-            external_id=_readable(user.external_id),
-            name=_readable(user.name),
-            email=_readable(user.email),
-            role=user.role,
-            status=user.status,
-            attributes=_readable(user.attributes),
-            version=state.version,
-            created_at=timestamp(state.created_at),
-            updated_at=timestamp(state.updated_at),
-            personal="erased" if isinstance(user.name, Erased) else "open",
+            id=str(user_id),
+            version=at.version,
+            created_at=timestamp(at.created_at),
+            updated_at=timestamp(at.updated_at),
+            personal="erased" if values["name"] is None else "open",
+            **values,
         )
+
+
+_FIELDS: Final = [name for name in domain.User.__struct_fields__ if name != "before_deletion"]
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
@@ -81,7 +74,3 @@ class Statistics(Struct, frozen=True, kw_only=True):
     @classmethod
     def of_stats(cls, stats: Stats, position: int) -> Self:
         return cls(**asdict(stats), position=position)
-
-
-def _readable(value: T | Erased) -> T | None:
-    return None if isinstance(value, Erased) else value

@@ -92,16 +92,9 @@ def _change(
     body_required=True,
 )
 async def register_user(call: Command[RegisterBody]) -> Response:
-    body = call.body
-    user_id = body.id or call.services.new_id()
-    register = RegisterUser(
-        user_id=user_id,
-        name=body.name,
-        email=body.email,
-        role=body.role,
-        external_id=body.external_id,
-        attributes=body.attributes,
-    )
+    values = dict[str, Any](call.body)
+    user_id = values.pop("id") or call.services.new_id()
+    register = RegisterUser(user_id=user_id, **values)
     outcome = await _outcome(call, user_id, register, status=201)
     return _user(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
 
@@ -162,15 +155,7 @@ async def read_user(call: Query[PastParameters]) -> Response:
 
 @_change("PUT", _PATH, "Replace all fields of a user", (*_TAKEN, *_GONE), body_required=True)
 async def replace_user(call: Command[ReplaceBody]) -> Response:
-    body = call.body
-    command = ReplaceUser(
-        name=body.name,
-        email=body.email,
-        role=body.role,
-        external_id=body.external_id,
-        attributes=body.attributes,
-    )
-    return await _changed(call, command)
+    return await _changed(call, ReplaceUser(**dict(call.body)))
 
 
 @_change(

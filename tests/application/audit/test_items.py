@@ -1,0 +1,96 @@
+"""The changes that an audit item shows for each event."""
+
+from typing import Any
+
+import pytest
+
+from application.audit.items import Change, audit_item
+from domain.event import ERASED, Event
+from domain.user.events import (
+    PreviousEmail,
+    PreviousExternalId,
+    PreviousName,
+    PreviousRole,
+    PreviousStatus,
+    UserAttributesChanged,
+    UserDeleted,
+    UserEmailChanged,
+    UserErased,
+    UserExternalIdChanged,
+    UserReinstated,
+    UserRenamed,
+    UserRestored,
+    UserRoleChanged,
+    UserSuspended,
+)
+from tests.support.views.histories import recorded, registered
+
+
+def changes(event: Event, *, opened: bool = True) -> dict[str, tuple[Any, Any]]:
+    item = audit_item(recorded(event, 2, 2), opened=opened)
+    return {name: (change.before, change.after) for name, change in item.changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("event", "changed"),
+    [
+        (UserRenamed(name="B", previous=PreviousName("A")), {"name": ("A", "B")}),
+        (UserEmailChanged(email="b@x", previous=PreviousEmail("a@x")), {"email": ("a@x", "b@x")}),
+        (
+            UserExternalIdChanged(external_id="b", previous=PreviousExternalId(None)),
+            {"external_id": (None, "b")},
+        ),
+        (UserRoleChanged(role="b", previous=PreviousRole("a")), {"role": ("a", "b")}),
+        (
+            UserAttributesChanged(set={"b": 2}, removed=("a",), previous={"a": 1}),
+            {"attributes": ({"a": 1}, {"b": 2})},
+        ),
+        (UserSuspended(), {"status": ("active", "suspended")}),
+        (UserReinstated(), {"status": ("suspended", "active")}),
+        (UserDeleted(previous=PreviousStatus("suspended")), {"status": ("suspended", "deleted")}),
+        (UserRestored(status="suspended"), {"status": ("deleted", "suspended")}),
+        (UserErased(previous=PreviousStatus("deleted")), {"status": ("deleted", "erased")}),
+    ],
+    ids=lambda value: value.topic if isinstance(value, Event) else "",
+)
+def test_an_item_shows_the_value_before_and_after(
+    event: Event, changed: dict[str, tuple[Any, Any]]
+) -> None:
+    assert changes(event) == changed
+
+
+def test_a_registration_shows_every_field_and_the_status() -> None:
+    event = registered(external_id="e", attributes={"a": 1})
+    assert changes(event) == {
+        "name": (None, "Zoë"),
+        "email": (None, "Zoe@Example.com"),
+        "role": (None, "member"),
+        "external_id": (None, "e"),
+        "attributes": (None, {"a": 1}),
+        "status": (None, "active"),
+    }
+
+
+def test_without_permission_only_role_and_status_are_shown() -> None:
+    shown = {name for name, (_, after) in changes(registered(), opened=False).items() if after}
+    assert shown == {"role", "status"}
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (UserDeleted(), (None, "deleted")),
+        (UserRestored(), ("deleted", None)),
+        (UserErased(), (None, "erased")),
+    ],
+)
+def test_an_event_of_version_1_does_not_say_the_other_status(
+    event: Event, status: tuple[str | None, str | None]
+) -> None:
+    assert changes(event) == {"status": status}
+
+
+def test_erased_values_are_null() -> None:
+    event = UserRenamed(name=ERASED, previous=ERASED)
+    item = audit_item(recorded(event, 2, 2), opened=True)
+    assert (item.changes, item.personal) == ({"name": Change(None, None)}, "erased")
