@@ -45,13 +45,13 @@ class EventsByStream(Protocol):
 
 
 async def streams_in_order(
-    events_by_stream: EventsByStream, kinds: Collection[str], up_to: int, limit: int
+    events_by_stream: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
 ) -> AsyncGenerator[Sequence[Recorded[Event]]]:
-    """All events of these kinds up to a position, in pages, stream by stream; reads a page ahead.
+    """The events of these kinds after a place, up to a position, in pages; reads a page ahead.
 
     Close the generator if it is not exhausted. Raises `Unavailable`.
     """
-    reading = asyncio.create_task(_page(events_by_stream, kinds, BEGINNING, up_to, limit))
+    reading = asyncio.create_task(_page(events_by_stream, kinds, after, up_to, limit))
     try:
         while events := await reading:
             after = Place(events[-1].stream, events[-1].version)

@@ -2,15 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final, Generic
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
-from application.log.by_stream import BEGINNING, EventsByStream, Place
+from application.log.by_stream import (
+    BEGINNING,
+    EventsByStream,
+    Place,
+    rest_of_stream,
+    streams_in_order,
+)
 from application.projector.fold import QUEUED, counted, fold_events, parked_event
 from application.projector.generations import Batch, Build, BuildProgress
-from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable, partition_of
+from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable
 from domain.event import Event, Recorded
 from projections.projection import V
 
@@ -32,24 +40,28 @@ async def backfill(build: Build[V], events_by_stream: EventsByStream, report: Re
     progress = build.progress
     total = await events_by_stream.count(progress.up_to)
     folding = _Folding(progress)
+    begin = BEGINNING if progress.after is None else Place(progress.after)
+    kinds = progress.slot.projection.kinds
+    pages = streams_in_order(events_by_stream, kinds, begin, progress.up_to, _PAGE_EVENTS)
     # Reading, folding and storing run concurrently, each one step ahead of the next.
-    reading = asyncio.create_task(_page(progress, events_by_stream, BEGINNING, progress.after))
     storing: asyncio.Task[None] | None = None
     try:
-        while events := await reading:
-            after = Place(events[-1].stream, events[-1].version)
-            reading = asyncio.create_task(_page(progress, events_by_stream, after))
-            folding.add(events)
-            if folding.is_full:
-                if storing is not None:
-                    await storing
-                storing = asyncio.create_task(_store(build, events_by_stream, folding.full_batch()))
-            await report(folding.events, total)
+        async with aclosing(pages):
+            async for events in pages:
+                folding.add(events)
+                if folding.is_full:
+                    if storing is not None:
+                        await storing
+                    batch = folding.full_batch()
+                    storing = asyncio.create_task(_store(build, events_by_stream, batch))
+                await report(folding.events, total)
         if storing is not None:
             await storing
         await _store(build, events_by_stream, folding.last_batch())
     finally:
-        await _cancel(reading, storing)
+        if storing is not None:
+            storing.cancel()
+            await asyncio.gather(storing, return_exceptions=True)
     await report(total, total)
 
 
@@ -80,7 +92,7 @@ class _Folding(Generic[V]):
     """Folds pages into batches. The last stream may continue on the next page, so it stays here."""
 
     def __init__(self, progress: BuildProgress[V]) -> None:
-        self._projection = progress.slots[0].projection
+        self._projection = progress.slot.projection
         self._skipped = progress.skipped
         self._entries: dict[UUID, Entry[V]] = {}
         self._parked: dict[UUID, list[ParkedEvent]] = {}
@@ -131,24 +143,12 @@ class _Folding(Generic[V]):
         )
 
 
-async def _page(
-    progress: BuildProgress[Any],
-    events_by_stream: EventsByStream,
-    after: Place,
-    stream: UUID | None = None,
-) -> Sequence[Recorded[Event]]:
-    """The page after a place, or after a whole stream."""
-    kinds = progress.slots[0].projection.kinds
-    place = after if stream is None else Place(stream)
-    return await events_by_stream.read(kinds, place, progress.up_to, _PAGE_EVENTS)
-
-
 async def _store(build: Build[V], events_by_stream: EventsByStream, batch: _Batch[V]) -> None:
     """Store a batch. Halves a batch that cannot be stored, down to one stream, and parks that."""
     if not batch.entries and not batch.parked:
         return
     try:
-        await build.store(_by_slot(build.progress, batch))
+        await build.store(_counted(build.progress, batch))
     except Unstorable as error:
         streams = batch.streams
         if len(streams) > 1:
@@ -160,24 +160,18 @@ async def _store(build: Build[V], events_by_stream: EventsByStream, batch: _Batc
                 build.progress, events_by_stream, streams[0], error.reason
             )
             parked = _Batch[V](entries={}, parked=refused, after=batch.after, events=batch.events)
-            await build.store(_by_slot(build.progress, parked))
+            await build.store(_counted(build.progress, parked))
         else:
             raise
 
 
-def _by_slot(progress: BuildProgress[V], batch: _Batch[V]) -> Batch[V]:
+def _counted(progress: BuildProgress[V], batch: _Batch[V]) -> Batch[V]:
     assert batch.after is not None, "a batch has streams, and so a last one"
-    slots = progress.slots
-    entries: list[dict[UUID, Entry[V]]] = [{} for _ in slots]
-    parked: list[list[ParkedEvent]] = [[] for _ in slots]
-    for stream, entry in batch.entries.items():
-        entries[partition_of(stream, len(slots))][stream] = entry
-    for stream, events in batch.parked.items():
-        parked[partition_of(stream, len(slots))].extend(events)
-    changes = {
-        slot: Changes[V](entries=mine, counters=counted(slot.projection, {}, mine), parked=left_out)
-        for slot, mine, left_out in zip(slots, entries, parked, strict=True)
-    }
+    changes = Changes[V](
+        entries=batch.entries,
+        counters=counted(progress.slot.projection, {}, batch.entries),
+        parked=[event for events in batch.parked.values() for event in events],
+    )
     return Batch(changes=changes, after=batch.after, events=batch.events)
 
 
@@ -186,19 +180,10 @@ async def _parked_stream(
 ) -> dict[UUID, list[ParkedEvent]]:
     """All events of a stream, as parked; a later retry stores as many of them as possible."""
     parked: list[ParkedEvent] = []
-    place = Place(stream, 0)
-    while True:
-        page = await _page(progress, events_by_stream, place)
-        mine = [recorded for recorded in page if recorded.stream == stream]
-        reasons = [QUEUED if parked else reason, *(QUEUED for _ in mine[1:])]
-        parked += map(parked_event, mine, reasons)
-        if not mine or len(mine) < len(page):
-            return {stream: parked}
-        place = Place(stream, mine[-1].version)
-
-
-async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:
-    begun = [task for task in tasks if task is not None]
-    for task in begun:
-        task.cancel()
-    await asyncio.gather(*begun, return_exceptions=True)
+    kinds, place = progress.slot.projection.kinds, Place(stream, 0)
+    async for events in rest_of_stream(
+        events_by_stream, kinds, place, progress.up_to, _PAGE_EVENTS
+    ):
+        parked += [parked_event(recorded, QUEUED) for recorded in events]
+    parked[0] = msgspec.structs.replace(parked[0], error=reason)
+    return {stream: parked}

@@ -100,7 +100,7 @@ class BuildProgress(Struct, Generic[V], frozen=True, kw_only=True):
     `followed`: the backfill is complete, and the projectors keep the generation up to date.
     """
 
-    slots: Sequence[Slot[V]]
+    slot: Slot[V]
     up_to: int
     after: UUID | None = None
     events: int = 0
@@ -111,7 +111,7 @@ class BuildProgress(Struct, Generic[V], frozen=True, kw_only=True):
 class Batch(Struct, Generic[V], frozen=True, kw_only=True):
     """Whole streams in order, the last of which is `after`; `events` counts from the beginning."""
 
-    changes: Mapping[Slot[V], Changes[V]]
+    changes: Changes[V]
     after: UUID
     events: int
 
@@ -141,8 +141,10 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """The serving generation (`before`) and the new one (`after`), compared: the number of views.
 
     `differing` counts the streams whose views differ; `streams` has the first of them. `moving`
-    counts the streams with events between the two positions, which are not compared. `counters`
-    names the counters that differ; it is None if the positions are not equal.
+    counts the streams that are not compared: they have events between the two positions, or their
+    person was erased after both. `counters` has the first counters that differ; it is None if they
+    cannot be compared. `parked` has the first streams that are parked in both generations,
+    `newly_parked` those that are parked in the new one only.
     """
 
     before: int
@@ -151,6 +153,13 @@ class Comparison(Struct, frozen=True, kw_only=True):
     streams: Sequence[UUID]
     moving: int
     counters: Sequence[str] | None
+    parked: Sequence[UUID]
+    newly_parked: Sequence[UUID]
+
+    @property
+    def matches(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.differing or self.counters or self.newly_parked)
 
 
 class Switch(Protocol):
@@ -173,40 +182,43 @@ class Switch(Protocol):
         ...
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
-        """Switch to the new generation and record the result of the rebuild; readers see no gap.
+        """Switch to the new generation and record the result of the build; readers see no gap.
 
-        The served position never decreases. Raises `StreamsParked` if the new generation has
-        parked streams and `with_parked` is false, and `Unavailable` if it is behind.
+        The served position never decreases. A stream that is parked in both generations, and
+        earlier in the new one, takes its view and its parked events from the other. Raises
+        `StreamsParked` if a stream is parked in the new one only and `with_parked` is false, and
+        `Unavailable` if the new one is behind.
         """
         ...
 
 
 class StreamsParked(Exception):
-    """The new generation could not apply all events; `streams` counts its parked streams."""
+    """The new generation could not apply events that it must apply; `streams` are parked in it."""
 
-    def __init__(self, streams: int) -> None:
+    def __init__(self, streams: Sequence[UUID]) -> None:
         self.streams = streams
-        super().__init__(f"streams parked: {streams}")
+        super().__init__(f"streams parked: {len(streams)}")
 
 
-class Builds(Protocol):
-    """The store of builds."""
+class Generations(Protocol):
+    """The store of generations. Each method raises `Unavailable`."""
 
-    def open(self, projection: Projection[V], by: str) -> AbstractAsyncContextManager[Build[V]]:
+    def build(self, projection: Projection[V], by: str) -> AbstractAsyncContextManager[Build[V]]:
         """Resume the unfinished build of the same code, or begin a new one.
 
         No other process builds while the context is open. Raises `RebuildUnderWay` if another
-        process builds for more than a few seconds, and `Unavailable`.
+        process builds for more than a few seconds.
         """
         ...
 
-    async def abandon(self, projection: Projection[V]) -> None:
-        """Mark the unfinished build as abandoned; housekeeping drops it soon.
+    def switch(self, slot: Slot[Any]) -> AbstractAsyncContextManager[Switch]:
+        """A switch from the serving generation to that of the slot."""
+        ...
 
-        Raises `Unavailable`.
-        """
+    async def drop(self, slot: Slot[Any]) -> None:
+        """Drop a generation that does not serve; housekeeping completes it if readers block it."""
         ...
 
     async def finished(self, projection: Projection[V], by: str) -> Mapping[str, Any] | None:
-        """The result of the rebuild requested by `by`, if it serves. Raises `Unavailable`."""
+        """The result of the build requested by `by`, if it serves."""
         ...

@@ -1,20 +1,21 @@
 """Retry and skip of parked streams: fold on from the view, up to the checkpoint of its slot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.by_stream import EventsByStream, Place
+from application.log.by_stream import EventsByStream, Place, rest_of_stream
 from application.projector.fold import NOTHING, fold_page, park_unstorable
 from application.projector.view_store import Changes, Entry, ParkedEvent, Skipped, Slot, Unstorable
 from domain.event import Event, Recorded
 from projections.projection import V
 
 _PAGE_EVENTS: Final = 500
-_ALL: Final = 2**31
+# The checkpoint is locked for at most so many events at a time, however many are parked.
+_PIECE_EVENTS: Final = 1000
 
 
 class NothingParked(Exception):
@@ -72,13 +73,6 @@ class LockedStream(Protocol[V]):
 
         The events in `changes.parked` stay parked with their new error. Raises `Unstorable` and
         `Unavailable`.
-        """
-        ...
-
-    async def replace(self, entry: Entry[V] | None, counters: Mapping[str, int]) -> None:
-        """Replace the stored entry (None: remove it), and add to the counters.
-
-        Raises `Unstorable` and `Unavailable`.
         """
         ...
 
@@ -153,7 +147,7 @@ async def retry_in_slot(
     slot: Slot[V], stream: UUID, parked_streams: ParkedStreams, events_by_stream: EventsByStream
 ) -> RetryResult:
     """Retry in one slot. Halves a page that cannot be stored, down to the event, which stays parked."""
-    applied, limit, reason = 0, _ALL, None
+    applied, limit, reason = 0, _PIECE_EVENTS, None
     while True:
         async with parked_streams.lock(slot, stream) as locked:
             if not locked.parked:
@@ -203,12 +197,10 @@ async def _rest(
 ) -> Sequence[Recorded[Event]]:
     """Up to `limit` events of the stream after a version, none above position `up_to`."""
     events: list[Recorded[Event]] = []
-    while True:
-        page_limit = min(limit - len(events), _PAGE_EVENTS)
-        kinds = slot.projection.kinds
-        page = await events_by_stream.read(kinds, Place(stream, version), up_to, page_limit)
-        mine = [recorded for recorded in page if recorded.stream == stream]
-        events += mine
-        if len(mine) < page_limit or len(events) == limit:
-            return events
-        version = mine[-1].version
+    kinds, place = slot.projection.kinds, Place(stream, version)
+    page_limit = min(limit, _PAGE_EVENTS)
+    async for page in rest_of_stream(events_by_stream, kinds, place, up_to, page_limit):
+        events += page
+        if len(events) >= limit:
+            break
+    return events[:limit]

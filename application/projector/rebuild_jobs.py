@@ -1,7 +1,7 @@
-"""Rebuild and rollback as jobs."""
+"""Rebuild, verification and rollback as jobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from application.errors import Unavailable
@@ -9,66 +9,104 @@ from application.jobs.model import JobCancelled, JobFailed, JobKind, JobRun
 from application.jobs.progress import ProgressNotifier
 from application.live.notifications import Notifier
 from application.projector.admin import PreviousGenerations
-from application.projector.generations import BuildLost, RebuildUnderWay, StreamsParked
-from application.projector.rebuild import OpenSwitch, RebuildPorts, rebuild
+from application.projector.backfill import Report
+from application.projector.generations import (
+    BuildLost,
+    Generations,
+    RebuildUnderWay,
+    StreamsParked,
+)
+from application.projector.rebuild import RebuildPorts, SwitchIf, rebuild
+from application.projector.view_store import Slot
 from projections.projection import Projection
 
 REBUILD: Final = "rebuild"
+VERIFY: Final = "verify"
 ROLLBACK: Final = "rollback"
 
 _LOOK_SECONDS: Final = 0.2
 # A kept generation is normally as current as the serving one; one that is behind is of no use.
 _TIMEOUT_SECONDS: Final = 10.0
+_MAX_NAMED: Final = 3
+
+Known = Mapping[str, Projection[Any]]
 
 
 def rebuild_jobs(
     projections: Iterable[Projection[Any]], ports: RebuildPorts, notifier: Notifier
-) -> JobKind:
-    """Argument: `projection`. Result: a `Rebuilt`. Sends notifications of its progress."""
+) -> list[JobKind]:
+    """The kinds `rebuild` and `verify`. Each notifies people of its progress.
+
+    Arguments: `projection`; of `verify` also `repair`: whether to switch to the new generation if
+    anything differs. Result: a `Built`.
+    """
     known = {projection.name: projection for projection in projections}
 
-    async def run(job: JobRun) -> dict[str, Any]:
-        projection = _known(known, job.arguments["projection"])
-        progress = ProgressNotifier(notifier, job, f"Rebuild of {projection.name}")
-        try:
-            rebuilt = await rebuild(projection, str(job.id), ports, progress.report)
-        except StreamsParked as error:
-            reason = (
-                f"{error.streams} streams are parked in the new generation, which is dropped: "
-                "retry or skip the streams that the serving generation has parked, and rebuild again"
-            )
-            await progress.notify("error", reason)
-            raise JobFailed(reason) from error
-        except JobCancelled:
-            await progress.notify("info", "cancelled")
-            raise
-        except RebuildUnderWay as error:
-            raise Unavailable from error
-        except BuildLost as error:
-            # A rollback came in between, or housekeeping dropped the build as abandoned.
-            raise Unavailable from error
-        differing = rebuilt["compared"]["differing"]
-        message = f"generation {rebuilt['generation']} serves; {differing} views differ"
-        await progress.notify("success", message)
-        return rebuilt
+    async def run_rebuild(job: JobRun) -> dict[str, Any]:
+        return await _run(job, known, ports, notifier, "Rebuild", lambda job: "always")
 
-    return JobKind(name=REBUILD, run=run)
+    async def run_verify(job: JobRun) -> dict[str, Any]:
+        return await _run(job, known, ports, notifier, "Verification", _repair_or_not)
+
+    return [JobKind(name=REBUILD, run=run_rebuild), JobKind(name=VERIFY, run=run_verify)]
+
+
+def _repair_or_not(job: JobRun) -> SwitchIf:
+    return "differing" if job.arguments.get("repair") else "never"
+
+
+async def _run(
+    job: JobRun,
+    known: Known,
+    ports: RebuildPorts,
+    notifier: Notifier,
+    what: str,
+    switch_if: Callable[[JobRun], SwitchIf],
+) -> dict[str, Any]:
+    projection = _known(known, job)
+    progress = ProgressNotifier(notifier, job, f"{what} of {projection.name}")
+    try:
+        built = await rebuild(projection, str(job.id), ports, progress.report, switch_if(job))
+    except StreamsParked as error:
+        reason = _parked(error)
+        await progress.notify("error", reason)
+        raise JobFailed(reason) from error
+    except JobCancelled:
+        await progress.notify("info", "cancelled")
+        raise
+    except (RebuildUnderWay, BuildLost) as error:
+        # Another build runs; or a rollback came in between, or the build expired.
+        raise Unavailable from error
+    differing = f"{built['compared']['differing']} views differ"
+    if built["switched"]:
+        await progress.notify("success", f"generation {built['generation']} serves; {differing}")
+    else:
+        await progress.notify("success" if built["right"] else "warning", differing)
+    return built
+
+
+def _parked(error: StreamsParked) -> str:
+    named = ", ".join(map(str, error.streams[:_MAX_NAMED]))
+    return (
+        f"this release cannot apply all events of {len(error.streams)} streams ({named}"
+        f"{', …' if len(error.streams) > _MAX_NAMED else ''}): the new generation is dropped"
+    )
 
 
 def rollback_jobs(
     projections: Iterable[Projection[Any]],
-    open_switch: OpenSwitch,
+    generations: Generations,
     previous_generations: PreviousGenerations,
 ) -> JobKind:
     """Arguments: `projection`, `from` and `to` (generations). Result: the arguments."""
     known = {projection.name: projection for projection in projections}
 
     async def run(job: JobRun) -> dict[str, Any]:
-        projection = _known(known, job.arguments["projection"])
+        projection = _known(known, job)
         left, entered = int(job.arguments["from"]), int(job.arguments["to"])
         serving = await previous_generations.serving(projection.name)
         if serving == left:
-            await _switch(projection, entered, open_switch, job.report)
+            await _roll_back(Slot(projection, entered), generations, job.report)
         elif serving != entered:
             # If this run was repeated after its own switch, `entered` serves already.
             raise JobFailed(f"generation {serving} serves, and not {left} any more")
@@ -77,29 +115,25 @@ def rollback_jobs(
     return JobKind(name=ROLLBACK, run=run)
 
 
-def _known(known: Mapping[str, Projection[Any]], name: str) -> Projection[Any]:
+def _known(known: Known, job: JobRun) -> Projection[Any]:
+    name = job.arguments["projection"]
     try:
         return known[name]
     except KeyError:
         raise JobFailed(f"this release has no projection {name}") from None
 
 
-async def _switch(
-    projection: Projection[Any],
-    generation: int,
-    open_switch: OpenSwitch,
-    report: Callable[[int, int | None], Awaitable[None]],
-) -> None:
+async def _roll_back(slot: Slot[Any], generations: Generations, report: Report) -> None:
     """Switch back to a generation that is still up to date, whatever it has parked."""
     deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
-    async with open_switch(projection, generation) as switch:
+    async with generations.switch(slot) as switch:
         try:
             while await switch.gap() > 0:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise JobFailed(f"generation {generation} is behind: is it projected?")
+                    raise JobFailed(f"generation {slot.generation} is behind: is it projected?")
                 await report(0, 1)
                 await asyncio.sleep(_LOOK_SECONDS)
             await switch.switch(None, with_parked=True)
         except BuildLost:
-            raise JobFailed(f"generation {generation} is not kept any more") from None
+            raise JobFailed(f"generation {slot.generation} is not kept any more") from None
     await report(1, 1)

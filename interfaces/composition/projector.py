@@ -2,14 +2,10 @@
 
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
-
-from msgspec.structs import replace
 
 from application.cache.followers import follow_users, run_stats_cache
 from application.cache.refresh import RefreshedStats, RefreshedUsers, run_cache_refresh
-from application.cache.warm_up import CacheWarming
 from application.doorbell import Doorbell
 from application.jobs.model import JobKind
 from application.live.notifications import Notifier
@@ -21,25 +17,21 @@ from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
 from application.projector.view_store import Slot
 from application.queries.documents import RenderedDocuments
-from application.verification.jobs import VerificationPorts, verify_jobs
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.event_store.changes import PostgresChangeFeed
-from infrastructure.views.generations.builds import PostgresBuilds
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
-from infrastructure.views.generations.switch import PostgresSwitch
+from infrastructure.views.generations.store import PostgresGenerations
+from infrastructure.views.projector.admin import PostgresProjectionAdmin
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
     PostgresPreviousGenerations,
 )
+from infrastructure.views.projector.parked import PostgresParkedStreams, PostgresRefreshQueue
 from infrastructure.views.projector.store import PostgresViewStore
 from infrastructure.views.queries.directory import PostgresDirectory
 from infrastructure.views.queries.entries import PostgresViewEntries
-from infrastructure.views.repair.admin import PostgresProjectionAdmin
-from infrastructure.views.repair.parked import PostgresParkedStreams, PostgresRefreshQueue
-from infrastructure.views.repair.repairs import PostgresRepairs
-from infrastructure.views.repair.stored_views import PostgresStoredViews
 from infrastructure.views.sql.reader import ViewReader
 from interfaces.composition.event_store import EventStore
 from projections.registry import PROJECTIONS
@@ -84,31 +76,18 @@ async def open_projectors(
     return work
 
 
-def rebuild_kinds(store: EventStore, notifier: Notifier, cache: RedisCache | None) -> list[JobKind]:
+def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     """The job kinds for projections."""
     url, reader = store.database.url, ViewReader(store.database)
-    slots = PostgresFollowedSlots(reader, PROJECTIONS)
-    open_switch = partial(PostgresSwitch[Any].open, url)
+    generations = PostgresGenerations(url)
     ports = RebuildPorts(
-        builds=PostgresBuilds(url),
+        generations=generations,
         events_by_stream=PostgresEventsByStream(store.database, store.keys),
         parked_streams=PostgresParkedStreams(url, PROJECTIONS),
-        open_switch=open_switch,
     )
-    verifying = VerificationPorts(
-        generations=slots,
-        views=partial(PostgresStoredViews[Any].open, url),
-        repairs=partial(PostgresRepairs.open, url),
-        events_by_stream=ports.events_by_stream,
-    )
-    if cache is not None:
-        entries = PostgresViewEntries(reader)
-        warming = CacheWarming(slots, cache.recently_read, cache.following, entries)
-        ports = replace(ports, warm=warming.warm)
     return [
-        rebuild_jobs(PROJECTIONS, ports, notifier),
-        rollback_jobs(PROJECTIONS, open_switch, PostgresPreviousGenerations(reader)),
-        verify_jobs(PROJECTIONS, verifying),
+        *rebuild_jobs(PROJECTIONS, ports, notifier),
+        rollback_jobs(PROJECTIONS, generations, PostgresPreviousGenerations(reader)),
     ]
 
 

@@ -15,8 +15,8 @@ from infrastructure.jobs.postgres import PostgresJobs
 from infrastructure.jobs.sessions import JobSessions
 from infrastructure.keys import MasterKeys
 from infrastructure.notifications.postgres import PostgresNotifications
+from infrastructure.views.generations.erasures import PostgresErasedViews
 from infrastructure.views.queries.directory import PostgresDirectory
-from infrastructure.views.repair.erasures import PostgresErasedViews
 from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import EventStore, open_event_store

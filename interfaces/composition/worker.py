@@ -49,7 +49,7 @@ def _job_kinds(parts: Parts) -> list[JobKind]:
         export_kind(parts.store, parts.doorbell, parts.exports),
         erasure_jobs(parts.coverage),
         clean_up_jobs(PostgresHousekeeping(url)),
-        *rebuild_kinds(parts.store, parts.notifications, parts.cache),
+        *rebuild_kinds(parts.store, parts.notifications),
         key_rotation(key_stores(url), parts.masters),
     ]
 

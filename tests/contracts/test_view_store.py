@@ -22,7 +22,6 @@ from application.projector.view_store import (
     ViewWriter,
     partition_of,
 )
-from application.verification.stored_views import OpenStoredViews
 from domain.event import Event, Recorded
 from infrastructure.database import Database
 from infrastructure.views.projector.ensure import ensure_views
@@ -31,6 +30,7 @@ from projections.projection import Key, Projection, Words
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.views.compare_views import snapshot, views_in
 from tests.support.views.histories import YAN, ZOE
+from tests.support.views.replay import ReadSlot
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Stores(Struct):
     """The store under test, its stored views, and a function that moves a checkpoint."""
 
     store: ViewStore
-    stored_views: OpenStoredViews
+    stored_views: ReadSlot
     move: Callable[[Slot[Any], int], Awaitable[None]]
 
 

@@ -56,21 +56,21 @@ class PostgresBuild(Generic[V]):
 
     async def store(self, batch: Batch[V]) -> None:
         """See `Build.store`. One transaction, so that a crash leaves whole batches."""
-        copies = [(slot, await _lines(slot, changes)) for slot, changes in batch.changes.items()]
+        slot, changes = self._progress.slot, batch.changes
+        lines = await _lines(slot, changes)
         values = {"after": batch.after, "events": batch.events, "before": self._progress.after}
         with translate_errors(self._connection):
             async with self._connection.transaction():
                 await self._expect_one(_STORED, **values)
-                for slot, lines in copies:
-                    await self._copy(CopyFormat(slot).sql, lines)
-                    await self._store_rest(slot, batch.changes[slot])
+                await self._copy(CopyFormat(slot).sql, lines)
+                await self._store_rest(slot, changes)
         self._progress = msgspec.structs.replace(
             self._progress, after=batch.after, events=batch.events
         )
 
     async def index(self) -> None:
         """See `Build.index`."""
-        slot = self._progress.slots[0]
+        slot = self._progress.slot
         tables = tables_of(slot.projection, slot.generation).all
         statements = [
             each for table in tables for each in await missing_indexes(self._connection, table)
@@ -119,7 +119,7 @@ class PostgresBuild(Generic[V]):
         await self._connection.execute(statement.sql, parameters)
 
     async def _expect_one(self, statement: str, **parameters: UUID | int | None) -> None:
-        slot = self._progress.slots[0]
+        slot = self._progress.slot
         generation_key = {
             "tenant": TENANT,
             "projection": slot.projection.name,

@@ -9,28 +9,32 @@ from sqlalchemy import Table
 
 from application.context import TENANT
 from application.projector.generations import BuildLost, Comparison
+from application.projector.view_store import Slot
+from domain.user.events import UserErased
 from infrastructure.postgres import Connection
+from infrastructure.views.generations.parked import parked_in_both
 from infrastructure.views.sql.tables import tables_of
-from projections.projection import Projection
 
 # Under load the two are rarely at the same position, and only for a short time.
-_TIMEOUT_SECONDS: Final = 2.0
-_POLL_SECONDS: Final = 0.05
+_TIMEOUT_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.02
 _MAX_STREAMS: Final = 100
 # Both tables are read completely, and sorted or hashed in memory if they fit.
 _SETTINGS: Final = "SELECT set_config('work_mem', '64MB', true)"
 
 _POSITIONS: Final = """
 SELECT min(position), max(position), count(DISTINCT generation) FROM checkpoints
-WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = ANY(%(generations)s)"""
-# Streams that changed between the two positions differ legitimately: they count as `moving`.
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation IN (%(old)s, %(new)s)"""
+# Streams that changed between the two positions differ legitimately: they count as `moving`. So do
+# people erased after both: the new generation was read without their data.
 _ROWS: Final = """
 WITH moving AS MATERIALIZED (
     SELECT DISTINCT originator_id AS id FROM stored_events
-    WHERE notification_id > %(low)s AND notification_id <= %(high)s
+    WHERE notification_id > %(low)s AND (notification_id <= %(high)s OR topic = %(erased)s)
 ), compared AS (
     SELECT id, a.shown AS before, b.shown AS after,
-           ({a}) IS DISTINCT FROM ({b}) AND id NOT IN (SELECT id FROM moving) AS differs
+           ({a}) IS DISTINCT FROM ({b}) AND id NOT IN (SELECT id FROM moving)
+           AND id <> ALL(%(earlier)s) AS differs
     FROM {old} AS a FULL JOIN {new} AS b USING (id)
 )
 SELECT count(*) FILTER (WHERE before), count(*) FILTER (WHERE after),
@@ -46,9 +50,7 @@ WHERE coalesce(a.value, 0) <> coalesce(b.value, 0)
 ORDER BY counter LIMIT %(most)s"""
 
 
-async def compare(
-    connection: Connection, projection: Projection[Any], old: int, new: int
-) -> Comparison:
+async def compare(connection: Connection, old: Slot[Any], new: Slot[Any]) -> Comparison:
     """Both generations in one snapshot, if possible at the same position. Raises `BuildLost`."""
     deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
@@ -56,7 +58,7 @@ async def compare(
         while True:
             in_time = asyncio.get_running_loop().time() < deadline
             async with connection.transaction():
-                found = await _try(connection, projection, old, new, same_position=in_time)
+                found = await _try(connection, old, new, same_position=in_time)
             if found is not None:
                 return found
             await asyncio.sleep(_POLL_SECONDS)
@@ -65,26 +67,30 @@ async def compare(
 
 
 async def _try(
-    connection: Connection, projection: Projection[Any], old: int, new: int, *, same_position: bool
+    connection: Connection, old: Slot[Any], new: Slot[Any], *, same_position: bool
 ) -> Comparison | None:
     given: dict[str, Any] = {
         "tenant": TENANT,
-        "name": projection.name,
-        "generations": [old, new],
+        "name": new.projection.name,
+        "old": old.generation,
+        "new": new.generation,
+        "erased": UserErased.topic,
         "most": _MAX_STREAMS,
     }
-    row = await _one(connection, sql.SQL(_POSITIONS), given)
-    low, high, generations = row
+    low, high, generations = await _one(connection, sql.SQL(_POSITIONS), given)
     if generations != 2:
         raise BuildLost(BuildLost.__doc__)
     if low != high and same_position:
         return None
     await connection.execute(_SETTINGS)
-    before, after = tables_of(projection, old), tables_of(projection, new)
-    statement = _formatted(_ROWS, before.rows, after.rows)
-    shown = await _one(connection, statement, given | {"low": low, "high": high})
-    counters = None
-    if before.counters is not None and after.counters is not None and low == high:
+    parked = await parked_in_both(connection, given)
+    given |= {"low": low, "high": high, "earlier": list(parked.earlier)}
+    before, after = (tables_of(slot.projection, slot.generation) for slot in (old, new))
+    shown = await _one(connection, _formatted(_ROWS, before.rows, after.rows), given)
+    counters: list[str] | None = None
+    if before.counters is None or after.counters is None:
+        counters = []
+    elif low == high and not parked.earlier:
         statement = _formatted(_COUNTERS, before.counters, after.counters)
         cursor = await connection.execute(statement, given)
         counters = [name for (name,) in await cursor.fetchall()]
@@ -95,12 +101,13 @@ async def _try(
         streams=shown[3] or (),
         moving=shown[4],
         counters=counters,
+        parked=parked.both[:_MAX_STREAMS],
+        newly_parked=parked.newly[:_MAX_STREAMS],
     )
 
 
 def _formatted(text: str, old: Table, new: Table) -> sql.Composed:
-    """The statement for two tables; `partition` is not part of the view, so it is not compared."""
-    names = [column.name for column in new.columns if column.name != "partition"]
+    names = [column.name for column in new.columns]
     return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
         a=sql.SQL(", ").join(sql.Identifier("a", name) for name in names),
         b=sql.SQL(", ").join(sql.Identifier("b", name) for name in names),

@@ -9,8 +9,8 @@ import psycopg
 from application.context import TENANT
 from application.errors import Unavailable
 from infrastructure.postgres import Connection, connect
-from infrastructure.views.generations.builds import build_lock
 from infrastructure.views.generations.drop import APPLICATION, drop
+from infrastructure.views.generations.store import build_lock
 from infrastructure.views.sql.errors import translate_errors
 
 # An active builder stores a batch, or its job is retried, in much less than 10 minutes.

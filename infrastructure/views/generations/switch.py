@@ -11,11 +11,13 @@ import psycopg
 from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.generations import BuildLost, Comparison, StreamsParked
+from application.projector.view_store import Slot
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.generations.build import APPLICATION
 from infrastructure.views.generations.compare import compare
+from infrastructure.views.generations.parked import parked_in_both, take_over_parked
 from infrastructure.views.sql.errors import translate_errors
-from projections.projection import Projection, V
+from projections.projection import V
 
 # While the serving generation is frozen, clients that read their own writes wait.
 _FREEZE_SECONDS: Final = 1.0
@@ -35,15 +37,18 @@ _LOCK_CHECKPOINTS: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(held)s
 ORDER BY partition FOR UPDATE"""
-_PARKED: Final = """
-SELECT count(DISTINCT stream) FROM parked
-WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s"""
 _SERVE: Final = """
 UPDATE generations
 SET served_at = clock_timestamp(), retired_at = NULL, drop_after = NULL,
     result = coalesce(%(result)s::jsonb, result), touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s
   AND state = 'following'"""
+# Generations that served before the former one are dropped soon. A query may still read one.
+_EXPIRE: Final = """
+UPDATE generations
+SET drop_after = least(drop_after, greatest(now(), retired_at + interval '60 seconds'))
+WHERE tenant = %(tenant)s AND projection = %(name)s AND state = 'following'
+  AND retired_at IS NOT NULL AND generation <> %(old)s"""
 _RETIRE: Final = """
 UPDATE generations
 SET retired_at = clock_timestamp(), drop_after = clock_timestamp() + interval '24 hours'
@@ -58,40 +63,35 @@ SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(
 class PostgresSwitch(Generic[V]):
     """See `Switch`."""
 
-    def __init__(
-        self, connection: Connection, projection: Projection[V], old: int, new: int
-    ) -> None:
+    def __init__(self, connection: Connection, old: Slot[V], new: Slot[V]) -> None:
         self._connection = connection
-        self._projection = projection
         self._old = old
         self._new = new
         self._given: dict[str, Any] = {
             "tenant": TENANT,
-            "name": projection.name,
-            "old": old,
-            "new": new,
+            "name": new.projection.name,
+            "old": old.generation,
+            "new": new.generation,
         }
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, database_url: str, projection: Projection[V], new: int
-    ) -> AsyncGenerator["PostgresSwitch[V]"]:
+    async def open(cls, database_url: str, new: Slot[V]) -> AsyncGenerator["PostgresSwitch[V]"]:
         """A switch from the generation that serves now. Raises `Unavailable`."""
         try:
             connection = await connect(database_url, APPLICATION)
         except (psycopg.Error, OSError) as error:
             raise Unavailable from error
         async with connection:
-            given = {"tenant": TENANT, "name": projection.name}
+            given = {"tenant": TENANT, "name": new.projection.name}
             with translate_errors(connection):
                 row = await _one(connection, _SERVING, given)
-            yield cls(connection, projection, row[0], new)
+            yield cls(connection, Slot(new.projection, row[0]), new)
 
     @property
     def replaced(self) -> int:
         """See `Switch.replaced`."""
-        return self._old
+        return self._old.generation
 
     async def gap(self) -> int:
         """See `Switch.gap`."""
@@ -104,7 +104,7 @@ class PostgresSwitch(Generic[V]):
     async def compare(self) -> Comparison:
         """See `Switch.compare`."""
         with translate_errors(self._connection):
-            return await compare(self._connection, self._projection, self._old, self._new)
+            return await compare(self._connection, self._old, self._new)
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
         """See `Switch.switch`."""
@@ -124,12 +124,14 @@ class PostgresSwitch(Generic[V]):
                 await self._wait_until_caught_up()
                 # From here on no projector parks an event in the new generation.
                 await connection.execute(_LOCK_CHECKPOINTS, given | {"held": given["new"]})
-                (parked,) = await _one(connection, _PARKED, given)
-                if parked and not with_parked:
-                    raise StreamsParked(parked)
+                if not with_parked:
+                    parked = await parked_in_both(connection, given)
+                    if parked.newly:
+                        raise StreamsParked(parked.newly)
+                    await take_over_parked(connection, self._old, self._new, parked.earlier)
                 if (await connection.execute(_SERVE, given)).rowcount != 1:
                     raise BuildLost(BuildLost.__doc__)
-                for statement in (_RETIRE, _SWITCH, _RING):
+                for statement in (_EXPIRE, _RETIRE, _SWITCH, _RING):
                     await connection.execute(statement, given)
 
     async def _wait_until_caught_up(self) -> None:

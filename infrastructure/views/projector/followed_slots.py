@@ -1,6 +1,6 @@
 """The slots that projectors follow: those of every filled generation, unless paused."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any, Final, Self
 
 from sqlalchemy import text
@@ -9,7 +9,7 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.view_store import Slot, slots_of
 from infrastructure.views.sql.reader import ViewReader
-from projections.projection import Projection, V
+from projections.projection import Projection
 
 _SERVING: Final = text("SELECT generation FROM projections WHERE tenant = :tenant AND name = :name")
 _PREVIOUS: Final = text("""
@@ -44,14 +44,9 @@ SELECT g.projection, g.generation, g.partitions
 FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
 WHERE g.tenant = :tenant AND g.state = 'following' AND p.paused_at IS NULL""")
 
-_FILLED: Final = text("""
-SELECT generation, partitions FROM generations
-WHERE tenant = :tenant AND projection = :name AND state = 'following'
-ORDER BY generation""")
-
 
 class PostgresFollowedSlots:
-    """See `FollowedSlots` and `FilledGenerations`; for the given projections."""
+    """See `FollowedSlots`; for the given projections."""
 
     def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
         self._reader = reader
@@ -70,8 +65,3 @@ class PostgresFollowedSlots:
             if name in self._projections
             for slot in slots_of(self._projections[name], generation, partitions)
         ]
-
-    async def filled(self, projection: Projection[V]) -> Sequence[Sequence[Slot[V]]]:
-        """See `FilledGenerations.filled`."""
-        rows = await self._reader.rows(_FILLED, {"tenant": TENANT, "name": projection.name})
-        return [slots_of(projection, generation, partitions) for generation, partitions in rows]

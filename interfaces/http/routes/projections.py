@@ -6,8 +6,7 @@ from fastapi import Response
 from msgspec import Struct
 
 from application.projector.parked import AnotherEventFirst, NothingParked
-from application.projector.rebuild_jobs import REBUILD, ROLLBACK
-from application.verification.jobs import VERIFY
+from application.projector.rebuild_jobs import REBUILD, ROLLBACK, VERIFY
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Call, Command, Nothing, Query
 from interfaces.http.endpoint.operation import operation
@@ -69,7 +68,7 @@ async def roll_back_projection(call: Command[Nothing]) -> Response:
     "POST",
     f"{_PATH}/verify",
     tag=_TAG,
-    summary="Compare a projection with a fresh fold of the log, and repair what differs if asked",
+    summary="Compare a projection with a new build of it; if asked, switch to that if they differ",
     needs="admin",
     answers=Job,
     status=202,

@@ -32,7 +32,7 @@ class SkipBody(RequestModel):
 
 class VerifyBody(RequestModel):
     repair: StrictBool = Field(
-        default=False, description="Repair what differs, up to the checkpoint."
+        default=False, description="Switch to the new build if anything differs."
     )
 
 

@@ -23,8 +23,9 @@ from projections.registry import PROJECTIONS
 from projections.users import USERS, UserRow
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
-from tests.support.views.compare_views import Snapshot, differences, snapshot
+from tests.support.views.compare_views import differences, snapshot
 from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
+from tests.support.views.replay import Snapshot
 
 UNREADABLE = Unreadable(type="user.strange", reason="UnknownTopic")
 GONE = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)

@@ -21,8 +21,6 @@ from application.projector.view_store import (
     ParkedEvent,
     Slot,
     Unstorable,
-    partition_of,
-    slots_of,
 )
 from domain.event import Event, Recorded
 from domain.user.events import PreviousName, UserRenamed
@@ -45,23 +43,23 @@ class MemoryBuild:
     def __init__(self, begun: BuildProgress[Any], batches_left: int = 10**9) -> None:
         self.progress = begun
         self.batches_left = batches_left
-        self.entries: dict[Slot[Any], dict[UUID, Entry[Any]]] = {slot: {} for slot in begun.slots}
-        self.counters: dict[Slot[Any], Counter[str]] = {slot: Counter() for slot in begun.slots}
-        self.parked: dict[Slot[Any], list[ParkedEvent]] = {slot: [] for slot in begun.slots}
+        self.entries: dict[UUID, Entry[Any]] = {}
+        self.counters = Counter[str]()
+        self.parked: list[ParkedEvent] = []
 
     async def store(self, batch: Batch[Any]) -> None:
-        views = [e.view for changes in batch.changes.values() for e in changes.entries.values()]
+        changes = batch.changes
+        views = [entry.view for entry in changes.entries.values()]
         if b"\\u0000" in msgspec.json.encode(views):
             raise Unstorable("U+0000 in a view")
         if not self.batches_left:
             raise Killed
         self.batches_left -= 1
         assert self.progress.after is None or batch.after > self.progress.after
-        for slot, changes in batch.changes.items():
-            assert not self.entries[slot].keys() & changes.entries.keys()
-            self.entries[slot] |= changes.entries
-            self.counters[slot].update(changes.counters)
-            self.parked[slot] += changes.parked
+        assert not self.entries.keys() & changes.entries.keys()
+        self.entries |= changes.entries
+        self.counters.update(changes.counters)
+        self.parked += changes.parked
         self.progress = replace(self.progress, after=batch.after, events=batch.events)
 
     async def index(self) -> None: ...
@@ -72,13 +70,13 @@ class MemoryBuild:
 async def ignore_progress(done: int, total: int | None) -> None: ...
 
 
-def begun(projection: Projection[Any], up_to: int, partitions: int = 1) -> BuildProgress[Any]:
-    return BuildProgress(slots=slots_of(projection, 2, partitions), up_to=up_to)
+def begun(projection: Projection[Any], up_to: int) -> BuildProgress[Any]:
+    return BuildProgress(slot=Slot(projection, 2), up_to=up_to)
 
 
 def in_order(slot: Slot[Any], log: Log, up_to: int) -> tuple[Any, Any, Any]:
     """What a projector stores: event by event, in the order of the log."""
-    events = [each for each in log if each.position <= up_to and slot.holds(each.stream)]
+    events = [each for each in log if each.position <= up_to]
     changes = fold_page(slot.projection, {}, frozenset(), events)
     return changes.entries, changes.counters, _sorted(changes.parked)
 
@@ -101,7 +99,6 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     page_events=st.integers(1, 9),
     batch_streams=st.integers(0, 4),
     batches_left=st.lists(st.integers(0, 3), max_size=4),
-    partitions=st.sampled_from([1, 3]),
     cut=st.floats(0, 1),
 )
 def test_a_backfill_equals_a_projection_for_any_sizes_and_interruptions(
@@ -110,12 +107,11 @@ def test_a_backfill_equals_a_projection_for_any_sizes_and_interruptions(
     page_events: int,
     batch_streams: int,
     batches_left: list[int],
-    partitions: int,
     cut: float,
 ) -> None:
     backfill_module._PAGE_EVENTS, backfill_module._BATCH_STREAMS = page_events, batch_streams  # pyright: ignore
     up_to = round(cut * max((each.position for each in log), default=0))
-    build = MemoryBuild(begun(projection, up_to, partitions))
+    build = MemoryBuild(begun(projection, up_to))
 
     async def run_to_the_end() -> None:
         for each in [*batches_left, 10**9]:
@@ -127,30 +123,26 @@ def test_a_backfill_equals_a_projection_for_any_sizes_and_interruptions(
             return
 
     asyncio.run(run_to_the_end())
-    for slot in build.progress.slots:
-        counters = {name: n for name, n in build.counters[slot].items() if n}
-        found = (build.entries[slot], counters, _sorted(build.parked[slot]))
-        assert found == in_order(slot, log, up_to)
+    counters = {name: n for name, n in build.counters.items() if n}
+    found = (build.entries, counters, _sorted(build.parked))
+    assert found == in_order(build.progress.slot, log, up_to)
     assert build.progress.events == sum(each.position <= up_to for each in log)
 
 
-@pytest.mark.parametrize("partitions", [1, 2])
-async def test_a_view_that_cannot_be_stored_parks_only_its_stream(partitions: int) -> None:
+async def test_a_view_that_cannot_be_stored_parks_only_its_stream() -> None:
     bad = UserRenamed(name="a\x00b", previous=PreviousName("?"))
     log = [
         *history(registered(), bad),
         *(recorded(registered(name=f"N{n}"), 1, 10 + n, UUID(int=n + 1)) for n in range(20)),
         recorded(registered(), 1, 40, YAN),
     ]
-    build = MemoryBuild(begun(USERS, 40, partitions))
+    build = MemoryBuild(begun(USERS, 40))
     await backfill(build, LogByStream(log), ignore_progress)
-    slot = build.progress.slots[partition_of(ZOE, partitions)]
-    assert [(p.stream, p.version, p.error) for p in build.parked[slot]] == [
+    assert [(p.stream, p.version, p.error) for p in build.parked] == [
         (ZOE, 1, "U+0000 in a view"),
         (ZOE, 2, "queued behind a parked event"),
     ]
-    stored = [stream for entries in build.entries.values() for stream in entries]
-    assert sorted(stored) == sorted({each.stream for each in log} - {ZOE})
+    assert sorted(build.entries) == sorted({each.stream for each in log} - {ZOE})
 
 
 async def test_skipped_events_are_left_out() -> None:
@@ -158,7 +150,7 @@ async def test_skipped_events_are_left_out() -> None:
     skipped = replace(begun(USERS, 2), skipped=frozenset({(ZOE, 2)}))
     build = MemoryBuild(skipped)
     await backfill(build, LogByStream(log), ignore_progress)
-    entry = build.entries[build.progress.slots[0]][ZOE]
+    entry = build.entries[ZOE]
     assert entry.view is not None
     assert (entry.view.name, entry.version) == ("Zoë", 2)
 

@@ -25,9 +25,10 @@ from projections.projection import Projection
 from projections.users import USERS
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
-from tests.support.views.compare_views import Snapshot, differences, snapshot
+from tests.support.views.compare_views import differences, snapshot
 from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
 from tests.support.views.interrupted_projection import project_with_interruptions
+from tests.support.views.replay import Snapshot
 
 
 def page(*events: Recorded[Event], reached: int | None = None) -> FeedPage:

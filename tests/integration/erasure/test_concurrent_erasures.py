@@ -17,14 +17,14 @@ from application.users.commands import Outcome
 from application.users.service import UserService
 from domain.user.commands import ChangeUser, DeleteUser, RegisterUser, SuspendUser
 from domain.values import EmailAddress, ExternalId, PersonName, Role
-from infrastructure.views.repair.erasures import PostgresErasedViews
+from infrastructure.views.generations.erasures import PostgresErasedViews
 from projections.registry import PROJECTIONS
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.jobs.personal_data_search import Words, in_tables
 from tests.support.log.drafts import context
-from tests.support.views.compare_views import Snapshot
 from tests.support.views.directory import ReadSide, execute
 from tests.support.views.erasing import receipt_of
+from tests.support.views.replay import Snapshot
 
 EMAIL = "asa@bücher.example"
 

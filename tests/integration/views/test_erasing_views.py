@@ -14,7 +14,7 @@ from application.users.service import UserService
 from domain.user.commands import EraseUser, RegisterUser
 from domain.values import EmailAddress, ExternalId, PersonName, Role
 from infrastructure.database import Database
-from infrastructure.views.repair.erasures import PostgresErasedViews
+from infrastructure.views.generations.erasures import PostgresErasedViews
 from tests.support.log.drafts import context
 from tests.support.views.directory import ReadSide, execute
 

@@ -15,8 +15,8 @@ from application.projector.generations import RebuildUnderWay, StreamsParked
 from application.projector.rebuild_jobs import rollback_jobs
 from domain.user.events import PreviousName, UserErased, UserRegistered, UserRenamed
 from infrastructure.database import Database
+from infrastructure.views.generations.erasures import PostgresErasedViews
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
-from infrastructure.views.repair.erasures import PostgresErasedViews
 from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
 from tests.support.views.directory import execute
@@ -70,7 +70,7 @@ async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
         async def report(self, done: int, total: int | None = None) -> None:
             return
 
-    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.open_switch, rebuilder.previous_generations)
+    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.generations, rebuilder.previous_generations)
     return await kind.run(Run())
 
 
@@ -112,7 +112,6 @@ async def test_a_cancelled_rebuild_changes_nothing(rebuilder: Rebuilder) -> None
     with pytest.raises(JobCancelled):
         await rebuilder.rebuild(report=report)
     assert await serving(rebuilder) == 1
-    assert await PostgresExpiredGenerations(rebuilder.url).drop_expired() == ["users/2"]
     assert await rebuilder.generations() == [(1, "following")]
     assert (await rebuilder.rebuild())["generation"] == 3
 
@@ -120,16 +119,16 @@ async def test_a_cancelled_rebuild_changes_nothing(rebuilder: Rebuilder) -> None
 async def test_two_jobs_cannot_rebuild_one_projection_at_once(
     rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrastructure.views.generations.builds._TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("infrastructure.views.generations.store._TIMEOUT_SECONDS", 0.3)
     users = rebuilder.projections["users"]
-    async with rebuilder.ports.builds.open(users, "first"):
+    async with rebuilder.ports.generations.build(users, "first"):
         with pytest.raises(RebuildUnderWay):
             await rebuilder.rebuild()
         assert (await rebuilder.rebuild("headcount"))["generation"] == 2
     assert (await rebuilder.rebuild())["generation"] == 2
 
 
-async def test_a_generation_with_a_parked_stream_does_not_serve_until_it_is_skipped(
+async def test_a_stream_that_is_parked_in_both_blocks_no_rebuild_and_stays_parked(
     rebuilder: Rebuilder,
 ) -> None:
     admin = rebuilder.admin
@@ -138,9 +137,8 @@ async def test_a_generation_with_a_parked_stream_does_not_serve_until_it_is_skip
     await renamed(rebuilder, bad, "bad")
     await renamed(rebuilder, bad, "better", after=2)
     await rebuilder.caught_up("newcomers")
-    with pytest.raises(StreamsParked):
-        await rebuilder.rebuild("newcomers")
-    assert await rebuilder.generations("newcomers") == [(1, "following"), (2, "dropping")]
+    rebuilt = await rebuilder.rebuild("newcomers")
+    assert (rebuilt["compared"]["parked"], rebuilt["compared"]["differing"]) == ([str(bad)], 0)
     [parked] = (await admin.parked("newcomers", 0, 10)).items
     assert (parked.stream, parked.version, parked.events, parked.type) == (
         bad,
@@ -149,16 +147,72 @@ async def test_a_generation_with_a_parked_stream_does_not_serve_until_it_is_skip
         "user.renamed",
     )
     assert parked.error.startswith("ValueError (registrations.py:")
+    rows = await execute(rebuilder.url, "SELECT id, name, version FROM newcomers_g2 ORDER BY id")
+    assert rows == sorted([(good, "good", 1), (bad, "ok", 1)])
+    assert await rebuilder.differences() == []
+    # Its damaged row is found and repaired like every other.
+    await execute(rebuilder.url, "UPDATE newcomers_g2 SET name = 'x' WHERE id = %s", bad)
+    found = await rebuilder.verify("newcomers", repair=True)
+    assert (found["compared"]["streams"], found["switched"]) == ([str(bad)], True)
+    assert await rebuilder.differences(since=3) == []
     result = await admin.skip("newcomers", bad, 2, "a typo", "token:admin")
     assert (result.applied, result.parked) == (2, None)
-    rebuilt = await rebuilder.rebuild("newcomers")
-    assert (rebuilt["generation"], rebuilt["compared"]["differing"]) == (3, 0)
+    await rebuilder.rebuild("newcomers")
     await rebuilder.caught_up("newcomers")
-    assert await rebuilder.differences() == []
-    rows = await execute(rebuilder.url, "SELECT id, name, version FROM newcomers_g3 ORDER BY id")
+    rows = await execute(rebuilder.url, "SELECT id, name, version FROM newcomers_g4 ORDER BY id")
     assert rows == sorted([(good, "good", 1), (bad, "better", 3)])
     recorded = await execute(rebuilder.url, "SELECT stream, version, reason, actor FROM skipped")
     assert recorded == [(bad, 2, "a typo", "token:admin")]
+
+
+async def test_no_switch_if_a_stream_is_parked_in_the_new_generation_only(
+    rebuilder: Rebuilder,
+) -> None:
+    await rebuilder.read_side.record(registered("good"))
+    bad = await rebuilder.read_side.record(registered("newly bad"))
+    await rebuilder.caught_up("newcomers")
+    refused_names.add("newly")
+    try:
+        with pytest.raises(StreamsParked):
+            await rebuilder.rebuild("newcomers")
+        for repair in (False, True):
+            found = await rebuilder.verify("newcomers", repair=repair)
+            assert (found["right"], found["switched"]) == (False, False)
+            assert found["compared"]["newly_parked"] == [str(bad)]
+    finally:
+        refused_names.discard("newly")
+    assert await rebuilder.generations("newcomers") == [(1, "following")]
+    assert (await rebuilder.read_side.queries.progress("users")).generation == 1
+    assert (await admin_parked(rebuilder)) == []
+
+
+async def admin_parked(rebuilder: Rebuilder) -> list[UUID]:
+    return [each.stream for each in (await rebuilder.admin.parked("newcomers", 0, 10)).items]
+
+
+async def test_a_stream_that_the_new_generation_parks_earlier_keeps_its_serving_view(
+    rebuilder: Rebuilder,
+) -> None:
+    streams = [await rebuilder.read_side.record(registered("ok")) for _ in range(2)]
+    for stream in streams:
+        await renamed(rebuilder, stream, "fine")
+        await renamed(rebuilder, stream, "bad", after=2)
+    await rebuilder.caught_up("newcomers")
+    # The second person is erased: nothing of hers returns.
+    await append(rebuilder, streams[1], UserErased(), 3)
+    await rebuilder.caught_up("newcomers")
+    refused_names.add("fine")
+    try:
+        rebuilt = await rebuilder.rebuild("newcomers")
+    finally:
+        refused_names.discard("fine")
+    assert (rebuilt["compared"]["differing"], rebuilt["switched"]) == (1, True)
+    kept = "SELECT name, version FROM newcomers_g2 WHERE id = %s"
+    assert await execute(rebuilder.url, kept, streams[0]) == [("fine", 2)]
+    assert await execute(rebuilder.url, kept, streams[1]) == [(None, 4)]
+    parked = "SELECT version FROM parked WHERE projection = 'newcomers' AND generation = 2"
+    assert await execute(rebuilder.url, parked) == [(3,)]
+    assert await rebuilder.differences() == []
 
 
 async def test_a_skipped_event_stays_skipped_though_it_could_be_folded_now(

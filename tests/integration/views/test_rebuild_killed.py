@@ -29,7 +29,7 @@ async def rebuilder(database_url: str) -> AsyncGenerator[Rebuilder]:
         yield rebuilder
 
 
-async def kill_after(url: str, what: str, times: int) -> None:
+async def kill_after(url: str, what: str, times: int, switch_if: str = "always") -> None:
     """Run a rebuild in a process and kill it after it has printed `what` so many times."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -37,6 +37,7 @@ async def kill_after(url: str, what: str, times: int) -> None:
         "-m",
         "tests.support.processes.rebuild",
         url,
+        switch_if,
         env=rollbook_environment(),
         stdout=asyncio.subprocess.PIPE,
     )

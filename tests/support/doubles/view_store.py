@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Generic
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -18,10 +18,9 @@ from application.projector.view_store import (
     Slot,
     Unstorable,
     ViewWriter,
-    partition_of,
 )
-from application.verification.stored_views import StoredStream
 from projections.projection import V
+from tests.support.views.replay import Snapshot
 
 
 class StoredSlot:
@@ -34,14 +33,6 @@ class StoredSlot:
         self.counters = Counter[str]()
         self.parked: dict[tuple[UUID, int], ParkedEvent] = {}
         self.skipped: set[tuple[UUID, int]] = set()
-
-    def copy(self) -> "StoredSlot":
-        """A copy that later pages do not change."""
-        copied = StoredSlot()
-        copied.position = self.position
-        copied.entries, copied.counters = dict(self.entries), Counter(self.counters)
-        copied.parked, copied.skipped = dict(self.parked), set(self.skipped)
-        return copied
 
 
 class MemoryViewStore:
@@ -61,46 +52,19 @@ class MemoryViewStore:
         async with stored.lead:
             yield MemoryViewWriter(stored)
 
-    @asynccontextmanager
-    async def stored_views(
-        self, slots: Sequence[Slot[V]]
-    ) -> AsyncGenerator["MemoryStoredViews[V]"]:
-        """See `OpenStoredViews`."""
-        yield MemoryStoredViews(slots, [self.stored(slot).copy() for slot in slots])
-
-
-class MemoryStoredViews(Generic[V]):
-    """See `StoredViews`."""
-
-    def __init__(self, slots: Sequence[Slot[V]], stored: Sequence[StoredSlot]) -> None:
-        self.slots = slots
-        self.positions = [each.position for each in stored]
-        self._stored = stored
-
-    async def page(self, after: UUID | None, limit: int) -> Sequence[StoredStream[V]]:
-        """See `StoredViews.page`."""
-        streams = sorted({stream for each in self._stored for stream in _streams(each)})
-        later = [stream for stream in streams if after is None or stream > after]
-        return [self._stream(stream) for stream in later[:limit]]
-
-    async def counters(self) -> Sequence[Mapping[str, int]]:
-        """See `StoredViews.counters`."""
-        return [{name: n for name, n in each.counters.items() if n} for each in self._stored]
-
-    def _stream(self, stream: UUID) -> StoredStream[V]:
-        stored = self._stored[partition_of(stream, len(self.slots))]
-        return StoredStream(
-            stream=stream,
-            entry=stored.entries.get(stream),
-            parked=min(
-                (version for each, version in stored.parked if each == stream), default=None
-            ),
-            skipped={version for each, version in stored.skipped if each == stream},
+    async def stored_views(self, slot: Slot[V]) -> Snapshot[V]:
+        """All that is stored of a slot."""
+        stored = self.stored(slot)
+        parked: dict[UUID, int] = {}
+        for stream, version in sorted(stored.parked):
+            parked.setdefault(stream, version)
+        return Snapshot(
+            position=stored.position,
+            entries=dict(stored.entries),
+            counters={name: n for name, n in stored.counters.items() if n},
+            parked=parked,
+            skipped=set(stored.skipped),
         )
-
-
-def _streams(stored: StoredSlot) -> set[UUID]:
-    return stored.entries.keys() | {each for each, _ in (*stored.parked, *stored.skipped)}
 
 
 class MemoryViewWriter:

@@ -1,6 +1,6 @@
 """A process that rebuilds the users and prints each step, for tests that kill it.
 
-Run as `python -m tests.support.processes.rebuild URL`. Batches and pages are small, so that there
+Run as `python -m tests.support.processes.rebuild URL SWITCH_IF`. Batches and pages are small, so that there
 are several of each.
 """
 
@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from application.projector import backfill
-from application.projector.generations import Batch, Build, Comparison, Switch
+from application.projector.generations import Batch, Build, Comparison, Generations, Switch
 from application.projector.rebuild import rebuild
-from projections.projection import Projection
+from application.projector.view_store import Slot
+from projections.projection import Projection, V
 from projections.users import USERS
 from tests.support.views.rebuilding import Rebuilder, ignore_progress
 
@@ -76,34 +77,31 @@ class ReportingSwitch:
         await asyncio.sleep(60)
 
 
-class ReportingBuilds:
-    """See `Builds`."""
+class ReportingGenerations:
+    """See `Generations`."""
 
-    def __init__(self, rebuilder: Rebuilder) -> None:
-        self._builds = rebuilder.ports.builds
-        self.abandon = self._builds.abandon
-        self.finished = self._builds.finished
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self.drop = generations.drop
+        self.finished = generations.finished
 
     @asynccontextmanager
-    async def open(self, projection: Projection[Any], by: str) -> AsyncGenerator[ReportingBuild]:
-        async with self._builds.open(projection, by) as build:
+    async def build(self, projection: Projection[V], by: str) -> AsyncGenerator[ReportingBuild]:
+        async with self._generations.build(projection, by) as build:
             yield ReportingBuild(build)
 
+    @asynccontextmanager
+    async def switch(self, slot: Slot[Any]) -> AsyncGenerator[ReportingSwitch]:
+        async with self._generations.switch(slot) as switch:
+            yield ReportingSwitch(switch)
 
-async def main(url: str) -> None:
+
+async def main(url: str, switch_if: Any) -> None:
     async with Rebuilder.open(url) as rebuilder:
-
-        @asynccontextmanager
-        async def open_switch(
-            projection: Projection[Any], generation: int
-        ) -> AsyncGenerator[ReportingSwitch]:
-            async with rebuilder.ports.open_switch(projection, generation) as switch:
-                yield ReportingSwitch(switch)
-
-        builds: Any = ReportingBuilds(rebuilder)
-        ports = msgspec.structs.replace(rebuilder.ports, builds=builds, open_switch=open_switch)
-        await rebuild(USERS, "test", ports, ignore_progress)
+        generations: Any = ReportingGenerations(rebuilder.ports.generations)
+        ports = msgspec.structs.replace(rebuilder.ports, generations=generations)
+        await rebuild(USERS, "test", ports, ignore_progress, switch_if)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

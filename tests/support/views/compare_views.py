@@ -1,39 +1,21 @@
-"""Compares the views with a new fold of the log, and copies a slot into memory, for tests."""
+"""Reads all that is stored of a slot, and compares it with a replay of the log, for tests."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Generic
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Any
 
-from msgspec import Struct
+import psycopg
+from psycopg import IsolationLevel
+from sqlalchemy import func, select
 
 from application.log.by_stream import EventsByStream
-from application.projector.view_store import Entry, Slot, slots_of
-from application.verification.stored_views import OpenStoredViews, StoredStream
-from application.verification.verify import verify
+from application.projector.view_store import Entry, Slot
 from infrastructure.event_store.by_stream import PostgresEventsByStream
-from infrastructure.views.repair.stored_views import PostgresStoredViews
+from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
+from infrastructure.views.sql.rows import BOOKKEEPING, RowFormat
+from infrastructure.views.sql.statements import Statement, columns_of, statements_of
+from infrastructure.views.sql.tables import tables_of
 from interfaces.composition.event_store import EventStore
-from projections.projection import V
-
-
-class Differences(Struct, frozen=True, kw_only=True):
-    """The streams and the names of the counters that differ from the log in a generation."""
-
-    streams: frozenset[UUID]
-    counters: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.streams or self.counters)
-
-
-class Snapshot(Struct, Generic[V], frozen=True, kw_only=True):
-    """All data of a slot at one moment; `parked` has the first parked version of each stream."""
-
-    position: int
-    entries: Mapping[UUID, Entry[V]]
-    counters: Mapping[str, int]
-    parked: Mapping[UUID, int]
+from tests.support.views.replay import Differences, ReadSlot, Snapshot, replay_differences
 
 
 async def ignore_progress(done: int, total: int | None) -> None:
@@ -41,37 +23,73 @@ async def ignore_progress(done: int, total: int | None) -> None:
 
 
 async def differences(
-    open_views: OpenStoredViews, histories: EventsByStream, slots: Sequence[Slot[Any]]
+    read: ReadSlot, histories: EventsByStream, slots: Sequence[Slot[Any]]
 ) -> Differences:
-    """The differences in the generation that has these slots."""
-    async with open_views(slots) as stored:
-        found = await verify(stored, histories, ignore_progress)
+    """The differences in these slots, each as it is now."""
+    found = [await replay_differences(slot, await read(slot), histories) for slot in slots]
     return Differences(
         streams=frozenset(stream for each in found for stream in each.streams),
         counters=frozenset(name for each in found for name in each.counters),
     )
 
 
-async def snapshot(open_views: OpenStoredViews, slot: Slot[V]) -> Snapshot[V]:
+async def snapshot(read: ReadSlot, slot: Slot[Any]) -> Snapshot[Any]:
     """All that is stored for a slot."""
-    projection = slot.projection
-    slots = slots_of(projection, slot.generation, projection.partitions)
-    async with open_views(slots) as stored:
-        streams: list[StoredStream[V]] = []
-        while page := await stored.page(streams[-1].stream if streams else None, 3):
-            streams += page
-        slot_streams = [each for each in streams if slot.holds(each.stream)]
-        return Snapshot(
-            position=stored.positions[slot.partition],
-            entries={each.stream: each.entry for each in slot_streams if each.entry is not None},
-            counters=(await stored.counters())[slot.partition],
-            parked={each.stream: each.parked for each in slot_streams if each.parked is not None},
-        )
+    return await read(slot)
 
 
-def views_in(database_url: str) -> OpenStoredViews:
-    """The views of a database."""
-    return partial(PostgresStoredViews[Any].open, database_url)
+def views_in(database_url: str) -> ReadSlot:
+    """Reads slots of a database."""
+
+    async def read(slot: Slot[Any]) -> Snapshot[Any]:
+        async with await psycopg.AsyncConnection.connect(database_url) as connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            return await _read(connection, slot)
+
+    return read
+
+
+async def _read(connection: psycopg.AsyncConnection[Any], slot: Slot[Any]) -> Snapshot[Any]:
+    tables, projection = tables_of(slot.projection, slot.generation), slot.projection
+
+    async def rows(statement: Statement) -> list[Any]:
+        cursor = await connection.execute(statement.sql, statement.constants, binary=True)
+        return await cursor.fetchall()
+
+    [(position,)] = await rows(statements_of(slot).position)
+    c = tables.rows.c
+    made = [c[key.name] for key in projection.keys]
+    made += [func.tsvector_to_array(c[words.name]) for words in projection.words]
+    stored = await rows(Statement.of(select(*columns_of(slot), c.partition, *made)))
+    end = len(BOOKKEEPING) + len(projection.view.__struct_fields__)
+    mine = [row for row in stored if slot.holds(row[0])]
+    entries = RowFormat(slot).entries([row[:end] for row in mine])
+    counters: list[Any] = []
+    if (table := tables.counters) is not None:
+        of_slot = table.c.partition == slot.partition
+        counters = await rows(Statement.of(select(table.c.counter, table.c.value).where(of_slot)))
+    first = select(PARKED.c.stream, func.min(PARKED.c.version)).where(parked_of(slot))
+    parked = await rows(Statement.of(first.group_by(PARKED.c.stream)))
+    skips = select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection.name))
+    return Snapshot(
+        position=position,
+        entries=entries,
+        counters={name: value for name, value in counters if value},
+        parked={stream: version for stream, version in parked if slot.holds(stream)},
+        skipped={(stream, version) for stream, version in await rows(Statement.of(skips))},
+        odd={row[0] for row in mine if not _is_whole(slot, entries[row[0]], row[end:])},
+    )
+
+
+def _is_whole(slot: Slot[Any], entry: Entry[Any], columns: Sequence[Any]) -> bool:
+    """Whether the columns of partition, keys and words are those of the view."""
+    projection, (partition, *made) = slot.projection, columns
+    if entry.view is None:
+        return partition == slot.partition and not any(each is not None for each in made)
+    keys = [key.of(entry.view) for key in projection.keys]
+    words = [set(each.of(entry.view)) for each in projection.words]
+    found = [*made[: len(keys)], *(set(each) for each in made[len(keys) :])]
+    return partition == slot.partition and found == [*keys, *words]
 
 
 def events_by_stream_of(events: EventStore) -> PostgresEventsByStream:

@@ -24,14 +24,8 @@ from projections.registry import PROJECTIONS
 from tests.support.log.drafts import context
 from tests.support.run.background import in_background
 from tests.support.servers.postgres import MASTER_KEYS
-from tests.support.views.compare_views import (
-    Differences,
-    Snapshot,
-    differences,
-    events_by_stream_of,
-    snapshot,
-    views_in,
-)
+from tests.support.views.compare_views import differences, events_by_stream_of, snapshot, views_in
+from tests.support.views.replay import Differences, Snapshot
 
 
 async def execute(url: str, statement: str, *parameters: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, Self
 
 from uuid_utils.compat import uuid7
@@ -12,22 +11,22 @@ from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
 from application.projector.generations import run_followers
 from application.projector.projector import run_projectors
-from application.projector.rebuild import RebuildPorts, rebuild
+from application.projector.rebuild import RebuildPorts, SwitchIf, rebuild
 from infrastructure.event_store.by_stream import PostgresEventsByStream
-from infrastructure.views.generations.builds import PostgresBuilds
-from infrastructure.views.generations.switch import PostgresSwitch
+from infrastructure.views.generations.store import PostgresGenerations
+from infrastructure.views.projector.admin import PostgresProjectionAdmin
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
     PostgresPreviousGenerations,
 )
-from infrastructure.views.repair.admin import PostgresProjectionAdmin
-from infrastructure.views.repair.parked import PostgresParkedStreams
+from infrastructure.views.projector.parked import PostgresParkedStreams
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
-from tests.support.views.compare_views import Differences, differences, views_in
+from tests.support.views.compare_views import differences, views_in
 from tests.support.views.directory import ReadSide, execute
+from tests.support.views.replay import Differences
 
 
 async def ignore_progress(done: int, total: int | None) -> None:
@@ -50,10 +49,9 @@ class Rebuilder:
         self.projections = {projection.name: projection for projection in projections}
         events = read_side.events
         self.ports = RebuildPorts(
-            builds=PostgresBuilds(self.url),
+            generations=PostgresGenerations(self.url),
             events_by_stream=PostgresEventsByStream(events.database, events.keys),
             parked_streams=PostgresParkedStreams(self.url, self.projections.values()),
-            open_switch=partial(PostgresSwitch[Any].open, self.url),
         )
         self.previous_generations = PostgresPreviousGenerations(reader)
         self.admin = ProjectionAdmin(
@@ -94,10 +92,20 @@ class Rebuilder:
                 await task
 
     async def rebuild(
-        self, name: str = "users", *, by: str | None = None, report: Report = ignore_progress
+        self,
+        name: str = "users",
+        *,
+        by: str | None = None,
+        report: Report = ignore_progress,
+        switch_if: SwitchIf = "always",
     ) -> dict[str, Any]:
         """Rebuild as a job does; each call has a new name unless `by` is given."""
-        return await rebuild(self.projections[name], by or str(uuid7()), self.ports, report)
+        by = by or str(uuid7())
+        return await rebuild(self.projections[name], by, self.ports, report, switch_if)
+
+    async def verify(self, name: str = "users", *, repair: bool = False) -> dict[str, Any]:
+        """Verify as a job does."""
+        return await self.rebuild(name, switch_if="differing" if repair else "never")
 
     async def generations(self, name: str = "users") -> list[tuple[int, str]]:
         """The number and state of all generations that are not dropped."""
@@ -117,12 +125,12 @@ class Rebuilder:
                 await asyncio.sleep(0.02)
         return head
 
-    async def differences(self) -> list[Differences]:
-        """The differences from a new fold of the log, in all followed generations."""
+    async def differences(self, *, since: int = 0) -> list[Differences]:
+        """The differences from a fold of the log, in all followed generations from a number on."""
         views, histories = views_in(self.url), self.ports.events_by_stream
         return [
             found
-            for projection in self.projections.values()
-            for slots in await self.slots.filled(projection)
-            if (found := await differences(views, histories, slots))
+            for slot in await self.slots.followed()
+            if slot.generation >= since
+            if (found := await differences(views, histories, [slot]))
         ]

@@ -12,7 +12,7 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.view_store import Slot, partition_of, slots_of
 from infrastructure.postgres import Connection, answered_within, connect
-from infrastructure.views.repair.locked_stream import PostgresLockedStream, lock_stream
+from infrastructure.views.projector.locked_stream import PostgresLockedStream, lock_stream
 from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection, V

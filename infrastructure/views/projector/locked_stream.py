@@ -132,21 +132,6 @@ class PostgresLockedStream(Generic[V]):
             await ring(self._connection, self._slot)
             await self._connection.execute("COMMIT")
 
-    async def replace(self, entry: Entry[V] | None, counters: Mapping[str, int]) -> None:
-        """See `LockedStream.replace`."""
-        statements, stream = statements_of(self._slot), self._given["stream"]
-        with translate_errors(self._connection):
-            if entry is None:
-                await self._run(statements.remove, {"streams": [stream]})
-            else:
-                await self._run(
-                    statements.store, {"rows": self._row_format.to_json({stream: entry})}
-                )
-            await count(self._connection, self._slot, counters)
-            await enqueue_refresh(self._connection, self._slot, stream)
-            await ring(self._connection, self._slot)
-            await self._connection.execute("COMMIT")
-
     async def skip(self, decision: Decision) -> None:
         """See `LockedStream.skip`."""
         event = decision.event

@@ -1,1 +1,0 @@
-"""Comparing the views with a fold of the log, and repairing what differs."""

@@ -1,0 +1,114 @@
+"""Streams that are parked in a new generation, compared with the serving one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
+from application.context import TENANT
+from application.projector.fold import counted
+from application.projector.view_store import Slot
+from domain.user.events import UserErased
+from infrastructure.postgres import Connection
+from infrastructure.views.sql.rows import RowFormat
+from infrastructure.views.sql.statements import Statement, statements_of
+from projections.projection import V
+
+_PARKED: Final = """
+SELECT n.stream, n.version,
+       (SELECT min(o.version) FROM parked o
+        WHERE o.tenant = %(tenant)s AND o.projection = %(name)s AND o.generation = %(old)s
+          AND o.stream = n.stream)
+FROM (SELECT stream, min(version) AS version FROM parked
+      WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s
+      GROUP BY stream) n
+ORDER BY n.stream"""
+# The serving view of a person who is erased in the new generation already still has the data.
+_ERASED: Final = """
+SELECT DISTINCT originator_id FROM stored_events
+WHERE originator_id = ANY(%(streams)s) AND topic = %(erased)s AND notification_id >
+    (SELECT position FROM checkpoints
+     WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s
+       AND partition = 0)"""
+_DELETE_APPLIED: Final = """
+DELETE FROM parked n
+WHERE n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new)s
+  AND n.stream = ANY(%(streams)s)
+  AND n.version < (SELECT min(o.version) FROM parked o
+                   WHERE o.tenant = n.tenant AND o.projection = n.projection
+                     AND o.generation = %(old)s AND o.stream = n.stream)"""
+_SET_ERRORS: Final = """
+UPDATE parked n SET error = o.error
+FROM parked o
+WHERE o.tenant = n.tenant AND o.projection = n.projection AND o.generation = %(old)s
+  AND (o.stream, o.version) = (n.stream, n.version)
+  AND n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new)s
+  AND n.stream = ANY(%(streams)s)"""
+
+
+class ParkedStreams(Struct, frozen=True):
+    """The streams parked in a new generation.
+
+    `both`: parked in the serving one, too; `earlier`: those of them whose first parked event is an
+    earlier one in the new generation; `newly`: not parked in the serving one.
+    """
+
+    both: Sequence[UUID]
+    earlier: Sequence[UUID]
+    newly: Sequence[UUID]
+
+
+async def parked_in_both(connection: Connection, given: Mapping[str, Any]) -> ParkedStreams:
+    """Compare the generations `old` and `new` of the projection `name` of a tenant."""
+    rows = await (await connection.execute(_PARKED, given)).fetchall()
+    return ParkedStreams(
+        [stream for stream, _, before in rows if before is not None],
+        [stream for stream, version, before in rows if before is not None and version < before],
+        [stream for stream, _, before in rows if before is None],
+    )
+
+
+async def take_over_parked(
+    connection: Connection, old: Slot[V], new: Slot[V], streams: Sequence[UUID]
+) -> None:
+    """Replace the views of streams that the new generation parked earlier by the serving ones.
+
+    Both checkpoints are locked by the transaction.
+    """
+    if not streams:
+        return
+    given: dict[str, Any] = {
+        "tenant": TENANT,
+        "name": new.projection.name,
+        "old": old.generation,
+        "new": new.generation,
+        "streams": list(streams),
+        "erased": UserErased.topic,
+    }
+    erased = {row[0] for row in await (await connection.execute(_ERASED, given)).fetchall()}
+    wanted = {"streams": [stream for stream in streams if stream not in erased]}
+    served, built = [
+        RowFormat(slot).entries(
+            await (await _run(connection, statements_of(slot).entries, wanted)).fetchall()
+        )
+        for slot in (old, new)
+    ]
+    given["streams"] = list(served)
+    statements = statements_of(new)
+    await _run(connection, statements.store, {"rows": RowFormat(new).to_json(served)})
+    counters = counted(new.projection, built, served)
+    if counters and statements.count is not None:
+        rows = [{"counter": name, "value": n} for name, n in counters.items()]
+        await _run(connection, statements.count, {"rows": msgspec.json.encode(rows).decode()})
+    await connection.execute(_DELETE_APPLIED, given)
+    await connection.execute(_SET_ERRORS, given)
+
+
+async def _run(
+    connection: Connection, statement: Statement, given: Mapping[str, Any]
+) -> AsyncCursor[TupleRow]:
+    return await connection.execute(statement.sql, {**statement.constants, **given}, binary=True)

@@ -1,1 +1,0 @@
-"""Work on single streams of a view: parked events, repairs and erasures."""
