@@ -6,15 +6,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 
 from application.cache.documents import day_of
 from application.cache.followers import UserCacheFollower
 from application.cache.ports import Step
 from application.cache.refresh import RefreshedStats, RefreshedUsers
-from application.cache.warm_up import CacheWarming
 from application.projector.parked import retry
-from application.projector.rebuild import rebuild
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import RenderedDocuments, UserDocument
@@ -28,7 +25,7 @@ from projections.headcount import HEADCOUNT, Headcount
 from projections.registry import PROJECTIONS
 from projections.users import USERS, UserRow
 from tests.support.views.directory import execute
-from tests.support.views.rebuilding import Rebuilder, ignore_progress
+from tests.support.views.rebuilding import Rebuilder
 
 NOW = datetime.now(UTC)
 
@@ -189,34 +186,3 @@ async def test_the_statistics_are_replaced_though_no_position_moved(side: Cached
     side.cache.stats.offer(slot, day, before)
     await side.cache.idle()
     assert await side.statistics(slot, day) == after
-
-
-async def test_recently_read_users_are_in_the_new_generations_cache_before_the_switch(
-    side: Cached,
-) -> None:
-    old, new = Slot(USERS), Slot(USERS, 2)
-    await side.follow(old)
-    recent = [await side.read_side.record(registered(f"N{n}")) for n in range(7)]
-    await side.caught_up()
-    await side.follow(old)
-    warming = CacheWarming(side.slots, side.cache.recently_read, side.cache.following, side.entries)
-    seen: list[UserDocument | None] = []
-
-    async def warm(projection: str, before: int, after: int) -> None:
-        await warming.warm(projection, before, after)
-        seen.extend([await side.copy(new, user) for user in recent])
-        assert (await side.read_side.queries.progress("users")).generation == 1
-
-    await rebuild(USERS, "test", replace(side.ports, warm=warm), ignore_progress)
-    assert [document and document.version for document in seen] == [1] * 7
-
-
-async def test_a_generation_serves_though_the_cache_is_away(side: Cached) -> None:
-    await side.read_side.record(registered("Ada"))
-    await side.caught_up()
-    async with RedisCache.open("redis://127.0.0.1:1", side.read_side.events.identity.id, 1) as away:
-        warming = CacheWarming(side.slots, away.recently_read, away.following, side.entries)
-        rebuilt = await rebuild(
-            USERS, "test", replace(side.ports, warm=warming.warm), ignore_progress
-        )
-    assert rebuilt["generation"] == 2
