@@ -76,12 +76,21 @@ class LoadedStream(Struct, frozen=True, kw_only=True):
     receipt: StoredReceipt | None = None
 
 
+class DraftSnapshot(Struct, frozen=True):
+    """The encoded state of a stream at the last version of a draft."""
+
+    format: str
+    state: bytes
+
+
 class Draft(Struct, frozen=True, kw_only=True):
     """All effects of one command: all are recorded, or none.
 
     `after_version` is the version of the decision (0: a new stream). `take` and `release` are
     claims by scope, with values in the form used for comparison. If the context has an idempotency
-    key, `status` is stored in the receipt; a draft without events records only the receipt.
+    key, `status` is stored in the receipt; a draft without events records only the receipt. A draft
+    with neither stores only its snapshot, of any version that exists. A snapshot without a key to
+    seal it is left out.
     """
 
     kind: str
@@ -93,6 +102,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     take: tuple[tuple[str, str], ...] = ()
     release: tuple[tuple[str, str], ...] = ()
     destroy_key: bool = False
+    snapshot: DraftSnapshot | None = None
     status: int = 200
 
 
@@ -169,12 +179,4 @@ class EventFeed(Protocol):
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
         """The event with this id, None if there is none."""
-        ...
-
-
-class Snapshots(Protocol):
-    """Stores offered snapshots later, or drops them: nothing depends on them."""
-
-    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        """Store snapshots of one stream, sealed with its key; never waits and never fails."""
         ...

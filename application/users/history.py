@@ -13,13 +13,12 @@ from structlog import get_logger
 from application.context import Context
 from application.errors import Unavailable
 from application.log.event_log import (
+    Draft,
     EventLog,
     LoadedStream,
-    Snapshots,
     StoredReceipt,
     StreamKey,
     StreamRange,
-    StreamSnapshot,
 )
 from application.users.snapshots import SNAPSHOT_FORMAT, Unusable, snapshot_of, state_of
 from application.users.states import UserAt, UserState, after
@@ -27,33 +26,35 @@ from domain.event import Event, Recorded
 
 SNAPSHOT_EVERY: Final = 64
 # A long stream without snapshots is read in pages, so that other tasks run in between, and for no
-# longer than a read of the log may take. The next try continues from the snapshots offered so far.
+# longer than a read of the log may take. Each page leaves a snapshot: the next try continues there.
 _PAGE_EVENTS: Final = 1024
 _TIMEOUT_SECONDS: Final = 2.5
+_STORE_SECONDS: Final = 0.3
+_STORING: Final = Context(actor="system:snapshots", correlation_id="snapshots")
 
 log = get_logger(__name__)
 
 
 class LoadedUser(Struct, frozen=True, kw_only=True):
-    """The state of a user (None: no such user), its key, and the requested receipt."""
+    """The state of a user (None: no such user), its key, and the requested receipt.
+
+    `snapshot_version` is the version of the snapshot from which it was folded, 0 if none.
+    """
 
     state: UserState | None
+    snapshot_version: int = 0
     key: StreamKey | None = None
     receipt: StoredReceipt | None = None
 
 
 class UserHistory:
-    """Folds from the nearest snapshot, and offers missing snapshots.
+    """Folds from the nearest snapshot.
 
-    Snapshots are at the multiples of `every`. A fold that passes such a version offers a snapshot
-    of it, so lost, late and dropped snapshots are made again when needed.
+    Commands store one about every `every` versions. Where they are missing, a load stores some.
     """
 
-    def __init__(
-        self, log: EventLog, snapshots: Snapshots | None = None, *, every: int = SNAPSHOT_EVERY
-    ) -> None:
+    def __init__(self, log: EventLog, *, every: int = SNAPSHOT_EVERY) -> None:
         self._log = log
-        self._snapshots = snapshots
         self._every = every
 
     async def load(
@@ -76,9 +77,11 @@ class UserHistory:
         loaded, begin = await self._begin(user_id, stream_range, context)
         if loaded.receipt is not None:
             return LoadedUser(state=None, key=loaded.key, receipt=loaded.receipt)
-        state = self.follow(begin, loaded.events, loaded.key)
+        state = folded(begin, loaded.events)
         ended = len(loaded.events) < 2 * self._every
+        storing = loaded.key is not None
         while not ended and isinstance(state, UserAt):
+            storing = storing and await self._store(state, loaded.key)
             if asyncio.get_running_loop().time() >= deadline:
                 raise Unavailable
             stream_range = StreamRange(
@@ -88,22 +91,30 @@ class UserHistory:
             if page.key is None and loaded.key is not None:
                 # Erased meanwhile: the pages read before must not be shown.
                 return await self.load(user_id, version=version, at=at)
-            state = self.follow(state, page.events, page.key)
+            state = folded(state, page.events)
             ended = len(page.events) < _PAGE_EVENTS
-        return LoadedUser(state=state, key=loaded.key)
+        return LoadedUser(
+            state=state, snapshot_version=begin.version if begin else 0, key=loaded.key
+        )
 
-    def follow(
-        self, state: UserState | None, events: Sequence[Recorded[Event]], key: StreamKey | None
-    ) -> UserState | None:
-        """The state after the events; offers the snapshots that are due."""
-        due: list[StreamSnapshot] = []
-        for recorded in events:
-            state = after(state, recorded)
-            if recorded.version % self._every == 0 and isinstance(state, UserAt):
-                due.append(snapshot_of(state))
-        if due and key is not None and self._snapshots is not None:
-            self._snapshots.offer(due, key)
-        return state
+    async def _store(self, state: UserAt, key: StreamKey | None) -> bool:
+        """Store a snapshot without a command. Whether that worked: nothing depends on it."""
+        draft = Draft(
+            kind="user",
+            stream=state.user_id,
+            after_version=state.version,
+            events=(),
+            context=_STORING,
+            key=key,
+            snapshot=snapshot_of(state.user),
+        )
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._log.append(draft)
+        except Exception as error:
+            log.warning("snapshot_not_stored", error=type(error).__name__)
+            return False
+        return True
 
     async def _begin(
         self, user_id: UUID, stream_range: StreamRange, context: Context | None
@@ -129,3 +140,10 @@ class UserHistory:
                 )
                 stream_range = replace(stream_range, before=version - step)
                 step = 4 * step + self._every
+
+
+def folded(state: UserState | None, events: Sequence[Recorded[Event]]) -> UserState | None:
+    """The state after the events."""
+    for recorded in events:
+        state = after(state, recorded)
+    return state

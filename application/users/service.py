@@ -21,12 +21,12 @@ from application.log.event_log import (
     Appended,
     Draft,
     EventLog,
-    Snapshots,
     StoredReceipt,
     StreamRange,
 )
 from application.users.commands import IfMatch, Outcome
-from application.users.history import SNAPSHOT_EVERY, LoadedUser, UserHistory
+from application.users.history import SNAPSHOT_EVERY, LoadedUser, UserHistory, folded
+from application.users.snapshots import snapshot_of
 from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
 from application.users.stream_locks import StreamLocks
 from domain.errors import InvalidValue, UserAlreadyExists, UserIsDeleted, UserIsErased, UserNotFound
@@ -45,15 +45,10 @@ _JITTER_SECONDS: Final = (0.002, 0.03)
 class UserService:
     """Runs commands: load, decide, append; repeats all after a version conflict."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        snapshots: Snapshots | None = None,
-        *,
-        snapshot_every: int = SNAPSHOT_EVERY,
-    ) -> None:
+    def __init__(self, log: EventLog, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
         self._log = log
-        self._history = UserHistory(log, snapshots, every=snapshot_every)
+        self._history = UserHistory(log, every=snapshot_every)
+        self._snapshot_every = snapshot_every
         self._locks = StreamLocks()
 
     async def execute(
@@ -153,20 +148,25 @@ class UserService:
         for event in events:
             after = evolve(after, event)
         held, holds = claims_of(before), claims_of(after)
+        version = state.version if state is not None else 0
+        erases = isinstance(command, EraseUser) and bool(events)
+        folds = version + len(events) - loaded.snapshot_version
+        needs_snapshot = bool(events) and not erases and folds >= self._snapshot_every
         draft = Draft(
             kind=KIND,
             stream=user_id,
-            after_version=state.version if state is not None else 0,
+            after_version=version,
             events=events,
             context=context,
             key=loaded.key,
             take=tuple(claim for claim in holds.items() if claim not in held.items()),
             release=tuple(claim for claim in held.items() if claim not in holds.items()),
-            destroy_key=isinstance(command, EraseUser) and bool(events),
+            destroy_key=erases,
+            snapshot=snapshot_of(after) if after is not None and needs_snapshot else None,
             status=status,
         )
         appended = await self._append(draft)
-        recorded = self._history.follow(state, appended.events, loaded.key)
+        recorded = folded(state, appended.events)
         assert recorded is not None, "an append has events or a state before it"
         return Outcome(user=recorded, position=appended.position, status=status)
 

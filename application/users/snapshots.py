@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from application.log.event_log import StreamSnapshot
+from application.log.event_log import DraftSnapshot, StreamSnapshot
 from application.users.states import UserAt
 from domain.user.state import User
 
@@ -20,17 +20,9 @@ class Unusable(Exception):
     """A snapshot of this format does not open or does not decode."""
 
 
-def snapshot_of(state: UserAt) -> StreamSnapshot:
-    """The snapshot of a state."""
-    return StreamSnapshot(
-        stream=state.user_id,
-        format=SNAPSHOT_FORMAT,
-        version=state.version,
-        position=state.position,
-        created_at=state.created_at,
-        recorded_at=state.updated_at,
-        state=_encode(state.user),
-    )
+def snapshot_of(user: User) -> DraftSnapshot:
+    """The snapshot of a user."""
+    return DraftSnapshot(SNAPSHOT_FORMAT, _encode(user))
 
 
 def state_of(snapshot: StreamSnapshot) -> UserAt:

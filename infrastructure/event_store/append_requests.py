@@ -49,7 +49,7 @@ def append_request(
     *,
     kind: str,
     stream: UUID,
-    first: int,
+    first: int | None,
     events: Sequence[tuple[UUID, str, bytes]],
     actor: str,
     correlation_id: str,
@@ -59,22 +59,26 @@ def append_request(
     release: Sequence[tuple[str, bytes]] = (),
     key: tuple[str, bytes] | None = None,
     destroy_key: bool = False,
+    snapshot: tuple[str, int, bytes] | None = None,
     receipt: tuple[str, bytes, int] | None = None,
 ) -> AppendRequest:
     """Encodes a command's events (id, topic, state), claims (scope, value) and other effects.
 
-    `key` is (master id, wrapped key), `receipt` (idempotency key, digest of the request, status).
+    `first` is None for an item that only stores a snapshot. `key` is (master id, wrapped key),
+    `snapshot` (format, version, sealed state), `receipt` (idempotency key, digest of the request,
+    status).
     Raises `ValueError` for text that is not UTF-8.
     """
     item: dict[str, Any] = {
         "stream": stream,
         "kind": kind,
-        "first": first,
         "actor": actor,
         "correlation_id": correlation_id,
         "events": [{"id": id_, "topic": topic, "state": state} for id_, topic, state in events],
     }
     conflict_keys: set[Hashable] = {stream}
+    if first is not None:
+        item["first"] = first
     if on_behalf_of is not None:
         item["on_behalf_of"] = on_behalf_of
     if causation_id is not None:
@@ -89,6 +93,8 @@ def append_request(
         item["key"] = {"master_id": key[0], "wrapped": key[1]}
     if destroy_key:
         item["destroy_key"] = True
+    if snapshot is not None:
+        item["snapshot"] = {"form": snapshot[0], "version": snapshot[1], "sealed": snapshot[2]}
     if receipt is not None:
         item["receipt"] = {"key": receipt[0], "request": receipt[1], "status": receipt[2]}
         conflict_keys.add((actor, receipt[0]))

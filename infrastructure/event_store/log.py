@@ -35,7 +35,7 @@ from infrastructure.event_store.load_statements import (
     RECEIPT_COLUMNS,
     parameters,
 )
-from infrastructure.event_store.sealed_snapshots import is_snapshot, opened
+from infrastructure.event_store.sealed_snapshots import is_snapshot, open_snapshot, seal_snapshot
 from infrastructure.event_store.serializer import has_personal, to_state
 from infrastructure.event_store.writer import GroupCommitWriter
 
@@ -94,7 +94,7 @@ class PostgresEventLog:
         found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]
         snapshot = None
         if found and is_snapshot(found[0]):
-            snapshot = opened(found.pop(0), self._keys)
+            snapshot = open_snapshot(found.pop(0), self._keys)
         return LoadedStream(
             events=[recorded(row, self._keys) for row in found],
             snapshot=snapshot,
@@ -149,10 +149,12 @@ class PostgresEventLog:
             new_key = key = self._keys.new_key(draft.stream)
         cipher = self._keys.cipher(draft.stream, key) if key is not None else None
         context = draft.context
+        version = draft.after_version + len(draft.events)
+        is_command = draft.events or context.idempotency is not None
         return append_request(
             kind=draft.kind,
             stream=draft.stream,
-            first=draft.after_version + 1,
+            first=draft.after_version + 1 if is_command else None,
             events=[
                 (event_id, event.topic, to_state(event, draft.stream, event_id, cipher))
                 for event_id, event in zip(ids, draft.events, strict=True)
@@ -165,6 +167,15 @@ class PostgresEventLog:
             release=[(scope, self._keys.mac(value.encode())) for scope, value in draft.release],
             key=(new_key.master_id, new_key.wrapped) if new_key is not None else None,
             destroy_key=draft.destroy_key,
+            snapshot=(
+                (
+                    draft.snapshot.format,
+                    version,
+                    seal_snapshot(draft.snapshot, draft.stream, version, cipher),
+                )
+                if draft.snapshot is not None and cipher is not None
+                else None
+            ),
             receipt=(
                 (
                     context.idempotency.key,

@@ -44,7 +44,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
     identity = AdminTokenIdentity(settings.need("admin_token"))
     tickets = PostgresTickets(parts.database)
-    commands = UserService(store.log, store.snapshots)
+    commands = UserService(store.log)
     readiness = {
         "postgres": lambda: _check_postgres(store),
         "master-key": store.log.check_master_key,

@@ -15,7 +15,6 @@ from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
 from infrastructure.event_store.identity import LogIdentity, open_existing_log, open_log
 from infrastructure.event_store.log import PostgresEventLog
-from infrastructure.event_store.snapshots import PostgresSnapshots
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
@@ -34,7 +33,6 @@ class EventStore(Struct, frozen=True, kw_only=True):
     audit: PostgresAuditLog
     keys: KeyRing
     identity: LogIdentity
-    snapshots: PostgresSnapshots
     database: Database
     writer: GroupCommitWriter
 
@@ -60,10 +58,7 @@ async def open_event_store(
     keys = MasterKeyRing(masters, masters.unwrap(identity.index_key, identity.id))
     with suppress(UnknownMasterKey):  # readiness and the commands that need it say so
         keys.use(identity.master_id)
-    async with (
-        Database.open(database_url, size=connections) as database,
-        PostgresSnapshots.open(database_url, keys) as snapshots,
-    ):
+    async with Database.open(database_url, size=connections) as database:
         writer = GroupCommitWriter(WriterSession(database_url, identity=identity))
         writer.start()
         try:
@@ -73,7 +68,6 @@ async def open_event_store(
                 feed=PostgresEventFeed(database, keys, identity.breaks),
                 keys=keys,
                 identity=identity,
-                snapshots=snapshots,
                 database=database,
                 writer=writer,
             )

@@ -1,35 +1,24 @@
 """The contract of snapshots, on Postgres and in memory: usable ones are loaded, erased ones gone."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.log.event_log import EventLog, StreamKey, StreamRange, StreamSnapshot
+from application.errors import VersionConflict
+from application.log.event_log import DraftSnapshot, EventLog, StreamRange, StreamSnapshot
 from infrastructure.keys import MasterKeys
-from interfaces.composition.event_store import EventStore, open_event_store
+from interfaces.composition.event_store import open_event_store
 from tests.support.doubles.event_log import InMemoryEventLog
-from tests.support.log.drafts import erasure, recorded_stream, snapshot
-from tests.support.log.long_streams import wait_for_snapshots
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.log = InMemoryEventLog(uuid7)
-
-    async def save(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        self.log.offer(snapshots, key)
-
-
-class Postgres:
-    def __init__(self, store: EventStore) -> None:
-        self.log = store.log
-        self._snapshots = store.snapshots
-
-    async def save(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        self._snapshots.offer(snapshots, key)
-        await wait_for_snapshots(self._snapshots)
+from tests.support.log.drafts import (
+    change,
+    erasure,
+    recorded_stream,
+    registration,
+    snapshot,
+    store_snapshots,
+)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -38,12 +27,12 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def store(url: str | None, master_keys: str) -> AsyncIterator[Memory | Postgres]:
+async def log(url: str | None, master_keys: str) -> AsyncIterator[EventLog]:
     if url is None:
-        yield Memory()
+        yield InMemoryEventLog(uuid7)
         return
     async with open_event_store(url, MasterKeys.parse(master_keys)) as store:
-        yield Postgres(store)
+        yield store.log
 
 
 async def found(
@@ -53,12 +42,12 @@ async def found(
 
 
 async def test_the_newest_usable_snapshot_is_loaded_with_the_events_after_it(
-    store: Memory | Postgres,
+    log: EventLog,
 ) -> None:
-    events, key = await recorded_stream(store.log, 12)
+    events, key = await recorded_stream(log, 12)
     saved = {version: snapshot(events, version, state=b"%d" % version) for version in (4, 8)}
-    await store.save(list(saved.values()), key)
-    await store.save([snapshot(events, 10, "another form")], key)
+    await store_snapshots(log, [*saved.values()], key)
+    await store_snapshots(log, [snapshot(events, 10, "another form")], key)
     before_8 = events[7].recorded_at - timedelta(microseconds=1)
     for stream_range, version, following in (
         (StreamRange(snapshot_format="f"), 8, range(9, 13)),
@@ -74,7 +63,7 @@ async def test_the_newest_usable_snapshot_is_loaded_with_the_events_after_it(
         (StreamRange(snapshot_format="of a later release"), None, range(1, 13)),
         (StreamRange(), None, range(1, 13)),
     ):
-        loaded = await store.log.load(events[0].stream, stream_range)
+        loaded = await log.load(events[0].stream, stream_range)
         assert (stream_range, loaded.snapshot) == (
             stream_range,
             saved[version] if version else None,
@@ -83,24 +72,51 @@ async def test_the_newest_usable_snapshot_is_loaded_with_the_events_after_it(
         assert loaded.key == key
 
 
-async def test_a_snapshot_replaces_the_one_of_the_same_version(store: Memory | Postgres) -> None:
-    events, key = await recorded_stream(store.log, 3)
+async def test_a_snapshot_replaces_the_one_of_the_same_version(log: EventLog) -> None:
+    events, key = await recorded_stream(log, 3)
     for state in (b"1", b"2"):
         made = snapshot(events, 2, state=state)
-        await store.save([made], key)
-        assert await found(store.log, StreamRange(snapshot_format="f"), made) == made
+        await store_snapshots(log, [made], key)
+        assert await found(log, StreamRange(snapshot_format="f"), made) == made
+
+
+async def test_an_append_stores_the_snapshot_of_its_last_event(log: EventLog) -> None:
+    events, key = await recorded_stream(log, 3)
+    stream = events[0].stream
+    draft = change(stream, 3, sealed_with=key, snapshot=DraftSnapshot("f", b"of version 5"))
+    two = change(stream, 3, *draft.events * 2, sealed_with=key, snapshot=draft.snapshot)
+    appended = await log.append(two)
+    loaded = await log.load(stream, StreamRange(snapshot_format="f"))
+    every = [*events, *appended.events]
+    assert (loaded.snapshot, loaded.events) == (snapshot(every, 5, state=b"of version 5"), [])
+
+
+async def test_a_refused_append_stores_no_snapshot(log: EventLog) -> None:
+    events, key = await recorded_stream(log, 3)
+    stream = events[0].stream
+    with pytest.raises(VersionConflict):
+        await log.append(change(stream, 2, sealed_with=key, snapshot=DraftSnapshot("f", b"")))
+    assert (await log.load(stream, StreamRange(snapshot_format="f"))).snapshot is None
+
+
+async def test_a_snapshot_without_a_key_to_seal_it_is_left_out(log: EventLog) -> None:
+    draft = registration()
+    await log.append(draft)
+    await log.append(change(draft.stream, 1, snapshot=DraftSnapshot("f", b"")))
+    loaded = await log.load(draft.stream, StreamRange(snapshot_format="f"))
+    assert (loaded.snapshot, len(loaded.events)) == (None, 2)
 
 
 async def test_snapshots_are_removed_with_the_person_and_refused_afterwards(
-    store: Memory | Postgres,
+    log: EventLog,
 ) -> None:
-    events, key = await recorded_stream(store.log, 9)
+    events, key = await recorded_stream(log, 9)
     made = snapshot(events, 4)
-    await store.save([made, snapshot(events, 8)], key)
-    await store.log.append(erasure(made.stream, 9))
-    await store.save([made], key)
+    await store_snapshots(log, [made, snapshot(events, 8)], key)
+    await log.append(erasure(made.stream, 9))
+    await store_snapshots(log, [made], key)
     for stream_range in (
         StreamRange(snapshot_format="f"),
         StreamRange(snapshot_format="f", version=5),
     ):
-        assert await found(store.log, stream_range, made) is None
+        assert await found(log, stream_range, made) is None

@@ -1,6 +1,5 @@
 """Loading users from snapshots: reads, offered snapshots, and the timeout."""
 
-from collections.abc import Sequence
 from random import Random
 from uuid import UUID
 
@@ -11,36 +10,34 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
-from application.errors import Unavailable
+from application.errors import Overloaded, Unavailable
 from application.log.event_log import (
     WHOLE,
+    Appended,
     Draft,
+    DraftSnapshot,
     LoadedStream,
-    StreamKey,
     StreamRange,
-    StreamSnapshot,
 )
 from application.users import history as user_history
 from application.users.history import UserHistory
 from application.users.service import UserService
-from application.users.snapshots import SNAPSHOT_FORMAT
 from application.users.states import ErasedAt, UserAt
-from domain.user.commands import ChangeUser
+from domain.user.commands import ChangeUser, EraseUser
 from domain.user.events import PreviousName, UserRenamed
 from domain.values import PersonName, Role
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.log.drafts import change, context, erasure, registration
-from tests.support.log.snapshot_model import DroppingSnapshots, Step, World, histories
+from tests.support.log.snapshot_model import DroppingLog, Step, World, histories
 
 
 class CountedLog(InMemoryEventLog):
-    """Counts the loads, the events that they returned, and the snapshots offered."""
+    """Counts the loads and the events that they returned."""
 
     def __init__(self) -> None:
         super().__init__(uuid7)
         self.loads = 0
         self.events_read = 0
-        self.offered: list[int] = []
 
     async def load(
         self,
@@ -55,9 +52,9 @@ class CountedLog(InMemoryEventLog):
         self.events_read += len(loaded.events)
         return loaded
 
-    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        self.offered += [snapshot.version for snapshot in snapshots]
-        super().offer(snapshots, key)
+    def versions(self, user_id: UUID) -> list[int]:
+        """The versions of the stored snapshots."""
+        return sorted(version for _, version in self.snapshots.get(user_id, {}))
 
 
 def renamed(version: int) -> UserRenamed:
@@ -86,106 +83,144 @@ async def test_a_user_is_the_same_with_and_without_snapshots(
     log = InMemoryEventLog(uuid7)
 
     async def delete_all() -> None:
-        log._snapshots.clear()  # pyright: ignore[reportPrivateUsage]
+        log.snapshots.clear()
 
-    dropping = DroppingSnapshots(log, lambda: random.random() < 0.7)
+    dropping = DroppingLog(log, lambda: random.random() < 0.7)
     steps, erased = life
-    await World(log, dropping, delete_all, every=every).run(steps, erased=erased)
+    await World(dropping, delete_all, every=every).run(steps, erased=erased)
 
 
-async def test_a_snapshot_is_offered_once_at_every_interval() -> None:
+async def command(users: UserService, user_id: UUID, number: int) -> None:
+    both = ChangeUser(name=PersonName.parse(f"N {number}"), role=Role.parse(f"r{number}"))
+    await users.execute(user_id, both, context())
+
+
+async def test_an_append_stores_a_snapshot_when_enough_was_folded_since_the_last() -> None:
     log = CountedLog()
-    users = UserService(log, log, snapshot_every=4)
-    user_id = await user_with(log, 3)
+    users = UserService(log, snapshot_every=4)
+    user_id = await user_with(log, 2)
     for number in range(6):
-        both = ChangeUser(name=PersonName.parse(f"N {number}"), role=Role.parse(f"r{number}"))
-        await users.execute(user_id, both, context())
-    assert (await users.user_at(user_id)).version == 15
-    assert log.offered == [4, 8, 12]
+        await command(users, user_id, number)
+    assert (await users.user_at(user_id)).version == 14
+    assert log.versions(user_id) == [4, 8, 12]
 
 
 async def test_no_more_than_one_interval_of_a_stream_is_read() -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=16)
-    user_id = await user_with(log, 1000)
-    await state(history, user_id)
-    for version in (1, 15, 16, 17, 500, 511, 512, 999, 1000):
+    users = UserService(log, snapshot_every=16)
+    user_id = await user_with(log, 1)
+    for number in range(200):
+        await command(users, user_id, number)
+    for version in (1, 15, 16, 17, 250, 255, 256, 399, 401):
         log.loads = log.events_read = 0
-        assert (await state(history, user_id, version)).user.name == (
-            f"N {version}" if version > 1 else "Åsa Öberg"
-        )
+        assert (await users.user_at(user_id, version=version)).version == version
         assert (version, log.loads) == (version, 1)
-        assert log.events_read == version % 16
+        assert log.events_read <= 16
 
 
-async def test_a_stream_without_snapshots_is_read_in_pages_and_gets_all_snapshots() -> None:
+async def test_a_stream_without_snapshots_is_read_in_pages_that_leave_snapshots() -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=64)
+    history = UserHistory(log, every=64)
     user_id = await user_with(log, 3000)
     assert (await state(history, user_id, version=2990)).user.name == "N 2990"
     assert log.loads == 1 + 3
     assert log.events_read == 2990
-    assert log.offered == [*range(64, 2990, 64)]
+    assert log.versions(user_id) == [128, 128 + 1024, 128 + 2048]
+    log.events_read = 0
+    assert (await state(history, user_id, version=2990)).user.name == "N 2990"
+    assert log.events_read == 2990 - (128 + 2048)
+
+
+async def test_the_next_command_on_a_stream_without_snapshots_stores_one() -> None:
+    log = CountedLog()
+    user_id = await user_with(log, 100)
+    await command(UserService(log), user_id, 0)
+    assert log.versions(user_id) == [102]
+
+
+async def test_a_load_goes_on_if_no_snapshot_can_be_stored() -> None:
+    class Full(CountedLog):
+        async def append(self, draft: Draft) -> Appended:
+            if draft.snapshot is not None:
+                self.refused += 1
+                raise Overloaded
+            return await super().append(draft)
+
+        refused = 0
+
+    log = Full()
+    user_id = await user_with(log, 3000)
+    assert (await state(UserHistory(log), user_id)).version == 3000
+    assert (log.refused, log.versions(user_id)) == (1, [])
+
+
+async def test_a_user_that_is_erased_gets_no_snapshot() -> None:
+    log = CountedLog()
+    users = UserService(log, snapshot_every=2)
+    draft = registration(email="asa@example.com")
+    await log.append(draft)
+    for number in range(3):
+        await command(users, draft.stream, number)
+    assert log.versions(draft.stream) == [3, 5, 7]
+    await users.execute(draft.stream, EraseUser(), context())
+    assert log.versions(draft.stream) == []
 
 
 @pytest.mark.parametrize("unusable", [None, b"", b"{", b'{"name":1}', b'{"name":"\xff"}'])
-async def test_an_unusable_snapshot_is_skipped_and_replaced(
+async def test_an_unusable_snapshot_is_skipped_and_followed_by_a_new_one(
     unusable: bytes | None,
 ) -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=4)
-    user_id = await user_with(log, 11)
-    expected = await state(history, user_id)
-    good = (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot
-    key = (await log.load(user_id)).key
-    assert good is not None
-    assert key is not None
-    log.offer([replace(good, state=unusable)], key)
-    log.offered.clear()
-    for _ in range(2):
-        assert await state(history, user_id) == expected
-    assert log.offered == [8]
-    assert (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot == good
+    users = UserService(log, snapshot_every=4)
+    user_id = await user_with(log, 5)
+    await command(users, user_id, 0)
+    expected = await users.user_at(user_id)
+    (place,) = log.snapshots[user_id]
+    log.snapshots[user_id][place] = replace(log.snapshots[user_id][place], state=unusable)
+    assert await users.user_at(user_id) == expected
+    await command(users, user_id, 1)
+    assert log.versions(user_id) == [7, 9]
 
 
 async def test_many_unusable_snapshots_are_skipped_in_a_few_loads() -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=2)
-    user_id = await user_with(log, 1000)
-    expected = await state(history, user_id)
-    loaded = await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))
-    assert loaded.snapshot is not None
-    assert loaded.key is not None
-    unusable = [
-        replace(loaded.snapshot, version=version, state=None) for version in range(2, 1001, 2)
-    ]
-    log.offer(unusable, loaded.key)
+    users = UserService(log, snapshot_every=2)
+    user_id = await user_with(log, 1)
+    for number in range(500):
+        await command(users, user_id, number)
+    expected = await users.user_at(user_id)
+    stored = log.snapshots[user_id]
+    stored |= {place: replace(snapshot, state=None) for place, snapshot in stored.items()}
     log.loads = 0
-    assert await state(history, user_id) == expected
+    assert await users.user_at(user_id) == expected
     assert log.loads < 10
+    await command(users, user_id, 500)
     log.loads = 0
-    assert await state(history, user_id) == expected
+    await users.user_at(user_id)
     assert log.loads == 1
 
 
 async def test_snapshots_of_another_format_are_skipped() -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=4)
-    user_id = await user_with(log, 11)
-    expected = await state(history, user_id)
-    good = (await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))).snapshot
+    users = UserService(log, snapshot_every=4)
+    user_id = await user_with(log, 7)
+    expected = await users.user_at(user_id)
     key = (await log.load(user_id)).key
-    assert good is not None
-    assert key is not None
-    log.offer([replace(good, format="user/0", version=9, state=b"?")], key)
-    assert await state(history, user_id) == expected
+    await log.append(
+        replace(
+            change(user_id, 6, sealed_with=key, snapshot=DraftSnapshot("user/0", b"?")), events=()
+        )
+    )
+    assert await users.user_at(user_id) == expected
+    await command(users, user_id, 0)
+    assert log.versions(user_id) == [6, 9]
 
 
 async def test_a_load_that_takes_too_long_stops_and_the_next_one_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = CountedLog()
-    history = UserHistory(log, log, every=8)
+    history = UserHistory(log, every=8)
     user_id = await user_with(log, 100)
     monkeypatch.setattr(user_history, "_TIMEOUT_SECONDS", 0.0)
     for _ in range(100 // 16):
@@ -204,14 +239,14 @@ async def test_a_user_erased_while_the_stream_is_read_is_erased() -> None:
 
     log = ErasingLog()
     user_id = await user_with(log, 3000)
-    loaded = await UserHistory(log, log).load(user_id, version=2000)
+    loaded = await UserHistory(log).load(user_id, version=2000)
     assert isinstance(loaded.state, ErasedAt)
     assert loaded.state.version == 3001
 
 
 async def test_an_erased_user_is_loaded_from_one_event_of_a_long_stream() -> None:
     log = CountedLog()
-    history = UserHistory(log, log)
+    history = UserHistory(log)
     user_id = await user_with(log, 3000)
     await log.append(erasure(user_id, 3000))
     for version in (None, 1, 3001):
@@ -227,6 +262,6 @@ async def test_a_receipt_is_loaded_together_with_the_stream() -> None:
     request = Context(
         actor="token:t", correlation_id="c", idempotency=IdempotencyKey("k", b"request")
     )
-    loaded = await UserHistory(log, log).load(draft.stream, request)
+    loaded = await UserHistory(log).load(draft.stream, request)
     assert loaded.receipt is not None
     assert log.loads == 1

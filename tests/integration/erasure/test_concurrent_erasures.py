@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, read_side: ReadSide, views: PostgresErasedViews) -> None:
         self.read_side = read_side
-        self.users = UserService(read_side.events.log, read_side.events.snapshots)
+        self.users = UserService(read_side.events.log)
         coverage = Coverage(views, None, read_side.doorbell)
         self.erasures = ErasureService(
             self.users, coverage, InMemoryJobs(uuid7), timeout_seconds=20

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
-from tests.support.log.snapshot_model import DroppingSnapshots, Step, World, histories
+from tests.support.log.snapshot_model import DroppingLog, Step, World, histories
 from tests.support.servers.postgres import scaled
 
 LIVES_AT_ONCE = 6
@@ -43,12 +43,12 @@ async def _live(
         open_event_store(url, MasterKeys.parse(master_keys)) as store,
         await psycopg.AsyncConnection.connect(url, autocommit=True) as admin,
     ):
-        dropping = DroppingSnapshots(store.snapshots, lambda: random.random() < 0.9)
+        dropping = DroppingLog(store.log, lambda: random.random() < 0.9)
 
         async def delete_snapshots() -> None:
             await admin.execute("TRUNCATE snapshots")
 
-        world = World(store.log, dropping, delete_snapshots, every=every)
+        world = World(dropping, delete_snapshots, every=every)
         async with asyncio.TaskGroup() as group:
             for steps, erased in lived:
                 group.create_task(world.run(steps, erased=erased))

@@ -1,6 +1,6 @@
 """The in-memory log for tests and examples; it passes the same contract suite as the real one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Final
@@ -36,7 +36,7 @@ class InMemoryEventLog:
         self._claims: dict[tuple[str, str], UUID] = {}
         self._receipts: dict[tuple[str, str], tuple[bytes, StoredReceipt]] = {}
         self._keys: dict[UUID, StreamKey] = {}
-        self._snapshots: dict[UUID, list[StreamSnapshot]] = {}
+        self.snapshots: dict[UUID, dict[tuple[str, int], StreamSnapshot]] = {}
 
     async def load(
         self,
@@ -61,7 +61,7 @@ class InMemoryEventLog:
         if stream_range.snapshot_format is not None and events and events[-1].event.is_terminal:
             events = events[-1:]
         else:
-            snapshot = _nearest(stream_range, self._snapshots.get(stream, ()))
+            snapshot = _nearest(stream_range, self.snapshots.get(stream, {}).values())
             events = _within(
                 stream_range, snapshot.version if snapshot else stream_range.after, events
             )
@@ -73,7 +73,8 @@ class InMemoryEventLog:
         key = context.idempotency
         if key and (context.actor, key.key) in self._receipts:
             raise KeySeen
-        if len(self._stream(draft.stream)) != draft.after_version:
+        stored = self._stream(draft.stream)
+        if (draft.events or key) and len(stored) != draft.after_version:
             raise VersionConflict
         for claim in draft.take:
             if self._claims.get(claim, draft.stream) != draft.stream:
@@ -98,10 +99,14 @@ class InMemoryEventLog:
             for number, event in enumerate(draft.events, start=1)
         )
         self._events.extend(events)
-        self._keys.setdefault(draft.stream, _KEY)
+        if draft.events:
+            self._keys.setdefault(draft.stream, _KEY)
+            self._keep(draft, [*stored, *events])
+        elif not key:
+            self._keep(draft, stored[: draft.after_version])
         if draft.destroy_key:
             del self._keys[draft.stream]
-            self._snapshots.pop(draft.stream, None)
+            self.snapshots.pop(draft.stream, None)
             self._events = [
                 _erased(each) if each.stream == draft.stream else each for each in self._events
             ]
@@ -116,11 +121,6 @@ class InMemoryEventLog:
             )
             self._receipts[context.actor, key.key] = (key.fingerprint, receipt)
         return Appended(events=events, position=position)
-
-    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        stream = snapshots[0].stream
-        if self._keys.get(stream) == key:
-            self._snapshots[stream] = [*snapshots, *self._snapshots.get(stream, ())]
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
         return self._claims.get((scope, value))
@@ -138,6 +138,22 @@ class InMemoryEventLog:
     def _stream(self, stream: UUID) -> list[Recorded[Event]]:
         return [recorded for recorded in self._events if recorded.stream == stream]
 
+    def _keep(self, draft: Draft, events: list[Recorded[Event]]) -> None:
+        if draft.snapshot is None or draft.key is None or draft.stream not in self._keys:
+            return
+        last = events[-1]
+        self.snapshots.setdefault(draft.stream, {})[draft.snapshot.format, last.version] = (
+            StreamSnapshot(
+                stream=draft.stream,
+                format=draft.snapshot.format,
+                version=last.version,
+                position=last.position,
+                created_at=events[0].recorded_at,
+                recorded_at=last.recorded_at,
+                state=draft.snapshot.state,
+            )
+        )
+
     def _now(self, number: int) -> datetime:
         now = datetime.now(UTC)
         last = self._events[-1].recorded_at if self._events else now
@@ -153,7 +169,7 @@ def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
 
 
 def _nearest(
-    stream_range: StreamRange, snapshots: Sequence[StreamSnapshot]
+    stream_range: StreamRange, snapshots: Iterable[StreamSnapshot]
 ) -> StreamSnapshot | None:
     matching = (
         snapshot

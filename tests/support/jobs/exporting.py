@@ -25,7 +25,7 @@ class ExportWorld:
         self.bench = bench
         self.exports = exports
         self.kind = kind
-        self.commands = UserService(views.events.log, views.events.snapshots)
+        self.commands = UserService(views.events.log)
         self._service = export_service(views.events, bench.jobs, exports)
         self.rows: ExportRows = export_rows(views.events, views.queries, self.commands, exports)
 

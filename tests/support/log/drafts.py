@@ -6,7 +6,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
-from application.log.event_log import Draft, EventLog, StreamKey, StreamSnapshot
+from application.log.event_log import Draft, DraftSnapshot, EventLog, StreamKey, StreamSnapshot
 from domain.event import Event, Recorded
 from domain.user.events import PreviousRole, UserErased, UserRegistered, UserRoleChanged
 
@@ -47,6 +47,7 @@ def change(
     take: tuple[tuple[str, str], ...] = (),
     release: tuple[tuple[str, str], ...] = (),
     destroy_key: bool = False,
+    snapshot: DraftSnapshot | None = None,
 ) -> Draft:
     """A change of a stream; without events, a change of role."""
     return Draft(
@@ -59,6 +60,7 @@ def change(
         take=take,
         release=release,
         destroy_key=destroy_key,
+        snapshot=snapshot,
     )
 
 
@@ -93,3 +95,21 @@ def snapshot(
         recorded_at=last.recorded_at,
         state=state,
     )
+
+
+async def store_snapshots(
+    log: EventLog, snapshots: Sequence[StreamSnapshot], key: StreamKey
+) -> None:
+    """Store them without a command."""
+    for made in snapshots:
+        assert made.state is not None
+        draft = Draft(
+            kind="user",
+            stream=made.stream,
+            after_version=made.version,
+            events=(),
+            context=context(),
+            key=key,
+            snapshot=DraftSnapshot(made.format, made.state),
+        )
+        await log.append(draft)

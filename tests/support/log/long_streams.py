@@ -7,14 +7,18 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from msgspec.structs import replace
 from psycopg.sql import SQL, Identifier
 from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import Unavailable
 from application.keys.ports import Cipher, KeyRing
+from application.log.event_log import EventLog
+from application.users.history import SNAPSHOT_EVERY
 from application.users.service import UserService
-from application.users.states import UserAt
+from application.users.snapshots import snapshot_of
+from application.users.states import UserAt, UserState, after
 from domain.event import Event
 from domain.user.events import (
     PreviousName,
@@ -25,7 +29,7 @@ from domain.user.events import (
     UserRoleChanged,
 )
 from infrastructure.event_store.serializer import to_state
-from infrastructure.event_store.snapshots import PostgresSnapshots
+from tests.support.log.drafts import change
 
 _COLUMNS: Final = {
     "originator_id": "uuid",
@@ -118,11 +122,16 @@ def _rows(
         )
 
 
-async def wait_for_snapshots(snapshots: PostgresSnapshots) -> None:
-    """Return when all offered snapshots are stored or dropped."""
-    async with asyncio.timeout(10):
-        while snapshots.waiting:
-            await asyncio.sleep(0.005)
+async def make_snapshots(log: EventLog, user_id: UUID) -> None:
+    """Store the snapshots that commands would have stored."""
+    loaded = await log.load(user_id)
+    assert loaded.key is not None
+    state: UserState | None = None
+    for recorded in loaded.events:
+        state = after(state, recorded)
+        if recorded.version % SNAPSHOT_EVERY == 0 and isinstance(state, UserAt):
+            draft = change(user_id, recorded.version, sealed_with=loaded.key)
+            await log.append(replace(draft, events=(), snapshot=snapshot_of(state.user)))
 
 
 async def user_at_with_retries(

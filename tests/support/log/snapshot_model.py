@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
 from application.errors import UserGone
-from application.log.event_log import EventLog, Snapshots, StreamKey, StreamSnapshot
+from application.log.event_log import Appended, Draft, EventLog
 from application.users.commands import Outcome
 from application.users.service import UserService
 from application.users.states import UserAt
@@ -58,31 +58,26 @@ histories: Final = st.tuples(st.lists(_steps, max_size=12), st.booleans())
 """The steps of one user, and whether the person is erased at the end."""
 
 
-class DroppingSnapshots:
-    """Passes some offers on and drops the others, as a full queue or a stopped process does."""
+class DroppingLog:
+    """A log that leaves out some of the snapshots of its appends."""
 
-    def __init__(self, snapshots: Snapshots, keep: Callable[[], bool]) -> None:
-        self._snapshots = snapshots
+    def __init__(self, log: EventLog, keep: Callable[[], bool]) -> None:
+        self.load, self.holder_of = log.load, log.holder_of
+        self._log = log
         self._keep = keep
 
-    def offer(self, snapshots: Sequence[StreamSnapshot], key: StreamKey) -> None:
-        if self._keep():
-            self._snapshots.offer(snapshots, key)
+    async def append(self, draft: Draft) -> Appended:
+        return await self._log.append(draft if self._keep() else replace(draft, snapshot=None))
 
 
 class World:
-    """A log with a snapshot after every `every` versions."""
+    """A log with a snapshot at least about every `every` versions."""
 
     def __init__(
-        self,
-        log: EventLog,
-        snapshots: Snapshots,
-        delete_snapshots: Callable[[], Awaitable[Any]],
-        *,
-        every: int,
+        self, log: EventLog, delete_snapshots: Callable[[], Awaitable[Any]], *, every: int
     ) -> None:
         self.log = log
-        self.users = UserService(log, snapshots, snapshot_every=every)
+        self.users = UserService(log, snapshot_every=every)
         self._delete_snapshots = delete_snapshots
 
     async def run(self, steps: Sequence[Step], *, erased: bool) -> None:
