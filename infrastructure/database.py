@@ -44,8 +44,8 @@ SELECT set_config('synchronous_commit',
        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
 # Long work reads whole tables, and has its own limits.
 _LONG_SETTINGS: Final = """
-SELECT set_config('application_name', %s, false), set_config('statement_timeout', '0', false),
-       set_config('enable_seqscan', 'on', false)"""
+SELECT set_config('application_name', current_setting('application_name') || ' ' || %s, false),
+       set_config('statement_timeout', '0', false), set_config('enable_seqscan', 'on', false)"""
 
 Pool = AsyncConnectionPool[Connection]
 Parameters = Sequence[Any] | Mapping[str, Any]

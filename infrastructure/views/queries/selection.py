@@ -50,7 +50,7 @@ class PostgresUserSelection:
         except ViewBehind as error:
             raise NotThereYet from error
         try:
-            async with self._database.session("rollbook export") as connection:
+            async with self._database.session("export") as connection:
                 await connection.execute(_SETTINGS)
                 await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
                 await connection.set_read_only(True)

@@ -1,0 +1,117 @@
+"""The connections to Postgres of each role, idle and under load."""
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.support.http.load import Load
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.rollbook import (
+    RunningRollbook,
+    rollbook_command,
+    rollbook_environment,
+    until,
+)
+
+TOKEN: Final = "a-token-of-thirty-two-characters"
+EXPORT: Final = {"what": "users", "format": "csv"}
+MAX_OF_A_ROLE: Final = 12
+MAX_OF_ALL: Final = 25
+READS: Final = ("/v1/users?q=a", "/v1/stats", "/v1/audit", "/v1/projections", "/v1/jobs")
+_COUNT: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE starts_with(application_name, %s) AND datname = current_database()"""
+
+Count = Callable[[str], int]
+
+
+@contextmanager
+def counting(url: str) -> Generator[Count]:
+    """Counts the sessions whose name begins with a word."""
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def count(name: str) -> int:
+            row = connection.execute(_COUNT, [name]).fetchone()
+            assert row is not None
+            return row[0]
+
+        yield count
+
+
+@contextmanager
+def role(name: str, log: Path, **settings: str) -> Generator[None]:
+    """A process with this role; its sessions have the role's name."""
+    url = settings["ROLLBOOK_DATABASE_URL"]
+    url += f"{'&' if '?' in url else '?'}application_name={name}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            rollbook_command(name, *(["--port", "0"] if name == "api" else [])),
+            env=rollbook_environment(**{**settings, "ROLLBOOK_DATABASE_URL": url}),
+            stderr=output,
+            cwd="/",
+        )
+    try:
+        until(lambda: '"ready"' in log.read_text(), 60)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+async def peaks(url: str, token: str, count: Count, *names: str) -> dict[str, int]:
+    """The most sessions during commands, reads of all kinds, a rebuild and four exports at once."""
+    most = dict.fromkeys(names, 0)
+    async with Load.on(url, token) as load:
+        await load.start(16)
+        jobs = [
+            await load.client.post("/v1/projections/users/rebuild", json={}),
+            *[await load.client.post("/v1/exports", json=EXPORT) for _ in range(4)],
+        ]
+        assert {answer.status_code for answer in jobs} == {202}, [job.text for job in jobs]
+        for _ in range(8):
+            await asyncio.gather(*(load.client.get(path) for path in READS for _ in range(8)))
+            for name in names:
+                most[name] = max(most[name], count(name))
+        await load.stop()
+    return most
+
+
+@pytest.mark.parametrize("redis", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_no_role_has_more_than_twelve_connections(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    database_url: str,
+    master_keys: str,
+    redis: bool,
+) -> None:
+    settings = {
+        "ROLLBOOK_DATABASE_URL": database_url,
+        "ROLLBOOK_MASTER_KEY": master_keys,
+        "ROLLBOOK_ADMIN_TOKEN": TOKEN,
+    }
+    if redis:
+        settings["ROLLBOOK_REDIS_URL"] = request.getfixturevalue("redis_url")
+    roles = ("projector", "worker", "api")
+    with ExitStack() as stack:
+        for name in roles:
+            stack.enter_context(role(name, tmp_path / name, **settings))
+        count = stack.enter_context(counting(database_url))
+        found = re.search(r'"port":(\d+)', (tmp_path / "api").read_text())
+        assert found is not None
+        most = asyncio.run(peaks(f"http://127.0.0.1:{found[1]}", TOKEN, count, *roles))
+    assert all(3 <= sessions <= MAX_OF_A_ROLE for sessions in most.values()), most
+
+
+def test_a_whole_rollbook_has_at_most_25_connections(tmp_path: Path) -> None:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+        with counting(EmbeddedPostgres(rollbook.data_dir / "postgres").url) as count:
+            most = asyncio.run(peaks(rollbook.url, rollbook.token, count, "rollbook"))
+    assert most["rollbook"] <= MAX_OF_ALL

@@ -1,0 +1,1 @@
+"""Tests of the pool of connections on a real server."""

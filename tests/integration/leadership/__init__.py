@@ -1,0 +1,1 @@
+"""Tests of the session that leads on a real server."""
