@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from application.jobs.model import FINISHED
 from interfaces.cli.client.client import Remote, Reply, Stopped
-from interfaces.cli.client.watch_job import FINISHED, Job
+from interfaces.cli.client.watch_job import Job, JobReport
 from interfaces.cli.errors import CommandFailed
 
 _POLL_SECONDS: Final = 0.3
@@ -19,16 +20,6 @@ Json = dict[str, Any]
 
 class Refused(CommandFailed):
     """The server refuses the request; the message says why."""
-
-
-class JobReport(Protocol):
-    """Shows a job while the context is open."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
-
-    def show(self, job: Job) -> None: ...
 
 
 class _Page(Struct, frozen=True):
@@ -48,9 +39,13 @@ async def items_of(remote: Remote, path: str) -> list[Json]:
         parameters = {"cursor": page.next_cursor}
 
 
-async def send_admin_command(remote: Remote, path: str, body: Json) -> Reply:
-    """The answer to an admin command. Raises `Refused`."""
+async def send_admin_command(
+    remote: Remote, path: str, body: Json, key: str | None = None
+) -> Reply:
+    """The answer to a command; with a key, it is done once. Raises `Refused`."""
     headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Idempotency-Key"] = key
     return await _answered(remote.command("POST", path, msgspec.json.encode(body), headers))
 
 
@@ -70,6 +65,11 @@ async def _answered(request: Awaitable[Reply]) -> Reply:
         reply = await request
     except Stopped as reason:
         raise Refused(str(reason)) from None
+    return refuse_problem(reply)
+
+
+def refuse_problem(reply: Reply) -> Reply:
+    """The same reply. Raises `Refused` if it is a problem."""
     if reply.status >= 400:
         raise Refused(reply.reason)
     return reply

@@ -1,7 +1,7 @@
 """Follows a job in the database to its end, and warns if no worker takes it."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import typer
@@ -21,14 +21,10 @@ class NoWorker(CommandFailed):
     """No worker took the job."""
 
 
-class JobReport(Protocol):
-    def show(self, job: watched_job.Job) -> None: ...
-
-
 async def follow(
     jobs: Jobs,
     job: Job,
-    report: JobReport,
+    report: watched_job.JobReport,
     *,
     warn_after: float = NO_WORKER_SECONDS,
     timeout_seconds: float = GIVE_UP_SECONDS,

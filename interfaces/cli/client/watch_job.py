@@ -1,6 +1,6 @@
 """Shows a job while it runs: a progress bar for people, JSON lines for programs."""
 
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 import typer
@@ -31,9 +31,6 @@ class Report:
             self.bar.stop()
 
 
-FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
-
-
 class JobProgress(Struct, frozen=True):
     done: int = 0
     total: int | None = None
@@ -52,7 +49,14 @@ class Job(Struct, frozen=True):
     error: str | None = None
 
 
-class JsonJobReport(Report):
+class JobReport(Report):
+    """Shows nothing."""
+
+    def show(self, job: Job) -> None:
+        """Show the job as it is now."""
+
+
+class JsonJobReport(JobReport):
     """Prints a line each time the job has changed, the last with its result."""
 
     def __init__(self) -> None:
@@ -64,14 +68,7 @@ class JsonJobReport(Report):
             typer.echo(msgspec.json.encode(job))
 
 
-class SilentJobReport(Report):
-    """Shows nothing."""
-
-    def show(self, job: Job) -> None:
-        """Do nothing."""
-
-
-class TerminalJobReport(Report):
+class TerminalJobReport(JobReport):
     """A progress bar with count, rate and remaining time, on standard error."""
 
     def __init__(self, title: str) -> None:

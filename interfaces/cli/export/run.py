@@ -11,12 +11,11 @@ from typing import Any, BinaryIO, Final, cast
 from uuid import uuid4
 
 import httpx2
-import msgspec
 import typer
 
-from interfaces.cli.client.calls import Refused, wait_for_job
-from interfaces.cli.client.client import Remote, Reply, Stopped
-from interfaces.cli.client.watch_job import Job, JsonJobReport, SilentJobReport, TerminalJobReport
+from interfaces.cli.client.calls import refuse_problem, send_admin_command, wait_for_job
+from interfaces.cli.client.client import Remote, Reply
+from interfaces.cli.client.watch_job import Job, JobReport, JsonJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 
@@ -52,7 +51,9 @@ async def _export(data_directory: Path, request: Json, output: Path | None, *, j
     with _writing(output) as file:
         async with find_rollbook(data_directory).client() as client:
             remote = Remote(client)
-            job = await wait_for_job(remote, await _submit(remote, request), _report(json))
+            # Requested once, also if the request is sent again.
+            reply = await send_admin_command(remote, _EXPORTS, request, f"export-{uuid4()}")
+            job = await wait_for_job(remote, reply.read(Job), _report(json))
             if job.state != "succeeded":
                 reason = f": {job.error}" if job.error else ""
                 raise CommandFailed(f"the export {job.id} is {job.state}{reason}")
@@ -60,20 +61,10 @@ async def _export(data_directory: Path, request: Json, output: Path | None, *, j
     return job
 
 
-def _report(json: bool) -> JsonJobReport | TerminalJobReport | SilentJobReport:
+def _report(json: bool) -> JobReport:
     if json:
         return JsonJobReport()
-    return TerminalJobReport("export") if sys.stderr.isatty() else SilentJobReport()
-
-
-async def _submit(remote: Remote, request: Json) -> Job:
-    """Request the export: once, also if the request is sent again."""
-    headers = {"Content-Type": "application/json", "Idempotency-Key": f"export-{uuid4()}"}
-    try:
-        reply = await remote.command("POST", _EXPORTS, msgspec.json.encode(request), headers)
-    except Stopped as reason:
-        raise Refused(str(reason)) from None
-    return _content(reply).read(Job)
+    return TerminalJobReport("export") if sys.stderr.isatty() else JobReport()
 
 
 async def _fetch(client: httpx2.AsyncClient, path: str, file: BinaryIO) -> None:
@@ -81,7 +72,7 @@ async def _fetch(client: httpx2.AsyncClient, path: str, file: BinaryIO) -> None:
         async with client.stream("GET", path) as answer:
             if answer.status_code != 200:
                 content = await answer.aread()
-                _content(Reply(answer.status_code, answer.headers, content))
+                refuse_problem(Reply(answer.status_code, answer.headers, content))
             async for piece in answer.aiter_bytes():
                 await asyncio.to_thread(file.write, piece)
     except httpx2.TransportError as error:
@@ -91,12 +82,6 @@ async def _fetch(client: httpx2.AsyncClient, path: str, file: BinaryIO) -> None:
         ) from None
     except OSError as error:
         raise NotWritten(f"the file cannot be written: {error.strerror}") from None
-
-
-def _content(reply: Reply) -> Reply:
-    if reply.status >= 400:
-        raise Refused(reply.reason)
-    return reply
 
 
 @contextmanager

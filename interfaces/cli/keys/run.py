@@ -20,8 +20,8 @@ from infrastructure.jobs.sessions import JobSessions
 from infrastructure.keys import MasterKeys
 from infrastructure.keys.store import key_stores
 from infrastructure.server_checks import check_schema
-from interfaces.cli.client.follow_job import JobReport, follow
-from interfaces.cli.client.watch_job import JsonJobReport, TerminalJobReport
+from interfaces.cli.client.follow_job import follow
+from interfaces.cli.client.watch_job import JobReport, JsonJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.data_directory import DataDirectory
 from interfaces.cli.target.database import find_database, find_master_keys

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from interfaces.cli.client.calls import JobReport, Json, items_of, send_admin_command, wait_for_job
+from interfaces.cli.client.calls import Json, items_of, send_admin_command, wait_for_job
 from interfaces.cli.client.client import Remote
-from interfaces.cli.client.watch_job import Job, JsonJobReport, TerminalJobReport
+from interfaces.cli.client.watch_job import Job, JobReport, JsonJobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from interfaces.cli.client.calls import Refused, items_of, send_admin_command, wait_for_job
 from interfaces.cli.client.client import Remote
-from interfaces.cli.client.watch_job import Job, SilentJobReport, TerminalJobReport
+from interfaces.cli.client.watch_job import Job, JobReport, TerminalJobReport
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 
@@ -86,7 +86,7 @@ async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
             path = f"/v1/projections/{quote(name, safe='')}/verify"
             body: dict[str, Any] = {"repair": True} if repair else {}
             job = (await send_admin_command(remote, path, body)).read(Job)
-            report = SilentJobReport() if json else TerminalJobReport(f"verify {name}")
+            report = JobReport() if json else TerminalJobReport(f"verify {name}")
             job = await wait_for_job(remote, job, report)
             if job.state != "succeeded" or job.result is None:
                 raise Refused(f"{name} was not verified: {job.error or job.state}")

@@ -10,7 +10,6 @@ from application.identity import Permission, Principal
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header, is_visible_ascii
 from interfaces.http.protocol.refusals import (
-    FieldError,
     Forbidden,
     InvalidRequest,
     InvalidToken,
@@ -77,7 +76,7 @@ def on_behalf_of(request: Request) -> str | None:
     name = header(request, ON_BEHALF_OF)
     if name is not None and not is_visible_ascii(name, _BEHALF_LIMIT):
         detail = f"Must be 1 to {_BEHALF_LIMIT} visible ASCII characters."
-        raise InvalidRequest([FieldError(ON_BEHALF_OF, detail)])
+        raise InvalidRequest.at(ON_BEHALF_OF, detail)
     return name
 
 

@@ -29,47 +29,21 @@ from application.timestamps import timestamp
 from domain.errors import UserAlreadyExists, UserNotFound
 from interfaces.http.endpoint.auth import principal_of
 from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
-from interfaces.http.protocol.refusals import (
-    FieldError,
-    FileExpired,
-    Forbidden,
-    InvalidRequest,
-    InvalidToken,
-    MalformedRequest,
-    NoPreviousGeneration,
-    NoResult,
-    NotAcceptable,
-    NotFound,
-    TooLarge,
-    Unauthenticated,
-    UnsupportedMediaType,
-)
+from interfaces.http.protocol.refusals import FieldError, Refusal
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
 _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     Contended: "conflict",
-    Forbidden: "forbidden",
     IdempotencyMismatch: "idempotency-mismatch",
-    InvalidRequest: "invalid-request",
-    InvalidToken: "unauthenticated",
     KeySeen: "conflict",
-    MalformedRequest: "malformed-request",
     MasterKeyMissing: "unavailable",
-    FileExpired: "not-found",
-    NoPreviousGeneration: "not-found",
-    NoResult: "not-found",
-    NotAcceptable: "not-acceptable",
-    NotFound: "not-found",
     OutcomeUnknown: "outcome-unknown",
     Overloaded: "overloaded",
     PositionAhead: "invalid-request",
     PositionGone: "position-gone",
     PreconditionFailed: "version-conflict",
-    TooLarge: "too-large",
-    Unauthenticated: "unauthenticated",
     Unavailable: "unavailable",
-    UnsupportedMediaType: "unsupported-media-type",
     UserAlreadyExists: "user-exists",
     UserNotFound: "not-found",
     VersionConflict: "conflict",
@@ -112,6 +86,8 @@ def problem(
 
 def _slug(error: Exception) -> Slug | None:
     match error:
+        case Refusal():
+            return error.slug
         case ClaimTaken():
             return "email-taken" if error.scope == "email" else "external-id-taken"
         case UserGone():
@@ -130,12 +106,8 @@ def _detail(error: Exception, slug: Slug) -> str:
 
 def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
     match error:
-        case Forbidden():
-            return {"permission": error.permission}
-        case UnsupportedMediaType():
-            return {"accepted": error.accepted}
-        case InvalidRequest():
-            return {"errors": error.errors}
+        case Refusal():
+            return error.facts
         case PositionAhead():
             ahead = FieldError("Rollbook-Min-Position", str(error))
             return {"errors": [ahead], "head": error.head}
@@ -157,12 +129,8 @@ def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
 
 def _headers(error: Exception, request: Request) -> Mapping[str, str] | None:
     match error:
-        case Unauthenticated():
-            # RFC 6750, section 3: the challenge names an error only if a token was sent.
-            reason = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
-            return {"WWW-Authenticate": f'Bearer realm="rollbook"{reason}'}
-        case UnsupportedMediaType():
-            return {"Accept": ", ".join(error.accepted)}
+        case Refusal():
+            return error.headers
         case HTTPException(status_code=405):
             return {"Allow": ", ".join(_methods_at(request))}
         case _:

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import Request
 
 from interfaces.http.protocol.headers import header
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
+from interfaces.http.protocol.refusals import InvalidRequest
 
 POSITION: Final = "Rollbook-Position"
 MIN_POSITION: Final = "Rollbook-Min-Position"
@@ -49,5 +49,5 @@ def min_position(request: Request) -> int:
     if raw is None:
         return 0
     if _POSITION.fullmatch(raw) is None:
-        raise InvalidRequest([FieldError(MIN_POSITION, "Must be a position: a whole number.")])
+        raise InvalidRequest.at(MIN_POSITION, "Must be a position: a whole number.")
     return int(raw)

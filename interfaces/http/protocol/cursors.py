@@ -10,7 +10,7 @@ from pydantic import Field
 from application.cursors import TokenSealer
 from application.keys.ports import SealBroken
 from interfaces.http.protocol.fields import whole_number
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
+from interfaces.http.protocol.refusals import InvalidRequest
 from interfaces.http.protocol.validation import RequestModel
 
 T = TypeVar("T")
@@ -62,11 +62,9 @@ class Pages(Generic[T]):
         try:
             sealed = _DECODER.decode(self._sealer.open(cursor))
             if sealed.digest != self._digest:
-                raise _refused("Belongs to a list with other filters or another order.")
+                raise InvalidRequest.at(
+                    "cursor", "Belongs to a list with other filters or another order."
+                )
             return msgspec.msgpack.decode(sealed.place, type=self._place)
         except (SealBroken, msgspec.DecodeError):
-            raise _refused("Is not a cursor of this server.") from None
-
-
-def _refused(detail: str) -> InvalidRequest:
-    return InvalidRequest([FieldError("cursor", detail)])
+            raise InvalidRequest.at("cursor", "Is not a cursor of this server.") from None

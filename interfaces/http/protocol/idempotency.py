@@ -8,7 +8,7 @@ from fastapi import Request
 
 from application.context import IdempotencyKey
 from interfaces.http.protocol.headers import header, is_visible_ascii
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
+from interfaces.http.protocol.refusals import InvalidRequest
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENCY_REPLAYED: Final = "Idempotency-Replayed"
@@ -26,7 +26,7 @@ def idempotency_key(request: Request, body: bytes) -> IdempotencyKey | None:
     key = _unquoted(raw)
     if not is_visible_ascii(key, _LIMIT):
         detail = f"Must be 1 to {_LIMIT} visible ASCII characters, in quotes or without."
-        raise InvalidRequest([FieldError(IDEMPOTENCY_KEY, detail)])
+        raise InvalidRequest.at(IDEMPOTENCY_KEY, detail)
     route = f"{request.scope['method']} {request.scope['path']}\n"
     return IdempotencyKey(key, hashlib.sha256(route.encode() + body).digest())
 

@@ -1,11 +1,15 @@
 """Reasons to refuse a request before the application is called."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
 
 from msgspec import Struct
 
 from application.identity import Permission
 from application.jobs.model import FINISHED, JobState
+from interfaces.http.protocol.problems import Slug
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class FieldError(Struct, frozen=True):
@@ -16,90 +20,112 @@ class FieldError(Struct, frozen=True):
 
 
 class Refusal(Exception):
-    """The request cannot be answered; each docstring is the message."""
+    """The request cannot be answered; the docstring is the message, if no `detail` is given.
 
-    def __str__(self) -> str:
-        return type(self).__doc__ or type(self).__name__
+    `facts` become members of the problem.
+    """
+
+    slug: ClassVar[Slug]
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        facts: Mapping[str, Any] = _NOTHING,
+        headers: Mapping[str, str] = _NOTHING,
+    ) -> None:
+        self.facts = facts
+        self.headers = headers
+        super().__init__(detail or type(self).__doc__)
 
 
 class Unauthenticated(Refusal):
     """Send a token: `Authorization: Bearer <token>`."""
 
+    slug = "unauthenticated"
+
+    def __init__(self, error: str = "") -> None:
+        # RFC 6750, section 3: the challenge names an error only if a token was sent.
+        super().__init__(headers={"WWW-Authenticate": f'Bearer realm="rollbook"{error}'})
+
 
 class InvalidToken(Unauthenticated):
     """The token is not known, or not valid any more."""
+
+    def __init__(self) -> None:
+        super().__init__(', error="invalid_token"')
 
 
 class Forbidden(Refusal):
     """The token lacks a permission."""
 
-    def __init__(self, permission: Permission) -> None:
-        self.permission = permission
-        super().__init__(permission)
+    slug = "forbidden"
 
-    def __str__(self) -> str:
-        return f"This needs the permission {self.permission}."
+    def __init__(self, permission: Permission) -> None:
+        super().__init__(f"This needs the permission {permission}.", {"permission": permission})
 
 
 class NotAcceptable(Refusal):
     """The Accept header rules out the format of the answer."""
 
-    def __init__(self, formats: Sequence[str]) -> None:
-        self.formats = formats
-        super().__init__(formats)
+    slug = "not-acceptable"
 
-    def __str__(self) -> str:
-        return f"The answer is {' or '.join(self.formats)}, which the Accept header rules out."
+    def __init__(self, formats: Sequence[str]) -> None:
+        named = " or ".join(formats)
+        super().__init__(f"The answer is {named}, which the Accept header rules out.")
 
 
 class TooLarge(Refusal):
     """The body is larger than 1 MiB."""
 
+    slug = "too-large"
+
 
 class UnsupportedMediaType(Refusal):
     """The body is in a format that is not understood here."""
 
-    def __init__(self, accepted: Sequence[str]) -> None:
-        self.accepted = accepted
-        super().__init__(accepted)
+    slug = "unsupported-media-type"
 
-    def __str__(self) -> str:
-        return f"Send the body as {' or '.join(self.accepted)}, in UTF-8 and not compressed."
+    def __init__(self, accepted: Sequence[str]) -> None:
+        super().__init__(
+            f"Send the body as {' or '.join(accepted)}, in UTF-8 and not compressed.",
+            {"accepted": accepted},
+            {"Accept": ", ".join(accepted)},
+        )
 
 
 class MalformedRequest(Refusal):
     """The request breaks the syntax of its format."""
 
-    def __init__(self, detail: str) -> None:
-        self.detail = detail
-        super().__init__(detail)
-
-    def __str__(self) -> str:
-        return self.detail
+    slug = "malformed-request"
 
 
 class InvalidRequest(Refusal):
     """Some values are not acceptable."""
 
+    slug = "invalid-request"
+
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = errors
-        super().__init__(errors)
+        super().__init__(facts={"errors": errors})
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> Self:
+        """One value is not acceptable: see `FieldError`."""
+        return cls([FieldError(pointer, detail)])
 
 
 class NotFound(Refusal):
     """There is nothing here."""
+
+    slug = "not-found"
 
 
 class NoResult(NotFound):
     """The job has no result."""
 
     def __init__(self, state: JobState) -> None:
-        self.state = state
-        super().__init__(state)
-
-    def __str__(self) -> str:
-        later = "" if self.state in FINISHED else " yet"
-        return f"The job has no result{later}: its state is {self.state}."
+        later = "" if state in FINISHED else " yet"
+        super().__init__(f"The job has no result{later}: its state is {state}.")
 
 
 class FileExpired(NotFound):

@@ -38,7 +38,7 @@ def fields(adapter: TypeAdapter[T], value: object) -> T:
     """A body's fields; raises `InvalidRequest` with all that is wrong, by JSON pointer."""
     if isinstance(value, dict) and len(cast("dict[str, object]", value)) > _MAX_FIELDS:
         # Each unknown one is an error of its own: the answer would be far larger than the request.
-        raise InvalidRequest([FieldError("#", f"Must have at most {_MAX_FIELDS} members.")])
+        raise InvalidRequest.at("#", f"Must have at most {_MAX_FIELDS} members.")
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -15,7 +15,7 @@ from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.fields import UuidField, comma_list, whole_number
 from interfaces.http.protocol.json_schemas import TEXT
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest, NotFound
+from interfaces.http.protocol.refusals import InvalidRequest, NotFound
 from interfaces.http.protocol.validation import NoParameters, RequestModel
 from interfaces.http.schemas.lists import EventList
 
@@ -94,7 +94,7 @@ async def _page(call: Query[EventListParameters], after: int) -> EventList:
     found = await search(feed, after, _wanted(call), limit=limit, head=head)
     if found.reached == after > head:
         # Not a position of this log: a client that continues there would miss earlier events.
-        raise InvalidRequest([FieldError("after", f"Is above the head of the log, {head}.")])
+        raise InvalidRequest.at("after", f"Is above the head of the log, {head}.")
     return _list(call, found.events, found.reached, head)
 
 

@@ -12,7 +12,6 @@ from interfaces.http.endpoint.call import Call, Command, Nothing, Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.cursors import PageParameters, Pages
 from interfaces.http.protocol.refusals import (
-    FieldError,
     InvalidRequest,
     NoPreviousGeneration,
     NotFound,
@@ -139,7 +138,7 @@ async def skip_parked(call: Command[SkipBody]) -> Response:
         raise NotFound from None
     except AnotherEventFirst as error:
         detail = f"The stream stands at version {error.version}."
-        raise InvalidRequest([FieldError("#/version", detail)]) from None
+        raise InvalidRequest.at("#/version", detail) from None
     return await _answer(call, RetriedStream.of(stream, result))
 
 

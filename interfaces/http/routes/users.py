@@ -39,7 +39,7 @@ from interfaces.http.protocol.consistency import MIN_POSITION, POSITION
 from interfaces.http.protocol.cursors import Pages
 from interfaces.http.protocol.preconditions import IF_NONE_MATCH, etag, is_known
 from interfaces.http.protocol.problems import Slug
-from interfaces.http.protocol.refusals import FieldError, InvalidRequest
+from interfaces.http.protocol.refusals import InvalidRequest
 from interfaces.http.schemas.lists import UserList
 from interfaces.http.schemas.users import (
     ChangeBody,
@@ -137,7 +137,7 @@ async def list_users(call: Query[UserListParameters]) -> Response:
 async def read_user(call: Query[PastParameters]) -> Response:
     asked = call.parameters
     if asked.at is not None and asked.version is not None:
-        raise InvalidRequest([FieldError("version", "Give either at or version.")])
+        raise InvalidRequest.at("version", "Give either at or version.")
     user_id = call.user_id
     if asked.at is not None or asked.version is not None:
         position = await call.log_position()
@@ -171,7 +171,7 @@ async def change_user(call: Command[ChangeBody]) -> Response:
         return await _changed(call, ChangeUser(**call.body))
     except InvalidValue as error:
         # Only attributes are checked after the merge.
-        raise InvalidRequest([FieldError("#/attributes", str(error))]) from None
+        raise InvalidRequest.at("#/attributes", str(error)) from None
 
 
 @_change("POST", f"{_PATH}/suspend", "Suspend a user", _GONE)

@@ -13,7 +13,7 @@ from interfaces.cli.client.follow_job import NoWorker, follow
 from tests.support.doubles.jobs import InMemoryJobs
 
 
-class Shown:
+class Shown(watched_job.JobReport):
     def __init__(self) -> None:
         self.jobs: list[watched_job.Job] = []
 
