@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from application.audit.items import Change, audit_item
+from application.audit.items import Change, StatusBefore, audit_item, needs_status
 from domain.event import ERASED, Event
 from domain.user.events import (
     PreviousEmail,
     PreviousExternalId,
     PreviousName,
     PreviousRole,
-    PreviousStatus,
     UserAttributesChanged,
     UserDeleted,
     UserEmailChanged,
@@ -25,9 +24,14 @@ from domain.user.events import (
 )
 from tests.support.views.histories import recorded, registered
 
+SUSPENDED = StatusBefore("suspended")
+DELETED = StatusBefore("deleted", before_deletion="suspended")
 
-def changes(event: Event, *, opened: bool = True) -> dict[str, tuple[Any, Any]]:
-    item = audit_item(recorded(event, 2, 2), opened=opened)
+
+def changes(
+    event: Event, before: StatusBefore | None = None, *, opened: bool = True
+) -> dict[str, tuple[Any, Any]]:
+    item = audit_item(recorded(event, 2, 2), before, opened=opened)
     return {name: (change.before, change.after) for name, change in item.changes.items()}
 
 
@@ -47,9 +51,6 @@ def changes(event: Event, *, opened: bool = True) -> dict[str, tuple[Any, Any]]:
         ),
         (UserSuspended(), {"status": ("active", "suspended")}),
         (UserReinstated(), {"status": ("suspended", "active")}),
-        (UserDeleted(previous=PreviousStatus("suspended")), {"status": ("suspended", "deleted")}),
-        (UserRestored(status="suspended"), {"status": ("deleted", "suspended")}),
-        (UserErased(previous=PreviousStatus("deleted")), {"status": ("deleted", "erased")}),
     ],
     ids=lambda value: value.topic if isinstance(value, Event) else "",
 )
@@ -77,20 +78,21 @@ def test_without_permission_only_role_and_status_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "status"),
+    ("event", "before", "status"),
     [
-        (UserDeleted(), (None, "deleted")),
-        (UserRestored(), ("deleted", None)),
-        (UserErased(), (None, "erased")),
+        (UserDeleted(), SUSPENDED, ("suspended", "deleted")),
+        (UserRestored(), DELETED, ("deleted", "suspended")),
+        (UserErased(), DELETED, ("deleted", "erased")),
     ],
 )
-def test_an_event_of_version_1_does_not_say_the_other_status(
-    event: Event, status: tuple[str | None, str | None]
+def test_an_item_shows_the_status_before(
+    event: Event, before: StatusBefore, status: tuple[str, str]
 ) -> None:
-    assert changes(event) == {"status": status}
+    assert needs_status(event)
+    assert changes(event, before) == {"status": status}
 
 
 def test_erased_values_are_null() -> None:
     event = UserRenamed(name=ERASED, previous=ERASED)
-    item = audit_item(recorded(event, 2, 2), opened=True)
+    item = audit_item(recorded(event, 2, 2), None, opened=True)
     assert (item.changes, item.personal) == ({"name": Change(None, None)}, "erased")
