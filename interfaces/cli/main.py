@@ -164,7 +164,7 @@ def tail(
 @app.command()
 def verify(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Repair what differs, and nothing else.")
+        bool, typer.Option("--repair", help="Switch to a new build of what differs.")
     ] = False,
     schemas: Annotated[
         bool,

@@ -51,12 +51,14 @@ def rollback(
 @projections.command()
 def verify(
     name: Name,
-    repair: Annotated[bool, typer.Option("--repair", help="Repair what differs.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Switch to the new build if anything differs.")
+    ] = False,
     json: Json = False,
     detach: Detach = False,
     data_dir: DataDir = _HERE,
 ) -> None:
-    """Compare a projection with a fresh fold of the log; exit code 1 if it differs."""
+    """Build a projection from the log, compare, and drop it; exit code 1 if it differs."""
     body = {"repair": True} if repair else {}
     _run_job(data_dir, name, "verify", body, json=json, detach=detach)
 

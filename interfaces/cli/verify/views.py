@@ -1,4 +1,4 @@
-"""`rollbook verify`: compares each view with the log, and repairs what differs."""
+"""`rollbook verify`: compares every projection with a new build, and switches to it if asked."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,65 +20,53 @@ from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.connection import find_rollbook
 
 _MAX_NAMED: Final = 10
-# All of them fit into 80 columns, the default width without a terminal.
-_COLUMNS: Final = ("Projection", "Position", "Events", "Seen", "Checksum", "Parked", "Differ")
 
 
-class Counted(Struct, frozen=True):
-    events: int
-    checksum: str
+class Compared(Struct, frozen=True):
+    """The server's comparison; other members are ignored."""
 
-
-class Unrepaired(Struct, frozen=True):
-    stream: str
-    reason: str
-
-
-class VerifiedSlot(Struct, frozen=True):
-    """The server's findings for a partition of a generation; other members are ignored."""
-
-    generation: int
-    partition: int
-    position: int
-    log: Counted
-    views: Counted
-    parked: int
+    before: int
+    after: int
     differing: int
     streams: Sequence[str]
-    counters: Sequence[str]
-    repaired: int
-    left: Sequence[Unrepaired]
+    moving: int
+    counters: Sequence[str] | None
+    parked: Sequence[str]
+    newly_parked: Sequence[str]
+
+
+class Verified(Struct, frozen=True):
+    """The result of a job `verify`."""
+
+    projection: str
+    generation: int
+    replaced: int
+    events: int
+    compared: Compared
+    switched: bool
     right: bool
 
 
-class _Result(Struct, frozen=True):
-    slots: Sequence[VerifiedSlot]
-
-
-Found = Sequence[tuple[str, VerifiedSlot]]
-
-
 def verify_views(data_directory: Path, *, repair: bool, json: bool) -> int:
-    """Compare all projections with the log: the exit code, 1 if any still differs.
+    """Verify all projections: the exit code, 1 if any still differs.
 
     Raises `Refused`, `NoRollbook` or `WrongSetting`.
     """
     try:
-        found = asyncio.run(_found(data_directory, repair=repair, json=json))
+        found = asyncio.run(_verified(data_directory, repair=repair, json=json))
     except KeyboardInterrupt:
         raise CommandFailed("the jobs continue; the same command follows them again") from None
     if json:
-        for projection, slot in found:
-            line = {"projection": projection, **msgspec.to_builtins(slot)}
-            typer.echo(msgspec.json.encode(line))
+        for each in found:
+            typer.echo(msgspec.json.encode(each))
     else:
         _show(found, repaired=repair)
-    return 0 if all(slot.right for _, slot in found) else 1
+    return 0 if all(each.right for each in found) else 1
 
 
-async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
-    """The findings for all projections, one after the other: a job for each."""
-    found: list[tuple[str, VerifiedSlot]] = []
+async def _verified(data_directory: Path, *, repair: bool, json: bool) -> Sequence[Verified]:
+    """The results for all projections, one after the other: a job for each."""
+    found: list[Verified] = []
     async with find_rollbook(data_directory).client() as client:
         remote = Remote(client)
         for item in await items_of(remote, "/v1/projections"):
@@ -90,35 +78,38 @@ async def _found(data_directory: Path, *, repair: bool, json: bool) -> Found:
             job = await wait_for_job(remote, job, report)
             if job.state != "succeeded" or job.result is None:
                 raise Refused(f"{name} was not verified: {job.error or job.state}")
-            found += [(name, slot) for slot in msgspec.convert(job.result, _Result).slots]
+            found.append(msgspec.convert(job.result, Verified))
     return found
 
 
-def _show(found: Found, *, repaired: bool) -> None:
-    table = Table(*_COLUMNS, *(["Repaired"] if repaired else []), box=None, pad_edge=False)
-    for projection, slot in found:
-        same = slot.log.checksum == slot.views.checksum
+def _show(found: Sequence[Verified], *, repaired: bool) -> None:
+    table = Table(
+        *("Projection", "Events", "Views", "Parked", "Changing", "Differ", "Serves"),
+        box=None,
+        pad_edge=False,
+    )
+    for each in found:
+        compared = each.compared
         table.add_row(
-            Text(_name(projection, slot), no_wrap=True),
-            _number(slot.position),
-            _number(slot.log.events),
-            _number(slot.views.events),
-            Text("equal" if same else "differs", style="" if same else "red"),
-            _number(slot.parked),
-            _number(slot.differing, wrong=slot.differing > slot.repaired),
-            *([_number(slot.repaired)] if repaired else []),
+            Text(each.projection, no_wrap=True),
+            _number(each.events),
+            _number(compared.before),
+            _number(len(compared.parked)),
+            _number(compared.moving),
+            _number(compared.differing, is_wrong=not each.right),
+            _number(each.generation if each.switched else each.replaced),
         )
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    for projection, slot in found:
-        _name_some(console, f"{_name(projection, slot)} differs:", slot.streams, slot.differing)
-        _name_some(console, f"{_name(projection, slot)} miscounts:", slot.counters, 0)
-        left = [f"{each.stream} ({each.reason})" for each in slot.left]
-        _name_some(console, "not repaired:", left, len(left))
+    for each in found:
+        name, compared = each.projection, each.compared
+        _print_names(console, f"{name} differs:", compared.streams, compared.differing)
+        _print_names(console, f"{name} miscounts:", compared.counters or ())
+        _print_names(console, f"{name} cannot be built for:", compared.newly_parked)
     console.print(_conclusion(found, repaired=repaired))
 
 
-def _name_some(console: Console, what: str, names: Sequence[str], total: int) -> None:
+def _print_names(console: Console, what: str, names: Sequence[str], total: int = 0) -> None:
     for name in names[:_MAX_NAMED]:
         console.print(Text(f"{what} {name}"))
     more = max(total, len(names)) - _MAX_NAMED
@@ -126,19 +117,15 @@ def _name_some(console: Console, what: str, names: Sequence[str], total: int) ->
         console.print(f"{what} {more:,} more")
 
 
-def _conclusion(found: Found, *, repaired: bool) -> str:
-    if all(not slot.differing and not slot.counters for _, slot in found):
+def _conclusion(found: Sequence[Verified], *, repaired: bool) -> str:
+    if all(each.right and not each.switched for each in found):
         return "All views match the log."
-    if all(slot.right for _, slot in found):
+    if all(each.right for each in found):
         return "All differences are repaired."
-    return (
-        "Some differences are not repaired." if repaired else "To repair: rollbook verify --repair"
-    )
+    if repaired:
+        return "Not repaired: this release cannot apply all events (rollbook projections parked)."
+    return "To repair: rollbook verify --repair"
 
 
-def _name(projection: str, slot: VerifiedSlot) -> str:
-    return f"{projection}/{slot.generation}/{slot.partition}"
-
-
-def _number(number: int, *, wrong: bool = False) -> Text:
-    return Text(f"{number:,}", justify="right", style="red" if wrong else "")
+def _number(number: int, *, is_wrong: bool = False) -> Text:
+    return Text(f"{number:,}", justify="right", style="red" if is_wrong else "")
