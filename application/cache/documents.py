@@ -1,15 +1,16 @@
 """Documents from the cache, and from the views if the cache does not have them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NoReturn, Self
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import PageMiss, ReadersCache
+from application.cache.ports import CachedAnswers, K, Miss, ReadersCache, T
 from application.doorbell import GENERATIONS, Doorbell
 from application.projector.view_store import ProgressSource, ProjectionProgress, Slot, partition_of
 from application.queries.directory import Answer, UserList
@@ -32,7 +33,6 @@ class CachedDocuments:
 
     def __init__(self, cache: ReadersCache, views: Documents, progress: ProgressSource) -> None:
         self._cache = cache
-        self._counts = cache.counts
         self._views = views
         self._users = _WatchedProjection(USERS, progress)
         self._headcount = _WatchedProjection(HEADCOUNT, progress)
@@ -56,53 +56,21 @@ class CachedDocuments:
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         """See `Documents`."""
+        read = partial(self._views.user, user_id, at_least=at_least)
         place = self._users.place_of(user_id)
-        if place is None:
-            return await self._views.user(user_id, at_least=at_least)
-        known = await self._cache.users.look_up(place.slot, user_id)
-        if known is not None:
-            if known.position >= max(at_least, place.min_position):
-                self._counts.users.hits += 1
-                return known
-            self._counts.users.behind += 1
-        answer = await self._views.user(user_id, at_least=at_least)
-        if known is None and answer.value and answer.generation == place.slot.generation:
-            self._cache.users.offer(place.slot, user_id, answer.value, answer.position)
-        return answer
+        return await _answer(self._cache.users, place, user_id, at_least, read)
 
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
         """See `Documents`. Pages are cached only if one slot has all users."""
-        place = self._users.only
-        if place is None:
-            return await self._views.users(query, render, at_least=at_least)
-        known = await self._cache.pages.look_up(place.slot, query)
-        if isinstance(known, Answer):
-            if known.position >= max(at_least, place.min_position):
-                self._counts.pages.hits += 1
-                return known
-            self._counts.pages.behind += 1
-        answer = await self._views.users(query, render, at_least=at_least)
-        if isinstance(known, PageMiss) and answer.generation == place.slot.generation:
-            self._cache.pages.offer(known, answer)
-        return answer
+        read = partial(self._views.users, query, render, at_least=at_least)
+        return await _answer(self._cache.pages, self._users.only, query, at_least, read)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
-        """See `Documents`."""
-        place = self._headcount.whole
-        if place is None:
-            return await self._views.stats(now, at_least=at_least)
-        known = await self._cache.stats.look_up(place.slot, day_of(now))
-        if known is not None:
-            if known.position >= max(at_least, place.min_position):
-                self._counts.stats.hits += 1
-                return known
-            self._counts.stats.behind += 1
-        answer = await self._views.stats(now, at_least=at_least)
-        if answer.generation == place.slot.generation:
-            self._cache.stats.offer(place.slot, day_of(now), answer)
-        return answer
+        """See `Documents`. Statistics are cached only if one slot has all users."""
+        read = partial(self._views.stats, now, at_least=at_least)
+        return await _answer(self._cache.stats, self._headcount.only, day_of(now), at_least, read)
 
     async def refresh(self) -> None:
         """Read the positions of the views. Raises `Unavailable`."""
@@ -120,6 +88,28 @@ class CachedDocuments:
                 else:
                     back_off.reset()
                 await bell.wait(REFRESH_SECONDS)
+
+
+async def _answer(
+    cache: CachedAnswers[K, T],
+    place: "_Place | None",
+    key: K,
+    at_least: int,
+    read: Callable[[], Awaitable[Answer[T]]],
+) -> Answer[T]:
+    """From the cache if that is current, else from the view; offers it to the cache after a miss."""
+    known = await cache.look_up(place.slot, key) if place else None
+    if place and isinstance(known, Answer):
+        if known.position >= max(at_least, place.min_position):
+            cache.counts.hits += 1
+            return known
+        cache.counts.behind += 1
+    answer = await read()
+    serves = place is not None and answer.generation == place.slot.generation
+    # A missing user is not offered: it has no version to compare with.
+    if isinstance(known, Miss) and serves and answer.value is not None:
+        cache.offer(known, answer)
+    return answer
 
 
 def day_of(now: datetime) -> str:
@@ -153,14 +143,6 @@ class _WatchedProjection:
         """The only place; None if there are more, and before the first refresh."""
         places = self._places
         return places[0] if len(places) == 1 else None
-
-    @property
-    def whole(self) -> _Place | None:
-        """The place of a document about all streams; None before the first refresh."""
-        places = self._places
-        return (
-            _Place(places[0].slot, min(place.min_position for place in places)) if places else None
-        )
 
     async def refresh(self) -> None:
         seen = await self._progress.progress(self._projection.name)

@@ -1,13 +1,14 @@
-"""The port to the cache: documents, and the position of each slot.
+"""The port to the cache: documents and pages, and the mark of each slot.
 
 One rule always holds, also after lost, late or repeated writes: each document of a slot shows its
 view at the slot's position or later. So that position says how current an answer of the cache is.
-A store keeps the rule in two ways: it takes a document only if that was read at the slot's position
-or later; and if it loses the position of a slot, it also loses all documents of the slot.
+A store keeps the rule by the slot's mark. Each write names the mark that its writer saw before it
+read the view. The store takes it only in the same incarnation, and only if the view was read at the
+slot's position or later. A slot that loses its mark, or starts over, loses all that it has.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -17,32 +18,32 @@ from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
 from projections.projection import V
 
-
-class PageMiss(Struct, frozen=True):
-    """A page that is not cached; `mark` identifies the state of the slot at the look-up."""
-
-    slot: Slot[Any]
-    query: UserList
-    mark: bytes
+K = TypeVar("K")
+T = TypeVar("T")
 
 
-class PageCache(Protocol):
-    """For readers. It raises nothing: a cache that does not answer has no pages.
+class CacheUnavailable(Exception):
+    """The cache does not answer."""
 
-    All pages of a slot are dropped when its position moves, when it is reset, and when a document
-    is replaced without a move. So a cached page was read at the slot's current position or later.
+
+class Mark(Struct, frozen=True):
+    """The state of a slot. The incarnation is new and random whenever the slot starts over.
+
+    `repairs` is the view's number of repairs when the incarnation began: if the view has another
+    number now, its rows changed without an event, and the slot has to start over.
     """
 
-    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | PageMiss | None:
-        """The page, or a miss to offer it with; None if no page can be cached now."""
-        ...
+    incarnation: bytes
+    position: int
+    repairs: int
 
-    def offer(self, vacancy: PageMiss, page: Answer[bytes]) -> None:
-        """Cache a page that was read after the miss; returns at once.
 
-        The cache takes it if the slot did not change since then, and the page is not behind it.
-        """
-        ...
+class Miss(Struct, Generic[K], frozen=True):
+    """What is not cached, and the mark of its slot at the look-up."""
+
+    slot: Slot[Any]
+    key: K
+    mark: Mark
 
 
 class DocumentCounts(Struct):
@@ -69,8 +70,38 @@ class CacheCounts(Struct, frozen=True):
     pages: DocumentCounts = field(default_factory=DocumentCounts)
 
 
-class CacheUnavailable(Exception):
-    """The cache does not answer."""
+class CachedAnswers(Protocol[K, T]):
+    """One kind of document for readers; raises nothing: a cache that does not answer has none.
+
+    A document has the slot's position. A page has the position at which it was read, and counts
+    only as long as the mark of its slot is the same.
+    """
+
+    @property
+    def counts(self) -> DocumentCounts:
+        """`CachedDocuments` counts hits and `behind`, the cache the rest."""
+        ...
+
+    async def look_up(self, slot: Slot[Any], key: K) -> Answer[T] | Miss[K] | None:
+        """The cached answer, or a miss to offer it with; None if nothing can be cached now."""
+        ...
+
+    def offer(self, miss: Miss[K], answer: Answer[T]) -> None:
+        """Cache an answer that was read after the miss, if the rule allows it; returns at once."""
+        ...
+
+
+class ReadersCache(Protocol):
+    """The cache for readers: users, lists of users, and the statistics of a day (YYYY-MM-DD)."""
+
+    @property
+    def users(self) -> CachedAnswers[UUID, UserDocument | None]: ...
+
+    @property
+    def pages(self) -> CachedAnswers[UserList, bytes]: ...
+
+    @property
+    def stats(self) -> CachedAnswers[str, bytes]: ...
 
 
 class Removed(Struct, frozen=True):
@@ -80,46 +111,33 @@ class Removed(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """Moves a slot: all users that changed after position `after` and up to `reached`.
+    """Moves a slot from its mark to `reached`, with all users that changed in between.
 
     Their views were read at `read_at`, which is not before `reached`.
     """
 
-    after: int
     reached: int
     read_at: int
     users: Mapping[UUID, UserDocument | Removed]
 
 
-class UserCache(Protocol):
-    """For readers. It raises nothing: a cache that does not answer has no documents."""
-
-    async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
-        """The cached user with the slot's position; None if it is not cached."""
-        ...
-
-    def offer(self, slot: Slot[Any], user_id: UUID, document: UserDocument, position: int) -> None:
-        """Cache a document that was read at a position, if the rule allows it; returns at once."""
-        ...
-
-
 class FollowingCache(Protocol):
     """For followers; any number may follow one slot. Each method raises `CacheUnavailable`."""
 
-    async def position(self, slot: Slot[Any]) -> int | None:
-        """The slot's position; None if it has none, or lost it."""
+    async def mark(self, slot: Slot[Any]) -> Mark | None:
+        """The slot's mark; None if it has none, or lost it."""
         ...
 
-    async def begin(self, slot: Slot[Any], position: int) -> None:
-        """Set the position of a slot that has none; it then has no documents."""
+    async def begin(self, slot: Slot[Any], seen: Mark | None, position: int, repairs: int) -> None:
+        """Start a slot over, empty, unless its incarnation is another one than the seen one."""
         ...
 
-    async def advance(self, slot: Slot[Any], step: Step) -> None:
+    async def advance(self, slot: Slot[Any], seen: Mark, step: Step) -> None:
         """Store the documents and move the position: both, or neither if the step does not fit.
 
-        A step fits if the position is between `after` and `read_at`. A document never replaces a
-        newer one, but may replace one of the same version, since a repair changes a view without
-        an event. The position never decreases. A move, or a step from 0 to 0, drops all pages.
+        A step fits the incarnation that was seen, at the seen position or later. A document never
+        replaces a newer one, and one that was read before the position is not stored. The position
+        never decreases. A move drops all pages.
         """
         ...
 
@@ -127,12 +145,12 @@ class FollowingCache(Protocol):
 class ErasingCache(Protocol):
     """For erasures. Each method raises `CacheUnavailable`."""
 
-    async def position(self, slot: Slot[Any]) -> int | None:
-        """See `FollowingCache.position`."""
+    async def mark(self, slot: Slot[Any]) -> Mark | None:
+        """See `FollowingCache.mark`."""
         ...
 
-    async def reset(self, slot: Slot[Any], position: int) -> None:
-        """Drop all documents and pages of a slot, and set its position to this one."""
+    async def end(self, slot: Slot[Any]) -> None:
+        """Remove the slot's mark, and with it all that the slot has."""
         ...
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
@@ -140,60 +158,6 @@ class ErasingCache(Protocol):
 
         Also removes them from key spaces of earlier logs and formats.
         """
-        ...
-
-
-class RecentlyRead(Protocol):
-    """The recently read users: all that are in the cache."""
-
-    async def users(self, slot: Slot[Any], limit: int) -> Collection[UUID]:
-        """Up to `limit` users whose documents a slot has. Raises `CacheUnavailable`."""
-        ...
-
-
-class RefreshQueue(Protocol):
-    """Streams whose views were repaired or retried. Each method raises `Unavailable`."""
-
-    async def pending(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
-        """Some streams whose cached copies are not refreshed yet, by number."""
-        ...
-
-    async def mark_refreshed(self, numbers: Collection[int]) -> None:
-        """Remove streams from the queue: their copies are refreshed."""
-        ...
-
-
-class StatsCache(Protocol):
-    """The statistics of each day: one document with its own position."""
-
-    async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
-        """The newest cached document; None if there is none, or the cache does not answer."""
-        ...
-
-    def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        """Cache a document unless a newer one is cached; returns at once."""
-        ...
-
-    async def replace(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        """Cache a document, also over one of the same position. Raises `CacheUnavailable`."""
-        ...
-
-
-class ReadersCache(Protocol):
-    """The cache for readers."""
-
-    @property
-    def users(self) -> UserCache: ...
-
-    @property
-    def stats(self) -> StatsCache: ...
-
-    @property
-    def pages(self) -> PageCache: ...
-
-    @property
-    def counts(self) -> CacheCounts:
-        """The counts of this process: `CachedDocuments` counts hits and `behind`, the cache the rest."""
         ...
 
 
@@ -213,9 +177,10 @@ class ChangeFeed(Protocol):
 
 
 class EntriesAt(Struct, Generic[V], frozen=True):
-    """Some entries of a slot, and its position at the same moment."""
+    """Some entries of a slot, and its position and number of repairs at the same moment."""
 
     position: int
+    repairs: int
     entries: Mapping[UUID, Entry[V]]
 
 

@@ -178,18 +178,19 @@ async def _no_export_before(exports: PendingExports, position: int) -> bool:
 async def _has_passed(cache: ErasingCache, view: ViewGeneration, position: int) -> bool:
     """Whether the cache of one generation of the users has passed a position.
 
-    Resets a slot without a position, which has no documents, and a slot that is behind in a
-    generation that does not serve, which may have no follower.
+    A slot without a mark has no documents, and takes none that was read before its next mark. Ends
+    a slot that is behind in a generation that does not serve, which may have no follower.
     """
     if view.position < position:
         return False
-    for partition, reached in view.positions.items():
+    for partition in view.positions:
         slot = Slot[Any](USERS, view.generation, partition)
-        at = await cache.position(slot)
-        if at is None or (at < position and not view.serves):
-            await cache.reset(slot, reached)
-        elif at < position:
+        mark = await cache.mark(slot)
+        if mark is None or mark.position >= position:
+            continue
+        if view.serves:
             return False
+        await cache.end(slot)
     return True
 
 

@@ -1,7 +1,7 @@
 """The part of redis-py in use: a few typed commands over a small pool without retries."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -28,13 +28,9 @@ class Client(Protocol):
 
     async def getex(self, name: str, ex: int) -> bytes | None: ...
 
-    async def set(self, name: str, value: str, *, ex: int, nx: bool = False) -> object: ...
-
     async def unlink(self, *names: str) -> int: ...
 
     async def ping(self) -> object: ...
-
-    def scan_iter(self, match: str, count: int) -> AsyncIterator[bytes]: ...
 
     def register_script(self, script: str) -> Script: ...
 

@@ -2,17 +2,17 @@
 
 | key | value |
 |---|---|
-| `rb2:{main.<log>.<epoch>.users.<generation>.<partition>}:pos` | a mark, see below |
-| `rb2:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
-| `rb2:{…}:pages` | a hash: for each requested list `<mark>\\n<position>\\n<JSON>`, and `size` |
-| `rb2:{main.<log>.<epoch>.headcount.<generation>.0}:<day>` | `<position>\\n<JSON>` |
+| `rb3:{main.<log>.<epoch>.<projection>.<generation>.<partition>}:pos` | a mark, see below |
+| `rb3:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
+| `rb3:{…}:pages` | a hash: for each requested page `<mark>\\n<position>\\n<JSON>`, and `size` |
 
-A mark, the value of the position, is `<incarnation>:<position>:<repairs>`. The braces keep the
-keys of a slot on one node of a cluster. A document is valid only in the incarnation of the mark:
-if the position is lost, a new incarnation begins and all older documents are invalid. A page is
-valid only while the slot has the same mark as when the page was stored.
+A mark is `<incarnation>:<position>:<repairs>`. The braces keep the keys of a slot on one node of a
+cluster. A document is valid only in the incarnation of the mark: if the mark is lost, a new
+incarnation begins and all older documents are invalid. A page is valid only while the slot has the
+same mark as when the page was stored.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import Removed
+from application.cache.ports import Mark, Removed
 from application.context import TENANT
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
@@ -29,30 +29,19 @@ from domain.user.state import Status
 
 # Part of each key: increase it when the format of a value changes, including a document's JSON,
 # so that no process reads values of another version.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _INCARNATION_BYTES: Final = 8
-_MARK_PARTS: Final = 3
+_MARK: Final = re.compile(rb"([0-9a-f]+):([0-9]+):([0-9]+)")
 _REMOVED: Final = b"removed"
 _NEVER: Final = b"-"
 _HEAD_PARTS: Final = 4
 
 
-class Mark(Struct, frozen=True):
-    """A slot's position and incarnation; `value` is the stored value of both.
-
-    `value` also changes when a view is repaired without a new position.
-    """
-
-    incarnation: bytes
-    position: int
-    value: bytes
-
-
 class SlotKeys(Struct, frozen=True):
     """The keys that exist once per slot."""
 
-    position: str
+    mark: str
     pages: str
 
 
@@ -76,24 +65,23 @@ class Keys:
         projection = slot.projection.name
         return f"{self._prefix}.{projection}.{slot.generation}.{slot.partition}}}:{name}"
 
-    def position_of(self, slot: Slot[Any]) -> str:
-        return self.of(slot, "pos")
-
     def slot_keys(self, slot: Slot[Any]) -> SlotKeys:
-        return SlotKeys(self.position_of(slot), self.of(slot, "pages"))
+        return SlotKeys(self.of(slot, "pos"), self.of(slot, "pages"))
 
 
-def new_mark(position: int) -> str:
+def new_mark(position: int, repairs: int) -> Mark:
     """A mark with a new, unused incarnation."""
-    return f"{secrets.token_hex(_INCARNATION_BYTES)}:{position}:0"
+    return Mark(secrets.token_hex(_INCARNATION_BYTES).encode(), position, repairs)
+
+
+def mark_value(mark: Mark) -> bytes:
+    return b"%b:%d:%d" % (mark.incarnation, mark.position, mark.repairs)
 
 
 def read_mark(value: bytes | None) -> Mark | None:
     """The mark; None if the value is not a mark."""
-    parts = (value or b"").split(b":")
-    if value is None or len(parts) != _MARK_PARTS or not parts[1].isdigit():
-        return None
-    return Mark(parts[0], int(parts[1]), value)
+    found = _MARK.fullmatch(value or b"")
+    return Mark(found[1], int(found[2]), int(found[3])) if found else None
 
 
 def user_value(document: UserDocument | Removed) -> bytes:
@@ -121,25 +109,14 @@ def read_user(
     return Answer(document, mark.position, generation)
 
 
-def page_value(mark: bytes, page: Answer[bytes]) -> bytes:
-    return b"%b\n%d\n%b" % (mark, page.position, page.value)
+def page_value(mark: Mark, page: Answer[bytes]) -> bytes:
+    return b"%b\n%d\n%b" % (mark_value(mark), page.position, page.value)
 
 
 def read_page(value: bytes | None, mark: Mark, generation: int) -> Answer[bytes] | None:
     """The page; None if the value is not a page or was stored with another mark."""
     stored, _, rest = (value or b"").partition(b"\n")
     position, newline, body = rest.partition(b"\n")
-    if stored != mark.value or not newline or not position.isdigit():
+    if stored != mark_value(mark) or not newline or not position.isdigit():
         return None
     return Answer(body, int(position), generation)
-
-
-def stats_value(document: Answer[bytes]) -> bytes:
-    return b"%d\n%b" % (document.position, document.value)
-
-
-def read_stats(value: bytes | None, generation: int) -> Answer[bytes] | None:
-    """The statistics; None if the value is not valid."""
-    position, newline, body = (value or b"").partition(b"\n")
-    known = newline and position.isdigit()
-    return Answer(body, int(position), generation) if known else None

@@ -1,48 +1,26 @@
-"""Pages of lists: looked up in batches; stored only if the slot has not changed since the miss."""
+"""Pages, such as lists: stored only if the slot has not changed since the miss."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
-from msgspec import Struct
 
-from application.cache.ports import DocumentCounts, PageMiss
+from application.cache.ports import DocumentCounts, K, Mark
 from application.projector.view_store import Slot
-from application.queries.directory import Answer, UserList
-from infrastructure.cache.batch import BatchLoader
+from application.queries.directory import Answer
+from infrastructure.cache.answers import Offer, RedisAnswers
 from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, script
-from infrastructure.cache.keys import Keys, Mark, SlotKeys, page_value, read_mark, read_page
+from infrastructure.cache.keys import Keys, SlotKeys, mark_value, page_value, read_page
 
 MAX_PAGES: Final = 1000
 MAX_BYTES: Final = 16 * 1024 * 1024
 # A page of 200 users takes some 80 kB.
 MAX_PAGE_BYTES: Final = 256 * 1024
-# Few, because pages are long and a round trip must end within a reader's timeout.
-_MAX_LOOK_UPS: Final = 8
-# Waiting offers are held in memory; a refused page is offered again after its next miss.
-_MAX_WAITING_OFFERS: Final = 16
 _PURPOSE: Final = b"\x00pages\x00"
 _NAME_BYTES: Final = 16
 
 Mac = Callable[[bytes], bytes]
-
-# The slot's mark and the page; None if the slot has no mark.
-_Found = tuple[Mark, bytes | None] | None
-
-
-class _LookUp(Struct, frozen=True):
-    keys: SlotKeys
-    name: bytes
-
-
-class _Offer(Struct, frozen=True):
-    keys: SlotKeys
-    name: bytes
-    mark: bytes
-    page: Answer[bytes]
 
 
 class PageNames:
@@ -52,12 +30,17 @@ class PageNames:
         self._mac = mac
         self._encode = msgspec.msgpack.Encoder().encode
 
-    def of(self, query: UserList) -> bytes:
+    def of(self, query: object) -> bytes:
         return self._mac(_PURPOSE + self._encode(query))[:_NAME_BYTES]
 
 
-class RedisPageCache:
-    """See `PageCache`. The pages of a slot are one hash, bounded in number and bytes."""
+class RedisPageCache(RedisAnswers[K, bytes]):
+    """Pages, named by a query. Those of a slot are one hash, bounded in number and bytes."""
+
+    # Few, because pages are long and a round trip must end within a reader's timeout.
+    max_look_ups = 8
+    max_offers = 1
+    max_waiting = 16
 
     def __init__(
         self,
@@ -68,74 +51,33 @@ class RedisPageCache:
         breaker: CircuitBreaker,
         counts: DocumentCounts,
     ) -> None:
-        self._keys = keys
+        super().__init__(keys, breaker, counts)
         self._names = names
         self._ttl = ttl
-        self._breaker = breaker
-        self._counts = counts
         self._find = script(client, "find_pages")
         self._put = script(client, "put_page")
-        self._look_ups = BatchLoader[_LookUp, _Found](self._fetch, max_batch=_MAX_LOOK_UPS)
-        self._offers = BatchLoader[_Offer, None](self._store, max_batch=1)
 
-    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | PageMiss | None:
-        """See `PageCache.look_up`."""
-        found = None
-        if not self._breaker.is_open:
-            wanted = _LookUp(self._keys.slot_keys(slot), self._names.of(query))
-            found = await self._look_ups.load(wanted)
-        if found is None:
-            self._counts.away += 1
-            return None
-        mark, value = found
-        page = read_page(value, mark, slot.generation)
-        if page is None:
-            self._counts.misses += 1
-            return PageMiss(slot, query, mark.value)
-        return page
+    def name_of(self, slot: Slot[Any], key: K) -> bytes:
+        """See `RedisAnswers.name_of`."""
+        return self._names.of(key)
 
-    def offer(self, vacancy: PageMiss, page: Answer[bytes]) -> None:
-        """See `PageCache.offer`."""
-        full = self._offers.waiting >= _MAX_WAITING_OFFERS
-        if self._breaker.is_open or full or len(page.value) > MAX_PAGE_BYTES:
-            self._counts.refused += 1
-            return
-        keys, name = self._keys.slot_keys(vacancy.slot), self._names.of(vacancy.query)
-        self._offers.load(_Offer(keys, name, vacancy.mark, page))
+    async def find(self, slot: SlotKeys, names: Sequence[bytes]) -> Sequence[bytes | None]:
+        """See `RedisAnswers.find`."""
+        return cast("Sequence[bytes | None]", await self._find([slot.mark, slot.pages], names))
 
-    async def idle(self) -> None:
-        """Returns when no look-up and no offer is in progress."""
-        await self._look_ups.idle()
-        await self._offers.idle()
+    def read(self, value: bytes | None, mark: Mark, generation: int) -> Answer[bytes] | None:
+        """See `RedisAnswers.read`."""
+        return read_page(value, mark, generation)
 
-    async def _fetch(self, wanted: Sequence[_LookUp]) -> Sequence[_Found]:
-        slots = defaultdict[SlotKeys, set[bytes]](set)
-        for each in wanted:
-            slots[each.keys].add(each.name)
-        found: dict[_LookUp, _Found] = {}
-        for keys, names in slots.items():
-            found |= await self._fetch_slot(keys, list(names))
-        return [found.get(each) for each in wanted]
+    def is_too_long(self, value: bytes) -> bool:
+        """See `RedisAnswers.is_too_long`."""
+        return len(value) > MAX_PAGE_BYTES
 
-    async def _fetch_slot(self, keys: SlotKeys, names: Sequence[bytes]) -> dict[_LookUp, _Found]:
-        """The mark and the pages, read atomically by one script."""
-        work = partial(self._find, [keys.position, keys.pages], names)
-        values = cast("Sequence[bytes | None] | None", await self._breaker.attempt(work))
-        mark = read_mark(values[0]) if values else None
-        if values is None or mark is None:
-            return {}
-        pages = zip(names, values[1:], strict=True)
-        return {_LookUp(keys, name): (mark, value) for name, value in pages}
-
-    async def _store(self, offers: Sequence[_Offer]) -> Sequence[None]:
-        for offer in offers:
-            value = page_value(offer.mark, offer.page)
-            arguments = (offer.mark, offer.page.position, offer.name, value, self._ttl)
-            limits = (MAX_PAGES, MAX_BYTES)
-            keys = [offer.keys.position, offer.keys.pages]
-            work = partial(self._put, keys, (*arguments, *limits))
-            if await self._breaker.attempt(work):
-                self._counts.kept += 1
-            else:
-                self._counts.refused += 1
-        return [None] * len(offers)
+    async def put(self, slot: SlotKeys, mark: Mark, offers: Sequence[Offer[bytes]]) -> int:
+        """See `RedisAnswers.put`."""
+        stored, limits = 0, (self._ttl, MAX_PAGES, MAX_BYTES)
+        for each in offers:
+            value = page_value(mark, each.answer)
+            arguments = (mark_value(mark), each.answer.position, each.name, value, *limits)
+            stored += cast("int", await self._put([slot.mark, slot.pages], arguments))
+        return stored

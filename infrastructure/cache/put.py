@@ -5,13 +5,13 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from application.cache.ports import Removed
+from application.cache.ports import Mark, Removed
 from application.queries.documents import UserDocument
 from infrastructure.cache.client import Client, script
 from infrastructure.cache.keys import SlotKeys, user_value
 
-# Renewed whenever a follower reads the position: without a follower, entries expire.
-POSITION_SECONDS: Final = 3600
+# Renewed whenever a follower reads the mark: without a follower, entries expire.
+MARK_SECONDS: Final = 3600
 
 
 class CachedDocument(Struct, frozen=True):
@@ -32,20 +32,25 @@ class CachePut:
     async def put(
         self,
         slot: SlotKeys,
+        seen: Mark,
         documents: Sequence[CachedDocument],
         *,
         after: int = 0,
         reached: int = 0,
-        repaired: bool = False,
     ) -> int:
         """Store documents that are not behind the slot's position, and advance it to `reached`.
 
-        Returns the number stored: 0, without any change, if the position is below `after`. Pages
-        are deleted if the position moves or if the documents were `repaired` (changed without an
-        event). Raises redis-py's errors.
+        Returns the number stored: 0, without any change, in another incarnation than the seen one
+        or if the position is below `after`. Raises redis-py's errors.
         """
-        arguments: list[int | bytes] = [after, reached, self._ttl, POSITION_SECONDS, int(repaired)]
+        arguments: list[int | bytes] = [
+            seen.incarnation,
+            after,
+            reached,
+            self._ttl,
+            MARK_SECONDS,
+        ]
         for each in documents:
             arguments += (each.read_at, each.document.version, user_value(each.document))
-        keys = [slot.position, slot.pages, *(each.key for each in documents)]
+        keys = [slot.mark, slot.pages, *(each.key for each in documents)]
         return cast("int", await self._script(keys, arguments))

@@ -8,22 +8,20 @@ from typing import Final, Self
 from uuid import UUID
 
 from application.cache.ports import CacheCounts
+from application.queries.directory import UserList
 from infrastructure.cache.breaker import TIMEOUT_SECONDS, CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, open_client
-from infrastructure.cache.erasing import RedisErasingCache
-from infrastructure.cache.followers import RedisFollowingCache
 from infrastructure.cache.keys import Keys
 from infrastructure.cache.pages import Mac, PageNames, RedisPageCache
 from infrastructure.cache.put import CachePut
-from infrastructure.cache.recently_read import RedisRecentlyRead
-from infrastructure.cache.stats import RedisStatsCache
+from infrastructure.cache.slots import RedisSlots
 from infrastructure.cache.users import RedisUserCache
 
 DEFAULT_TTL: Final = 3600
 
 
 class RedisCache:
-    """The cache for readers (`users`, `stats`, `pages`), followers and erasures.
+    """The cache for readers (`users`, `pages`, `stats`), and for followers and erasures (`slots`).
 
     Readers share one circuit breaker: after one finds the server away, no reader waits for it.
     """
@@ -34,12 +32,11 @@ class RedisCache:
         cache_put = CachePut(client, ttl)
         self._client = client
         self.counts = CacheCounts()
-        self.users = RedisUserCache(client, keys, cache_put, breaker, self.counts.users)
-        self.stats = RedisStatsCache(client, keys, ttl, breaker, self.counts.stats)
-        self.pages = RedisPageCache(client, keys, PageNames(mac), ttl, breaker, self.counts.pages)
-        self.following = RedisFollowingCache(client, keys, cache_put)
-        self.erasing = RedisErasingCache(client, keys)
-        self.recently_read = RedisRecentlyRead(client, keys)
+        counts, names = self.counts, PageNames(mac)
+        self.users = RedisUserCache(client, keys, cache_put, breaker, counts.users)
+        self.pages = RedisPageCache[UserList](client, keys, names, ttl, breaker, counts.pages)
+        self.stats = RedisPageCache[str](client, keys, names, ttl, breaker, counts.stats)
+        self.slots = RedisSlots(client, keys, cache_put)
 
     @classmethod
     @asynccontextmanager
@@ -72,9 +69,8 @@ class RedisCache:
 
     async def idle(self) -> None:
         """Returns when no look-up and no offer is in progress."""
-        await self.users.idle()
-        await self.stats.idle()
-        await self.pages.idle()
+        for each in (self.users, self.pages, self.stats):
+            await each.idle()
 
     async def answers(self) -> None:
         """Returns when the server answers. Raises `CacheUnavailable`."""

@@ -80,9 +80,8 @@ async def _projector(parts: "Parts") -> list[Coroutine[Any, Any, None]]:
     from application.live.notifications import run_parked_notifications
     from interfaces.composition.projector import open_projectors
 
-    doorbell = parts.doorbell
-    projectors = await open_projectors(parts.store, doorbell, parts.directory, parts.cache)
-    return [*projectors, run_parked_notifications(parts.notifications, doorbell)]
+    projectors = await open_projectors(parts.store, parts.doorbell, parts.cache)
+    return [*projectors, run_parked_notifications(parts.notifications, parts.doorbell)]
 
 
 def _relay(parts: "Parts") -> Coroutine[Any, Any, None]:

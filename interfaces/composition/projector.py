@@ -1,11 +1,9 @@
 """Builds the projectors, the jobs that rebuild and verify views, and their administration."""
 
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
-from application.cache.followers import follow_users, run_stats_cache
-from application.cache.refresh import RefreshedStats, RefreshedUsers, run_cache_refresh
+from application.cache.followers import follow_view
 from application.doorbell import Doorbell
 from application.jobs.model import JobKind
 from application.live.notifications import Notifier
@@ -16,7 +14,6 @@ from application.projector.projector import run_projector
 from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
 from application.projector.view_store import Slot
-from application.queries.documents import RenderedDocuments
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.event_store.changes import PostgresChangeFeed
@@ -28,14 +25,12 @@ from infrastructure.views.projector.followed_slots import (
     PostgresFollowedSlots,
     PostgresPreviousGenerations,
 )
-from infrastructure.views.projector.parked import PostgresParkedStreams, PostgresRefreshQueue
+from infrastructure.views.projector.parked import PostgresParkedStreams
 from infrastructure.views.projector.store import PostgresViewStore
-from infrastructure.views.queries.directory import PostgresDirectory
 from infrastructure.views.queries.entries import PostgresViewEntries
 from infrastructure.views.sql.reader import ViewReader
 from interfaces.composition.event_store import EventStore
 from projections.registry import PROJECTIONS
-from projections.users import USERS
 
 Work = list[Coroutine[Any, Any, None]]
 
@@ -43,7 +38,6 @@ Work = list[Coroutine[Any, Any, None]]
 async def open_projectors(
     store: EventStore,
     doorbell: Doorbell,
-    directory: PostgresDirectory,
     cache: RedisCache | None,
 ) -> Work:
     """The tasks of the projectors and of the cache followers, for all generations."""
@@ -58,21 +52,12 @@ async def open_projectors(
     work: Work = [run_followers("projector", slots, doorbell, project)]
     if cache is not None:
         entries = PostgresViewEntries(reader)
-        changes, following = PostgresChangeFeed(store.database), cache.following
+        changes = PostgresChangeFeed(store.database)
 
         def copy(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
-            return follow_users(slot, following, changes, entries, doorbell)
+            return follow_view(slot, cache.slots, changes, entries, doorbell)
 
-        rendered = RenderedDocuments(directory)
-        refresh_queue = PostgresRefreshQueue(reader, PROJECTIONS)
-        work += [
-            run_followers("cache", slots.only(USERS), doorbell, copy),
-            run_stats_cache(cache.stats, rendered, doorbell, _now),
-            run_cache_refresh(
-                RefreshedUsers(refresh_queue, following, cache.erasing, entries),
-                RefreshedStats(refresh_queue, cache.stats, rendered, _now),
-            ),
-        ]
+        work.append(run_followers("cache", slots, doorbell, copy))
     return work
 
 
@@ -106,7 +91,3 @@ def projection_admin(store: EventStore) -> ProjectionAdmin:
         PostgresEventsByStream(store.database, store.keys),
         PostgresPreviousGenerations(reader),
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -78,7 +78,7 @@ async def open_parts(stack: AsyncExitStack, settings: Settings, roles: Roles) ->
         jobs=PostgresJobs(job_sessions, uuid7),
         coverage=Coverage(
             PostgresErasedViews(database),
-            cache.erasing if cache else None,
+            cache.slots if cache else None,
             doorbell,
             exports,
         ),

@@ -1,4 +1,4 @@
-"""The contract of every cache in an erasure: a slot begins again, and no copy of the person stays."""
+"""The contract of every cache in an erasure: a slot ends, and no copy of the person stays."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -6,21 +6,24 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import Step
 from application.projector.view_store import Slot
 from application.queries.documents import UserDocument
 from infrastructure.cache.redis_cache import RedisCache
 from projections.users import USERS
-from tests.support.doubles.cache import MemoryCache
 from tests.support.servers.redis import redis_url
 from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.filling import (
+    Cache,
+    cached_user,
+    move,
+    offer_user,
+    position_of,
+    start_over,
+)
 from tests.support.views.histories import YAN, ZOE
 
 SLOT: Final = Slot[Any](USERS)
 OTHER: Final = Slot[Any](USERS, 2)
-
-
-Cache = MemoryCache | RedisCache
 
 
 def document(version: int = 1, name: str = "Zoë") -> UserDocument:
@@ -29,47 +32,30 @@ def document(version: int = 1, name: str = "Zoë") -> UserDocument:
 
 
 async def fill(cache: Cache, position: int, *user_ids: UUID, slot: Slot[Any] = SLOT) -> None:
-    await cache.following.begin(slot, position)
+    await start_over(cache, slot, position)
     for user_id in user_ids:
-        cache.users.offer(slot, user_id, document(), position)
-    await cache.idle()
+        await offer_user(cache, slot, user_id, document(), position)
 
 
 async def is_cached(cache: Cache, user_id: UUID = ZOE, slot: Slot[Any] = SLOT) -> bool:
-    return await cache.users.look_up(slot, user_id) is not None
+    return await cached_user(cache, slot, user_id) is not None
 
 
-async def test_the_eraser_and_the_followers_see_the_same_position(cache: Cache) -> None:
-    assert await cache.erasing.position(SLOT) is None
-    await cache.following.begin(SLOT, 5)
-    assert (await cache.erasing.position(SLOT), await cache.erasing.position(OTHER)) == (5, None)
-
-
-async def test_a_slot_that_begins_again_is_empty(cache: Cache) -> None:
+async def test_a_slot_that_ends_has_nothing(cache: Cache) -> None:
     await fill(cache, 5, ZOE)
     await fill(cache, 5, ZOE, slot=OTHER)
-    await cache.erasing.reset(SLOT, 9)
-    assert await cache.following.position(SLOT) == 9
+    await cache.slots.end(SLOT)
+    assert await cache.slots.mark(SLOT) is None
     assert (await is_cached(cache), await is_cached(cache, slot=OTHER)) == (False, True)
-
-
-async def test_documents_read_before_a_slot_began_again_are_refused(cache: Cache) -> None:
-    await cache.erasing.reset(SLOT, 9)
-    await cache.following.begin(SLOT, 5)
-    cache.users.offer(SLOT, ZOE, document(), 8)
-    await cache.following.advance(
-        SLOT, Step(after=5, reached=8, read_at=8, users={YAN: document()})
-    )
-    await cache.idle()
-    assert (await is_cached(cache), await is_cached(cache, YAN)) == (False, False)
-    assert await cache.following.position(SLOT) == 9
+    await start_over(cache, SLOT, 5)
+    assert not await is_cached(cache)
 
 
 async def test_one_person_is_removed_from_the_given_slots_only(cache: Cache) -> None:
     third = Slot[Any](USERS, 3)
     for slot in (SLOT, OTHER, third):
         await fill(cache, 5, ZOE, YAN, slot=slot)
-    await cache.erasing.forget(ZOE, [SLOT, OTHER])
+    await cache.slots.forget(ZOE, [SLOT, OTHER])
     found = {
         (slot.generation, user_id)
         for slot in (SLOT, OTHER, third)
@@ -77,15 +63,15 @@ async def test_one_person_is_removed_from_the_given_slots_only(cache: Cache) -> 
         if await is_cached(cache, user_id, slot)
     }
     assert found == {(1, YAN), (2, YAN), (3, YAN), (3, ZOE)}
-    assert await cache.following.position(SLOT) == 5
+    assert await position_of(cache, SLOT) == 5
 
 
 async def test_a_later_document_of_the_same_version_replaces_the_earlier_one(cache: Cache) -> None:
     """A parked user keeps the version when erased."""
     await fill(cache, 5, ZOE)
     erased = UserDocument(1, "erased", "2024-05-06T07:08:10.123456Z", b"")
-    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={ZOE: erased}))
-    answer = await cache.users.look_up(SLOT, ZOE)
+    await move(cache, SLOT, 6, {ZOE: erased})
+    answer = await cached_user(cache, SLOT, ZOE)
     assert answer is not None
     assert answer.value == erased
 
@@ -101,10 +87,10 @@ async def test_in_redis_an_outdated_copy_is_removed_too(lost: str) -> None:
         ):
             cache, old = (after, before) if lost == "restore" else (after, after)
             await fill(old, 5, ZOE, YAN)
-            await cache.erasing.reset(SLOT, 5)
+            await start_over(cache, SLOT, 5)
             assert not await is_cached(cache)
             with RedisAdmin(url) as admin:
                 copies = f"*.{log_id.hex[-12:]}.*:*-*"
                 assert len(admin.keys(copies)) == 2
-                await cache.erasing.forget(ZOE, [SLOT])
+                await cache.slots.forget(ZOE, [SLOT])
                 assert [key[-36:] for key in admin.keys(copies)] == [str(YAN)]

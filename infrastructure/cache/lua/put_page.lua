@@ -1,6 +1,6 @@
 -- Stores a page if its slot has not changed since before the page was read.
 --
--- KEYS: the position, the pages.
+-- KEYS: the mark, the pages.
 -- ARGV: the slot's mark before the read, the page's position, its name, the page, seconds that the
 --       pages live, the maximum number of pages, their maximum size in bytes.
 --

@@ -50,14 +50,3 @@ CREATE TABLE skipped (
     skipped_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, projection, stream, version)
 );
-
--- Streams whose views changed without the checkpoint, for those who copy the views by position.
-CREATE TABLE mended (
-    id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tenant     text        NOT NULL,
-    projection text        NOT NULL,
-    generation integer     NOT NULL,
-    partition  integer     NOT NULL,
-    stream     uuid        NOT NULL,
-    mended_at  timestamptz NOT NULL DEFAULT now()
-);

@@ -43,9 +43,6 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 DELETE FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
     """
-DELETE FROM mended
-WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
-    """
 UPDATE generations SET state = 'dropped', touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s""",
 )

@@ -49,6 +49,11 @@ WHERE o.tenant = n.tenant AND o.projection = n.projection AND o.generation = %(o
   AND n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new)s
   AND n.stream = ANY(%(streams)s)"""
 
+# The cache of the new generation may have other rows of these streams.
+_COUNT_REPAIR: Final = """
+UPDATE checkpoints SET repairs = repairs + 1
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s"""
+
 
 class ParkedStreams(Struct, frozen=True):
     """The streams parked in a new generation.
@@ -106,6 +111,7 @@ async def take_over_parked(
         await _run(connection, statements.count, {"rows": msgspec.json.encode(rows).decode()})
     await connection.execute(_DELETE_APPLIED, given)
     await connection.execute(_SET_ERRORS, given)
+    await connection.execute(_COUNT_REPAIR, given)
 
 
 async def _run(

@@ -1,7 +1,7 @@
 """The slots that projectors follow: those of every filled generation, unless paused."""
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -51,10 +51,6 @@ class PostgresFollowedSlots:
     def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
         self._reader = reader
         self._projections = {projection.name: projection for projection in projections}
-
-    def only(self, *projections: Projection[Any]) -> Self:
-        """The same, for these projections only."""
-        return type(self)(self._reader, projections)
 
     async def followed(self) -> Collection[Slot[Any]]:
         """See `FollowedSlots.followed`."""

@@ -36,9 +36,10 @@ _SET_ERROR: Final = """
 UPDATE parked SET error = %(error)s
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s AND version = %(version)s AND error <> %(error)s"""
-_ENQUEUE_REFRESH: Final = """
-INSERT INTO mended (tenant, projection, generation, partition, stream)
-VALUES (%(tenant)s, %(name)s, %(generation)s, %(partition)s, %(stream)s)"""
+_COUNT_REPAIR: Final = """
+UPDATE checkpoints SET repairs = repairs + 1
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND partition = %(partition)s"""
 _SKIP: Final = """
 INSERT INTO skipped (tenant, projection, stream, version, position, event_id, error, reason, actor)
 VALUES (%(tenant)s, %(name)s, %(stream)s, %(version)s, %(position)s, %(event_id)s, %(error)s,
@@ -122,7 +123,7 @@ class PostgresLockedStream(Generic[V]):
                 await self._run(
                     statements.store, {"rows": self._row_format.to_json(changes.entries)}
                 )
-                await enqueue_refresh(self._connection, self._slot, stream)
+                await count_repair(self._connection, self._slot)
             await count(self._connection, self._slot, changes.counters)
             version = 0 if entry is None else entry.version
             await self._connection.execute(_DELETE_APPLIED, {**self._given, "version": version})
@@ -162,9 +163,9 @@ async def count(connection: Connection, slot: Slot[Any], counters: Mapping[str, 
         await _run(connection, statement, {"rows": msgspec.json.encode(rows).decode()})
 
 
-async def enqueue_refresh(connection: Connection, slot: Slot[Any], stream: UUID) -> None:
-    """Enqueue a refresh of the copies of a stream's view and of the counters."""
-    await connection.execute(_ENQUEUE_REFRESH, {**checkpoint_names(slot), "stream": stream})
+async def count_repair(connection: Connection, slot: Slot[Any]) -> None:
+    """Count a change of the slot's rows or counters without a new position, for the cache."""
+    await connection.execute(_COUNT_REPAIR, checkpoint_names(slot))
 
 
 async def ring(connection: Connection, slot: Slot[Any]) -> None:

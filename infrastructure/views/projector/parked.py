@@ -1,12 +1,11 @@
-"""Parked streams in Postgres, the lock to repair one, and the queue of views to refresh."""
+"""Parked streams in Postgres, and the lock to repair one."""
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import text
 
 from application.context import TENANT
 from application.errors import Unavailable
@@ -14,38 +13,7 @@ from application.projector.view_store import Slot, partition_of, slots_of
 from infrastructure.postgres import Connection, answered_within, connect
 from infrastructure.views.projector.locked_stream import PostgresLockedStream, lock_stream
 from infrastructure.views.sql.errors import translate_errors
-from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection, V
-
-_WAITING: Final = text("""
-SELECT m.id, m.generation, g.partitions, m.partition, m.stream
-FROM mended m JOIN generations g
-    ON g.tenant = m.tenant AND g.projection = m.projection AND g.generation = m.generation
-WHERE m.tenant = :tenant AND m.projection = :name AND g.state = 'following'
-ORDER BY m.id LIMIT 500""")
-_REPLACED: Final = text("DELETE FROM mended WHERE id = ANY(:numbers) RETURNING id")
-
-
-class PostgresRefreshQueue:
-    """See `RefreshQueue`; of the projections it is given."""
-
-    def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
-        self._reader = reader
-        self._projections = {projection.name: projection for projection in projections}
-
-    async def pending(self, projection: str) -> Mapping[int, tuple[Slot[Any], UUID]]:
-        """See `RefreshQueue.pending`."""
-        known = self._projections[projection]
-        rows = await self._reader.rows(_WAITING, {"tenant": TENANT, "name": projection})
-        waiting: dict[int, tuple[Slot[Any], UUID]] = {}
-        for number, generation, partitions, partition, stream in rows:
-            waiting[number] = (slots_of(known, generation, partitions)[partition], stream)
-        return waiting
-
-    async def mark_refreshed(self, numbers: Collection[int]) -> None:
-        """See `RefreshQueue.mark_refreshed`."""
-        await self._reader.rows(_REPLACED, {"numbers": list(numbers)})
-
 
 APPLICATION: Final = "rollbook mending"
 _SECONDS: Final = 30.0

@@ -19,7 +19,7 @@ from projections.projection import Projection, V
 
 
 class PostgresViewEntries:
-    """See `ViewEntries`. One statement reads rows and position, which a page commits together."""
+    """See `ViewEntries`. One statement reads rows, position and repairs."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
@@ -33,18 +33,18 @@ class PostgresViewEntries:
             raise Unavailable from error
         if not rows:
             raise Unavailable
-        entries = RowFormat(slot).entries([row[1:] for row in rows if row[1] is not None])
-        return EntriesAt(rows[0][0], entries)
+        entries = RowFormat(slot).entries([row[2:] for row in rows if row[2] is not None])
+        return EntriesAt(rows[0][0], rows[0][1], entries)
 
 
 @cache
 def _statement(projection: Projection[Any], generation: int, partition: int) -> ClauseElement:
-    """The position, then each entry's columns; these are NULL if there is no entry."""
+    """The position, the repairs, then each entry's columns; these are NULL if there is no entry."""
     slot = Slot(projection, generation, partition)
     rows = tables_of(projection, generation).rows
     wanted = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
     return (
-        select(CHECKPOINTS.c.position, *columns_of(slot))
+        select(CHECKPOINTS.c.position, CHECKPOINTS.c.repairs, *columns_of(slot))
         .select_from(CHECKPOINTS)
         .outerjoin(rows, and_(true(), wanted))
         .where(checkpoint_of(slot))

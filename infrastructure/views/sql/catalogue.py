@@ -31,7 +31,7 @@ PROJECTIONS: Final = Table(
     Column("paused_at", TIMESTAMP(timezone=True)),
 )
 
-# The position of each slot.
+# The position of each slot, and how often its rows changed without a new position.
 CHECKPOINTS: Final = Table(
     "checkpoints",
     _METADATA,
@@ -40,6 +40,7 @@ CHECKPOINTS: Final = Table(
     Column("generation", Integer()),
     Column("partition", Integer()),
     Column("position", BigInteger()),
+    Column("repairs", BigInteger()),
     Column("updated_at", TIMESTAMP(timezone=True)),
 )
 

@@ -4,11 +4,14 @@ from typing import Any, Final
 
 import pytest
 
+from application.cache.ports import Miss
 from application.erasure.coverage import BY_THE_APPEND, ViewGeneration
 from application.projector.view_store import Slot
+from application.queries.directory import Answer
 from application.queries.documents import UserDocument
 from projections.users import USERS
 from tests.support.views.erasing import SERVING, UnavailableCache, World, job_of, receipt_of
+from tests.support.views.filling import cached_user, mark_of, offer_user, start_over
 
 SLOT: Final = Slot[Any](USERS)
 
@@ -24,13 +27,13 @@ class CachedWorld(World):
         self.views.move(2)
 
     async def cached_version(self, slot: Slot[Any] = SLOT) -> int | None:
-        answer = await self.redis.look_up(slot, self.user_id)
+        answer = await cached_user(self.redis, slot, self.user_id)
         return answer.value.version if answer and answer.value else None
 
     async def fill(self, position: int, slot: Slot[Any] = SLOT) -> None:
         """Put the person's copy into a cache at this position."""
-        await self.redis.begin(slot, position)
-        self.redis.offer(slot, self.user_id, document(1), position)
+        await start_over(self.redis, slot, position)
+        await offer_user(self.redis, slot, self.user_id, document(1), position)
 
 
 @pytest.fixture
@@ -46,20 +49,24 @@ async def test_the_erasure_waits_for_the_cache_and_leaves_no_copy_in_it(
     await cached.fill(1)
     erasure = await cached.erase()
     assert (job_of(erasure).kind, await cached.cached_version()) == ("erasure", 1)
-    await cached.redis.reset(SLOT, 2)
     await cached.fill(2)
     erasure = await cached.erase()
     assert receipt_of(erasure).covers == (*BY_THE_APPEND, *SERVING, "cache")
     assert await cached.cached_version() is None
 
 
-async def test_a_cache_without_a_position_begins_at_the_erasure(
+async def test_a_cache_without_a_mark_takes_no_copy_that_was_read_before_the_erasure(
     cached: CachedWorld,
 ) -> None:
-    """Otherwise a follower that read the view earlier could begin before the erasure."""
+    """Also if a follower that read the view earlier begins before the erasure."""
+    await cached.fill(1)
+    before = await mark_of(cached.redis, SLOT)
+    await cached.redis.end(SLOT)
     assert receipt_of(await cached.erase())
-    await cached.redis.begin(SLOT, 1)
-    assert await cached.redis.position(SLOT) == 2
+    await cached.redis.begin(SLOT, None, 1, 0)
+    miss = Miss(SLOT, cached.user_id, before)
+    cached.redis.users.offer(miss, Answer(document(1), 1))
+    assert await cached.cached_version() is None
 
 
 async def test_a_cache_that_is_not_read_is_invalidated_at_once(
@@ -69,7 +76,8 @@ async def test_a_cache_that_is_not_read_is_invalidated_at_once(
     cached.views.others = [ViewGeneration("users", 2, False, {0: 2})]
     await cached.fill(1, old)
     assert receipt_of(await cached.erase())
-    assert (await cached.redis.position(old), await cached.cached_version(old)) == (2, None)
+    assert await cached.redis.mark(old) is None
+    assert await cached.cached_version(old) is None
 
 
 async def test_copies_of_dropped_generations_are_removed(cached: CachedWorld) -> None:

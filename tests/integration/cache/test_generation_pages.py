@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import json
 
 from application.cache.documents import CachedDocuments
-from application.cache.ports import PageMiss
+from application.cache.ports import Miss
 from application.projector.rebuild import rebuild
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList, UserPage
@@ -44,7 +44,7 @@ class Lists:
     async def forge(self, slot: Slot[Any], name: str, position: int) -> None:
         """Store a page whose content names its slot."""
         miss = await self._side.cache.pages.look_up(slot, QUERY)
-        assert isinstance(miss, PageMiss)
+        assert isinstance(miss, Miss)
         self._side.cache.pages.offer(miss, Answer(json.encode([name]), position))
         await self._side.cache.idle()
 

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 from uuid_utils.compat import uuid7
 
 from application.cache.documents import CachedDocuments
-from application.cache.followers import UserCacheFollower
-from application.cache.ports import FollowingCache, PageMiss, Step
+from application.cache.followers import CacheFollower
+from application.cache.ports import FollowingCache, Miss
 from application.errors import ViewBehind
 from application.projector.view_store import Slot, partition_of
 from application.queries.directory import Answer, UserList
@@ -30,7 +30,15 @@ from infrastructure.cache.redis_cache import RedisCache
 from tests.support.servers.postgres import scaled
 from tests.support.servers.redis import private_redis
 from tests.support.servers.redis_admin import RedisAdmin
-from tests.support.views.cache_model import PARTITIONS, SLOTS, USER_IDS, Change, World
+from tests.support.views.cache_model import (
+    PARTITIONS,
+    SLOTS,
+    USER_IDS,
+    Change,
+    LateFollowing,
+    World,
+)
+from tests.support.views.filling import cached_user, position_of
 
 T = TypeVar("T")
 
@@ -127,6 +135,24 @@ class CacheMachine(RuleBasedStateMachine):
         behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[partition])]
         self.world.project(partition, behind[-events:][0])
 
+    @rule(partition=partitions, user_id=users)
+    def repair(self, partition: int, user_id: UUID) -> None:
+        """The cache may have wrong users until a follower has seen that the view was repaired."""
+        self.world.go_wrong(user_id)
+        self.follow(1)
+        self.read_anything()
+        self.freeze_a_reader(user_id)
+        self.freeze_a_reader_of_a_page(partition)
+        self.freeze_a_follower(partition, user_id, "rename")
+        for each in range(PARTITIONS):
+            self.world.repair(each)
+        self.follow(1)
+
+    def read_anything(self) -> None:
+        for user_id in USER_IDS:
+            self.run(self.documents.user(user_id))
+        self.run(self.cache.idle())
+
     @rule()
     def look(self) -> None:
         self.run(self.documents.refresh())
@@ -136,16 +162,16 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 3))
     def follow(self, steps: int) -> None:
         for slot in SLOTS * steps:
-            self.run(self.follower(slot, self.cache.following).step())
+            self.run(self.follower(slot, self.cache.slots).step())
 
     @rule(partition=partitions, user_id=users, change=changes)
     def freeze_a_follower(self, partition: int, user_id: UUID, change: Change) -> None:
         self.record_and_project(user_id, change)
-        late = LateFollowing(self.cache.following, self.late)
+        late = LateFollowing(self.cache.slots, self.late)
         self.run(self.follower(SLOTS[partition], late).step())
 
-    def follower(self, slot: Slot[Any], cache: FollowingCache) -> UserCacheFollower:
-        return UserCacheFollower(slot, cache, self.world, self.world)
+    def follower(self, slot: Slot[Any], cache: FollowingCache) -> CacheFollower:
+        return CacheFollower(slot, cache, self.world, self.world)
 
     # Readers
 
@@ -167,12 +193,13 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(user_id=users)
     def freeze_a_reader(self, user_id: UUID) -> None:
         """The reader missed, has read the view, and freezes before it offers the document."""
+        slot = SLOTS[partition_of(user_id, PARTITIONS)]
+        miss = self.run(self.cache.users.look_up(slot, user_id))
         answer = self.run(self.world.user(user_id))
-        if (document := answer.value) is not None:
-            slot = SLOTS[partition_of(user_id, PARTITIONS)]
+        if isinstance(miss, Miss) and answer.value is not None:
 
             async def offer() -> None:
-                self.cache.users.offer(slot, user_id, document, answer.position)
+                self.cache.users.offer(miss, answer)
                 await self.cache.idle()
 
             self.late.append(offer)
@@ -195,15 +222,15 @@ class CacheMachine(RuleBasedStateMachine):
         self.follow(1)
         self.deliver_a_late_write(newest=True)
 
-    def miss(self, partition: int) -> PageMiss | None:
+    def miss(self, partition: int) -> Miss[UserList] | None:
         found = self.run(self.cache.pages.look_up(SLOTS[partition], UserList()))
-        return found if isinstance(found, PageMiss) else None
+        return found if isinstance(found, Miss) else None
 
     def page(self, partition: int) -> Answer[bytes]:
         position = self.world.views[partition]
         return Answer(self.world.page(partition, position), position)
 
-    async def offer_page(self, miss: PageMiss, page: Answer[bytes]) -> None:
+    async def offer_page(self, miss: Miss[UserList], page: Answer[bytes]) -> None:
         self.cache.pages.offer(miss, page)
         await self.cache.idle()
 
@@ -257,7 +284,7 @@ class CacheMachine(RuleBasedStateMachine):
     def no_answer_is_stale(self) -> None:
         async def look_up() -> list[Answer[UserDocument | None] | None]:
             asked = [(SLOTS[partition_of(each, PARTITIONS)], each) for each in USER_IDS]
-            return await asyncio.gather(*(self.cache.users.look_up(*each) for each in asked))
+            return await asyncio.gather(*(cached_user(self.cache, *each) for each in asked))
 
         for user_id, answer in zip(USER_IDS, self.run(look_up()), strict=True):
             assert answer is None or self.world.allows(user_id, answer)
@@ -269,21 +296,4 @@ class CacheMachine(RuleBasedStateMachine):
             page = self.run(self.cache.pages.look_up(slot, UserList()))
             if isinstance(page, Answer):
                 assert page.value == self.world.page(slot.partition, page.position)
-                assert page.position >= (self.run(self.cache.following.position(slot)) or 0)
-
-
-class LateFollowing:
-    """Delays a follower's writes; its reads are immediate."""
-
-    def __init__(self, cache: FollowingCache, late: list[Callable[[], Awaitable[None]]]) -> None:
-        self._cache = cache
-        self._late = late
-
-    async def position(self, slot: Slot[Any]) -> int | None:
-        return await self._cache.position(slot)
-
-    async def begin(self, slot: Slot[Any], position: int) -> None:
-        self._late.append(partial(self._cache.begin, slot, position))
-
-    async def advance(self, slot: Slot[Any], step: Step) -> None:
-        self._late.append(partial(self._cache.advance, slot, step))
+                assert page.position >= (self.run(position_of(self.cache, slot)) or 0)

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import CacheUnavailable, Step
+from application.cache.ports import CacheUnavailable, Mark, Miss, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
@@ -21,11 +21,19 @@ from projections.headcount import HEADCOUNT
 from projections.users import USERS
 from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.filling import (
+    cached_user,
+    mark_of,
+    move,
+    offer_user,
+    position_of,
+    start_over,
+)
 from tests.support.views.histories import YAN, ZOE
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
 SLOT: Final = Slot(USERS)
-USER_KEY: Final = f"rb2:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
+USER_KEY: Final = f"rb3:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
 DOCUMENT: Final = UserDocument(7, "active", "2024-05-06T07:08:09.123456Z", b'{"name":"Zo\xc3\xab"}')
 ERASED: Final = UserDocument(8, "erased", "2024-05-06T07:08:10.123456Z", b"")
 
@@ -47,27 +55,23 @@ def server(any_server: PrivateRedis) -> PrivateRedis:
 @pytest.fixture
 async def cache(server: PrivateRedis) -> AsyncIterator[RedisCache]:
     async with RedisCache.open(server.url, LOG_ID, 3, ttl=100) as cache:
-        await cache.following.begin(SLOT, 5)
-        cache.users.offer(SLOT, ZOE, DOCUMENT, 5)
-        await cache.idle()
+        await start_over(cache, SLOT, 5, repairs=2)
+        await offer_user(cache, SLOT, ZOE, DOCUMENT, 5)
         yield cache
 
 
 async def test_keys_and_values_have_this_format(server: PrivateRedis, cache: RedisCache) -> None:
     """Another format needs another `FORMAT`; else two releases read each other's values."""
-    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={YAN: ERASED}))
-    cache.stats.offer(Slot(HEADCOUNT, 2), "2024-05-06", Answer(b'{"active":1}', 6))
-    await cache.idle()
+    await move(cache, SLOT, 6, {YAN: ERASED})
     with RedisAdmin(server.url) as admin:
         contents = dict(admin.contents())
         seconds = {key: admin.seconds_left(key) for key in contents}
-    users = "rb2:{main.0123456789ab.3.users.1.0}:"
+    users = "rb3:{main.0123456789ab.3.users.1.0}:"
     incarnation, position, repairs = contents.pop(users + "pos").split(b":")
-    assert (len(incarnation), position, repairs) == (16, b"6", b"0")
+    assert (len(incarnation), position, repairs) == (16, b"6", b"2")
     assert contents == {
         users + str(ZOE): incarnation + b" 7 active 2024-05-06T07:08:09.123456Z\n" + DOCUMENT.body,
         users + str(YAN): incarnation + b" 8 erased 2024-05-06T07:08:10.123456Z\n",
-        "rb2:{main.0123456789ab.3.headcount.2.0}:2024-05-06": b'6\n{"active":1}',
     }
     assert 3500 < seconds.pop(users + "pos") <= 3600
     assert all(90 < left <= 100 for left in seconds.values())
@@ -79,9 +83,12 @@ async def test_a_value_written_by_another_program_is_a_miss(
 ) -> None:
     with RedisAdmin(server.url) as admin:
         admin.put(USER_KEY, value)
-        assert await cache.users.look_up(SLOT, ZOE) is None
+        assert await cached_user(cache, SLOT, ZOE) is None
         admin.put(USER_KEY.replace(str(ZOE), "pos"), value)
-        assert await cache.following.position(SLOT) is None
+        assert await cache.slots.mark(SLOT) is None
+        assert await cache.users.look_up(SLOT, ZOE) is None
+    await start_over(cache, SLOT, 5)
+    assert await position_of(cache, SLOT) == 5
 
 
 async def test_an_erased_person_is_in_no_value_even_if_the_position_was_lost(
@@ -90,12 +97,10 @@ async def test_an_erased_person_is_in_no_value_even_if_the_position_was_lost(
     """An invalid document stays under its key until the next step replaces it."""
     with RedisAdmin(server.url) as admin:
         admin.delete("*:pos")
-        await cache.following.begin(SLOT, 7)
-        assert await cache.users.look_up(SLOT, ZOE) is None
+        await start_over(cache, SLOT, 7)
+        assert await cached_user(cache, SLOT, ZOE) is None
         assert DOCUMENT.body in admin.contents()[USER_KEY]
-        await cache.following.advance(
-            SLOT, Step(after=7, reached=8, read_at=8, users={ZOE: ERASED})
-        )
+        await move(cache, SLOT, 8, {ZOE: ERASED})
         assert not [value for value in admin.contents().values() if b"Zo" in value]
     assert await cache.users.look_up(SLOT, ZOE) == Answer(ERASED, 8)
 
@@ -138,7 +143,7 @@ async def test_cut_connections_are_reopened(server: PrivateRedis, cache: RedisCa
         for _ in range(20):
             admin.cut_connections()
             await asyncio.sleep(0.002)
-            assert await cache.following.position(SLOT) == 5
+            assert await position_of(cache, SLOT) == 5
             admin.cut_connections()
             await asyncio.sleep(0.002)
             assert await cache.users.look_up(SLOT, ZOE) == Answer(DOCUMENT, 5)
@@ -149,8 +154,9 @@ async def test_scripts_that_the_server_forgot_are_sent_again(
 ) -> None:
     with RedisAdmin(server.url) as admin:
         admin.flush_scripts()
-    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
-    assert await cache.following.position(SLOT) == 6
+    await move(cache, SLOT, 6)
+    await start_over(cache, SLOT, 7)
+    assert await position_of(cache, SLOT) == 7
 
 
 def duration() -> Callable[[], float]:
@@ -159,12 +165,13 @@ def duration() -> Callable[[], float]:
 
 
 async def test_a_server_that_is_away_costs_no_time(server: PrivateRedis, cache: RedisCache) -> None:
+    miss = Miss(SLOT, ZOE, await mark_of(cache, SLOT))
     with capture_logs() as logs:
         server.stop()
         took = duration()
         for _ in range(50):
             assert await cache.users.look_up(SLOT, ZOE) is None
-            cache.users.offer(SLOT, ZOE, DOCUMENT, 5)
+            cache.users.offer(miss, Answer(DOCUMENT, 5))
             assert await cache.stats.look_up(Slot(HEADCOUNT), "2024-05-06") is None
         assert took() < 0.3
         server.start()
@@ -199,14 +206,15 @@ async def test_readers_wait_a_tenth_of_a_second_for_a_frozen_server(
 async def test_followers_get_an_error_when_the_server_is_away(
     server: PrivateRedis, cache: RedisCache
 ) -> None:
+    mark = await mark_of(cache, SLOT)
     server.stop()
     try:
         with pytest.raises(CacheUnavailable):
-            await cache.following.position(SLOT)
+            await cache.slots.mark(SLOT)
         with pytest.raises(CacheUnavailable):
-            await cache.following.begin(SLOT, 5)
+            await cache.slots.begin(SLOT, mark, 5, 0)
         with pytest.raises(CacheUnavailable):
-            await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
+            await cache.slots.advance(SLOT, mark, Step(reached=6, read_at=6, users={}))
     finally:
         server.start()
 
@@ -214,7 +222,7 @@ async def test_followers_get_an_error_when_the_server_is_away(
 async def test_a_cache_opens_and_closes_without_a_server() -> None:
     async with RedisCache.open("redis://127.0.0.1:9/0", uuid7(), 1) as cache:
         assert await cache.users.look_up(SLOT, ZOE) is None
-        cache.users.offer(SLOT, ZOE, DOCUMENT, 5)
+        cache.users.offer(Miss(SLOT, ZOE, Mark(b"ab", 5, 0)), Answer(DOCUMENT, 5))
 
 
 async def test_the_pause_grows_with_each_failure_and_ends_with_the_first_success() -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from application.cache.ports import PageMiss, Step
+from application.cache.ports import Miss
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from infrastructure.cache import pages
@@ -17,11 +17,12 @@ from infrastructure.cache.redis_cache import RedisCache
 from projections.users import USERS
 from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.views.filling import mark_of, move, start_over
 from tests.support.views.histories import ZOE
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
 SLOT: Final = Slot[Any](USERS)
-PAGES: Final = "rb2:{main.0123456789ab.3.users.1.0}:pages"
+PAGES: Final = "rb3:{main.0123456789ab.3.users.1.0}:pages"
 POSITION: Final = PAGES.replace("pages", "pos")
 QUERY: Final = UserList(words="Quasarhopper")
 
@@ -47,14 +48,14 @@ def admin(any_server: PrivateRedis) -> Iterator[RedisAdmin]:
 async def cache(any_server: PrivateRedis, admin: RedisAdmin) -> AsyncIterator[RedisCache]:
     """A cache with one page at position 5."""
     async with RedisCache.open(any_server.url, LOG_ID, 3, ttl=100, mac=mac) as cache:
-        await cache.following.begin(SLOT, 5)
+        await start_over(cache, SLOT, 5)
         await put_page(cache, QUERY, b'{"items":["Quasarhopper"]}')
         yield cache
 
 
 async def put_page(cache: RedisCache, query: UserList, body: bytes, position: int = 5) -> None:
     miss = await cache.pages.look_up(SLOT, query)
-    assert isinstance(miss, PageMiss)
+    assert isinstance(miss, Miss)
     cache.pages.offer(miss, Answer(body, position))
     await cache.idle()
 
@@ -96,21 +97,21 @@ async def test_the_name_of_a_page_does_not_reveal_its_query(
     assert plain not in admin.fields(PAGES)
 
 
-@pytest.mark.parametrize("how", ["moves", "repaired", "begins again", "forgotten", "position lost"])
+@pytest.mark.parametrize("how", ["moves", "repaired", "ends", "forgotten", "position lost"])
 async def test_an_outdated_page_is_removed(cache: RedisCache, admin: RedisAdmin, how: str) -> None:
     """It may show an erased person."""
     match how:
         case "moves":
-            await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
+            await move(cache, SLOT, 6)
         case "repaired":
-            await cache.following.advance(SLOT, Step(after=0, reached=0, read_at=5, users={}))
-        case "begins again":
-            await cache.erasing.reset(SLOT, 5)
+            await start_over(cache, SLOT, 5, repairs=1)
+        case "ends":
+            await cache.slots.end(SLOT)
         case "forgotten":
-            await cache.erasing.forget(ZOE, [SLOT])
+            await cache.slots.forget(ZOE, [SLOT])
         case _:
             admin.delete(POSITION)
-            await cache.following.begin(SLOT, 5)
+            await start_over(cache, SLOT, 5)
     assert admin.keys(PAGES) == []
     assert not await known(cache)
 
@@ -120,8 +121,8 @@ async def test_a_page_that_is_offered_late_is_not_stored(
 ) -> None:
     """It would be a miss, but stay readable on the server until the next step."""
     miss = await cache.pages.look_up(SLOT, other := replace(QUERY, limit=3))
-    assert isinstance(miss, PageMiss)
-    await cache.following.advance(SLOT, Step(after=5, reached=6, read_at=6, users={}))
+    assert isinstance(miss, Miss)
+    await move(cache, SLOT, 6)
     cache.pages.offer(miss, Answer(b"late", 9))
     await cache.idle()
     assert admin.keys(PAGES) == []
@@ -133,7 +134,7 @@ async def test_pages_from_before_a_restore_are_forgotten_too(
 ) -> None:
     async with RedisCache.open(any_server.url, LOG_ID, 4, mac=mac) as restored:
         assert await restored.pages.look_up(SLOT, QUERY) is None
-        await restored.erasing.forget(ZOE, [SLOT])
+        await restored.slots.forget(ZOE, [SLOT])
     assert admin.keys(PAGES) == []
 
 
@@ -157,7 +158,7 @@ async def test_the_total_size_of_pages_is_limited(
         assert int(fields.pop(b"size")) == sum(map(len, fields.values())) <= 1000
         assert await known(cache, replace(QUERY, limit=limit))
     for n in range(7):
-        miss = PageMiss(SLOT, QUERY, admin.contents()[POSITION])
+        miss = Miss(SLOT, QUERY, await mark_of(cache, SLOT))
         cache.pages.offer(miss, Answer(b"x" * (300 + n), 5))
         await cache.idle()
     fields = dict(admin.fields(PAGES))

@@ -84,6 +84,11 @@ async def test_cached_bytes_are_sent_unchanged(both: Both, redis: str) -> None:
         for key, value in admin.contents(f"*.{log}.*").items():
             head, newline, _ = value.partition(b"\n")
             admin.put(key, head + newline + b"not JSON" if newline else head)
+        [pages] = admin.keys(f"*.{log}.*.headcount.*:pages")
+        for name, value in admin.fields(pages).items():
+            if name != b"size":
+                mark, position, *_ = value.split(b"\n")
+                admin.put_field(pages, name, mark + b"\n" + position + b"\nnot JSON")
     assert (await through_cache.get(path)).content == b"not JSON"
     assert (await through_cache.get("/v1/stats")).content == b"not JSON"
 

@@ -1,130 +1,124 @@
 """The in-memory cache for tests; it passes the same contract suite as the real one."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import count
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from application.cache.ports import CacheCounts, PageMiss, Removed, Step
+from application.cache.ports import CacheCounts, DocumentCounts, K, Mark, Miss, Removed, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
 
 
 class _CachedSlot(Struct):
-    """A slot: its position, its documents and its pages.
+    """A slot: its mark, its documents and its pages."""
 
-    `mark` changes whenever the pages are removed.
-    """
-
-    position: int
-    mark: int
+    mark: Mark
     users: dict[UUID, UserDocument | Removed] = {}
-    pages: dict[UserList, Answer[bytes]] = {}
+    pages: dict[object, Answer[bytes]] = {}
+
+    def put(self, user_id: UUID, document: UserDocument | Removed, read_at: int) -> None:
+        known = self.users.get(user_id)
+        is_newer = known is None or known.version <= document.version
+        if is_newer and read_at >= self.mark.position:
+            self.users[user_id] = document
 
 
-class MemoryUserCache:
-    """See `UserCache`, `FollowingCache` and `ErasingCache`."""
+class MemoryCache:
+    """All ports of one cache: itself `slots`, for followers and erasures."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, _CachedSlot] = {}
-        self._marks = count()
-        self.pages = MemoryPageCache(self._slots)
+        self.known: dict[str, _CachedSlot] = {}
+        self.counts = CacheCounts()
+        self.slots = self
+        self.users = MemoryUsers(self.known, self.counts.users)
+        self.pages = MemoryPages[UserList](self.known, self.counts.pages)
+        self.stats = MemoryPages[str](self.known, self.counts.stats)
+        self._incarnations = count(1)
 
-    async def look_up(self, slot: Slot[Any], user_id: UUID) -> Answer[UserDocument | None] | None:
-        cached = self._slots.get(str(slot))
-        if cached is None or user_id not in cached.users:
-            return None
-        document = cached.users[user_id]
-        shown = None if isinstance(document, Removed) else document
-        return Answer(shown, cached.position, slot.generation)
+    async def idle(self) -> None:
+        """Nothing is pending: each call has its effect at once."""
 
-    def offer(
-        self, slot: Slot[Any], user_id: UUID, document: UserDocument | Removed, position: int
-    ) -> None:
-        cached = self._slots.get(str(slot))
-        if cached is None or position < cached.position:
-            return
-        known = cached.users.get(user_id)
-        if known is None or known.version <= document.version:
-            cached.users[user_id] = document
+    async def mark(self, slot: Slot[Any]) -> Mark | None:
+        cached = self.known.get(str(slot))
+        return cached.mark if cached else None
 
-    async def position(self, slot: Slot[Any]) -> int | None:
-        cached = self._slots.get(str(slot))
-        return cached.position if cached else None
+    async def begin(self, slot: Slot[Any], seen: Mark | None, position: int, repairs: int) -> None:
+        cached = self.known.get(str(slot))
+        found = cached.mark.incarnation if cached else None
+        if found == (seen.incarnation if seen else None):
+            mark = Mark(b"%d" % next(self._incarnations), position, repairs)
+            self.known[str(slot)] = _CachedSlot(mark)
 
-    async def begin(self, slot: Slot[Any], position: int) -> None:
-        self._slots.setdefault(str(slot), _CachedSlot(position, next(self._marks)))
-
-    async def advance(self, slot: Slot[Any], step: Step) -> None:
-        cached = self._slots.get(str(slot))
-        if cached is None or cached.position < step.after:
+    async def advance(self, slot: Slot[Any], seen: Mark, step: Step) -> None:
+        cached = _same_incarnation(self.known, slot, seen)
+        if cached is None or cached.mark.position < seen.position:
             return
         for user_id, document in step.users.items():
-            self.offer(slot, user_id, document, step.read_at)
-        if step.reached == 0 or step.reached > cached.position:
-            cached.position = max(cached.position, step.reached)
-            cached.mark = next(self._marks)
+            cached.put(user_id, document, step.read_at)
+        if step.reached > cached.mark.position:
+            cached.mark = replace(cached.mark, position=step.reached)
             cached.pages.clear()
 
-    async def reset(self, slot: Slot[Any], position: int) -> None:
-        self._slots[str(slot)] = _CachedSlot(position, next(self._marks))
+    async def end(self, slot: Slot[Any]) -> None:
+        self.known.pop(str(slot), None)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
         for slot in slots:
-            if cached := self._slots.get(str(slot)):
+            if cached := self.known.get(str(slot)):
                 cached.users.pop(user_id, None)
                 cached.pages.clear()
 
 
-class MemoryPageCache:
-    """See `PageCache`: the pages of a `MemoryUserCache`."""
+class MemoryUsers:
+    """See `CachedAnswers`: the users of a `MemoryCache`."""
 
-    def __init__(self, slots: Mapping[str, _CachedSlot]) -> None:
+    def __init__(self, slots: dict[str, _CachedSlot], counts: DocumentCounts) -> None:
         self._slots = slots
+        self.counts = counts
 
-    async def look_up(self, slot: Slot[Any], query: UserList) -> Answer[bytes] | PageMiss | None:
+    async def look_up(
+        self, slot: Slot[Any], key: UUID
+    ) -> Answer[UserDocument | None] | Miss[UUID] | None:
         cached = self._slots.get(str(slot))
         if cached is None:
             return None
-        return cached.pages.get(query) or PageMiss(slot, query, b"%d" % cached.mark)
+        if (document := cached.users.get(key)) is None:
+            return Miss(slot, key, cached.mark)
+        shown = None if isinstance(document, Removed) else document
+        return Answer(shown, cached.mark.position, slot.generation)
 
-    def offer(self, vacancy: PageMiss, page: Answer[bytes]) -> None:
-        cached = self._slots.get(str(vacancy.slot))
-        if cached and b"%d" % cached.mark == vacancy.mark and page.position >= cached.position:
-            cached.pages[vacancy.query] = page
-
-
-class MemoryStatsCache:
-    """See `StatsCache`."""
-
-    def __init__(self) -> None:
-        self._documents: dict[tuple[str, str], Answer[bytes]] = {}
-
-    async def look_up(self, slot: Slot[Any], day: str) -> Answer[bytes] | None:
-        return self._documents.get((str(slot), day))
-
-    def offer(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        known = self._documents.get((str(slot), day))
-        if known is None or known.position < document.position:
-            self._documents[str(slot), day] = document
-
-    async def replace(self, slot: Slot[Any], day: str, document: Answer[bytes]) -> None:
-        known = self._documents.get((str(slot), day))
-        if known is None or known.position <= document.position:
-            self._documents[str(slot), day] = document
+    def offer(self, miss: Miss[UUID], answer: Answer[UserDocument | None]) -> None:
+        cached = _same_incarnation(self._slots, miss.slot, miss.mark)
+        if cached and answer.value:
+            cached.put(miss.key, answer.value, answer.position)
 
 
-class MemoryCache:
-    """All ports of one cache."""
+class MemoryPages(Generic[K]):
+    """See `CachedAnswers`: the pages of a `MemoryCache`."""
 
-    def __init__(self) -> None:
-        self.users = self.following = self.erasing = MemoryUserCache()
-        self.pages = self.users.pages
-        self.stats = MemoryStatsCache()
-        self.counts = CacheCounts()
+    def __init__(self, slots: dict[str, _CachedSlot], counts: DocumentCounts) -> None:
+        self._slots = slots
+        self.counts = counts
 
-    async def idle(self) -> None:
-        """Nothing is pending: each call has its effect at once."""
+    async def look_up(self, slot: Slot[Any], key: K) -> Answer[bytes] | Miss[K] | None:
+        cached = self._slots.get(str(slot))
+        if cached is None:
+            return None
+        return cached.pages.get(key) or Miss(slot, key, cached.mark)
+
+    def offer(self, miss: Miss[K], answer: Answer[bytes]) -> None:
+        cached = self._slots.get(str(miss.slot))
+        if cached and cached.mark == miss.mark and answer.position >= cached.mark.position:
+            cached.pages[miss.key] = answer
+
+
+def _same_incarnation(
+    slots: dict[str, _CachedSlot], slot: Slot[Any], seen: Mark
+) -> _CachedSlot | None:
+    cached = slots.get(str(slot))
+    return cached if cached and cached.mark.incarnation == seen.incarnation else None

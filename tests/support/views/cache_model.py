@@ -1,14 +1,15 @@
 """A log and its view as plain lists: the model for checks of the cache."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from application.cache.ports import ChangedStreams, EntriesAt
+from application.cache.ports import ChangedStreams, EntriesAt, FollowingCache, Mark, Step
 from application.errors import ViewBehind
 from application.projector.view_store import Entry, ProjectionProgress, Slot, partition_of
 from application.queries.directory import Answer, UserList
@@ -43,6 +44,9 @@ class World:
         # The highest position of each view: a cache may still have what a view showed there.
         self.seen = dict(self.views)
         self.log: list[tuple[int, str, UUID]] = []
+        # How often each view was repaired; before that, it showed this instead of some users.
+        self.repairs = dict.fromkeys(range(PARTITIONS), 0)
+        self.wrong: dict[UUID, Moment] = {}
         self.moments: dict[UUID, list[Moment]] = {user_id: [] for user_id in USER_IDS}
 
     def record(self, user_id: UUID, change: Change, gap: int) -> None:
@@ -64,6 +68,22 @@ class World:
     def project(self, partition: int, position: int) -> None:
         self.views[partition] = position
         self.seen[partition] = max(self.seen[partition], position)
+
+    def go_wrong(self, user_id: UUID) -> None:
+        """From now on the view shows a wrong user, with a version that is too high."""
+        row = _changed(None, user_id, 99, "rename")
+        self.wrong[user_id] = Moment(0, 99, row)
+
+    def repair(self, partition: int) -> None:
+        """Make the view of a partition right; its position does not move."""
+        self.repairs[partition] += 1
+        for user_id in list(self.wrong):
+            if partition_of(user_id, PARTITIONS) == partition:
+                del self.wrong[user_id]
+
+    def shown(self, user_id: UUID, position: int) -> Moment | None:
+        """What the view shows of a user at a position, right or wrong."""
+        return self.wrong.get(user_id) or self.moment(user_id, position)
 
     def moment(self, user_id: UUID, position: int) -> Moment | None:
         """The user as the view shows it at a position."""
@@ -88,17 +108,19 @@ class World:
 
     async def entries(self, slot: Slot[Any], streams: Collection[UUID]) -> EntriesAt[Any]:
         """See `ViewEntries`."""
+        if slot.projection.name == HEADCOUNT.name:
+            return EntriesAt(min(self.views.values()), self.repairs[0], {})
         position = self.views[slot.partition]
-        found = {stream: self.moment(stream, position) for stream in streams}
+        found = {stream: self.shown(stream, position) for stream in streams}
         entries = {s: Entry(m.row, m.version, b"") for s, m in found.items() if m is not None}
-        return EntriesAt(position, entries)
+        return EntriesAt(position, self.repairs[slot.partition], entries)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         """See `Documents`."""
         position = self.views[partition_of(user_id, PARTITIONS)]
         if position < at_least:
             raise ViewBehind(position)
-        return Answer(_document(self.moment(user_id, position)), position)
+        return Answer(_document(self.shown(user_id, position)), position)
 
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
@@ -112,7 +134,7 @@ class World:
     def page(self, partition: int, position: int) -> bytes:
         """All users of a partition, as its view shows them at a position."""
         ids = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
-        documents = [_document(self.moment(each, position)) for each in ids]
+        documents = [_document(self.shown(each, position)) for each in ids]
         return b",".join(each.body if each else b"-" for each in documents)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
@@ -122,8 +144,27 @@ class World:
 
     async def progress(self, projection: str) -> ProjectionProgress:
         """See `ProgressSource`."""
-        assert projection in (USERS.name, HEADCOUNT.name)
+        if projection == HEADCOUNT.name:
+            return ProjectionProgress(1, {0: min(self.views.values())})
+        assert projection == USERS.name
         return ProjectionProgress(1, dict(self.views))
+
+
+class LateFollowing:
+    """Delays a follower's writes; its reads are immediate."""
+
+    def __init__(self, cache: FollowingCache, late: list[Callable[[], Awaitable[None]]]) -> None:
+        self._cache = cache
+        self._late = late
+
+    async def mark(self, slot: Slot[Any]) -> Mark | None:
+        return await self._cache.mark(slot)
+
+    async def begin(self, slot: Slot[Any], seen: Mark | None, position: int, repairs: int) -> None:
+        self._late.append(partial(self._cache.begin, slot, seen, position, repairs))
+
+    async def advance(self, slot: Slot[Any], seen: Mark, step: Step) -> None:
+        self._late.append(partial(self._cache.advance, slot, seen, step))
 
 
 def _document(moment: Moment | None) -> UserDocument | None:

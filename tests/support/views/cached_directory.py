@@ -10,14 +10,14 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from application.cache.documents import CachedDocuments
-from application.cache.followers import StatsCacheFollower, UserCacheFollower
+from application.cache.followers import CacheFollower
 from application.cache.ports import ChangedStreams, EntriesAt
 from application.projector.view_store import Entry, ProjectionProgress, Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import RenderedDocuments, RenderPage, UserDocument
 from infrastructure.cache.redis_cache import RedisCache
 from interfaces.http.app import create_app
-from projections.users import USERS
+from projections.registry import PROJECTIONS
 from tests.support.http.directory import Directory
 
 
@@ -39,8 +39,9 @@ class FollowedDocuments:
         self._cache = cache
         views = RenderedDocuments(directory.views)
         self._documents = CachedDocuments(cache, views, self)
-        self._users = UserCacheFollower(Slot(USERS), cache.following, self, self)
-        self._stats = StatsCacheFollower(cache.stats, views, directory.services.now)
+        self._followers = [
+            CacheFollower(Slot(projection), cache.slots, self, self) for projection in PROJECTIONS
+        ]
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         await self._follow()
@@ -57,9 +58,9 @@ class FollowedDocuments:
         return await self._documents.stats(now, at_least=at_least)
 
     async def _follow(self) -> None:
-        while await self._users.step():
-            pass
-        await self._stats.step()
+        for follower in self._followers:
+            while await follower.step():
+                pass
         await self._cache.idle()
         await self._documents.refresh()
 
@@ -74,7 +75,7 @@ class FollowedDocuments:
         """See `ViewEntries`."""
         rows, position = await self._directory.views.rows()
         found = {stream: rows[stream] for stream in streams if stream in rows}
-        return EntriesAt(position, {s: Entry(row, row.version, b"") for s, row in found.items()})
+        return EntriesAt(position, 0, {s: Entry(row, row.version, b"") for s, row in found.items()})
 
     async def progress(self, projection: str) -> ProjectionProgress:
         """See `ProgressSource`."""

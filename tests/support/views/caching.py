@@ -5,8 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.cache.documents import CachedDocuments
-from application.cache.followers import run_stats_cache, run_user_cache
+from application.cache.followers import follow_view
 from application.errors import Unavailable, ViewBehind
 from application.log.event_log import Draft
 from application.log.follower import PAGE_EVENTS
@@ -34,9 +33,10 @@ from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.queries.entries import PostgresViewEntries
 from infrastructure.views.sql.reader import ViewReader
 from projections.registry import PROJECTIONS
-from projections.users import UserRow, evolve
+from projections.users import USERS, UserRow, evolve
 from tests.support.log.drafts import context
 from tests.support.views.directory import ReadSide
+from tests.support.views.filling import position_of
 
 
 class SeenAnswer(Struct, frozen=True):
@@ -82,13 +82,12 @@ class CachedSide:
     @asynccontextmanager
     async def following(self) -> AsyncGenerator[None]:
         """Run the followers of the cache until the block ends."""
-        slots = [Slot(projection) for projection in PROJECTIONS]
+        slots = [Slot[Any](projection) for projection in PROJECTIONS]
         changes, bell = PostgresChangeFeed(self.read_side.events.database), self.read_side.doorbell
-        work = [
-            run_user_cache(slots, self.cache.following, changes, self._entries, bell),
-            run_stats_cache(self.cache.stats, self.views, bell, lambda: datetime.now(UTC)),
+        tasks = [
+            asyncio.create_task(follow_view(slot, self.cache.slots, changes, self._entries, bell))
+            for slot in slots
         ]
-        tasks = [asyncio.ensure_future(each) for each in work]
         try:
             yield
         finally:
@@ -99,11 +98,9 @@ class CachedSide:
     async def caught_up(self) -> int:
         """The head of the log, once the views and the cache of the users have reached it."""
         head = await self.read_side.caught_up()
-        slots = [Slot(projection) for projection in PROJECTIONS[:1]]
         async with asyncio.timeout(20):
-            for slot in slots:
-                while (await self.cache.following.position(slot) or 0) < head:
-                    await asyncio.sleep(0.01)
+            while (await position_of(self.cache, Slot(USERS)) or 0) < head:
+                await asyncio.sleep(0.01)
         return head
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import CacheUnavailable
+from application.cache.ports import CacheUnavailable, Mark
 from application.context import Context
 from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import Erasure, ErasureReceipt, ErasureService, erasure_jobs
@@ -20,7 +20,7 @@ from domain.user.commands import RegisterUser
 from domain.values import EmailAddress, PersonName, Role
 from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.registry import PROJECTIONS
-from tests.support.doubles.cache import MemoryUserCache
+from tests.support.doubles.cache import MemoryCache
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.log.drafts import context
@@ -52,15 +52,15 @@ class FixedViews:
         self.finished.append((str(view), position))
 
 
-class UnavailableCache(MemoryUserCache):
+class UnavailableCache(MemoryCache):
     """A cache that a test can make unavailable."""
 
     is_unavailable = False
 
-    async def position(self, slot: Slot[Any]) -> int | None:
+    async def mark(self, slot: Slot[Any]) -> Mark | None:
         if self.is_unavailable:
             raise CacheUnavailable
-        return await super().position(slot)
+        return await super().mark(slot)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
         if self.is_unavailable:
@@ -72,7 +72,7 @@ class World:
     """One user to erase; the test moves the views."""
 
     def __init__(
-        self, cache: MemoryUserCache | None = None, exports: PendingExports | None = None
+        self, cache: MemoryCache | None = None, exports: PendingExports | None = None
     ) -> None:
         self.log = InMemoryEventLog(uuid7)
         self.views = FixedViews()
