@@ -77,7 +77,8 @@ async def test_cached_bytes_are_sent_unchanged(both: Both, redis: str) -> None:
     user = await registered(plain)
     path = f"/v1/users/{user['id']}"
     assert (await through_cache.get(path)).json() == user
-    await through_cache.get("/v1/stats")
+    for _ in range(2):
+        await through_cache.get("/v1/stats")
     with RedisAdmin(redis) as admin:
         [key] = admin.keys(f"*:{user['id']}")
         log = key.split(".")[1]
