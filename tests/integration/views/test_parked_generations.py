@@ -106,6 +106,9 @@ async def test_a_stream_that_the_new_generation_parks_earlier_keeps_its_serving_
     parked = "SELECT version FROM parked WHERE projection = 'newcomers' AND generation = 2"
     assert await execute(rebuilder.url, parked) == [(3,)]
     assert await rebuilder.differences() == []
+    # The cache of the new generation starts over.
+    repairs = "SELECT repairs FROM checkpoints WHERE projection = 'newcomers' ORDER BY generation"
+    assert await execute(rebuilder.url, repairs) == [(0,), (1,)]
 
 
 async def test_a_skipped_event_stays_skipped_though_it_could_be_folded_now(
