@@ -1,7 +1,7 @@
 """Audit items: the actor, the time and the changes of each event."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -14,15 +14,11 @@ from domain.event import ERASED, Event, Recorded
 from domain.user.events import (
     UserAttributesChanged,
     UserDeleted,
-    UserEmailChanged,
     UserErased,
     UserEvent,
-    UserExternalIdChanged,
     UserRegistered,
     UserReinstated,
-    UserRenamed,
     UserRestored,
-    UserRoleChanged,
     UserSuspended,
     changed_field,
 )
@@ -108,9 +104,6 @@ def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Chan
         case UserRegistered():
             made = {**asdict(event), "status": "active"}
             return {name: Change(None, value) for name, value in made.items()}
-        case UserRenamed() | UserEmailChanged() | UserExternalIdChanged() | UserRoleChanged():
-            name = changed_field(type(event))
-            return {name: Change(getattr(event.previous, name, ERASED), getattr(event, name))}
         case UserAttributesChanged():
             return {"attributes": Change(event.previous, event.set)}
         case UserSuspended():
@@ -124,7 +117,8 @@ def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Chan
         case UserErased():
             return {"status": Change(before and before.status, "erased")}
         case _:
-            assert_never(event)
+            name = changed_field(type(event))
+            return {name: Change(getattr(event.previous, name, ERASED), getattr(event, name))}
 
 
 def _hidden(changes: Mapping[str, Change], *, hide: bool) -> dict[str, Change]:
