@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
 
 from application.errors import ClaimTaken, KeySeen, VersionConflict
@@ -50,7 +51,7 @@ def append_request(
     kind: str,
     stream: UUID,
     first: int | None,
-    events: Sequence[tuple[UUID, str, bytes]],
+    events: Sequence[tuple[UUID, StoredEvent]],
     actor: str,
     correlation_id: str,
     on_behalf_of: str | None = None,
@@ -62,7 +63,7 @@ def append_request(
     snapshot: tuple[str, int, bytes] | None = None,
     receipt: tuple[str, bytes, int] | None = None,
 ) -> AppendRequest:
-    """Encodes a command's events (id, topic, state), claims (scope, value) and other effects.
+    """Encodes a command's events with their ids, claims (scope, value) and other effects.
 
     `first` is None for an item that only stores a snapshot. `key` is (master id, wrapped key),
     `snapshot` (format, version, sealed state), `receipt` (idempotency key, digest of the request,
@@ -74,7 +75,10 @@ def append_request(
         "kind": kind,
         "actor": actor,
         "correlation_id": correlation_id,
-        "events": [{"id": id_, "topic": topic, "state": state} for id_, topic, state in events],
+        "events": [
+            {"id": event_id, "topic": event.topic, "state": event.state}
+            for event_id, event in events
+        ],
     }
     conflict_keys: set[Hashable] = {stream}
     if first is not None:

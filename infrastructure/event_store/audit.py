@@ -11,12 +11,12 @@ from psycopg.types.numeric import Int8
 
 from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
-from application.keys.ports import KeyRing
 from domain.event import Event, Recorded
 from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegistered, UserRestored
 from domain.user.state import status_changes
 from infrastructure.database import Database
-from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, WITH_KEY, recorded
+from infrastructure.event_store.mapper import RollbookMapper
+from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, StoredRow
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
@@ -102,9 +102,9 @@ _TYPES: Final = "(e.topic = ANY (%(types)s) OR e.kind = ANY (%(kinds)s))"
 class PostgresAuditLog:
     """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`."""
 
-    def __init__(self, reader: Database, keys: KeyRing) -> None:
+    def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
         self._reader = reader
-        self._keys = keys
+        self._mapper = mapper
 
     async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
         """See `AuditLog.scan`."""
@@ -126,7 +126,7 @@ class PostgresAuditLog:
         )
         scanned, lowest = rows[0][:_SUMMARY_COLUMNS]
         found = [row[_SUMMARY_COLUMNS:] for row in rows if row[_SUMMARY_COLUMNS] is not None]
-        events = [recorded(row, self._keys, leniently=True) for row in found]
+        events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in found]
         if len(events) == limit:
             return Scanned(events, events[-1].position)
         return Scanned(events, positions.above if scanned < step else cast("int", lowest))
@@ -153,7 +153,7 @@ class PostgresAuditLog:
         """See `UserEvents.last_of_each_type`."""
         parameters = {"user": user_id, "version": Int8(version)}
         rows = await self._reader.rows(_LAST_OF_EACH_TYPE, parameters)
-        return [recorded(row, self._keys) for row in rows]
+        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
@@ -161,12 +161,12 @@ class PostgresAuditLog:
         """See `UserEvents.of_type`."""
         parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
         rows = await self._reader.rows(_OF_TYPE, parameters)
-        return [recorded(row, self._keys) for row in rows]
+        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
         """See `EventsAt.events_at`."""
         rows = await self._reader.rows(_AT, {"positions": list(positions)})
-        return [recorded(row, self._keys, leniently=True) for row in rows]
+        return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
 
     async def events_up_to(self, places: Sequence[tuple[UUID, int]]) -> Sequence[Recorded[Event]]:
         """See `EventsUpTo.events_up_to`."""
@@ -175,7 +175,7 @@ class PostgresAuditLog:
             "versions": [Int8(version) for _, version in places],
         }
         rows = await self._reader.rows(_UP_TO, parameters)
-        return [recorded(row, self._keys) for row in rows]
+        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
 
 def step_size(query: AuditQuery, limit: int) -> int:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from typing import Final, cast
 
-from application.keys.ports import KeyRing
 from application.log.by_stream import Place
 from domain.event import Event, Recorded
 from infrastructure.database import Database
-from infrastructure.event_store.event_rows import COLUMNS, PROBED_KEY, recorded
+from infrastructure.event_store.mapper import RollbookMapper
+from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, StoredRow
 
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
@@ -25,9 +25,9 @@ _SECONDS: Final = 30.0
 class PostgresEventsByStream:
     """See `EventsByStream`. No database snapshot is open between pages: it would block vacuum."""
 
-    def __init__(self, reader: Database, keys: KeyRing) -> None:
+    def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
         self._reader = reader
-        self._keys = keys
+        self._mapper = mapper
 
     async def head(self) -> int:
         """See `EventsByStream.head`."""
@@ -45,4 +45,4 @@ class PostgresEventsByStream:
         """See `EventsByStream.read`."""
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
         rows = await self._reader.rows(_PAGE, parameters, seconds=_SECONDS)
-        return [recorded(row, self._keys, leniently=True) for row in rows]
+        return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]

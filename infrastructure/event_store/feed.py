@@ -1,19 +1,21 @@
 """The feed of the log: pages of events after a position."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
-from application.keys.ports import KeyRing
 from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
 from infrastructure.database import Database
-from infrastructure.event_store.event_rows import COLUMNS, WITH_KEY, recorded
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
+from infrastructure.event_store.mapper import RollbookMapper, sealed
+from infrastructure.event_store.stored_rows import COLUMNS, SEALED_COLUMNS, WITH_KEY, Row, StoredRow
 
-_PAGE: Final = f"""
-SELECT {COLUMNS} FROM {WITH_KEY}
-WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
+_AFTER: Final = f"""
+FROM {WITH_KEY} WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
+_PAGE: Final = f"SELECT {COLUMNS} {_AFTER}"
+_SEALED_PAGE: Final = f"SELECT {SEALED_COLUMNS} {_AFTER}"
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _EVENT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
@@ -29,16 +31,17 @@ _PAGE_SECONDS: Final = 3.0
 class PostgresEventFeed:
     """Commit order is position order, so a page after a position misses no event."""
 
-    def __init__(self, reader: Database, keys: KeyRing, breaks: tuple[LogBreak, ...] = ()) -> None:
+    def __init__(
+        self, reader: Database, mapper: RollbookMapper, breaks: tuple[LogBreak, ...] = ()
+    ) -> None:
         self._reader = reader
-        self._keys = keys
+        self._mapper = mapper
         self._breaks = breaks
 
     async def read(self, after: int, limit: int) -> FeedPage:
         """See `EventFeed.read`."""
-        raise_if_gone(after, self._breaks)
-        rows = await self._reader.rows(_PAGE, (after, limit), seconds=_PAGE_SECONDS)
-        events = [recorded(row, self._keys, leniently=True) for row in rows]
+        rows = await _page(self._reader, self._breaks, _PAGE, after, limit)
+        events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
     async def head(self) -> int:
@@ -54,5 +57,26 @@ class PostgresEventFeed:
         for window in _WINDOWS:
             bounds = (event_id, made_at - window, made_at + window)
             if rows := await self._reader.rows(_EVENT, bounds):
-                return recorded(rows[0], self._keys, leniently=True)
+                return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True)
         return None
+
+
+class PostgresSealedFeed:
+    """The feed for the relay: its events are `Sealed`, and it needs no key."""
+
+    def __init__(self, reader: Database, breaks: tuple[LogBreak, ...] = ()) -> None:
+        self._reader = reader
+        self._breaks = breaks
+
+    async def read(self, after: int, limit: int) -> FeedPage:
+        """See `EventFeed.read`."""
+        rows = await _page(self._reader, self._breaks, _SEALED_PAGE, after, limit)
+        events = [sealed(StoredRow.of(row)) for row in rows]
+        return FeedPage(events=events, reached=events[-1].position if events else after)
+
+
+async def _page(
+    reader: Database, breaks: tuple[LogBreak, ...], statement: str, after: int, limit: int
+) -> Sequence[Row]:
+    raise_if_gone(after, breaks)
+    return await reader.rows(statement, (after, limit), seconds=_PAGE_SECONDS)

@@ -11,7 +11,7 @@ from structlog import get_logger
 from application.errors import PositionGone, Unavailable
 from application.log.event_log import StreamKey
 from infrastructure.database import Database
-from infrastructure.event_store.event_rows import Row
+from infrastructure.event_store.stored_rows import Row
 from infrastructure.postgres import Connection
 
 # Positions are never reused: after a restore the log continues at the next multiple of this.

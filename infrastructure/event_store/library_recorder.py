@@ -1,28 +1,37 @@
-"""The eventsourcing library's recorder on the same append function, so that its `save` works too.
+"""Rollbook's log as a persistence module of the eventsourcing library: its recorder and factory.
 
-Configure an application of the library with `PERSISTENCE_MODULE=eventsourcing.postgres`,
-`APPLICATION_RECORDER_TOPIC=infrastructure.event_store.library_recorder:AppendRecorder` and
-`CREATE_TABLE=no`.
+`interfaces.composition.persistence` is the module to name in `PERSISTENCE_MODULE`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
 from eventsourcing.persistence import (
+    InfrastructureFactoryError,
     IntegrityError,
     InterfaceError,
     InternalError,
+    Mapper,
     OperationalError,
     StoredEvent,
+    Transcoder,
 )
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from eventsourcing.utils import retry
+from eventsourcing.postgres import (
+    PostgresApplicationRecorder,
+    PostgresDatastore,
+    PostgresFactory,
+)
+from eventsourcing.utils import Environment, EnvType, retry
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8
 from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import VersionConflict
+from application.keys.ports import KeyRing
 from infrastructure.event_store.append_requests import (
     APPEND,
     CHANNEL,
@@ -32,12 +41,16 @@ from infrastructure.event_store.append_requests import (
     append_results,
     batch_payload,
 )
+from infrastructure.event_store.mapper import RollbookMapper
+from infrastructure.event_store.stored_rows import COLUMNS, LIBRARY_KIND, WITH_KEY, StoredRow
 
 # The transaction holds the append function's lock until the commit, which is another round trip:
 # a client that freezes in between must not block every writer.
 _SETTING: Final = "SET LOCAL idle_in_transaction_session_timeout = 2000"
+_SERVER: Final = {"host": "localhost", "port": "5432"}
+_NO_BOUND: Final = 2**62
 _ACTOR: Final = "system:eventsourcing"
-_KIND: Final = "library"
+_SELECT: Final = f"SELECT {COLUMNS} FROM {WITH_KEY} WHERE"
 
 
 class AppendRecorder(PostgresApplicationRecorder):
@@ -75,6 +88,46 @@ class AppendRecorder(PostgresApplicationRecorder):
             for event in stored_events
         ]
 
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredRow]:
+        """The events of a stream, each with its wrapped key."""
+        return self._rows(
+            f"""{_SELECT} e.originator_id = %s AND e.originator_version > %s
+            AND e.originator_version <= %s
+            ORDER BY e.originator_version {"DESC" if desc else "ASC"} LIMIT %s""",
+            (originator_id, *_between(gt, lte), limit),
+        )
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[StoredRow]:
+        """The events of the log from a position on, each with its wrapped key."""
+        after = start - 1 if start is not None and inclusive_of_start else start
+        return self._rows(
+            f"""{_SELECT} e.notification_id > %s AND e.notification_id <= %s
+            AND (%s OR e.topic = ANY (%s)) ORDER BY e.notification_id LIMIT %s""",
+            (*_between(after, stop), not topics, list(topics), limit),
+        )
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def _rows(self, statement: str, parameters: Sequence[Any]) -> Sequence[StoredRow]:
+        with self.datastore.get_connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement.encode(), parameters, prepare=True)
+            return [StoredRow.of(tuple(row.values())) for row in cursor.fetchall()]
+
     # A session that the server ended because it was idle too long is an InternalError.
     @retry((InterfaceError, InternalError, OperationalError), max_attempts=10, wait=0.2)
     def _append(self, items: Sequence[AppendRequest]) -> list[int]:
@@ -95,14 +148,57 @@ class AppendRecorder(PostgresApplicationRecorder):
         return last_positions
 
 
+class RollbookFactory(PostgresFactory, ABC):
+    """Gives an application of the library Rollbook's log. Alembic owns its table.
+
+    It reads `ROLLBOOK_DATABASE_URL` instead of the library's `POSTGRES_` names for the server.
+    """
+
+    DATABASE_URL: Final = "ROLLBOOK_DATABASE_URL"
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        env = env if isinstance(env, Environment) else Environment(env=env)
+        url = env.get(self.DATABASE_URL)
+        if not url:
+            raise InfrastructureFactoryError(f"{self.DATABASE_URL} is not set")
+        server = conninfo_to_dict(url)
+        for name in ("dbname", "host", "port", "user", "password"):
+            env[f"POSTGRES_{name.upper()}"] = str(server.get(name) or _SERVER.get(name, ""))
+        super().__init__(env)
+
+    @abstractmethod
+    def keys(self) -> KeyRing:
+        """The keys that open Rollbook's events."""
+
+    def mapper(
+        self, transcoder: Transcoder | None = None, mapper_class: type[Mapper[Any]] | None = None
+    ) -> Mapper[Any]:
+        """The mapper of all readers and writers of the log."""
+        return RollbookMapper(self.keys(), transcoder or self.transcoder())
+
+    def application_recorder(self) -> AppendRecorder:
+        """The recorder on the append function."""
+        return AppendRecorder(self.datastore)
+
+    def aggregate_recorder(self, purpose: str = "events") -> AppendRecorder:
+        """The same: Rollbook keeps no snapshots of the library's aggregates."""
+        if purpose != "events":
+            raise InfrastructureFactoryError("the log has no table for snapshots of aggregates")
+        return self.application_recorder()
+
+
+def _between(above: int | None, up_to: int | None) -> tuple[Int8, Int8]:
+    return Int8(-1 if above is None else above), Int8(_NO_BOUND if up_to is None else up_to)
+
+
 def _item(stream: UUID, events: Sequence[StoredEvent]) -> AppendRequest:
     if any(two.originator_version != one.originator_version + 1 for one, two in pairwise(events)):
         raise IntegrityError("the versions of a stream must be consecutive")
     return append_request(
-        kind=_KIND,
+        kind=LIBRARY_KIND,
         stream=stream,
         first=events[0].originator_version,
-        events=[(uuid7(), event.topic, event.state) for event in events],
+        events=[(uuid7(), event) for event in events],
         actor=_ACTOR,
         correlation_id=str(uuid7()),
     )

@@ -8,7 +8,7 @@ from psycopg.types.numeric import Int8
 from application.context import TENANT, IdempotencyKey
 from application.log.event_log import StreamRange
 from domain.catalogue import EVENT_TYPES
-from infrastructure.event_store.event_rows import EVENT
+from infrastructure.event_store.stored_rows import EVENT
 
 _TERMINAL_TOPICS: Final = [topic for topic, event in EVENT_TYPES.items() if event.is_terminal]
 

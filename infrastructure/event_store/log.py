@@ -28,15 +28,15 @@ from infrastructure.event_store.append_requests import (
     OtherMasterKey,
     append_request,
 )
-from infrastructure.event_store.event_rows import key_of, recorded
 from infrastructure.event_store.load_statements import (
     NEAREST_SNAPSHOT,
     RANGE,
     RECEIPT_COLUMNS,
     parameters,
 )
-from infrastructure.event_store.sealed_snapshots import is_snapshot, open_snapshot, seal_snapshot
-from infrastructure.event_store.serializer import has_personal, to_state
+from infrastructure.event_store.mapper import NewEvent, RollbookMapper, is_snapshot
+from infrastructure.event_store.serializer import has_personal
+from infrastructure.event_store.stored_rows import StoredRow, key_of
 from infrastructure.event_store.writer import GroupCommitWriter
 
 # Each failed try needs a rotation of its own meanwhile.
@@ -55,12 +55,14 @@ class PostgresEventLog:
         self,
         reader: Database,
         writer: GroupCommitWriter,
+        mapper: RollbookMapper,
         keys: KeyRing,
         new_id: Callable[[], UUID],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._keys = keys
+        self._mapper = mapper
         self._new_id = new_id
         self._missing = set[str]()
 
@@ -94,9 +96,9 @@ class PostgresEventLog:
         found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]
         snapshot = None
         if found and is_snapshot(found[0]):
-            snapshot = open_snapshot(found.pop(0), self._keys)
+            snapshot = self._mapper.open_snapshot(found.pop(0))
         return LoadedStream(
-            events=[recorded(row, self._keys) for row in found],
+            events=[self._mapper.recorded(StoredRow.of(row)) for row in found],
             snapshot=snapshot,
             key=key,
             receipt=receipt,
@@ -147,18 +149,18 @@ class PostgresEventLog:
         new_key = None
         if key is None and any(has_personal(event) for event in draft.events):
             new_key = key = self._keys.new_key(draft.stream)
-        cipher = self._keys.cipher(draft.stream, key) if key is not None else None
-        context = draft.context
+        context, first = draft.context, draft.after_version + 1
         version = draft.after_version + len(draft.events)
+        events = [
+            NewEvent(event, draft.stream, first + index, event_id, key)
+            for index, (event_id, event) in enumerate(zip(ids, draft.events, strict=True))
+        ]
         is_command = draft.events or context.idempotency is not None
         return append_request(
             kind=draft.kind,
             stream=draft.stream,
-            first=draft.after_version + 1 if is_command else None,
-            events=[
-                (event_id, event.topic, to_state(event, draft.stream, event_id, cipher))
-                for event_id, event in zip(ids, draft.events, strict=True)
-            ],
+            first=first if is_command else None,
+            events=[(new.event_id, self._mapper.to_stored_event(new)) for new in events],
             actor=context.actor,
             on_behalf_of=context.on_behalf_of,
             correlation_id=context.correlation_id,
@@ -171,9 +173,9 @@ class PostgresEventLog:
                 (
                     draft.snapshot.format,
                     version,
-                    seal_snapshot(draft.snapshot, draft.stream, version, cipher),
+                    self._mapper.seal_snapshot(draft.snapshot, draft.stream, version, key),
                 )
-                if draft.snapshot is not None and cipher is not None
+                if draft.snapshot is not None and key is not None
                 else None
             ),
             receipt=(

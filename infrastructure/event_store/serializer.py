@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from eventsourcing.utils import register_topic, resolve_topic
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
@@ -87,12 +88,16 @@ def _default(field: FieldInfo) -> Any:
     return field.default
 
 
+for _topic, _event in EVENT_TYPES.items():
+    register_topic(_topic, _event)
+
+
 @cache
 def _codec(topic: str) -> _Codec:
-    try:
-        return _Codec(EVENT_TYPES[topic])
-    except KeyError:
-        raise UnknownTopic(topic) from None
+    # The library would import an unknown topic as a module.
+    if topic not in EVENT_TYPES:
+        raise UnknownTopic(topic)
+    return _Codec(resolve_topic(topic))
 
 
 def has_personal(event: Event) -> bool:

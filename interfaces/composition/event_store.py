@@ -15,6 +15,7 @@ from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
 from infrastructure.event_store.identity import LogIdentity, open_existing_log, open_log
 from infrastructure.event_store.log import PostgresEventLog
+from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
@@ -32,6 +33,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     feed: PostgresEventFeed
     audit: PostgresAuditLog
     keys: KeyRing
+    mapper: RollbookMapper
     identity: LogIdentity
     database: Database
     writer: GroupCommitWriter
@@ -59,14 +61,16 @@ async def open_event_store(
     with suppress(UnknownMasterKey):  # readiness and the commands that need it say so
         keys.use(identity.master_id)
     async with Database.open(database_url, size=connections) as database:
+        mapper = RollbookMapper(keys)
         writer = GroupCommitWriter(WriterSession(database_url, identity=identity))
         writer.start()
         try:
             yield EventStore(
-                log=PostgresEventLog(database, writer, keys, uuid7),
-                audit=PostgresAuditLog(database, keys),
-                feed=PostgresEventFeed(database, keys, identity.breaks),
+                log=PostgresEventLog(database, writer, mapper, keys, uuid7),
+                audit=PostgresAuditLog(database, mapper),
+                feed=PostgresEventFeed(database, mapper, identity.breaks),
                 keys=keys,
+                mapper=mapper,
                 identity=identity,
                 database=database,
                 writer=writer,

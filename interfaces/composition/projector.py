@@ -67,7 +67,7 @@ def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     generations = PostgresGenerations(url)
     ports = RebuildPorts(
         generations=generations,
-        events_by_stream=PostgresEventsByStream(store.database, store.keys),
+        events_by_stream=PostgresEventsByStream(store.database, store.mapper),
         parked_streams=PostgresParkedStreams(url, PROJECTIONS),
     )
     return [
@@ -88,6 +88,6 @@ def projection_admin(store: EventStore) -> ProjectionAdmin:
         [projection.name for projection in PROJECTIONS],
         PostgresProjectionAdmin(reader),
         PostgresParkedStreams(store.database.url, PROJECTIONS),
-        PostgresEventsByStream(store.database, store.keys),
+        PostgresEventsByStream(store.database, store.mapper),
         PostgresPreviousGenerations(reader),
     )

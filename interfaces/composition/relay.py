@@ -8,8 +8,8 @@ from application.doorbell import Doorbell
 from application.messaging.relay import run_relay
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.database import Database
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.event_store.identity import LogIdentity, watch_log
-from infrastructure.event_store.sealed_feed import PostgresSealedFeed
 from infrastructure.relay.ledger import PostgresRelayLedger
 from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell

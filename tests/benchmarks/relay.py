@@ -22,7 +22,7 @@ from application.log.sealed import Sealed
 from application.messaging.bus import Message, Publisher
 from application.messaging.relay import message_of, run_relay
 from infrastructure.bus.rabbitmq import CONTENT_TYPE, RabbitMQBus
-from infrastructure.event_store.sealed_feed import PostgresSealedFeed
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.relay.ledger import PostgresRelayLedger
 from tests.benchmarks import harness
 from tests.support.jobs.relaying import EXCHANGE, QUORUM, RelaySide

@@ -6,6 +6,7 @@ The old file must still load: it is never edited.
 
 import base64
 import json
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -172,6 +173,9 @@ def test_no_personal_data_is_stored_in_the_clear(master_keys: str) -> None:
 def test_an_unreadable_event_is_reported_without_its_values() -> None:
     with pytest.raises(UnknownTopic):
         to_event("user.promoted", b"{}", STREAM, EVENT_ID, None)
+    with pytest.raises(UnknownTopic):
+        to_event("this:s", b"{}", STREAM, EVENT_ID, None)
+    assert "this" not in sys.modules, "a topic was imported as a module"
     with pytest.raises(UnknownSchemaVersion):
         to_event("user.role_changed", b'{"data":{},"v":9}', STREAM, EVENT_ID, None)
     for broken in (b"", b"{}", b'{"data":{"role":"secret"}}', b'{"data":{"role":7}}'):

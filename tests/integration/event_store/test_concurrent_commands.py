@@ -129,7 +129,7 @@ async def test_a_repeat_that_cannot_be_read_back_has_an_unknown_outcome(
 ) -> None:
     await register(users, "asa@example.com", key="once")
     async with Database.open(make_conninfo(database_url, host="/nowhere"), size=1) as reader:
-        blind = UserService(PostgresEventLog(reader, store.writer, store.keys, uuid7))
+        blind = UserService(PostgresEventLog(reader, store.writer, store.mapper, store.keys, uuid7))
         with pytest.raises(OutcomeUnknown):
             await register(blind, "asa@example.com", key="once")
 

@@ -12,6 +12,7 @@ from eventsourcing.postgres import PostgresDatastore
 from eventsourcing.tests import persistence as suites
 
 from infrastructure.event_store.library_recorder import AppendRecorder
+from tests.support.servers.postgres import MASTER_KEYS
 
 
 def connection_settings(url: str) -> dict[str, str]:
@@ -71,19 +72,16 @@ class Dog(Aggregate):
 
 
 class Kennel(Application[UUID]):
-    name = "stored"  # the library calls its table `<name>_events`
+    pass
 
 
 @pytest.fixture
 def application(database_url: str) -> Any:
-    settings = connection_settings(database_url)
-    environment = {f"POSTGRES_{name.upper()}": value for name, value in settings.items()}
     application = Kennel(
         {
-            "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "APPLICATION_RECORDER_TOPIC": "infrastructure.event_store.library_recorder:AppendRecorder",
-            "CREATE_TABLE": "no",
-            **environment,
+            "PERSISTENCE_MODULE": "interfaces.composition.persistence",
+            "ROLLBOOK_DATABASE_URL": database_url,
+            "ROLLBOOK_MASTER_KEY": MASTER_KEYS,
         }
     )
     yield application

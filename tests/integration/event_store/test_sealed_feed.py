@@ -24,8 +24,8 @@ from domain.user.events import (
     UserRoleChanged,
     UserSuspended,
 )
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.event_store.identity import LogBreak
-from infrastructure.event_store.sealed_feed import PostgresSealedFeed
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.drafts import context

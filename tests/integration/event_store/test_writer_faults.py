@@ -147,7 +147,7 @@ async def test_a_recorded_append_that_cannot_be_read_back_has_an_unknown_outcome
 ) -> None:
     nowhere = make_conninfo(database_url, host="/nowhere")
     async with Database.open(nowhere, size=1) as reader:
-        log = PostgresEventLog(reader, store.writer, store.keys, uuid7)
+        log = PostgresEventLog(reader, store.writer, store.mapper, store.keys, uuid7)
         cut = asyncio.create_task(proxy.cut(Cut.BEFORE_THE_REPLY))
         draft = registration()
         with pytest.raises(OutcomeUnknown):

@@ -14,7 +14,7 @@ from application.messaging.relay import run_relay
 from domain.event import Event, Recorded
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.doorbell.postgres import PostgresDoorbell
-from infrastructure.event_store.sealed_feed import PostgresSealedFeed
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.keys import MasterKeys
 from infrastructure.relay.ledger import PostgresRelayLedger
 from interfaces.composition.event_store import EventStore, open_event_store

@@ -94,4 +94,4 @@ def _is_whole(slot: Slot[Any], entry: Entry[Any], columns: Sequence[Any]) -> boo
 
 def events_by_stream_of(events: EventStore) -> PostgresEventsByStream:
     """The log of an event store, stream by stream."""
-    return PostgresEventsByStream(events.database, events.keys)
+    return PostgresEventsByStream(events.database, events.mapper)

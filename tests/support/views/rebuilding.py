@@ -50,7 +50,7 @@ class Rebuilder:
         events = read_side.events
         self.ports = RebuildPorts(
             generations=PostgresGenerations(self.url),
-            events_by_stream=PostgresEventsByStream(events.database, events.keys),
+            events_by_stream=PostgresEventsByStream(events.database, events.mapper),
             parked_streams=PostgresParkedStreams(self.url, self.projections.values()),
         )
         self.previous_generations = PostgresPreviousGenerations(reader)

@@ -1,0 +1,85 @@
+"""Rows of the log as the library's notifications, with Rollbook's columns and the wrapped key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+from uuid import UUID
+
+from eventsourcing.persistence import Notification
+
+from application.log.event_log import StreamKey
+
+LIBRARY_KIND: Final = "library"
+"""The kind of streams that an application of the library saves."""
+
+EVENT: Final = """
+    e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
+    e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at"""
+# The statement that reads the event also reads its wrapped key: a destroyed key is gone at once.
+COLUMNS: Final = f"{EVENT}, k.master_id, k.wrapped"
+# For readers without keys: whether there is one, but not the key.
+SEALED_COLUMNS: Final = f"{EVENT}, k.master_id, NULL::bytea"
+WITH_KEY: Final = """
+    stored_events e LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
+
+# One probe per stream: with an ordinary join the planner might read all keys for a few events.
+PROBED_KEY: Final = """
+    LEFT JOIN LATERAL (
+        SELECT s.master_id, s.wrapped FROM subject_keys s
+        WHERE s.subject = e.originator_id AND s.tenant = e.tenant
+        LIMIT 1) k ON true"""
+
+Row = Sequence[Any]
+KEY_COLUMNS: Final = 2
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class StoredRow(Notification):
+    """One row of `COLUMNS` or `SEALED_COLUMNS`; the latter has no key, but says if there is one."""
+
+    originator_id: UUID
+    kind: str
+    event_id: UUID
+    actor: str
+    on_behalf_of: str | None
+    correlation_id: str
+    causation_id: UUID | None
+    recorded_at: datetime
+    has_key: bool
+    key: StreamKey | None
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        stored = cls.__new__(cls)
+        master_id, wrapped = row[-KEY_COLUMNS:]
+        # A frozen dataclass would set each field by itself, which takes longer than all the rest.
+        fields = stored.__dict__
+        fields.update(zip(_NAMES, row, strict=False))
+        fields["has_key"] = master_id is not None
+        fields["key"] = StreamKey(master_id, wrapped) if wrapped is not None else None
+        return stored
+
+
+_NAMES: Final = (
+    "id",
+    "originator_id",
+    "originator_version",
+    "topic",
+    "state",
+    "kind",
+    "event_id",
+    "actor",
+    "on_behalf_of",
+    "correlation_id",
+    "causation_id",
+    "recorded_at",
+)
+
+
+def key_of(row: Row) -> StreamKey | None:
+    """The wrapped key at the end of a row of `COLUMNS`."""
+    master_id, wrapped = row[-KEY_COLUMNS:]
+    if wrapped is None:
+        return None
+    return StreamKey(master_id=master_id, wrapped=wrapped)
