@@ -83,7 +83,7 @@ async def test_all_parts_have_metrics(database_url: str, redis: PrivateRedis) ->
 
         with RedisAdmin(redis.url) as admin:
             lives = {
-                key.rpartition("}:")[2]: admin.seconds_left(key) for key in admin.keys("rb2:*")
+                key.rpartition("}:")[2]: admin.seconds_left(key) for key in admin.keys("rb3:*")
             }
         assert lives.pop("pos") > 60
         assert lives.keys() > {"pages"}
