@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from eventsourcing.persistence import StoredEvent
 from msgspec.structs import replace
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -45,7 +46,7 @@ Outcomes = Sequence[AppendResult | BaseException]
 
 
 def item(**given: Any) -> AppendRequest:
-    """An item of one event; by default it begins a new stream."""
+    """An item of events (id, topic, state); by default one that begins a new stream."""
     fields: dict[str, Any] = {
         "kind": "user",
         "stream": uuid7(),
@@ -54,7 +55,12 @@ def item(**given: Any) -> AppendRequest:
         "actor": "token:test",
         "correlation_id": "test",
     }
-    return append_request(**{**fields, **given})
+    fields |= given
+    fields["events"] = [
+        (event_id, StoredEvent(fields["stream"], version, topic, state))
+        for version, (event_id, topic, state) in enumerate(fields["events"], fields["first"])
+    ]
+    return append_request(**fields)
 
 
 @asynccontextmanager
