@@ -21,8 +21,6 @@ ERASURE: Final = "erasure"
 
 # How long a request waits for the followers, which normally need 0.1 s.
 TIMEOUT_SECONDS: Final = 2.0
-# A worker has few slots: a run that is not done goes back to the queue, and uses up no try.
-_RUN_SECONDS: Final = 1.0
 # ANALYZE takes Postgres one or two seconds, for a table of any size.
 _FINISH_SECONDS: Final = 60.0
 # By then the daily clean-up has removed dead rows, and the write-ahead log is overwritten.
@@ -142,16 +140,17 @@ class ErasureService:
             )
 
 
-def erasure_jobs(coverage: Coverage, run_seconds: float = _RUN_SECONDS) -> JobKind:
+def erasure_jobs(coverage: Coverage) -> JobKind:
     """The jobs that wait until all stores are clean of a person; the result is the receipt.
 
-    Each run waits for at most `run_seconds`, then makes room for other jobs.
+    A run looks once and never waits: if a store is not clean yet, it ends and the job is queued
+    again. So any number of waiting erasures hold no place of other jobs.
     """
 
     async def run(job: JobRun) -> dict[str, Any]:
         user_id, position = UUID(job.arguments["user_id"]), int(job.arguments["position"])
         covered = await coverage.wait_until_clean(
-            user_id, position, run_seconds, finish_seconds=_FINISH_SECONDS, report=job.report
+            user_id, position, 0, finish_seconds=_FINISH_SECONDS, report=job.report
         )
         if covered.missing:
             raise NotCleanYet(covered.missing)

@@ -72,10 +72,7 @@ class ExportSources(Struct, frozen=True):
 
 
 def export_jobs(runs: ExportRuns, sealer: TokenSealer, sources: ExportSources) -> JobKind:
-    """The job kind of exports; the files show exactly the selected rows.
-
-    One at a time in each worker, so that a long export leaves room for other jobs.
-    """
+    """The job kind of exports; the files show exactly the selected rows."""
 
     async def run(job: JobRun) -> dict[str, Any]:
         begun = await runs.begin(job.id, job.attempt)
@@ -95,7 +92,7 @@ def export_jobs(runs: ExportRuns, sealer: TokenSealer, sources: ExportSources) -
             "position": selected.position,
         }
 
-    return JobKind(name=EXPORT, run=run, at_once=1)
+    return JobKind(name=EXPORT, run=run)
 
 
 async def _store(runs: ExportRuns, job: JobRun, selection: Selection) -> SelectedExport:

@@ -1,80 +1,59 @@
-"""The port of a worker: take the next job, record its outcome, and get requests to cancel."""
+"""The port of runs: store progress, get requests to cancel, record the outcome."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.jobs.model import Progress
-
-# The bell that rings when a job may have become ready.
-JOBS: Final = "jobs"
+from application.jobs.model import JobState
+from application.jobs.pace import Progress
 
 
-class Taken(Struct, frozen=True, kw_only=True):
-    """A job taken by this worker; `attempt` identifies this run of the job.
+class Taken(Struct, frozen=True):
+    """A job that began to run; `attempt` and the queue's `entry` identify this run of the job.
 
     `failures` counts its earlier runs that failed.
     """
 
     id: UUID
     kind: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]
     actor: str
     attempt: int
+    entry: int
     failures: int
 
 
-class Succeeded(Struct, frozen=True):
-    result: dict[str, Any]
+class Outcome(Struct, frozen=True, kw_only=True):
+    """The state of the job after a run, its result or error, and whether the run counts as a try.
 
+    A job that is `queued` runs again after `seconds`.
+    """
 
-class Failed(Struct, frozen=True):
-    error: str
-
-
-class Cancelled(Struct, frozen=True):
-    pass
-
-
-class Requeued(Struct, frozen=True, kw_only=True):
-    """Back to the queue, for a run after `seconds`; `failed`: this run counts as a try."""
-
-    seconds: float = 0.0
+    state: JobState
+    result: dict[str, Any] | None = None
     error: str | None = None
     failed: bool = False
+    seconds: float = 0.0
 
-
-Outcome = Succeeded | Failed | Cancelled | Requeued
 
 # `lost`: this run is outdated; the job has another run, or none.
 Asked = Literal["cancel", "lost"]
 
 
-class RunNow(Struct, frozen=True):
-    """The current state of a run."""
-
-    attempt: int
-    progress: Progress
-
-
 class JobLedger(Protocol):
-    """The jobs, for one worker. A write for an outdated run changes nothing. Each method raises
-    `Unavailable`, after which the write may be done or not.
+    """The jobs, for their runs. A write of an outdated run changes nothing. Each method raises
+    `Unavailable`, after which the write may be done or not; a repeat changes nothing more.
     """
 
-    async def take(self, kinds: Collection[str]) -> Taken | None:
-        """Take the oldest ready job of these kinds; its state is then `running`."""
+    async def report(self, taken: Taken, progress: Progress) -> Asked | None:
+        """Store the progress of a run. Returns what was asked of it."""
         ...
 
     async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
-        """Record the outcome of a run; if a cancel was requested, `Requeued` cancels the job."""
-        ...
+        """Record the outcome of a run; if a cancel was requested, no job is queued again.
 
-    async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
-        """Send a heartbeat with the running jobs. Returns what was asked of them.
-
-        From time to time it also requeues the jobs of dead workers.
+        Raises `ValueError` for a result that cannot be stored.
         """
         ...

@@ -2,21 +2,30 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from application.jobs.model import JobKind, JobRun
 
 CLEAN_UP: Final = "clean-up"
-# At night in Europe, and not on the hour, when many other jobs begin.
+PURGE: Final = "purge"
+# At night in Europe. Neither is on the hour, when many other jobs begin.
 _DAILY: Final = "23 2 * * *"
+_HOURLY: Final = "17 * * * *"
 
 
 class Housekeeping(Protocol):
-    """The tables with personal data, sealed or not."""
+    """The rows that expire, and the tables with personal data, sealed or not."""
+
+    def purge(self) -> AsyncGenerator[tuple[str, int]]:
+        """Remove expired rows in short transactions.
+
+        Yields the name of the rows and their number for each, at least one for each name. Raises
+        `Unavailable`.
+        """
+        ...
 
     async def tables(self) -> Sequence[str]:
-        """Their names. Raises `Unavailable`."""
+        """The names of the tables with personal data. Raises `Unavailable`."""
         ...
 
     async def vacuum(self, table: str) -> None:
@@ -40,42 +49,15 @@ def clean_up_jobs(housekeeping: Housekeeping) -> JobKind:
     return JobKind(name=CLEAN_UP, run=run, schedule=_DAILY)
 
 
-PURGE: Final = "purge"
-
-RECEIPT_RETENTION: Final = timedelta(hours=24)
-EXPORT_RETENTION: Final = timedelta(hours=24)
-JOB_RETENTION: Final = timedelta(days=30)
-
-# Not on the hour, when many other jobs begin.
-_HOURLY: Final = "17 * * * *"
-
-
-class ShortLived(Protocol):
-    """Rows with a limited retention."""
-
-    @property
-    def name(self) -> str:
-        """The name of the rows, in the plural."""
-        ...
-
-    def remove_old(self) -> AsyncGenerator[int]:
-        """Remove expired rows in short transactions; yields the number of rows of each.
-
-        Raises `Unavailable`.
-        """
-        ...
-
-
-def purge_jobs(stores: Sequence[ShortLived]) -> JobKind:
-    """The hourly job; its progress counts removed rows, its result has the counts by kind."""
+def purge_jobs(housekeeping: Housekeeping) -> JobKind:
+    """The hourly job; its progress counts removed rows, its result has the counts by name."""
 
     async def run(job: JobRun) -> dict[str, Any]:
-        removed = {store.name: 0 for store in stores}
-        for store in stores:
-            async with aclosing(store.remove_old()) as steps:
-                async for rows in steps:
-                    removed[store.name] += rows
-                    await job.report(sum(removed.values()))
+        removed: dict[str, int] = {}
+        async with aclosing(housekeeping.purge()) as steps:
+            async for name, rows in steps:
+                removed[name] = removed.get(name, 0) + rows
+                await job.report(sum(removed.values()))
         return removed
 
     return JobKind(name=PURGE, run=run, schedule=_HOURLY)

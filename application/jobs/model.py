@@ -1,5 +1,6 @@
 """Jobs: long work that a caller submits and a worker does later, and the ports to them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, get_args
@@ -7,10 +8,31 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from application.jobs.pace import Pace, Progress
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 JOB_STATES: Final[tuple[JobState, ...]] = get_args(JobState)
 FINISHED: Final[frozenset[JobState]] = frozenset({"succeeded", "failed", "cancelled"})
+
+# A class of jobs has its own queue and its own places, so no class takes the places of another.
+JobClass = Literal["maintenance", "builds", "files"]
+
+# How many jobs of a class a worker runs at once.
+PLACES: Final[Mapping[JobClass, int]] = {"maintenance": 4, "builds": 2, "files": 1}
+
+_CLASSES: Final[Mapping[str, JobClass]] = {
+    "rebuild": "builds",
+    "repair": "builds",
+    "rollback": "builds",
+    "verify": "builds",
+    "export": "files",
+}
+
+
+def class_of(kind: str) -> JobClass:
+    """The class of the jobs of a kind."""
+    return _CLASSES.get(kind, "maintenance")
 
 
 class JobCancelled(Exception):
@@ -22,15 +44,6 @@ class JobFailed(Exception):
 
     Raised by a job's work. Its message becomes the job's `error`, so it holds nothing personal.
     """
-
-
-class Progress(Struct, frozen=True, kw_only=True):
-    """`rate` is in units per second; `rate` and `eta_seconds` are None while unknown."""
-
-    done: int = 0
-    total: int | None = None
-    rate: float | None = None
-    eta_seconds: float | None = None
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -54,27 +67,29 @@ class Job(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
 
 
-class JobRun(Protocol):
-    """One run of a job; `attempt` is 1 for the first."""
+class JobRun:
+    """One run of a job, for its work; `attempt` is 1 for the first."""
 
-    @property
-    def id(self) -> UUID: ...
-
-    @property
-    def arguments(self) -> Mapping[str, Any]: ...
-
-    @property
-    def actor(self) -> str: ...
-
-    @property
-    def attempt(self) -> int: ...
+    def __init__(
+        self, job_id: UUID, arguments: Mapping[str, Any], actor: str, attempt: int
+    ) -> None:
+        self.id = job_id
+        self.arguments = arguments
+        self.actor = actor
+        self.attempt = attempt
+        self.pace = Pace()
+        self.is_cancelled = False
 
     async def report(self, done: int, total: int | None = None) -> None:
         """Report the progress; cheap to call often, because it is stored at most twice a second.
 
         Raises `JobCancelled` within about a second after a request to cancel the job.
         """
-        ...
+        self.pace.report(done, total)
+        # Without this, work that never awaits would block the heartbeat of its worker.
+        await asyncio.sleep(0)
+        if self.is_cancelled:
+            raise JobCancelled
 
 
 class JobKind(Struct, frozen=True, kw_only=True):
@@ -82,15 +97,14 @@ class JobKind(Struct, frozen=True, kw_only=True):
 
     A run may be interrupted anywhere and start again from the beginning, so `run` is idempotent.
     A run that raises is retried, up to `tries` runs in all, but not after `JobFailed`.
+    A run that only has to wait raises `Unavailable`: it ends, and the job is run again later.
     `schedule` is a cron expression in UTC; the kind is then also submitted without arguments.
-    A worker runs at most `at_once` jobs of the kind at a time, to leave room for other kinds.
     """
 
     name: str
     run: Callable[[JobRun], Awaitable[dict[str, Any]]]
     tries: int = 3
     schedule: str | None = None
-    at_once: int | None = None
 
 
 class Jobs(Protocol):

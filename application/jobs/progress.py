@@ -8,7 +8,7 @@ from structlog import get_logger
 
 from application.errors import Unavailable
 from application.jobs.model import JobRun, Progress
-from application.jobs.runs import Pace
+from application.jobs.pace import Pace
 from application.live.notifications import Notifier, Severity
 
 # A shorter job sends one notification, when it is done.

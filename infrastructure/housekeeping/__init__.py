@@ -1,1 +1,1 @@
-"""Maintenance of the database itself."""
+"""Maintenance of the database: expired rows, and dead rows of tables with personal data."""

@@ -1,16 +1,26 @@
-"""Housekeeping in Postgres: VACUUM of the tables that contain or contained personal data."""
+"""Housekeeping in Postgres: the purge, a table of statements, and the VACUUM of tables."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
-from application.errors import Unavailable
-from infrastructure.postgres import Connection, connect, is_outage
+from infrastructure.database import Database
+from infrastructure.postgres import answered_within
 
-_TABLES: Final = Path(__file__).with_name("tables.sql").read_bytes()
+# Each file has one statement with the retention of its rows, by the server's clock. It removes a
+# few thousand rows at most, and returns their number and whether it is to be executed again.
+PURGED: Final = ("receipts", "tickets", "exports", "jobs")
+
+_NAME: Final = "rollbook housekeeping"
+_PURGE_SECONDS: Final = 30.0
+
+_HERE: Final = Path(__file__).parent
+_TABLES: Final = (_HERE / "tables.sql").read_bytes()
+# Rows that come back after a crash are removed by the next purge.
+_ASYNCHRONOUS_COMMIT: Final = "SELECT set_config('synchronous_commit', 'off', false)"
 # Without INDEX_CLEANUP a few dead entries stay in the indexes, which contain names and addresses.
 _VACUUM: Final = "VACUUM (ANALYZE, INDEX_CLEANUP ON) {table}"
 
@@ -18,17 +28,32 @@ _VACUUM: Final = "VACUUM (ANALYZE, INDEX_CLEANUP ON) {table}"
 class PostgresHousekeeping:
     """See `Housekeeping`. The server skips a system table without permission, with a notice."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def purge(self) -> AsyncGenerator[tuple[str, int]]:
+        """See `Housekeeping.purge`."""
+        async with self._database.session(_NAME) as connection:
+            await connection.execute(_ASYNCHRONOUS_COMMIT)
+            for name in PURGED:
+                statement = statement_of(name)
+                for step in count():
+                    async with answered_within(_PURGE_SECONDS, connection):
+                        cursor = await connection.execute(statement, {"step": step})
+                        row = await cursor.fetchone()
+                    assert row is not None
+                    yield name, row[0]
+                    if not row[1]:
+                        break
 
     async def tables(self) -> Sequence[str]:
         """See `Housekeeping.tables`."""
-        async with _session(self._database_url) as connection:
+        async with self._database.session(_NAME) as connection:
             return [row[0] for row in await (await connection.execute(_TABLES)).fetchall()]
 
     async def vacuum(self, table: str) -> None:
         """See `Housekeeping.vacuum`; `table` is quoted as `tables` gave it."""
-        async with _session(self._database_url) as connection:
+        async with self._database.session(_NAME) as connection:
             try:
                 await connection.execute(_VACUUM.format(table=table).encode())
             except psycopg.errors.UndefinedTable:
@@ -36,15 +61,6 @@ class PostgresHousekeeping:
                 return
 
 
-@asynccontextmanager
-async def _session(database_url: str) -> AsyncGenerator[Connection]:
-    try:
-        async with await connect(database_url, "rollbook clean-up") as connection:
-            try:
-                yield connection
-            except psycopg.Error as error:
-                if is_outage(error, connection):
-                    raise Unavailable from error
-                raise
-    except (psycopg.OperationalError, OSError) as error:
-        raise Unavailable from error
+def statement_of(name: str) -> bytes:
+    """The statement that removes expired rows."""
+    return (_HERE / f"{name}.sql").read_bytes()

@@ -1,113 +1,102 @@
-"""procrastinate's queue: one row per unfinished job, changed in the caller's transaction.
+"""procrastinate's queue: entries in our transactions, and the statements of its worker.
 
-procrastinate's own worker is not used: it ends a run without checking that the run is its own, in
-a separate transaction, and it stops at the first lost connection.
+Each entry is for one run of a job: a further run gets a new entry. So no worker can end, by an
+entry's number, a run that is not its own.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
-from msgspec import Struct
+import psycopg
 from procrastinate import PsycopgConnector
+from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job
 from procrastinate.manager import JobManager
 
+from application.context import TENANT
+from application.doorbell import Doorbell
+from application.errors import Unavailable
+from application.jobs.model import class_of
+from application.retry import BackOff
+from infrastructure.database import TRANSACTION_SECONDS, Database
 from infrastructure.postgres import Connection
 
-_JOB: Final = "job"
-_TIME: Final = "timestamp"
+# The bell that rings when a job may have become ready.
+JOBS: Final = "jobs"
+# The doorbell's channel: the bell rings in every process when the transaction commits.
+_RING: Final = "SELECT pg_notify('rollbook', 'jobs')"
+
+# procrastinate's task of all kinds of jobs.
+TASK: Final = "job"
+
+_BELL_SECONDS: Final = 60.0
+_INSERTED: Final = '{"type": "job_inserted", "job_id": 0}'
+_NOTE: Final = "UPDATE jobs SET task = %s WHERE id = %s AND tenant = %s"
+_LATER: Final = "SELECT now() + make_interval(secs => %s)"
+
+# Only for statements on a connection that it is given.
+_MANAGER: Final = JobManager(PsycopgConnector())  # pyright: ignore[reportUnknownMemberType]
 
 
-class Task(Struct, frozen=True):
-    """procrastinate's row of a job, and the worker that has taken it."""
+async def put(
+    connection: Connection, kind: str, job: UUID, seconds: float = 0.0, *, waits: bool = False
+) -> None:
+    """Queue a run of a job after `seconds`, and note its entry in the job.
 
-    id: int
-    job: UUID
-    worker: int | None
-
-
-class TaskQueue:
-    """The queue in one transaction. Raises psycopg's errors."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._manager = JobManager(_OnConnection(connection))
-
-    async def put(self, kind: str, job: UUID) -> int:
-        """Queue a job; returns its task."""
-        queued = await self._manager.defer_job_async(_task(kind, {_JOB: str(job)}))
-        assert queued.id is not None
-        return queued.id
-
-    async def put_scheduled(self, kind: str, job: UUID, timestamp: int) -> int | None:
-        """Queue a scheduled job for this Unix time; None if another worker already did."""
-        task = _task(kind, {_JOB: str(job), _TIME: timestamp})
-        return await self._manager.defer_periodic_job(task, "", timestamp)
-
-    async def take(self, kinds: Collection[str], worker: int) -> Task | None:
-        """Take the oldest ready task of these kinds; no other worker gets it."""
-        taken = await self._manager.fetch_job(list(kinds), worker)
-        return None if taken is None else _of(taken)
-
-    async def put_back(self, task: int, at: datetime) -> None:
-        """Make a taken task ready again at the given time."""
-        await self._manager.retry_job_by_id_async(task, at)
-
-    async def drop(self, task: int) -> None:
-        """Delete a task, taken or not."""
-        await self._manager.finish_job_by_id_async(task, Status.ABORTED, delete_job=True)
-
-    async def withdraw(self, task: int) -> bool:
-        """Delete a task that no worker has taken; False if it was taken."""
-        return await self._manager.cancel_job_by_id_async(task, delete_job=True)
-
-    async def register(self) -> int:
-        """Register a worker; returns its number."""
-        return await self._manager.register_worker()
-
-    async def heartbeat(self, worker: int) -> None:
-        """Record that the worker is alive."""
-        await self._manager.update_heartbeat(worker)
-
-    async def unregister(self, worker: int) -> None:
-        """Remove an ending worker; its taken tasks are stalled at once."""
-        await self._manager.unregister_worker(worker)
-
-    async def prune(self, seconds: float) -> None:
-        """Remove workers without a heartbeat for this time."""
-        await self._manager.prune_stalled_workers(seconds)
-
-    async def taken_by(self, worker: int) -> list[Task]:
-        """The tasks that the worker has taken."""
-        taken = await self._manager.list_jobs_async(worker_id=worker, status=Status.DOING.value)
-        return [_of(job) for job in taken]
-
-    async def stalled(self, seconds: float) -> list[Task]:
-        """The tasks taken by workers without a heartbeat for this time."""
-        stalled = await self._manager.get_stalled_jobs(seconds_since_heartbeat=seconds)
-        return [_of(job) for job in stalled]
+    Jobs that only wait stand behind all others, so any number of them delays none.
+    """
+    at = None
+    if seconds > 0:
+        row = await (await connection.execute(_LATER, (seconds,))).fetchone()
+        assert row is not None
+        at = row[0]
+    entry = Job(
+        queue=class_of(kind),
+        task_name=TASK,
+        lock=None,
+        queueing_lock=None,
+        task_kwargs={"job": str(job)},
+        priority=-1 if waits else 0,
+        scheduled_at=at,
+    )
+    with _plain_errors():
+        queued = await _MANAGER.defer_job_async(entry, connection=connection)
+    await connection.execute(_NOTE, (queued.id, job, TENANT))
+    if at is None:
+        await connection.execute(_RING)
 
 
-def _task(kind: str, arguments: dict[str, Any]) -> Job:
-    return Job(queue=kind, task_name=kind, lock=None, queueing_lock=None, task_kwargs=arguments)
+async def withdraw(connection: Connection, entry: int) -> None:
+    """Delete an entry, unless a worker has taken it: that worker then finds nothing to run."""
+    with _plain_errors():
+        await _MANAGER.cancel_job_by_id_async(entry, delete_job=True, connection=connection)
 
 
-def _of(job: Job) -> Task:
-    assert job.id is not None
-    return Task(job.id, UUID(str(job.task_kwargs[_JOB])), job.worker_id)
+class QueueConnector(PsycopgConnector):
+    """Runs the worker's statements on our pool; while the server is away, they wait.
 
+    So a worker outlives an outage, and its runs go on. After `close`, statements fail at once.
+    """
 
-class _OnConnection(PsycopgConnector):
-    """Runs procrastinate's queries on one connection, in its transaction."""
-
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, database: Database, doorbell: Doorbell) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
-        self._connection = connection
+        self._database = database
+        self._doorbell = doorbell
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Let nothing wait any more: the worker is to stop."""
+        self.is_closed = True
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        await self.execute_query_all_async(query, **arguments)
+        try:
+            await self.execute_query_all_async(query, **arguments)
+        except psycopg.errors.RaiseException:
+            # The entry is gone: this statement was repeated, or another worker has run the job.
+            return
 
     async def execute_query_one_async(
         self, query: LiteralString, **arguments: Any
@@ -118,9 +107,32 @@ class _OnConnection(PsycopgConnector):
     async def execute_query_all_async(
         self, query: LiteralString, **arguments: Any
     ) -> list[dict[str, Any]]:
-        try:
-            return await self.execute_query_all_async_with_connection(
-                self._connection, query, **arguments
-            )
-        except ConnectorException as error:
-            raise error.__cause__ or error from None
+        back_off = BackOff("worker")
+        while True:
+            try:
+                async with self._database.connection(TRANSACTION_SECONDS) as connection:
+                    with _plain_errors():
+                        return await self.execute_query_all_async_with_connection(
+                            connection, query, **arguments
+                        )
+            except Unavailable as error:
+                if self.is_closed:
+                    raise
+                await back_off.wait(error)
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
+        """Wake the worker by our doorbell, which listens for the whole process."""
+        channel = next(iter(channels))
+        async with self._doorbell.listen(JOBS) as bell:
+            while True:
+                if await bell.wait(_BELL_SECONDS):
+                    await on_notification(channel=channel, payload=_INSERTED)
+
+
+@contextmanager
+def _plain_errors() -> Generator[None]:
+    """Raise psycopg's errors instead of procrastinate's."""
+    try:
+        yield
+    except ConnectorException as error:
+        raise error.__cause__ or error from None

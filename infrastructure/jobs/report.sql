@@ -1,11 +1,10 @@
--- Updates the progress of runs where it changed, for runs that are still their job's current run.
-UPDATE jobs
-SET done = runs.done, total = runs.total, rate = runs.rate
-FROM unnest(
-    %(jobs)s::uuid[], %(attempts)s::int[], %(done)s::bigint[], %(total)s::bigint[], %(rate)s::float8[]
-) AS runs (job, attempt, done, total, rate)
-WHERE jobs.id = runs.job
-  AND jobs.tenant = %(tenant)s
-  AND jobs.attempts = runs.attempt
-  AND jobs.state = 'running'
-  AND (jobs.done, jobs.total) IS DISTINCT FROM (runs.done, runs.total)
+-- Stores the progress of a run where it changed; returns a row while the run is its job's current one.
+WITH stored AS (
+    UPDATE jobs
+    SET done = %(done)s, total = %(total)s, rate = %(rate)s
+    WHERE id = %(job)s AND tenant = %(tenant)s AND attempts = %(attempt)s AND state = 'running'
+      AND (done, total) IS DISTINCT FROM (%(done)s::bigint, %(total)s::bigint)
+)
+SELECT cancel_requested
+FROM jobs
+WHERE id = %(job)s AND tenant = %(tenant)s AND attempts = %(attempt)s AND state = 'running'

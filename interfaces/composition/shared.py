@@ -12,7 +12,6 @@ from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.database import Database
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.jobs.postgres import PostgresJobs
-from infrastructure.jobs.sessions import JobSessions
 from infrastructure.keys import MasterKeys
 from infrastructure.notifications.postgres import PostgresNotifications
 from infrastructure.views.generations.erasures import PostgresErasedViews
@@ -34,7 +33,6 @@ class Parts(Struct, frozen=True, kw_only=True):
     doorbell: Doorbell
     directory: PostgresDirectory
     cache: RedisCache | None
-    job_sessions: JobSessions
     notifications: PostgresNotifications
     jobs: PostgresJobs
     coverage: Coverage
@@ -64,7 +62,6 @@ async def open_parts(stack: AsyncExitStack, settings: Settings, roles: Roles) ->
         )
     database = store.database
     exports = PostgresExports(database, store.keys)
-    job_sessions = JobSessions(database)
     return Parts(
         settings=settings,
         database=database,
@@ -73,9 +70,8 @@ async def open_parts(stack: AsyncExitStack, settings: Settings, roles: Roles) ->
         doorbell=doorbell,
         directory=PostgresDirectory(database, store.feed, doorbell),
         cache=cache,
-        job_sessions=job_sessions,
         notifications=PostgresNotifications(database, uuid7),
-        jobs=PostgresJobs(job_sessions, uuid7),
+        jobs=PostgresJobs(database, uuid7),
         coverage=Coverage(
             PostgresErasedViews(database),
             cache.slots if cache else None,

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.errors import Unavailable
@@ -57,7 +56,7 @@ async def test_a_worker_ignores_jobs_of_unknown_kinds(bench: Bench) -> None:
         assert (await bench.wait_for(other, "queued")).attempts == 0
 
 
-async def test_jobs_run_in_order_and_no_more_at_once_than_there_are_slots(
+async def test_jobs_run_in_order_and_no_more_at_once_than_there_are_places(
     bench: Bench,
 ) -> None:
     started: list[int] = []
@@ -73,7 +72,7 @@ async def test_jobs_run_in_order_and_no_more_at_once_than_there_are_slots(
         return {}
 
     submitted = [await bench.submit("work", {"n": n}) for n in range(8)]
-    async with bench.working(kind(work), slots=2):
+    async with bench.working(kind(work), places=2):
         for job in submitted:
             await bench.wait_for(job)
     assert (started, max_running) == (list(range(8)), 2)
@@ -236,33 +235,6 @@ async def test_a_job_with_a_given_id_is_submitted_once(bench: Bench) -> None:
     again = await bench.jobs.submit("work", {"n": 1}, actor="token:a", job_id=job_id)
     assert again == done
     assert len((await bench.jobs.jobs(JobQuery())).items) == 1
-
-
-async def test_a_worker_runs_no_more_jobs_of_a_kind_than_its_limit(bench: Bench) -> None:
-    running: list[str] = []
-    at_once: list[int] = []
-    others = asyncio.Event()
-
-    async def count(run: JobRun) -> dict[str, Any]:
-        running.append("rare")
-        at_once.append(len(running))
-        await others.wait()
-        running.remove("rare")
-        return {}
-
-    async def other(run: JobRun) -> dict[str, Any]:
-        others.set()
-        return {}
-
-    rare = [await bench.submit("rare") for _ in range(3)]
-    plain = await bench.submit("work")
-    kinds = (replace(kind(count, "rare"), at_once=1), kind(other))
-    async with bench.working(*kinds, slots=2):
-        # If the first kind took both slots, this job would never run.
-        await bench.wait_for(plain)
-        for job in rare:
-            await bench.wait_for(job)
-    assert at_once == [1, 1, 1]
 
 
 async def test_exports_are_listed_by_the_actor_that_requested_them(bench: Bench) -> None:

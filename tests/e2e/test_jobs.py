@@ -10,9 +10,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.jobs.model import Job
+from infrastructure.database import Database
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.jobs.postgres import PostgresJobs
-from infrastructure.jobs.sessions import JobSessions
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, until
 
@@ -33,8 +33,8 @@ def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
 def submitted(rollbook: RunningRollbook, kind: str) -> Job:
     async def submit() -> Job:
         url = EmbeddedPostgres(rollbook.data_dir / "postgres").url
-        async with JobSessions.open(url) as sessions:
-            return await PostgresJobs(sessions, uuid7).submit(kind, {}, actor="system:test")
+        async with Database.open(url, size=2) as database:
+            return await PostgresJobs(database, uuid7).submit(kind, {}, actor="system:test")
 
     return asyncio.run(submit())
 

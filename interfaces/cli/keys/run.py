@@ -15,8 +15,8 @@ from uuid_utils.compat import uuid7
 from application.errors import Unavailable
 from application.jobs.model import Job
 from application.keys.rotation import KEY_ROTATION
+from infrastructure.database import Database
 from infrastructure.jobs.postgres import PostgresJobs
-from infrastructure.jobs.sessions import JobSessions
 from infrastructure.keys import MasterKeys
 from infrastructure.keys.store import key_stores
 from infrastructure.server_checks import check_schema
@@ -144,8 +144,8 @@ def key_rows(listed: Sequence[str], counts: Mapping[str, int], current: str | No
 
 async def _rotate(url: str, to: str, report: JobReport) -> Job:
     try:
-        async with JobSessions.open(url) as sessions:
-            jobs = PostgresJobs(sessions, uuid7)
+        async with Database.open(url, size=2) as database:
+            jobs = PostgresJobs(database, uuid7)
             job = await jobs.submit(KEY_ROTATION, {"to": to}, actor=ACTOR, once=KEY_ROTATION)
             if job.arguments.get("to") != to:
                 raise CommandFailed(

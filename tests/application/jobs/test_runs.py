@@ -4,7 +4,8 @@ import pytest
 
 from application.errors import Unavailable
 from application.jobs.model import JobFailed, Progress
-from application.jobs.runs import Pace, error_of, progress_of, retry_seconds
+from application.jobs.pace import Pace, progress_of
+from application.jobs.runs import error_of, retry_seconds
 
 
 class Clock:
@@ -52,7 +53,7 @@ def test_a_finished_run_has_no_remaining_time() -> None:
 
 def test_each_failure_doubles_the_wait_up_to_a_minute() -> None:
     for runs, max_wait in [(1, 2), (2, 4), (3, 8), (6, 60), (10_000, 60)]:
-        waits = [retry_seconds(runs) for _ in range(100)]
+        waits = [retry_seconds(runs, 2) for _ in range(100)]
         assert max_wait / 2 <= min(waits) < max(waits) <= max_wait
 
 

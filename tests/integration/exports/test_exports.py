@@ -14,7 +14,6 @@ from application.audit.search import AuditQuery
 from application.context import IdempotencyKey
 from application.exports.requests import PIECE_ROWS, ExportSpec
 from application.exports.rows import ExportGone
-from application.jobs.maintenance import EXPORT_RETENTION
 from application.jobs.model import Job, JobQuery
 from application.queries.directory import UserList
 from application.queries.resources import User
@@ -22,7 +21,7 @@ from domain.email import comparable_address
 from domain.errors import DomainError
 from domain.user.commands import ChangeUser, DeleteUser, EraseUser, RegisterUser
 from domain.values import EmailAddress, PersonName, Role
-from infrastructure.purge.postgres import OldExports
+from infrastructure.housekeeping.postgres import PostgresHousekeeping
 from tests.benchmarks.seeding import seed
 from tests.support.jobs.exporting import ExportWorld
 from tests.support.log.drafts import context
@@ -234,8 +233,12 @@ async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld
     await execute(
         url, "UPDATE jobs SET finished_at = now() - interval '25 hours' WHERE id = %s", old.id
     )
-    store = OldExports(url, EXPORT_RETENTION)
-    assert [rows async for rows in store.remove_old()] == [1]
+    removed = [
+        rows
+        async for name, rows in PostgresHousekeeping(world.views.events.database).purge()
+        if name == "exports"
+    ]
+    assert removed == [1, 0]
     await execute(url, "DELETE FROM jobs WHERE id = %s", dropped.id)
     for gone in (old, dropped):
         with pytest.raises(ExportGone):
@@ -245,7 +248,7 @@ async def test_files_are_kept_for_a_day_and_go_with_their_job(world: ExportWorld
 
 
 async def test_exports_leave_room_for_other_jobs(seeded: ExportWorld) -> None:
-    """A worker runs one export at a time, however many slots it has."""
+    """A worker runs one export at a time."""
     async with module_process("tests.support.processes.export", seeded.views.url):
         jobs = [await seeded.ask(ALL) for _ in range(2)]
         first = await seeded.bench.wait_until(jobs[0], lambda it: it.progress.done > 0)

@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,30 +12,27 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from application.jobs.ledger import RunNow
 from application.jobs.model import Job, JobQuery, JobRun, Progress
-from infrastructure.database import Database
-from infrastructure.jobs import postgres
+from infrastructure.database import TRANSACTION_SECONDS, Database, Pool
 from infrastructure.jobs.ledger import PostgresJobLedger
-from infrastructure.jobs.sessions import JobSessions
+from infrastructure.jobs.postgres import LIST
 from infrastructure.postgres import Connection
 from tests.support.jobs.jobs import TIMING, Bench, echo, kind
 from tests.support.servers.postgres import scaled
 
-LIST = Path(postgres.__file__).with_name("list.sql")
 SLOW_POLL = replace(TIMING, poll=60.0)
 
 
-class PausingSessions(JobSessions):
-    """Sessions that wait before their commit while `pauses` is set."""
+class PausingDatabase(Database):
+    """Transactions wait before their commit while `pauses` is set."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, url: str, pool: Pool, long_uses: int) -> None:
+        super().__init__(url, pool, long_uses)
         self.pauses, self.about_to_commit, self.resume = (asyncio.Event() for _ in range(3))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Connection]:
-        async with super().transaction() as connection:
+    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncGenerator[Connection]:
+        async with super().transaction(seconds) as connection:
             yield connection
             if self.pauses.is_set():
                 self.about_to_commit.set()
@@ -111,23 +107,23 @@ async def test_a_job_that_is_cancelled_at_any_moment_ends(bench: Bench, database
     assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
 
 
-async def test_a_cancel_during_a_take_reaches_the_worker(bench: Bench, database_url: str) -> None:
-    async with PausingSessions.open(database_url) as sessions:
-        ledger = PostgresJobLedger(sessions)
-        await ledger.pulse({})
+async def test_a_cancel_while_a_run_begins_reaches_it(bench: Bench, database_url: str) -> None:
+    async with PausingDatabase.open(database_url) as database:
+        ledger = PostgresJobLedger(database)
         job = await bench.submit("work")
-        sessions.pauses.set()
-        taking = asyncio.create_task(ledger.take(["work"]))
-        await sessions.about_to_commit.wait()
+        ((entry,),) = await rows(database_url, "SELECT task FROM jobs")
+        database.pauses.set()
+        beginning = asyncio.create_task(ledger.begin(job.id, entry, ["work"]))
+        await database.about_to_commit.wait()
         cancelling = asyncio.create_task(bench.jobs.cancel(job.id))
         await asyncio.sleep(0.2)
         assert not cancelling.done()
-        sessions.resume.set()
-        taken, seen = await taking, await cancelling
+        database.resume.set()
+        taken, seen = await beginning, await cancelling
         assert taken is not None
         assert seen is not None
         assert seen.state == "running"
-        assert await ledger.pulse({job.id: RunNow(taken.attempt, Progress())}) == {job.id: "cancel"}
+        assert await ledger.report(taken, Progress()) == "cancel"
 
 
 async def test_a_job_submitted_with_once_never_runs_twice_at_the_same_time(
@@ -165,8 +161,8 @@ async def test_an_acknowledged_job_is_on_the_disk_whatever_the_database_default(
         "current_database()); END $$",
     )
     async with (
-        JobSessions.open(database_url) as sessions,
-        sessions.transaction() as connection,
+        Database.open(database_url) as database,
+        database.transaction() as connection,
     ):
         row = await (await connection.execute("SHOW synchronous_commit")).fetchone()
     assert row == ("on",)
@@ -193,6 +189,6 @@ async def test_a_page_of_a_rare_state_is_found_among_many_jobs_in_others(
     ]
     values = "'{queued,cancelled}'", f"'{UUID(int=2**128 - 1)}'", "'main'", "10"
     named = dict(zip(("states", "before", "tenant", "limit"), values, strict=True))
-    plan = str(await rows(database_url, f"EXPLAIN {LIST.read_text() % named}"))
+    plan = str(await rows(database_url, f"EXPLAIN {LIST.decode() % named}"))
     assert "Index Scan Backward using jobs_state" in plan
     assert "Seq Scan" not in plan

@@ -10,15 +10,17 @@ from typing import Any, Final
 import psycopg
 import pytest
 
-from application.jobs.ledger import Cancelled, Failed, Requeued, RunNow, Succeeded
-from application.jobs.model import Job, Progress
-from infrastructure.jobs.completion import MAX_LOSSES
-from tests.support.jobs.jobs import DEAD_AFTER, Bench, echo, endless, kind
+from application.jobs.ledger import Outcome, Taken
+from application.jobs.model import JOB_STATES, Job
+from application.jobs.pace import Progress
+from infrastructure.database import Database
+from infrastructure.jobs.ledger import MAX_LOSSES, PostgresJobLedger
+from tests.support.jobs.jobs import STALLED, Bench, echo, endless, kind
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rollbook import ROOT, rollbook_environment
 
 # Much more than it takes on an idle machine.
-RETRIED_WITHIN: Final = DEAD_AFTER + 15.0
+RETRIED_WITHIN: Final = STALLED + 15.0
 
 
 @pytest.fixture
@@ -154,52 +156,105 @@ async def test_a_job_that_is_cancelled_while_its_worker_is_dead_is_not_run_again
     assert (done.state, done.attempts) == ("cancelled", 1)
 
 
-async def test_a_job_that_kills_every_worker_fails_at_a_limit(bench: Bench) -> None:
+async def taken_by_a_dead_worker(url: str, job: Job) -> Taken:
+    """Begin the next run of a job as a worker that then dies."""
+    async with Database.open(url) as database:
+        await entry_taken(url)
+        ((entry,),) = await rows(url, "SELECT task FROM jobs WHERE id = %s", job.id)
+        taken = await PostgresJobLedger(database).begin(job.id, entry, [job.kind])
+    assert taken is not None
+    return taken
+
+
+async def entry_taken(url: str) -> None:
+    """Take all entries, as workers that are then removed."""
+    await rows(url, "UPDATE procrastinate_jobs SET status = 'doing'")
+
+
+async def test_a_job_that_kills_every_worker_fails_at_a_limit(
+    bench: Bench, database_url: str
+) -> None:
     job = await bench.submit("work")
-    for attempt in range(1, MAX_LOSSES + 1):
-        async with bench.ledger() as doomed:
-            taken = await doomed.take(["work"])
-            assert taken is not None
+    async with bench.working(kind(echo, "other")):
+        for attempt in range(1, MAX_LOSSES + 1):
+            taken = await taken_by_a_dead_worker(database_url, job)
             assert taken.attempt == attempt
-        async with bench.working(kind(echo, "other")):
             await bench.wait_for(job, "queued", "failed", timeout_seconds=RETRIED_WITHIN)
     failed = await bench.wait_for(job, "failed")
     assert failed.error == "Its worker ended in the middle of it, 5 times."
 
 
-async def test_a_job_is_taken_again_if_the_answer_to_its_take_was_lost(bench: Bench) -> None:
+async def test_a_job_is_run_if_the_answer_to_the_take_of_its_entry_was_lost(
+    bench: Bench, database_url: str
+) -> None:
     job = await bench.submit("work", {"n": 1})
-    async with bench.ledger() as ledger:
+    async with bench.working(kind(echo, "other")):
         # The answer is lost, and the worker lives.
-        assert await ledger.take(["work"]) is not None
-        async with asyncio.timeout(RETRIED_WITHIN):
-            while (await bench.wait_for(job, "running", "queued")).state == "running":
-                await ledger.pulse({})
-                await asyncio.sleep(0.02)
+        await rows(
+            database_url,
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 hour')",
+        )
+        await rows(
+            database_url,
+            """UPDATE procrastinate_jobs
+            SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)""",
+        )
         async with bench.working(kind(echo)):
-            done = await bench.wait_for(job)
-    assert (done.state, done.attempts, done.result) == ("succeeded", 2, {"n": 1})
+            done = await bench.wait_for(job, timeout_seconds=RETRIED_WITHIN)
+    assert (done.state, done.attempts, done.result) == ("succeeded", 1, {"n": 1})
 
 
-async def test_reports_of_a_run_that_was_replaced_are_ignored(bench: Bench) -> None:
-    async with bench.ledger() as old:
-        job = await bench.submit("work")
-        taken = await old.take(["work"])
-        assert taken is not None
-        # It reports nothing for a while, as if it were frozen.
-        async with bench.working(kind(endless)):
-            await at_progress(bench, job, 1, attempt=2)
-            report = RunNow(taken.attempt, Progress(done=2_000_000, total=2))
-            for _ in range(10):
-                assert await old.pulse({job.id: report}) == {job.id: "lost"}
-                assert (await bench.wait_for(job, "running")).progress.total == 1_000_000
-            for outcome in (Succeeded({"n": 1}), Failed("It was."), Cancelled(), Requeued()):
-                await old.end(taken, report.progress, outcome)
-            still = await bench.wait_for(job, "running")
-            await bench.jobs.cancel(job.id)
-            ended = await bench.wait_for(job)
+async def test_a_job_whose_entry_was_deleted_is_run(bench: Bench, database_url: str) -> None:
+    job = await bench.submit("work", {"n": 1})
+    await rows(database_url, "DELETE FROM procrastinate_jobs")
+    async with bench.working(kind(echo)):
+        assert (await bench.wait_for(job)).result == {"n": 1}
+
+
+async def test_the_repeat_of_a_begin_continues_the_same_run(
+    bench: Bench, database_url: str
+) -> None:
+    job = await bench.submit("work")
+    first = await taken_by_a_dead_worker(database_url, job)
+    assert await taken_by_a_dead_worker(database_url, job) == first
+
+
+async def test_reports_of_a_run_that_was_replaced_are_ignored(
+    bench: Bench, database_url: str
+) -> None:
+    job = await bench.submit("work")
+    taken = await taken_by_a_dead_worker(database_url, job)
+    async with Database.open(database_url) as database, bench.working(kind(endless)):
+        old = PostgresJobLedger(database)
+        await at_progress(bench, job, 1, attempt=2)
+        report = Progress(done=2_000_000, total=2)
+        for _ in range(10):
+            assert await old.report(taken, report) == "lost"
+            assert (await bench.wait_for(job, "running")).progress.total == 1_000_000
+        for state in JOB_STATES:
+            await old.end(taken, report, Outcome(state=state, result={"n": 1}))
+        still = await bench.wait_for(job, "running")
+        await bench.jobs.cancel(job.id)
+        ended = await bench.wait_for(job)
     assert (still.attempts, still.progress.total, still.error) == (2, 1_000_000, None)
     assert (ended.state, ended.attempts, ended.result) == ("cancelled", 2, None)
+
+
+async def test_a_run_has_an_entry_of_its_own(bench: Bench, database_url: str) -> None:
+    """So the end of a run, which procrastinate records by the entry, is never another run's."""
+    entries: set[int] = set()
+
+    async def work(run: Any) -> dict[str, Any]:
+        ((entry,),) = await rows(database_url, "SELECT task FROM jobs")
+        entries.add(entry)
+        if run.attempt < 3:
+            raise ValueError
+        return {}
+
+    job = await bench.submit("work")
+    async with bench.working(kind(work)):
+        assert (await bench.wait_for(job)).state == "succeeded"
+    assert len(entries) == 3
 
 
 async def owner(url: str, workers: tuple[asyncio.subprocess.Process, ...]) -> int:

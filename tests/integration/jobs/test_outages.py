@@ -14,28 +14,28 @@ from uuid_utils.compat import uuid7
 
 from application.errors import OutcomeUnknown, Unavailable
 from application.jobs.model import JobQuery, JobRun
-from infrastructure.jobs.sessions import JobSessions, MaybeCommitted
+from infrastructure.database import TRANSACTION_SECONDS, Database, MaybeCommitted
 from infrastructure.postgres import Connection
 from tests.support.jobs.jobs import Bench, echo, endless, kind
 from tests.support.servers.postgres_proxy import PostgresProxy
 
 # Longer than any worker takes to reconnect to its database.
-DEAD_AFTER = 4.0
+STALLED = 4.0
 
 _SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = 'rollbook' AND datname = current_database()"""
 
 
-class SomeAnswersLost(JobSessions):
+class SomeAnswersLost(Database):
     """Sessions that lose the answer to one in three transactions, after it was committed."""
 
     chance = random.Random(7)
     one_in = 3
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Connection]:
-        async with super().transaction() as connection:
+    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncGenerator[Connection]:
+        async with super().transaction(seconds) as connection:
             yield connection
         if self.chance.randrange(self.one_in) == 0:
             raise MaybeCommitted
@@ -47,14 +47,14 @@ class AllAnswersLost(SomeAnswersLost):
     one_in = 1
 
 
-class FirstAnswerLost(JobSessions):
+class FirstAnswerLost(Database):
     """Sessions that lose the first answer."""
 
     lost = False
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Connection]:
-        async with super().transaction() as connection:
+    async def transaction(self, seconds: float = TRANSACTION_SECONDS) -> AsyncGenerator[Connection]:
+        async with super().transaction(seconds) as connection:
             yield connection
         if not self.lost:
             self.lost = True
@@ -101,24 +101,24 @@ async def test_runs_stay_with_their_workers_after_an_outage_longer_than_every_he
         return {"n": 1}
 
     async with (
-        Bench.in_postgres(proxy.url, dead_after=DEAD_AFTER) as bench,
-        Bench.in_postgres(proxy.url, dead_after=DEAD_AFTER) as other,
-        bench.working(kind(work, tries=1), slots=1),
-        other.working(kind(work, tries=1), slots=1),
+        Bench.in_postgres(proxy.url, stalled=STALLED) as bench,
+        Bench.in_postgres(proxy.url, stalled=STALLED) as other,
+        bench.working(kind(work, tries=1), places=1),
+        other.working(kind(work, tries=1), places=1),
     ):
         jobs = [await bench.submit("work"), await bench.submit("work")]
         for job in jobs:
             await bench.wait_for(job, "running")
         # Long enough that each would see the other as dead if it did not allow for the outage.
-        await asyncio.sleep(DEAD_AFTER + 0.5)
+        await asyncio.sleep(STALLED + 0.5)
         proxy.pause()
         await end_sessions(database_url)
-        await asyncio.sleep(DEAD_AFTER + 1)
+        await asyncio.sleep(STALLED + 1)
         proxy.resume()
         async with asyncio.timeout(20):
             while not await answers(bench):
                 await asyncio.sleep(0.1)
-        await asyncio.sleep(DEAD_AFTER / 2)
+        await asyncio.sleep(STALLED / 2)
         ends.set()
         done = [await bench.wait_for(job, timeout_seconds=15) for job in jobs]
     assert [(job.state, job.attempts) for job in done] == [("succeeded", 1)] * 2

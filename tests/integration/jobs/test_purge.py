@@ -1,7 +1,7 @@
 """The purge removes what is too old, in many short transactions, and nothing else."""
 
-from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
@@ -9,11 +9,10 @@ import pytest
 
 from application.errors import Unavailable
 from application.identity import PRESETS, Principal
-from application.jobs.maintenance import JOB_RETENTION, RECEIPT_RETENTION, ShortLived, purge_jobs
+from application.jobs.maintenance import purge_jobs
 from infrastructure.database import Database
+from infrastructure.housekeeping.postgres import PURGED, PostgresHousekeeping, statement_of
 from infrastructure.identity.tickets import PostgresTickets
-from infrastructure.purge import postgres
-from infrastructure.purge.postgres import OldJobs, OldReceipts, OldTickets, first_id
 from tests.support.jobs.jobs import Bench, echo, kind
 from tests.support.servers.postgres import scaled
 
@@ -31,13 +30,11 @@ async def connection(database_url: str) -> AsyncGenerator[Connection]:
         yield connection
 
 
-def stores(url: str) -> Sequence[ShortLived]:
-    return [OldReceipts(url, RECEIPT_RETENTION), OldTickets(url), OldJobs(url, JOB_RETENTION)]
-
-
-async def steps(store: ShortLived) -> list[int]:
-    """The number of rows that each of its transactions removed."""
-    return [rows async for rows in store.remove_old()]
+async def steps(url: str, name: str) -> list[int]:
+    """The number of rows of this name that each transaction of a purge removed."""
+    async with Database.open(url) as database:
+        purge = PostgresHousekeeping(database).purge()
+        return [rows async for each, rows in purge if each == name]
 
 
 async def one(connection: Connection, query: str) -> Any:
@@ -49,20 +46,30 @@ async def one(connection: Connection, query: str) -> Any:
 async def test_receipts_are_kept_for_a_day(database_url: str, connection: Connection) -> None:
     minutes = scaled(40_000)
     await connection.execute(_RECEIPTS, (minutes,))
-    removed = await steps(OldReceipts(database_url, RECEIPT_RETENTION))
+    removed = await steps(database_url, "receipts")
     assert len(removed) > 2
     assert minutes - 24 * 60 <= sum(removed) <= minutes - 24 * 60 + 1
     oldest = await one(connection, "SELECT now() - min(recorded_at) FROM receipts")
     assert timedelta(hours=23, minutes=58) < oldest < timedelta(hours=24, minutes=1)
-    assert sum(await steps(OldReceipts(database_url, RECEIPT_RETENTION))) <= 1
+    assert sum(await steps(database_url, "receipts")) <= 1
 
 
 async def test_a_step_reads_its_own_pages_and_no_others(connection: Connection) -> None:
     await connection.execute(_RECEIPTS, (scaled(40_000),))
-    values = {"page": 128, "pages": 128, "before": datetime.now(UTC)}
-    query = f"EXPLAIN {postgres.RECEIPTS}"
-    plan = str(await (await connection.execute(query.encode(), values)).fetchall())
+    query = b"EXPLAIN " + statement_of("receipts")
+    plan = str(await (await connection.execute(query, {"step": 1})).fetchall())
     assert "Tid Range Scan on receipts" in plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("jobs", "jobs_finished"), ("tickets", "tickets_expiry")]
+)
+async def test_expired_rows_are_found_by_an_index(
+    connection: Connection, name: str, index: str
+) -> None:
+    await connection.execute("SET enable_seqscan = off")
+    query = b"EXPLAIN " + statement_of(name)
+    assert index in str(await (await connection.execute(query, {"step": 0})).fetchall())
 
 
 async def test_expired_tickets_are_removed(database_url: str, connection: Connection) -> None:
@@ -72,9 +79,9 @@ async def test_expired_tickets_are_removed(database_url: str, connection: Connec
         for _ in range(3):
             await tickets.issue(reader)
         await connection.execute("UPDATE tickets SET expires_at = now() - interval '1 second'")
-        assert await steps(OldTickets(database_url)) == [3]
+        assert await steps(database_url, "tickets") == [3, 0]
         await tickets.issue(reader)
-        assert await steps(OldTickets(database_url)) == []
+        assert await steps(database_url, "tickets") == [0]
 
 
 async def test_jobs_are_kept_for_a_month_after_their_end(
@@ -85,20 +92,17 @@ async def test_jobs_are_kept_for_a_month_after_their_end(
         for job in (old, recent):
             await bench.jobs.cancel(job.id)
         new = await bench.submit("work")
-        long_ago = datetime.now(UTC) - timedelta(days=31)
-        for number, job in enumerate((old, recent, waiting)):
-            old_id = first_id(long_ago).int + number
-            await connection.execute(
-                "UPDATE jobs SET id = %s, created_at = %s WHERE id = %s",
-                (str(type(job.id)(int=old_id)), long_ago, job.id),
-            )
         await connection.execute(
-            "UPDATE jobs SET finished_at = %s WHERE id = %s", (long_ago, first_id(long_ago))
+            "UPDATE jobs SET finished_at = now() - interval '31 days' WHERE id = %s", (old.id,)
         )
-        assert await steps(OldJobs(database_url, JOB_RETENTION)) == [1]
+        await connection.execute(
+            "UPDATE jobs SET created_at = now() - interval '31 days' WHERE id <> %s", (new.id,)
+        )
+        assert await steps(database_url, "jobs") == [1, 0]
         left = await (await connection.execute("SELECT state FROM jobs ORDER BY id")).fetchall()
         assert [row[0] for row in left] == ["cancelled", "queued", "queued"]
-        assert await bench.jobs.job(new.id) == new
+        assert await bench.jobs.job(recent.id) is not None
+        assert await bench.jobs.job(waiting.id) is not None
 
 
 async def test_many_old_jobs_are_removed_in_batches(
@@ -112,7 +116,7 @@ async def test_many_old_jobs_are_removed_in_batches(
         FROM generate_series(1, %s) AS n""",
         (count,),
     )
-    removed = await steps(OldJobs(database_url, JOB_RETENTION))
+    removed = await steps(database_url, "jobs")
     assert sum(removed) == count
     assert len(removed) > 2
 
@@ -126,7 +130,7 @@ async def test_a_purge_blocks_no_command_and_no_command_blocks_it(
             "INSERT INTO receipts VALUES ('main', 'token:test', 'mine', '\\x00', 200, "
             "gen_random_uuid(), 1, 1, now())"
         )
-        assert sum(await steps(OldReceipts(database_url, RECEIPT_RETENTION))) >= 5000 - 24 * 60
+        assert sum(await steps(database_url, "receipts")) >= 5000 - 24 * 60
         await other.commit()
     assert await one(connection, "SELECT count(*) FROM receipts WHERE key = 'mine'") == 1
 
@@ -134,16 +138,18 @@ async def test_a_purge_blocks_no_command_and_no_command_blocks_it(
 async def test_the_job_reports_what_it_removed(database_url: str, connection: Connection) -> None:
     await connection.execute(_RECEIPTS, (24 * 60 + 500,))
     async with (
+        Database.open(database_url) as database,
         Bench.in_postgres(database_url) as bench,
-        bench.working(purge_jobs(stores(database_url)), kind(echo)),
+        bench.working(purge_jobs(PostgresHousekeeping(database)), kind(echo)),
     ):
         done = await bench.wait_for(await bench.submit("purge"))
     assert done.state == "succeeded"
-    assert done.result in [{"receipts": n, "tickets": 0, "jobs": 0} for n in (500, 501)]
+    others = {"tickets": 0, "exports": 0, "jobs": 0}
+    assert done.result in [{"receipts": n, **others} for n in (500, 501)]
+    assert set(done.result) == set(PURGED)
     assert done.progress.done == sum(done.result.values())
 
 
 async def test_a_purge_without_a_database_is_unavailable() -> None:
-    for store in stores("postgresql://127.0.0.1:1/none"):
-        with pytest.raises(Unavailable):
-            await steps(store)
+    with pytest.raises(Unavailable):
+        await steps("postgresql://127.0.0.1:1/none", "jobs")

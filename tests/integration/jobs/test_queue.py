@@ -1,23 +1,9 @@
 """The queue's tables are procrastinate's own, in the schema of all of Rollbook's tables."""
 
 import psycopg
-import pytest
-from procrastinate.schema import SchemaManager
 
 from infrastructure.migrations import migrate
 from tests.support.jobs.jobs import Bench, echo, kind
-
-
-async def test_a_queue_of_another_release_is_refused(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    schema = SchemaManager.get_schema()
-    monkeypatch.setattr(SchemaManager, "get_schema", lambda: f"{schema}-- one more line\n")
-    with pytest.raises(RuntimeError, match=r"another schema than release 3\.10"):
-        await migrate(empty_database_url)
-    async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
-        cursor = await connection.execute("SELECT FROM pg_tables WHERE tablename ~ 'jobs'")
-        assert await cursor.fetchall() == []
 
 
 async def test_jobs_run_in_the_schema_that_the_url_names(empty_database_url: str) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.jobs.model import JobCancelled
+from application.jobs.model import JobCancelled, JobRun
 from application.log.event_log import Draft
 from application.projector.generations import RebuildUnderWay
 from application.projector.rebuild_jobs import rollback_jobs
@@ -59,19 +59,9 @@ async def serving(rebuilder: Rebuilder) -> int:
 
 
 async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
-    class Run:
-        id = uuid7()
-        actor = "test"
-        attempt = 1
-
-        def __init__(self) -> None:
-            self.arguments = {"projection": "users", **arguments}
-
-        async def report(self, done: int, total: int | None = None) -> None:
-            return
-
+    run = JobRun(uuid7(), {"projection": "users", **arguments}, "test", 1)
     kind = rollback_jobs(PROJECTIONS, rebuilder.ports.generations, rebuilder.previous_generations)
-    return await kind.run(Run())
+    return await kind.run(run)
 
 
 async def test_the_previous_generation_is_current_and_serves_again_at_once(

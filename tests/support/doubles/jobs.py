@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,20 +11,12 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.exports.requests import EXPORT
-from application.jobs.ledger import (
-    Asked,
-    Cancelled,
-    Failed,
-    Outcome,
-    Requeued,
-    RunNow,
-    Succeeded,
-    Taken,
-)
-from application.jobs.model import FINISHED, Job, JobKind, JobPage, JobQuery, Progress
-from application.jobs.worker import JobWorker, Timing
+from application.jobs.ledger import Asked, Outcome, Taken
+from application.jobs.model import FINISHED, Job, JobKind, JobPage, JobQuery
+from application.jobs.pace import Progress
+from application.jobs.runs import Runner, Timing
 
-_TIMING = Timing(pulse=0.01, idle=0.01, grace=0.1, drain=0.1)
+_TIMING = Timing(pulse=0.01, grace=0.1, drain=0.1, poll=0.01)
 
 
 class InMemoryJobs:
@@ -40,8 +32,6 @@ class InMemoryJobs:
         self._once: dict[tuple[str, str], UUID] = {}
         self._failures: dict[UUID, int] = {}
         self._cancelled: set[UUID] = set()
-        self._rung = asyncio.Event()
-        self._changed = asyncio.Event()
 
     async def submit(
         self,
@@ -70,7 +60,6 @@ class InMemoryJobs:
         self._jobs[job.id] = job
         if once is not None:
             self._once[kind, once] = job.id
-        self._rung.set()
         return job
 
     async def job(self, job_id: UUID) -> Job | None:
@@ -102,9 +91,11 @@ class InMemoryJobs:
         self._kinds = (*self._kinds, *kinds)
 
     @asynccontextmanager
-    async def working(self) -> AsyncGenerator[None]:
+    async def working(
+        self, *kinds: JobKind, places: int = 4, timing: Timing = _TIMING
+    ) -> AsyncGenerator[None]:
         """Run a worker until the block ends."""
-        worker = asyncio.create_task(JobWorker(self._kinds, self, timing=_TIMING).run(self))
+        worker = asyncio.create_task(self._work((*self._kinds, *kinds), places, timing))
         try:
             yield
         finally:
@@ -116,13 +107,50 @@ class InMemoryJobs:
         known = {kind.name for kind in self._kinds}
         async with self.working():
             while any(j.kind in known and j.state not in FINISHED for j in self._jobs.values()):
-                self._changed.clear()
-                await self._changed.wait()
+                await asyncio.sleep(_TIMING.poll)
 
-    async def take(self, kinds: Collection[str]) -> Taken | None:
-        ready = (j for j in self._jobs.values() if j.state == "queued" and j.kind in kinds)
-        if (job := next(ready, None)) is None:
-            return None
+    async def report(self, taken: Taken, progress: Progress) -> Asked | None:
+        if self._is_lost(taken):
+            return "lost"
+        self._change(taken.id, progress=progress)
+        return "cancel" if taken.id in self._cancelled else None
+
+    async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
+        if self._is_lost(taken):
+            return
+        changes: dict[str, Any] = {"progress": replace(progress, eta_seconds=None)}
+        if outcome.state != "queued":
+            changes |= {"state": outcome.state, "result": outcome.result, "error": outcome.error}
+        elif taken.id in self._cancelled:
+            changes |= {"state": "cancelled"}
+        else:
+            self._failures[taken.id] = taken.failures + outcome.failed
+            changes |= {"state": "queued", "error": outcome.error}
+        if changes["state"] in FINISHED:
+            changes["finished_at"] = _now()
+        self._change(taken.id, **changes)
+
+    async def _work(self, kinds: tuple[JobKind, ...], places: int, timing: Timing) -> None:
+        known = {kind.name: kind for kind in kinds}
+        runs: dict[asyncio.Task[None], Runner] = {}
+        try:
+            while True:
+                ready = [j for j in self._jobs.values() if j.state == "queued" and j.kind in known]
+                for job in ready[: places - len(runs)]:
+                    run = Runner(self._begin(job), known[job.kind], self, timing)
+                    runs[asyncio.create_task(run.to_end())] = run
+                await asyncio.sleep(min(timing.poll, _TIMING.poll))
+                for task in [task for task in runs if task.done()]:
+                    del runs[task]
+                    await task
+        finally:
+            if runs:
+                await asyncio.wait(runs, timeout=timing.drain)
+            for run in runs.values():
+                run.stop()
+            await asyncio.gather(*runs, return_exceptions=True)
+
+    def _begin(self, job: Job) -> Taken:
         attempt = job.attempts + 1
         self._change(
             job.id, state="running", attempts=attempt, started_at=_now(), progress=Progress()
@@ -133,55 +161,16 @@ class InMemoryJobs:
             arguments=job.arguments,
             actor=job.actor,
             attempt=attempt,
+            entry=0,
             failures=self._failures.get(job.id, 0),
         )
 
-    async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
-        if self._is_lost(taken.id, taken.attempt):
-            return
-        progress = replace(progress, eta_seconds=None)
-        ends: dict[str, Any] = {"progress": progress, "finished_at": _now()}
-        match outcome:
-            case Succeeded(result):
-                self._change(taken.id, state="succeeded", result=result, error=None, **ends)
-            case Failed(error):
-                self._change(taken.id, state="failed", error=error, **ends)
-            case Requeued(error=error) if taken.id not in self._cancelled:
-                self._failures[taken.id] = taken.failures + outcome.failed
-                self._change(taken.id, state="queued", error=error, progress=progress)
-                self._rung.set()
-            case Requeued() | Cancelled():
-                self._change(taken.id, state="cancelled", **ends)
-
-    async def pulse(self, runs: Mapping[UUID, RunNow]) -> Mapping[UUID, Asked]:
-        for job_id, run in runs.items():
-            if not self._is_lost(job_id, run.attempt):
-                self._change(job_id, progress=run.progress)
-        return {job_id: "cancel" for job_id in runs if job_id in self._cancelled}
-
-    def ring(self, name: str) -> None:
-        """See `Doorbell`; every name rings the bell of the jobs."""
-        self._rung.set()
-
-    @asynccontextmanager
-    async def listen(self, name: str) -> AsyncGenerator["InMemoryJobs"]:
-        yield self
-
-    async def wait(self, seconds: float) -> bool:
-        rang = False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                rang = await self._rung.wait()
-        self._rung.clear()
-        return rang
-
-    def _is_lost(self, job_id: UUID, attempt: int) -> bool:
-        job = self._jobs[job_id]
-        return job.state != "running" or job.attempts != attempt
+    def _is_lost(self, taken: Taken) -> bool:
+        job = self._jobs[taken.id]
+        return job.state != "running" or job.attempts != taken.attempt
 
     def _change(self, job_id: UUID, **changes: Any) -> None:
         self._jobs[job_id] = replace(self._jobs[job_id], **changes)
-        self._changed.set()
 
 
 def _now() -> datetime:

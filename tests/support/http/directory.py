@@ -189,7 +189,7 @@ class Directory:
         sources = ExportSources(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
             uuid7,
-            erasure_jobs(coverage, run_seconds=0.01),
+            erasure_jobs(coverage),
             export_jobs(self.exports, sealer, sources),
         )
         stopping = asyncio.Event()

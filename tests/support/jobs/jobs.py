@@ -6,81 +6,92 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
+from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from application.doorbell import Doorbell
-from application.jobs.ledger import JobLedger
 from application.jobs.model import FINISHED, Job, JobKind, JobList, JobRun, Jobs, JobState
-from application.jobs.worker import JobWorker, Timing
+from application.jobs.runs import Timing
+from infrastructure.database import Database
 from infrastructure.doorbell.postgres import PostgresDoorbell
-from infrastructure.jobs.ledger import PostgresJobLedger
 from infrastructure.jobs.postgres import PostgresJobs
-from infrastructure.jobs.sessions import JobSessions
+from infrastructure.jobs.worker import JobWorkers
 from tests.support.doubles.jobs import InMemoryJobs
 
-TIMING: Final = Timing(poll=0.1, pulse=0.05, idle=0.1, grace=0.3, drain=0.3, retry=0.05)
-BEAT: Final = 0.2
-DEAD_AFTER: Final = 2.0
+STALLED: Final = 2.0
+TIMING: Final = Timing(
+    pulse=0.05,
+    grace=0.3,
+    drain=0.3,
+    retry=0.05,
+    poll=0.1,
+    heartbeat=0.2,
+    stalled=STALLED,
+    sweep=0.2,
+)
 
 
 class JobStore(Jobs, JobList, Protocol): ...
 
 
+class Working(Protocol):
+    def __call__(
+        self, *kinds: JobKind, places: int, timing: Timing
+    ) -> AbstractAsyncContextManager[None]: ...
+
+
 class Bench:
     """A job store, and workers that run its jobs."""
 
-    def __init__(
-        self,
-        jobs: JobStore,
-        ledger: Callable[[], AbstractAsyncContextManager[JobLedger]],
-        doorbell: Doorbell,
-    ) -> None:
+    def __init__(self, jobs: JobStore, working: Working, timing: Timing = TIMING) -> None:
         self.jobs = jobs
-        self.ledger = ledger
-        self._doorbell = doorbell
+        self._working = working
+        self._timing = timing
 
     @classmethod
     @asynccontextmanager
     async def in_memory(cls) -> AsyncGenerator[Self]:
         jobs = InMemoryJobs(uuid7)
-
-        @asynccontextmanager
-        async def ledger() -> AsyncGenerator[JobLedger]:
-            yield jobs
-
-        yield cls(jobs, ledger, jobs)
+        yield cls(jobs, jobs.working)
 
     @classmethod
     @asynccontextmanager
     async def in_postgres(
         cls,
         url: str,
-        sessions_of: type[JobSessions] = JobSessions,
-        dead_after: float = DEAD_AFTER,
+        database_of: type[Database] = Database,
+        stalled: float = STALLED,
     ) -> AsyncGenerator[Self]:
         async with AsyncExitStack() as stack:
-            sessions = await stack.enter_async_context(sessions_of.open(url))
+            database = await stack.enter_async_context(database_of.open(url))
             doorbell = await stack.enter_async_context(PostgresDoorbell.open(url))
+            jobs = PostgresJobs(database, uuid7)
 
-            def ledger() -> AbstractAsyncContextManager[JobLedger]:
-                return PostgresJobLedger.open(sessions, heartbeat=BEAT, dead_after=dead_after)
+            @asynccontextmanager
+            async def working(*kinds: JobKind, places: int, timing: Timing) -> AsyncGenerator[None]:
+                workers = JobWorkers(
+                    kinds,
+                    database,
+                    jobs,
+                    doorbell,
+                    timing=timing,
+                    places={"maintenance": places, "builds": places, "files": 1},
+                    start_delay=0,
+                )
+                task = asyncio.create_task(workers.run())
+                try:
+                    yield
+                finally:
+                    task.cancel()
+                    (error,) = await asyncio.gather(task, return_exceptions=True)
+                    assert isinstance(error, asyncio.CancelledError), repr(error)
 
-            yield cls(PostgresJobs(sessions, uuid7), ledger, doorbell)
+            yield cls(jobs, working, replace(TIMING, stalled=stalled))
 
-    @asynccontextmanager
-    async def working(
-        self, *kinds: JobKind, slots: int = 4, timing: Timing = TIMING
-    ) -> AsyncGenerator[None]:
+    def working(
+        self, *kinds: JobKind, places: int = 4, timing: Timing | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """Run a worker until the block ends, then drain it; its error fails the test."""
-        async with self.ledger() as ledger:
-            worker = JobWorker(kinds, ledger, slots=slots, timing=timing)
-            task = asyncio.create_task(worker.run(self._doorbell))
-            try:
-                yield
-            finally:
-                task.cancel()
-                (error,) = await asyncio.gather(task, return_exceptions=True)
-                assert isinstance(error, asyncio.CancelledError), repr(error)
+        return self._working(*kinds, places=places, timing=timing or self._timing)
 
     async def submit(
         self, kind: str, arguments: Mapping[str, Any] | None = None, *, once: str | None = None

@@ -80,7 +80,7 @@ class World:
         self.doorbell = MemoryDoorbell()
         self.commands = UserService(self.log)
         coverage = Coverage(self.views, cache, self.doorbell, exports)
-        self.jobs = InMemoryJobs(uuid7, erasure_jobs(coverage, run_seconds=0.05))
+        self.jobs = InMemoryJobs(uuid7, erasure_jobs(coverage))
         self.service = ErasureService(self.commands, coverage, self.jobs, timeout_seconds=0.05)
         self.user_id = uuid7()
 

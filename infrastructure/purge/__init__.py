@@ -1,1 +1,0 @@
-"""Deletes expired rows from the database."""
