@@ -23,7 +23,6 @@ PLACES: Final[Mapping[JobClass, int]] = {"maintenance": 4, "builds": 2, "files":
 
 _CLASSES: Final[Mapping[str, JobClass]] = {
     "rebuild": "builds",
-    "repair": "builds",
     "rollback": "builds",
     "verify": "builds",
     "export": "files",

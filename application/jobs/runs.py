@@ -12,7 +12,7 @@ from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Una
 from application.failures import describe, places
 from application.jobs.ledger import Asked, JobLedger, Outcome, Taken
 from application.jobs.model import JobCancelled, JobFailed, JobKind, JobRun
-from application.retry import BackOff
+from application.retry import BackOff, raise_if_cancelled
 
 # Outages of other servers: such a run does not count as a try.
 OUTAGES: Final = (Unavailable, Overloaded, OutcomeUnknown)
@@ -81,6 +81,7 @@ class Runner:
     async def _pulse(self) -> None:
         back_off = BackOff("worker")
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(self._timing.pulse)
             try:
                 asked = await self._ledger.report(self._taken, self._run.pace.progress)

@@ -20,7 +20,7 @@ from application.context import TENANT
 from application.doorbell import Doorbell
 from application.errors import Unavailable
 from application.jobs.model import class_of
-from application.retry import BackOff
+from application.retry import BackOff, raise_if_cancelled
 from infrastructure.database import TRANSACTION_SECONDS, Database
 from infrastructure.postgres import Connection
 
@@ -112,9 +112,12 @@ class QueueConnector(PsycopgConnector):
             try:
                 async with self._database.connection(TRANSACTION_SECONDS) as connection:
                     with _plain_errors():
-                        return await self.execute_query_all_async_with_connection(
+                        rows = await self.execute_query_all_async_with_connection(
                             connection, query, **arguments
                         )
+                # The worker's loops do not look for a cancellation that was lost.
+                raise_if_cancelled()
+                return rows
             except Unavailable as error:
                 if self.is_closed:
                     raise

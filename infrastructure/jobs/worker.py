@@ -16,7 +16,7 @@ from application.errors import Unavailable
 from application.jobs.ledger import Taken
 from application.jobs.model import PLACES, JobClass, JobKind, class_of
 from application.jobs.runs import Runner, Timing
-from application.retry import BackOff
+from application.retry import BackOff, raise_if_cancelled
 from infrastructure.database import Database
 from infrastructure.jobs.ledger import Lost, PostgresJobLedger
 from infrastructure.jobs.postgres import PostgresJobs
@@ -162,6 +162,7 @@ class JobWorkers:
         # After an outage, or a freeze of this process, each worker has time for a heartbeat.
         last, connected_since = monotonic(), monotonic()
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(self._timing.sweep)
             try:
                 now = monotonic()

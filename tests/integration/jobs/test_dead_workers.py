@@ -74,9 +74,11 @@ async def test_another_worker_runs_the_job_of_a_killed_one(bench: Bench, databas
             first.kill()
             await bench.wait_until(job, lambda job: job.attempts == 2, RETRIED_WITHIN)
             done = await bench.wait_for(job)
+            async with asyncio.timeout(RETRIED_WITHIN):
+                while await rows(database_url, "SELECT * FROM procrastinate_jobs"):
+                    await asyncio.sleep(0.05)
     assert done.result == {"process": second.pid, "attempt": 2}
     assert (done.state, done.attempts, done.error) == ("succeeded", 2, None)
-    assert await rows(database_url, "SELECT * FROM procrastinate_jobs") == []
 
 
 @pytest.mark.long
