@@ -15,6 +15,7 @@ from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
 from application.projector.view_store import Slot
 from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.database import Database
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
@@ -63,12 +64,12 @@ async def open_projectors(
 
 def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     """The job kinds for projections."""
-    url, reader = store.database.url, ViewReader(store.database)
-    generations = PostgresGenerations(url)
+    database, reader = store.database, ViewReader(store.database)
+    generations = PostgresGenerations(database)
     ports = RebuildPorts(
         generations=generations,
-        events_by_stream=PostgresEventsByStream(store.database, store.mapper),
-        parked_streams=PostgresParkedStreams(url, PROJECTIONS),
+        events_by_stream=PostgresEventsByStream(database, store.mapper),
+        parked_streams=PostgresParkedStreams(database, PROJECTIONS),
     )
     return [
         *rebuild_jobs(PROJECTIONS, ports, notifier),
@@ -76,9 +77,9 @@ def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     ]
 
 
-def drop_generations(url: str) -> Coroutine[Any, Any, None]:
+def drop_generations(database: Database) -> Coroutine[Any, Any, None]:
     """The task that drops generations after their expiry."""
-    return run_expiry(PostgresExpiredGenerations(url))
+    return run_expiry(PostgresExpiredGenerations(database))
 
 
 def projection_admin(store: EventStore) -> ProjectionAdmin:
@@ -87,7 +88,7 @@ def projection_admin(store: EventStore) -> ProjectionAdmin:
     return ProjectionAdmin(
         [projection.name for projection in PROJECTIONS],
         PostgresProjectionAdmin(reader),
-        PostgresParkedStreams(store.database.url, PROJECTIONS),
+        PostgresParkedStreams(store.database, PROJECTIONS),
         PostgresEventsByStream(store.database, store.mapper),
         PostgresPreviousGenerations(reader),
     )

@@ -18,7 +18,7 @@ from interfaces.composition.shared import Parts
 def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """The tasks of a worker."""
     workers = JobWorkers(_job_kinds(parts), parts.database, parts.jobs, parts.doorbell)
-    return [workers.run(), drop_generations(parts.database.url)]
+    return [workers.run(), drop_generations(parts.database)]
 
 
 def _job_kinds(parts: Parts) -> list[JobKind]:

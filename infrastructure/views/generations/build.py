@@ -1,16 +1,20 @@
 """Builds a generation: fills tables in bulk, makes indexes, then hands over to the projectors."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Generic
 from uuid import UUID
 
 import msgspec
 
 from application.context import TENANT
+from application.log.follower import NotLeading
 from application.projector.generations import Batch, BuildLost, BuildProgress
 from application.projector.view_store import Changes, Slot
-from infrastructure.postgres import Connection, connect
+from infrastructure.database import Database
+from infrastructure.leadership import Lead
+from infrastructure.postgres import Connection
 from infrastructure.views.sql.copy_format import CopyFormat
 from infrastructure.views.sql.ddl import missing_indexes
 from infrastructure.views.sql.errors import translate_errors
@@ -18,12 +22,17 @@ from infrastructure.views.sql.statements import Statement, statements_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
-APPLICATION: Final = "rollbook rebuild"
 # Between two pieces of this size the event loop runs other tasks.
 _PIECE_ENTRIES: Final = 250
 # The number of sessions that make indexes in parallel.
 _INDEXERS: Final = 2
 _INDEXER_MEMORY: Final = "128MB"
+_SECONDS: Final = 60.0
+
+# A crash loses a batch together with the record of it, so the batch is done again.
+_SETTINGS: Final = """
+SELECT set_config('synchronous_commit', 'off', true),
+       set_config('idle_in_transaction_session_timeout', '10s', true)"""
 
 _STORED: Final = """
 UPDATE generations
@@ -40,13 +49,11 @@ SELECT pg_notify('rollbook', 'generations') FROM left_to_projectors"""
 
 
 class PostgresBuild(Generic[V]):
-    """See `Build`; the connection holds the lock of the rebuild."""
+    """See `Build`. Each batch is fenced by the recorded progress, so a lost lead does no harm."""
 
-    def __init__(
-        self, database_url: str, connection: Connection, progress: BuildProgress[V]
-    ) -> None:
-        self._database_url = database_url
-        self._connection = connection
+    def __init__(self, database: Database, lead: Lead, progress: BuildProgress[V]) -> None:
+        self._database = database
+        self._lead = lead
         self._progress = progress
 
     @property
@@ -59,11 +66,11 @@ class PostgresBuild(Generic[V]):
         slot, changes = self._progress.slot, batch.changes
         lines = await _lines(slot, changes)
         values = {"after": batch.after, "events": batch.events, "before": self._progress.after}
-        with translate_errors(self._connection):
-            async with self._connection.transaction():
-                await self._expect_one(_STORED, **values)
-                await self._copy(CopyFormat(slot).sql, lines)
-                await self._store_rest(slot, changes)
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(_SETTINGS)
+            await self._expect_one(connection, _STORED, **values)
+            await _copy(connection, CopyFormat(slot).sql, lines)
+            await _store_rest(connection, slot, changes)
         self._progress = msgspec.structs.replace(
             self._progress, after=batch.after, events=batch.events
         )
@@ -72,64 +79,81 @@ class PostgresBuild(Generic[V]):
         """See `Build.index`."""
         slot = self._progress.slot
         tables = tables_of(slot.projection, slot.generation).all
-        statements = [
-            each for table in tables for each in await missing_indexes(self._connection, table)
-        ]
+        async with self._connection() as connection:
+            statements = [
+                each for table in tables for each in await missing_indexes(connection, table)
+            ]
         todo = iter(statements)
         makers = [asyncio.create_task(self._make(todo)) for _ in range(_INDEXERS)]
-        with translate_errors(self._connection):
-            try:
-                await asyncio.gather(*makers)
-            finally:
-                for maker in makers:
-                    maker.cancel()
-                await asyncio.gather(*makers, return_exceptions=True)
-            for table in tables:
-                await self._connection.execute(f"ANALYZE {table.name}".encode())
+        try:
+            await asyncio.gather(*makers)
+        finally:
+            for maker in makers:
+                maker.cancel()
+            await asyncio.gather(*makers, return_exceptions=True)
+        await self._make(f"ANALYZE {table.name}" for table in tables)
 
     async def follow(self) -> None:
         """See `Build.follow`."""
-        with translate_errors(self._connection):
-            await self._expect_one(_FOLLOWED)
+        async with self._connection() as connection:
+            await self._expect_one(connection, _FOLLOWED)
         self._progress = msgspec.structs.replace(self._progress, followed=True)
 
     async def _make(self, statements: Iterator[str]) -> None:
-        async with await connect(self._database_url, APPLICATION) as connection:
-            settings = "SELECT set_config('maintenance_work_mem', %s, false)"
-            await connection.execute(settings, (_INDEXER_MEMORY,))
-            for statement in statements:
-                await connection.execute(statement.encode())
+        self._check_lead()
+        async with self._database.session("rebuild") as connection:
+            with translate_errors(connection):
+                settings = "SELECT set_config('maintenance_work_mem', %s, false)"
+                await connection.execute(settings, (_INDEXER_MEMORY,))
+                for statement in statements:
+                    await connection.execute(statement.encode())
 
-    async def _copy(self, statement: str, lines: Iterable[bytes]) -> None:
-        cursor = self._connection.cursor()
-        async with cursor.copy(statement.encode()) as copy:
-            for line in lines:
-                await copy.write(line)
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        self._check_lead()
+        async with self._database.connection(_SECONDS) as connection:
+            with translate_errors(connection):
+                yield connection
 
-    async def _store_rest(self, slot: Slot[V], changes: Changes[V]) -> None:
-        statements = statements_of(slot)
-        if changes.counters and statements.count is not None:
-            rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
-            await self._run(statements.count, rows)
-        if changes.parked:
-            await self._run(statements.park, changes.parked)
+    def _check_lead(self) -> None:
+        try:
+            self._lead.check()
+        except NotLeading as error:
+            raise BuildLost(BuildLost.__doc__) from error
 
-    async def _run(self, statement: Statement, rows: Sequence[object]) -> None:
-        parameters = {**statement.constants, "rows": msgspec.json.encode(rows).decode()}
-        await self._connection.execute(statement.sql, parameters)
-
-    async def _expect_one(self, statement: str, **parameters: UUID | int | None) -> None:
+    async def _expect_one(
+        self, connection: Connection, statement: str, **parameters: UUID | int | None
+    ) -> None:
         slot = self._progress.slot
         generation_key = {
             "tenant": TENANT,
             "projection": slot.projection.name,
             "generation": slot.generation,
         }
-        cursor = await self._connection.execute(
-            statement.encode(), {**generation_key, **parameters}
-        )
+        cursor = await connection.execute(statement.encode(), {**generation_key, **parameters})
         if cursor.rowcount != 1:
             raise BuildLost(BuildLost.__doc__)
+
+
+async def _copy(connection: Connection, statement: str, lines: Iterable[bytes]) -> None:
+    cursor = connection.cursor()
+    async with cursor.copy(statement.encode()) as copy:
+        for line in lines:
+            await copy.write(line)
+
+
+async def _store_rest(connection: Connection, slot: Slot[V], changes: Changes[V]) -> None:
+    statements = statements_of(slot)
+    if changes.counters and statements.count is not None:
+        rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
+        await _run(connection, statements.count, rows)
+    if changes.parked:
+        await _run(connection, statements.park, changes.parked)
+
+
+async def _run(connection: Connection, statement: Statement, rows: Sequence[object]) -> None:
+    parameters = {**statement.constants, "rows": msgspec.json.encode(rows).decode()}
+    await connection.execute(statement.sql, parameters)
 
 
 async def _lines(slot: Slot[V], changes: Changes[V]) -> list[bytes]:

@@ -6,11 +6,11 @@ from typing import Any, Final
 from psycopg.errors import LockNotAvailable
 
 from application.context import TENANT
-from infrastructure.postgres import Connection, connect
+from infrastructure.database import Database
+from infrastructure.postgres import Connection
 from infrastructure.views.sql.slot_lock import locks_of
 from infrastructure.views.sql.tables import table_names
 
-APPLICATION: Final = "rollbook housekeeping"
 # Leaders check once a second whether they still follow the generation.
 _RELEASE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
@@ -48,12 +48,12 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 )
 
 
-async def drop(database_url: str, projection: str, generation: int) -> bool:
-    """Drop a generation that does not serve. Raises psycopg's errors.
+async def drop(database: Database, projection: str, generation: int) -> bool:
+    """Drop a generation that does not serve. Raises `Unavailable`.
 
     Returns False if other sessions kept its tables locked: try again later.
     """
-    async with await connect(database_url, APPLICATION) as connection:
+    async with database.session("housekeeping") as connection:
         given = {"tenant": TENANT, "name": projection, "generation": generation}
         async with connection.transaction():
             # Locks the row, so that no switch makes it serve in the meantime.

@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Generic
 
 import msgspec
-import psycopg
 
 from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.generations import BuildLost, Comparison, StreamsParked
 from application.projector.view_store import Slot
-from infrastructure.postgres import Connection, connect
-from infrastructure.views.generations.build import APPLICATION
+from infrastructure.database import Database
+from infrastructure.postgres import Connection
 from infrastructure.views.generations.compare import compare
 from infrastructure.views.generations.parked import parked_in_both, take_over_parked
 from infrastructure.views.sql.errors import translate_errors
@@ -76,16 +75,11 @@ class PostgresSwitch(Generic[V]):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database_url: str, new: Slot[V]) -> AsyncGenerator["PostgresSwitch[V]"]:
+    async def open(cls, database: Database, new: Slot[V]) -> AsyncGenerator["PostgresSwitch[V]"]:
         """A switch from the generation that serves now. Raises `Unavailable`."""
-        try:
-            connection = await connect(database_url, APPLICATION)
-        except (psycopg.Error, OSError) as error:
-            raise Unavailable from error
-        async with connection:
+        async with database.session("rebuild") as connection:
             given = {"tenant": TENANT, "name": new.projection.name}
-            with translate_errors(connection):
-                row = await _one(connection, _SERVING, given)
+            row = await _one(connection, _SERVING, given)
             yield cls(connection, Slot(new.projection, row[0]), new)
 
     @property

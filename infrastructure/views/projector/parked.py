@@ -5,17 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
-
 from application.context import TENANT
-from application.errors import Unavailable
 from application.projector.view_store import Slot, partition_of, slots_of
-from infrastructure.postgres import Connection, answered_within, connect
+from infrastructure.database import Database
+from infrastructure.postgres import Connection
 from infrastructure.views.projector.locked_stream import PostgresLockedStream, lock_stream
 from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
 
-APPLICATION: Final = "rollbook mending"
 _SECONDS: Final = 30.0
 
 _PARKED_IN: Final = """
@@ -34,8 +31,8 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 class PostgresParkedStreams:
     """See `ParkedStreams`; of the projections it is given."""
 
-    def __init__(self, database_url: str, projections: Iterable[Projection[Any]]) -> None:
-        self._database_url = database_url
+    def __init__(self, database: Database, projections: Iterable[Projection[Any]]) -> None:
+        self._database = database
         self._projections = {projection.name: projection for projection in projections}
 
     async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
@@ -64,11 +61,6 @@ class PostgresParkedStreams:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
-        """One for each use, because repairs are rare. Uncommitted changes are rolled back."""
-        try:
-            connection = await connect(self._database_url, APPLICATION)
-        except (psycopg.Error, OSError) as error:
-            raise Unavailable from error
-        async with connection, answered_within(_SECONDS, connection):
+        async with self._database.connection(_SECONDS) as connection:
             with translate_errors(connection):
                 yield connection

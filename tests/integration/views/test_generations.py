@@ -138,7 +138,7 @@ async def test_a_paused_projection_stops_and_continues_after_a_resume(rebuilder:
 async def test_an_old_generation_is_dropped_by_the_next_rebuild_or_after_a_day(
     rebuilder: Rebuilder,
 ) -> None:
-    expired = PostgresExpiredGenerations(rebuilder.url)
+    expired = PostgresExpiredGenerations(rebuilder.database)
     await rebuilder.rebuild()
     assert await expired.drop_expired() == []
     await _make_older(rebuilder, "23 hours 59 minutes")
@@ -161,7 +161,9 @@ async def test_a_drop_waits_for_a_reader_of_the_table(rebuilder: Rebuilder) -> N
     await _make_older(rebuilder, "25 hours")
     async with await psycopg.AsyncConnection.connect(rebuilder.url) as reader:
         await reader.execute("SELECT count(*) FROM users_g1")
-        dropping = asyncio.create_task(PostgresExpiredGenerations(rebuilder.url).drop_expired())
+        dropping = asyncio.create_task(
+            PostgresExpiredGenerations(rebuilder.database).drop_expired()
+        )
         await asyncio.sleep(1)
         assert not dropping.done()
     assert await dropping == ["users/1"]

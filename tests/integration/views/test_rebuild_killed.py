@@ -95,7 +95,7 @@ async def test_the_generation_of_a_killed_rebuild_is_dropped_after_ten_minutes(
     rebuilder: Rebuilder,
 ) -> None:
     await kill_after(rebuilder.url, "store", 3)
-    expired = PostgresExpiredGenerations(rebuilder.url)
+    expired = PostgresExpiredGenerations(rebuilder.database)
     assert await expired.drop_expired() == []
     await execute(
         rebuilder.url, "UPDATE generations SET touched_at = now() - interval '11 minutes'"

@@ -153,7 +153,7 @@ async def test_a_verification_leaves_nothing_behind_and_takes_no_way_back(
         for _ in range(2):
             assert (await rebuilder.verify())["right"]
             assert await rebuilder.generations() == [(1, "following"), (2, "following")]
-        assert await PostgresExpiredGenerations(rebuilder.url).drop_expired() == []
+        assert await PostgresExpiredGenerations(rebuilder.database).drop_expired() == []
     assert await rebuilder.previous_generations.previous("users") == 1
     checkpoints = "SELECT generation FROM checkpoints WHERE projection = 'users' ORDER BY 1"
     assert await execute(rebuilder.url, checkpoints) == [(1,), (2,)]

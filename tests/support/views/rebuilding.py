@@ -45,13 +45,14 @@ class Rebuilder:
     ) -> None:
         self.read_side = read_side
         self.url = read_side.url
+        self.database = read_side.events.database
         self.slots = slots
         self.projections = {projection.name: projection for projection in projections}
         events = read_side.events
         self.ports = RebuildPorts(
-            generations=PostgresGenerations(self.url),
+            generations=PostgresGenerations(self.database),
             events_by_stream=PostgresEventsByStream(events.database, events.mapper),
-            parked_streams=PostgresParkedStreams(self.url, self.projections.values()),
+            parked_streams=PostgresParkedStreams(self.database, self.projections.values()),
         )
         self.previous_generations = PostgresPreviousGenerations(reader)
         self.admin = ProjectionAdmin(
