@@ -60,7 +60,8 @@ async def serving(rebuilder: Rebuilder) -> int:
 
 async def roll_back(rebuilder: Rebuilder, **arguments: Any) -> dict[str, Any]:
     run = JobRun(uuid7(), {"projection": "users", **arguments}, "test", 1)
-    kind = rollback_jobs(PROJECTIONS, rebuilder.ports.generations, rebuilder.previous_generations)
+    projections = rebuilder.projections.values()
+    kind = rollback_jobs(projections, rebuilder.ports.generations, rebuilder.previous_generations)
     return await kind.run(run)
 
 
