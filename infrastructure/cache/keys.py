@@ -2,9 +2,9 @@
 
 | key | value |
 |---|---|
-| `rb3:{main.<log>.<epoch>.<projection>.<generation>.<partition>}:pos` | a mark, see below |
-| `rb3:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
-| `rb3:{…}:pages` | a hash: for each requested page `<mark>\\n<position>\\n<JSON>`, and `size` |
+| `rb<format>:{main.<log>.<epoch>.<projection>.<generation>.<partition>}:pos` | a mark, see below |
+| `rb<format>:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
+| `rb<format>:{…}:pages` | a hash: for each requested page `<mark>\\n<position>\\n<JSON>`, and `size` |
 
 A mark is `<incarnation>:<position>:<repairs>`. The braces keep the keys of a slot on one node of a
 cluster. A document is valid only in the incarnation of the mark: if the mark is lost, a new
@@ -25,11 +25,12 @@ from application.context import TENANT
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
+from application.queries.resources import User
 from domain.user.state import Status
 
-# Part of each key: increase it when the format of a value changes, including a document's JSON,
-# so that no process reads values of another version.
-FORMAT: Final = 3
+# Part of each key, so that no process reads values of another version: each further field of a
+# document is another format, and so is each other change of a value (then increase the 3).
+FORMAT: Final = 3 + len(User.__struct_fields__) - 11
 
 _INCARNATION_BYTES: Final = 8
 _MARK: Final = re.compile(rb"([0-9a-f]+):([0-9]+):([0-9]+)")

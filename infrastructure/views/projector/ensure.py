@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import and_, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -14,57 +15,72 @@ from application.errors import Unavailable
 from application.projector.view_store import Slot, slots_of
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS
-from infrastructure.views.sql.ddl import create, execute
+from infrastructure.views.sql.ddl import add_columns, create, execute
 from infrastructure.views.sql.statements import Statement
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
 _LOCK: Final = (1383034987, 3)
 _POLL_SECONDS: Final = 0.05
+# All other sessions queue behind a session that waits for a table's lock, so it waits only briefly.
+_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 _FIRST_GENERATION: Final = 1
 _ENTER: Final = """
 INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
 VALUES (%s, %s, %s, %s, 'following', now()) ON CONFLICT DO NOTHING"""
 _PARTITIONS: Final = """
 SELECT partitions FROM generations WHERE (tenant, projection, generation) = (%s, %s, %s)"""
+_USED: Final = """
+SELECT generation FROM generations
+WHERE (tenant, projection) = (%s, %s) AND state IN ('filling', 'following')"""
 
 
 class EnsureBusy(Exception):
-    """Another process is creating the tables of the views and did not finish in time."""
+    """Another process creates or reads the tables of the views and did not finish in time."""
 
 
 async def ensure_views(
     database_url: str, projections: Iterable[Projection[Any]], *, timeout_seconds: float = 60.0
 ) -> list[Slot[Any]]:
-    """Creates missing tables and returns the serving slots; several processes may call it at once.
+    """Creates missing tables and optional columns, and returns the serving slots.
 
-    Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after
-    `timeout_seconds`.
+    Several processes may call it at once. Needs the tables of the migrations. Raises
+    `Unavailable`, or `EnsureBusy` after `timeout_seconds`.
     """
+    projections = tuple(projections)
+    deadline = time.monotonic() + timeout_seconds
     try:
         async with await connect(database_url, "rollbook ensure") as connection:
-            await _lock(connection, timeout_seconds)
-            async with connection.transaction():
-                return [
-                    slot
-                    for projection in projections
-                    for slot in await _ensure(connection, projection)
-                ]
+            await _lock(connection, deadline)
+            while True:
+                try:
+                    async with connection.transaction():
+                        await connection.execute(_LOCK_TIMEOUT)
+                        return [
+                            slot
+                            for projection in projections
+                            for slot in await _ensure(connection, projection)
+                        ]
+                except LockNotAvailable:
+                    await _pause(deadline)
     except (psycopg.OperationalError, OSError) as error:
         raise Unavailable from error
 
 
-async def _lock(connection: Connection, timeout_seconds: float) -> None:
+async def _lock(connection: Connection, deadline: float) -> None:
     """Polls outside a transaction: a waiting transaction would block CREATE INDEX CONCURRENTLY."""
-    deadline = time.monotonic() + timeout_seconds
     while True:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK)
         row = await cursor.fetchone()
         if row is not None and row[0]:
             return
-        if time.monotonic() > deadline:
-            raise EnsureBusy(EnsureBusy.__doc__)
-        await asyncio.sleep(_POLL_SECONDS)
+        await _pause(deadline)
+
+
+async def _pause(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise EnsureBusy(EnsureBusy.__doc__)
+    await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _ensure(connection: Connection, projection: Projection[Any]) -> list[Slot[Any]]:
@@ -72,6 +88,9 @@ async def _ensure(connection: Connection, projection: Projection[Any]) -> list[S
     for table in tables_of(projection, generation).all:
         await create(connection, table)
     partitions = await _partitions(connection, projection, generation)
+    # Also those that are built or may serve again.
+    for (used,) in await (await connection.execute(_USED, (TENANT, projection.name))).fetchall():
+        await add_columns(connection, tables_of(projection, used).rows)
     slots = slots_of(projection, generation, partitions)
     for slot in slots:
         await execute(connection, _checkpoint(slot))

@@ -16,6 +16,7 @@ from application.queries.directory import Answer
 from application.queries.documents import UserDocument
 from infrastructure.cache.batch import BatchLoader
 from infrastructure.cache.breaker import FIRST_PAUSE, MAX_PAUSE, CircuitBreaker
+from infrastructure.cache.keys import FORMAT
 from infrastructure.cache.redis_cache import RedisCache
 from projections.headcount import HEADCOUNT
 from projections.users import USERS
@@ -33,7 +34,7 @@ from tests.support.views.histories import YAN, ZOE
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
 SLOT: Final = Slot(USERS)
-USER_KEY: Final = f"rb3:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
+USER_KEY: Final = f"rb{FORMAT}:{{main.0123456789ab.3.users.1.0}}:{ZOE}"
 DOCUMENT: Final = UserDocument(7, "active", "2024-05-06T07:08:09.123456Z", b'{"name":"Zo\xc3\xab"}')
 ERASED: Final = UserDocument(8, "erased", "2024-05-06T07:08:10.123456Z", b"")
 
@@ -66,7 +67,7 @@ async def test_keys_and_values_have_this_format(server: PrivateRedis, cache: Red
     with RedisAdmin(server.url) as admin:
         contents = dict(admin.contents())
         seconds = {key: admin.seconds_left(key) for key in contents}
-    users = "rb3:{main.0123456789ab.3.users.1.0}:"
+    users = f"rb{FORMAT}:{{main.0123456789ab.3.users.1.0}}:"
     incarnation, position, repairs = contents.pop(users + "pos").split(b":")
     assert (len(incarnation), position, repairs) == (16, b"6", b"2")
     assert contents == {

@@ -13,6 +13,7 @@ from application.cache.ports import Miss
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from infrastructure.cache import pages
+from infrastructure.cache.keys import FORMAT
 from infrastructure.cache.redis_cache import RedisCache
 from projections.users import USERS
 from tests.support.servers.redis import PrivateRedis, private_redis
@@ -22,7 +23,7 @@ from tests.support.views.histories import ZOE
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-0123456789ab")
 SLOT: Final = Slot[Any](USERS)
-PAGES: Final = "rb3:{main.0123456789ab.3.users.1.0}:pages"
+PAGES: Final = f"rb{FORMAT}:{{main.0123456789ab.3.users.1.0}}:pages"
 POSITION: Final = PAGES.replace("pages", "pos")
 QUERY: Final = UserList(words="Quasarhopper")
 

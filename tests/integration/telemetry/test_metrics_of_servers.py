@@ -10,6 +10,7 @@ from httpx2 import AsyncClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from infrastructure.cache.keys import FORMAT
 from infrastructure.database import Database
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.telemetry.backlog import PostgresBacklog
@@ -83,7 +84,8 @@ async def test_all_parts_have_metrics(database_url: str, redis: PrivateRedis) ->
 
         with RedisAdmin(redis.url) as admin:
             lives = {
-                key.rpartition("}:")[2]: admin.seconds_left(key) for key in admin.keys("rb3:*")
+                key.rpartition("}:")[2]: admin.seconds_left(key)
+                for key in admin.keys(f"rb{FORMAT}:*")
             }
         assert lives.pop("pos") > 60
         assert lives.keys() > {"pages"}
