@@ -60,7 +60,7 @@ class Database:
 
     def __init__(self, url: str, pool: Pool, long_uses: int) -> None:
         self.url = url
-        self.pool = pool
+        self._pool = pool
         self.leading = LeadingSession(url)
         self._long_uses = asyncio.Semaphore(long_uses)
 
@@ -172,18 +172,18 @@ class Database:
                 raise
             raise Unavailable from error
         finally:
-            await self.pool.putconn(connection)
+            await self._pool.putconn(connection)
 
     async def _alive(self, seconds: float) -> Connection:
         """Replaces connections that the server has closed; the pool's own check would pause."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while True:
-            connection = await self.pool.getconn(timeout=max(deadline - loop.time(), 0.01))
+            connection = await self._pool.getconn(timeout=max(deadline - loop.time(), 0.01))
             if is_alive(connection):
                 return connection
             await connection.close()
-            await self.pool.putconn(connection)
+            await self._pool.putconn(connection)
 
 
 async def _fetched(

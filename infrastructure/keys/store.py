@@ -11,7 +11,8 @@ from psycopg.rows import TupleRow
 from application.errors import Unavailable
 from application.keys.rotation import Rewrapped, WrappedKey
 from application.log.event_log import StreamKey
-from infrastructure.postgres import Connection, answered_within, connect, is_outage
+from infrastructure.database import Database
+from infrastructure.postgres import Connection, answered_within, is_outage
 
 _SECONDS: Final = 30.0
 _COUNT_SECONDS: Final = 300.0
@@ -85,21 +86,24 @@ async def master_ids(connection: Connection) -> frozenset[str]:
     return frozenset(row[0] for row in await (await connection.execute(_MASTERS)).fetchall())
 
 
-def key_stores(database_url: str) -> Callable[[], AbstractAsyncContextManager["PostgresKeyStore"]]:
-    """Opens a store with its own connection. Raises `Unavailable`."""
+def key_stores(database: Database) -> Callable[[], AbstractAsyncContextManager["PostgresKeyStore"]]:
+    """Opens a store, which is a long use of the pool. Raises `Unavailable`."""
 
     @asynccontextmanager
     async def open_store() -> AsyncGenerator[PostgresKeyStore]:
-        try:
-            connection = await connect(database_url, "rollbook keys")
-        except (psycopg.Error, OSError) as error:
-            raise Unavailable from error
-        async with connection:
+        async with database.session("keys") as connection:
             store = PostgresKeyStore(connection)
             await store.prepare()
             yield store
 
     return open_store
+
+
+@asynccontextmanager
+async def open_key_store(database_url: str) -> AsyncGenerator["PostgresKeyStore"]:
+    """A store for a command, with a connection of its own. Raises `Unavailable`."""
+    async with Database.open(database_url, size=1) as database, key_stores(database)() as store:
+        yield store
 
 
 class PostgresKeyStore:

@@ -6,7 +6,7 @@ import typer
 
 from application.errors import Unavailable
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.store import key_stores
+from infrastructure.keys.store import open_key_store
 from infrastructure.server_checks import UnsuitableServer, check_server, has_schema
 from interfaces.settings import Settings, WrongSetting
 
@@ -24,7 +24,7 @@ async def _examine(url: str, masters: MasterKeys) -> list[str]:
     if not await has_schema(url):
         return [*found, "the database is empty: run `rollbook migrate`"]
     try:
-        async with key_stores(url)() as store:
+        async with open_key_store(url) as store:
             counts, current = await store.counts(), await store.current()
     except Unavailable:
         raise UnsuitableServer("cannot reach the database: it does not answer") from None

@@ -30,5 +30,5 @@ def _job_kinds(parts: Parts) -> list[JobKind]:
         erasure_jobs(parts.coverage),
         export_kind(parts.store, parts.doorbell, parts.exports),
         *rebuild_kinds(parts.store, parts.notifications),
-        key_rotation(key_stores(parts.database.url), parts.masters),
+        key_rotation(key_stores(parts.database), parts.masters),
     ]

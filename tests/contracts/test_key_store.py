@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from application.keys.rotation import KeyStore, Rewrapped, WrappedKey
 from application.log.event_log import StreamKey
-from infrastructure.keys.store import key_stores
+from infrastructure.keys.store import open_key_store
 from tests.support.doubles.keys import InMemoryKeyStore
 
 OLD, NEW = "0ld00000", "4ew00000"
@@ -68,7 +68,7 @@ async def under_test(url: str | None) -> AsyncIterator[StoreUnderTest]:
             "VALUES (%s, 1, 'a server', 1, %s, %s, %s)",
             (INDEX, index.key.master_id, index.key.wrapped, NEW),
         )
-        async with key_stores(url)() as opened:
+        async with open_key_store(url) as opened:
             yield StoreUnderTest(opened, insert, delete)
 
 

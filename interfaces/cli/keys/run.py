@@ -18,7 +18,7 @@ from application.keys.rotation import KEY_ROTATION
 from infrastructure.database import Database
 from infrastructure.jobs.postgres import PostgresJobs
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.store import key_stores
+from infrastructure.keys.store import open_key_store
 from infrastructure.server_checks import check_schema
 from interfaces.cli.client.follow_job import follow
 from interfaces.cli.client.watch_job import JobReport, JsonJobReport, TerminalJobReport
@@ -120,7 +120,7 @@ class _Result(Struct, frozen=True, kw_only=True):
 async def _rows(url: str, masters: MasterKeys) -> list[KeyRow]:
     await check_schema(url)
     try:
-        async with key_stores(url)() as store:
+        async with open_key_store(url) as store:
             counts, current = await store.counts(), await store.current()
     except Unavailable:
         raise KeysUnavailable("the database does not answer") from None

@@ -10,7 +10,7 @@ import structlog
 from application.errors import MasterKeyMissing
 from application.log.event_log import EventLog
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.store import key_stores
+from infrastructure.keys.store import open_key_store
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.jobs.rotating import (
     NEW,
@@ -57,7 +57,7 @@ async def test_a_start_with_a_new_list_does_not_change_the_current_key(
 ) -> None:
     for store in (old_only, both):
         assert await master_key_of(database_url, await register(store.log)) == OLD_ID
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         assert await store.current() == OLD_ID
 
 
@@ -65,7 +65,7 @@ async def test_a_running_process_wraps_under_the_new_key_once_the_rotation_has_b
     database_url: str, both: EventStore
 ) -> None:
     async with open_event_store(database_url, MasterKeys.parse(OLD_FIRST)) as old_first:
-        async with key_stores(database_url)() as store:
+        async with open_key_store(database_url) as store:
             await store.make_current(NEW_ID)
         for each in (both, old_first):
             drafts = [registration() for _ in range(20)]
@@ -81,7 +81,7 @@ async def test_only_the_command_with_the_refused_key_is_held_up_in_its_batch(
 ) -> None:
     known = [await register(both.log) for _ in range(20)]
     batches = both.writer.batches
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         await store.make_current(NEW_ID)
     await asyncio.gather(
         *(both.log.append(change(person, 1)) for person in known), register(both.log)
@@ -95,7 +95,7 @@ async def test_a_process_without_the_current_key_refuses_new_people_and_serves_t
     database_url: str, old_only: EventStore, both: EventStore
 ) -> None:
     known, other = await register(old_only.log), await register(old_only.log)
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         await store.make_current(NEW_ID)
     await both.log.append(registration())
     with structlog.testing.capture_logs() as logged:
@@ -140,7 +140,7 @@ async def test_a_rotation_is_complete_while_a_process_still_has_the_old_key_only
         await asyncio.sleep(0.2)
         stop.set()
     assert refused
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         assert (await store.counts()).keys() == {NEW_ID}
     with pytest.raises(MasterKeyMissing):
         await old_only.log.load(people[0])
@@ -152,11 +152,11 @@ async def test_a_rotation_is_complete_while_a_process_still_has_the_old_key_only
 async def test_a_process_that_starts_without_the_current_key_begins_and_says_so(
     database_url: str, old_only: EventStore
 ) -> None:
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         await store.make_current(NEW_ID)
     async with open_event_store(database_url, MasterKeys.parse(OLD)) as started:
         with pytest.raises(MasterKeyMissing):
             await started.log.check_master_key()
-        async with key_stores(database_url)() as store:
+        async with open_key_store(database_url) as store:
             await store.make_current(OLD_ID)
         await started.log.append(registration())

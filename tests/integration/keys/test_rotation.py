@@ -16,7 +16,7 @@ from application.keys.rotation import Rewrapped
 from application.log.event_log import EventFeed
 from domain.event import Event, Recorded
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.store import key_stores, master_ids
+from infrastructure.keys.store import master_ids, open_key_store
 from interfaces.composition.event_store import open_event_store
 from tests.support.jobs.rotating import (
     NEW,
@@ -94,7 +94,7 @@ async def test_the_next_worker_finishes_the_rotation_of_a_killed_one(database_ur
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
-        async with key_stores(database_url)() as store, asyncio.timeout(30):
+        async with open_key_store(database_url) as store, asyncio.timeout(30):
             while not (await store.counts()).get(NEW_ID):
                 await asyncio.sleep(0.01)
     finally:
@@ -131,7 +131,7 @@ async def test_a_rotation_does_not_wait_for_a_key_that_is_being_destroyed(
     doomed = next(iter(keys))
     async with (
         await psycopg.AsyncConnection.connect(database_url) as erasing,
-        key_stores(database_url)() as store,
+        open_key_store(database_url) as store,
     ):
         await store.make_current(NEW_ID)
         await erasing.execute("DELETE FROM subject_keys WHERE subject = %s", (doomed,))
@@ -179,9 +179,9 @@ async def test_a_log_does_not_open_if_the_list_lacks_a_key_that_is_still_needed(
 async def test_an_absent_database_is_reported_as_unavailable(database_url: str) -> None:
     nowhere = make_conninfo(database_url, port=1)
     with pytest.raises(Unavailable):
-        async with key_stores(nowhere)():
+        async with open_key_store(nowhere):
             pass
-    async with key_stores(database_url)() as store:
+    async with open_key_store(database_url) as store:
         await terminate_all(database_url)
         with pytest.raises(Unavailable):
             await store.counts()

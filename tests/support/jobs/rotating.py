@@ -13,8 +13,9 @@ from uuid_utils.compat import uuid7
 
 from application.jobs.model import Job
 from application.keys.rotation import KEY_ROTATION, key_rotation
+from infrastructure.database import Database
 from infrastructure.keys import MasterKeys
-from infrastructure.keys.store import key_stores
+from infrastructure.keys.store import key_stores, open_key_store
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.servers.rollbook import ROOT
@@ -29,10 +30,11 @@ NEW_FIRST: Final = f"{NEW},{OLD}"
 
 async def run_rotation(url: str, *, masters: str = NEW_FIRST) -> Job:
     """Rotate the keys of a database with these master keys; the finished job."""
-    kind = key_rotation(key_stores(url), MasterKeys.parse(masters), pause=0.1)
-    jobs = InMemoryJobs(uuid7, kind)
-    job = await jobs.submit(KEY_ROTATION, {}, actor="test")
-    await jobs.run_queued()
+    async with Database.open(url) as database:
+        kind = key_rotation(key_stores(database), MasterKeys.parse(masters), pause=0.1)
+        jobs = InMemoryJobs(uuid7, kind)
+        job = await jobs.submit(KEY_ROTATION, {}, actor="test")
+        await jobs.run_queued()
     ended = await jobs.job(job.id)
     assert ended is not None
     return ended
@@ -61,7 +63,7 @@ async def insert_keys(url: str, count: int, masters: str = OLD) -> dict[UUID, by
 
 async def opened_keys(url: str, masters: str = NEW) -> dict[UUID, bytes]:
     """The keys of all people, unwrapped with these master keys only."""
-    async with key_stores(url)() as store:
+    async with open_key_store(url) as store:
         found = await store.wrapped(list(await store.counts()), after=UUID(int=0), limit=10**6)
     log = (await execute(url, "SELECT id FROM log"))[0][0]
     keys = MasterKeys.parse(masters)
