@@ -8,7 +8,7 @@ from msgspec import Struct, defstruct
 
 from application.errors import UserGone
 from application.timestamps import Timestamp, timestamp
-from application.users.commands import UserCommands
+from application.users.service import UserService
 from application.users.states import UserAt
 from domain.event import Erased, Event, Recorded
 from domain.user.events import (
@@ -77,7 +77,7 @@ class UserEvents(Protocol):
 
 
 async def blame(
-    commands: UserCommands, events: UserEvents, user_id: UUID, *, opened: bool
+    commands: UserService, events: UserEvents, user_id: UUID, *, opened: bool
 ) -> Struct:
     """The event that set each current field of a user, as a `UserBlame`.
 

@@ -13,7 +13,8 @@ from application.errors import Unavailable
 from application.failures import already_recorded
 from application.jobs.model import Job, JobKind, JobRun, Jobs
 from application.timestamps import Timestamp, timestamp
-from application.users.commands import IfMatch, UserCommands
+from application.users.commands import IfMatch
+from application.users.service import UserService
 from application.users.states import ErasedAt
 from domain.user.commands import EraseReason, EraseUser
 
@@ -81,7 +82,7 @@ class Erasures(Protocol):
     ) -> Erasure:
         """Erase a person, or return the state of an earlier erasure.
 
-        Raises what `UserCommands.execute` raises. If not all stores are clean within 2 s, a job
+        Raises what `UserService.execute` raises. If not all stores are clean within 2 s, a job
         continues.
         """
         ...
@@ -92,7 +93,7 @@ class ErasureService:
 
     def __init__(
         self,
-        commands: UserCommands,
+        commands: UserService,
         coverage: Coverage,
         jobs: Jobs,
         *,

@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.errors import UserGone
-from application.users.commands import UserCommands
+from application.users.service import UserService
 from application.users.states import ErasedAt, UserAt, UserState, after
 from domain.event import ERASED, Event, Recorded
 
@@ -31,7 +31,7 @@ class PastUsers(Struct, frozen=True):
     """Reads users from the log, as commands do."""
 
     events: EventsUpTo
-    commands: UserCommands
+    commands: UserService
 
     async def at(self, places: Sequence[Place]) -> Mapping[UUID, UserAt]:
         """Each user at its version, without erased users. Raises `Unavailable`."""

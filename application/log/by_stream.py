@@ -26,10 +26,6 @@ class EventsByStream(Protocol):
     Each method raises `Unavailable`.
     """
 
-    async def head(self) -> int:
-        """The highest position in the log; 0 if it is empty."""
-        ...
-
     async def count(self, up_to: int) -> int:
         """The number of events up to a position, of all kinds."""
         ...

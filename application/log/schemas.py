@@ -1,8 +1,5 @@
 """The types and schema versions of stored events, and whether this release can read them."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from msgspec import Struct
 
 from domain.catalogue import EVENT_TYPES
@@ -24,9 +21,3 @@ class StoredSchema(Struct, frozen=True):
         return all(
             step in event_type.upcasters for step in range(self.version, event_type.schema_version)
         )
-
-
-class StoredSchemas(Protocol):
-    async def stored(self) -> Sequence[StoredSchema]:
-        """All stored schemas, by type and version. Raises `Unavailable`."""
-        ...

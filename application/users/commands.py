@@ -1,15 +1,9 @@
-"""The port to the commands of a user, and their outcome."""
-
-from datetime import datetime
-from typing import Protocol
-from uuid import UUID
+"""What a command of a user may require, and its outcome."""
 
 from msgspec import Struct
 
-from application.context import Context
 from application.errors import PreconditionFailed
 from application.users.states import ErasedAt, UserAt, UserState, gone
-from domain.user.commands import UserCommand
 
 
 class IfMatch(Struct, frozen=True):
@@ -45,33 +39,3 @@ class Outcome(Struct, frozen=True, kw_only=True):
         if isinstance(self.user, ErasedAt):
             raise gone(self.user, erased=True)
         return self.user
-
-
-class UserCommands(Protocol):
-    """All commands of a user, and its state at any version."""
-
-    async def execute(
-        self,
-        user_id: UUID,
-        command: UserCommand,
-        context: Context,
-        *,
-        if_match: IfMatch | None = None,
-        status: int = 200,
-    ) -> Outcome:
-        """Decide and record the command, or repeat the first answer of its idempotency key.
-
-        Raises, in this order: `IdempotencyMismatch`; `UserNotFound`, `UserGone`;
-        `PreconditionFailed`; `InvalidValue`, `UserAlreadyExists`, `ClaimTaken`, `Contended`; and
-        at any point `Overloaded`, `Unavailable`, `OutcomeUnknown`.
-        """
-        ...
-
-    async def user_at(
-        self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
-    ) -> UserAt:
-        """The user at a version or a moment, or now.
-
-        Raises `UserNotFound` if there was none, and `UserGone` if the user is erased.
-        """
-        ...

@@ -43,7 +43,10 @@ _JITTER_SECONDS: Final = (0.002, 0.03)
 
 
 class UserService:
-    """Runs commands: load, decide, append; repeats all after a version conflict."""
+    """All commands of a user, and its state at any version.
+
+    A command loads, decides and appends, and repeats all of it after a version conflict.
+    """
 
     def __init__(self, log: EventLog, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
         self._log = log
@@ -60,7 +63,12 @@ class UserService:
         if_match: IfMatch | None = None,
         status: int = 200,
     ) -> Outcome:
-        """See `UserCommands.execute`."""
+        """Decide and record the command, or repeat the first answer of its idempotency key.
+
+        Raises, in this order: `IdempotencyMismatch`; `UserNotFound`, `UserGone`;
+        `PreconditionFailed`; `InvalidValue`, `UserAlreadyExists`, `ClaimTaken`, `Contended`; and
+        at any point `Overloaded`, `Unavailable`, `OutcomeUnknown`.
+        """
         begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
         try:
             if isinstance(command, RegisterUser):
@@ -83,7 +91,10 @@ class UserService:
     async def user_at(
         self, user_id: UUID, *, version: int | None = None, at: datetime | None = None
     ) -> UserAt:
-        """See `UserCommands.user_at`."""
+        """The user at a version or a moment, or now.
+
+        Raises `UserNotFound` if there was none, and `UserGone` if the user is erased.
+        """
         state = await self._state(user_id, version, at)
         if isinstance(state, ErasedAt):
             raise gone(state, erased=True)

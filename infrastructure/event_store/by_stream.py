@@ -9,7 +9,6 @@ from infrastructure.database import Database
 from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, StoredRow
 
-_HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
 # One probe per row: a merge join would scan all earlier keys for each page.
 _PAGE: Final = f"""
@@ -28,11 +27,6 @@ class PostgresEventsByStream:
     def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
         self._reader = reader
         self._mapper = mapper
-
-    async def head(self) -> int:
-        """See `EventsByStream.head`."""
-        rows = await self._reader.rows(_HEAD)
-        return cast("int", rows[0][0])
 
     async def count(self, up_to: int) -> int:
         """See `EventsByStream.count`."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
+from application.cache.ports import ChangedStreams
 from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
 from infrastructure.database import Database
@@ -16,6 +17,9 @@ _AFTER: Final = f"""
 FROM {WITH_KEY} WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
 _PAGE: Final = f"SELECT {COLUMNS} {_AFTER}"
 _SEALED_PAGE: Final = f"SELECT {SEALED_COLUMNS} {_AFTER}"
+_CHANGED: Final = """
+SELECT notification_id, kind, originator_id FROM stored_events
+WHERE notification_id > %s ORDER BY notification_id LIMIT %s"""
 _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _EVENT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
@@ -48,6 +52,12 @@ class PostgresEventFeed:
         """See `EventFeed.head`."""
         rows = await self._reader.rows(_HEAD)
         return cast("int", rows[0][0])
+
+    async def changed(self, after: int, limit: int) -> ChangedStreams:
+        """See `ChangeFeed.changed`; no event is decrypted or decoded."""
+        rows = await self._reader.rows(_CHANGED, (after, limit))
+        streams = {(kind, stream) for _, kind, stream in rows}
+        return ChangedStreams(streams, rows[-1][0] if rows else after)
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
         """See `EventFeed.event`."""

@@ -13,28 +13,14 @@ from infrastructure.event_store.stored_rows import EVENT
 _TERMINAL_TOPICS: Final = [topic for topic, event in EVENT_TYPES.items() if event.is_terminal]
 
 RECEIPT_COLUMNS: Final = 5
-# Returns one row even if the stream is empty, so that a receipt is always found.
-_HEAD: Final = """
+# Returns one row even if the stream is empty, so that a receipt is always found. A snapshot is a row
+# like an event's: its format is in the topic column, its sealed state in the state column, and its
+# event id is null.
+LOAD: Final = f"""
 SELECT r.request, r.status, r.stream, r.version, r.position, l.*, k.master_id, k.wrapped
 FROM (SELECT) AS one
 LEFT JOIN receipts r ON r.key = %(idempotency)s AND r.actor = %(actor)s AND r.tenant = %(tenant)s
-LEFT JOIN subject_keys k ON k.subject = %(stream)s AND k.tenant = %(tenant)s"""
-_EVENTS: Final = f"""
-    SELECT {EVENT}, NULL::timestamptz AS created_at
-    FROM stored_events e
-    WHERE e.originator_id = %(stream)s"""
-
-RANGE: Final = f"""{_HEAD}
-LEFT JOIN LATERAL ({_EVENTS}
-      AND e.originator_version > %(after)s
-      AND e.originator_version <= least(%(version)s, %(after)s + %(most)s)
-      AND e.recorded_at <= coalesce(%(at)s, 'infinity'::timestamptz)
-) AS l ON true
-ORDER BY l.originator_version"""
-
-# A snapshot is a row like an event's: its format is in the topic column, its sealed state in the
-# state column, and its event id is null.
-NEAREST_SNAPSHOT: Final = f"""{_HEAD}
+LEFT JOIN subject_keys k ON k.subject = %(stream)s AND k.tenant = %(tenant)s
 LEFT JOIN LATERAL (
     SELECT e.originator_version AS version FROM (
         SELECT e.originator_version, e.topic FROM stored_events e
@@ -53,15 +39,17 @@ LEFT JOIN LATERAL (
     SELECT s.position, s.stream, s.version AS originator_version, s.form, s.sealed, NULL, NULL::uuid,
            NULL, NULL, NULL, NULL::uuid, s.recorded_at, s.created_at
     WHERE s.version IS NOT NULL
-    UNION ALL {_EVENTS}
-      AND e.originator_version > coalesce(ending.version - 1, s.version, 0)
+    UNION ALL
+    SELECT {EVENT}, NULL::timestamptz AS created_at
+    FROM stored_events e
+    WHERE e.originator_id = %(stream)s
+      AND e.originator_version > coalesce(ending.version - 1, s.version, %(after)s)
       AND e.originator_version <= coalesce(
-            ending.version, least(%(version)s, coalesce(s.version, 0) + %(most)s))
+            ending.version, least(%(version)s, coalesce(s.version, %(after)s) + %(most)s))
       AND (ending.version IS NOT NULL
            OR e.recorded_at <= coalesce(%(at)s, 'infinity'::timestamptz))
 ) AS l ON true
 ORDER BY l.originator_version"""
-
 
 _NO_BOUND: Final = 2**62
 
@@ -69,7 +57,7 @@ _NO_BOUND: Final = 2**62
 def parameters(
     stream: UUID, stream_range: StreamRange, actor: str, idempotency: IdempotencyKey | None
 ) -> dict[str, Any]:
-    """The parameters of both statements; an idempotency key of None finds no receipt."""
+    """The parameters of `LOAD`; an idempotency key of None finds no receipt."""
     return {
         "stream": stream,
         "tenant": TENANT,
@@ -81,7 +69,7 @@ def parameters(
         "most": _bound(stream_range.limit),
         "form": stream_range.snapshot_format,
         "below": _bound(stream_range.before),
-        "endings": _TERMINAL_TOPICS,
+        "endings": _TERMINAL_TOPICS if stream_range.snapshot_format is not None else None,
     }
 
 

@@ -29,8 +29,7 @@ from infrastructure.event_store.append_requests import (
     append_request,
 )
 from infrastructure.event_store.load_statements import (
-    NEAREST_SNAPSHOT,
-    RANGE,
+    LOAD,
     RECEIPT_COLUMNS,
     parameters,
 )
@@ -87,10 +86,7 @@ class PostgresEventLog:
         actor: str,
         idempotency: IdempotencyKey | None,
     ) -> LoadedStream:
-        rows = await self._reader.rows(
-            RANGE if stream_range.snapshot_format is None else NEAREST_SNAPSHOT,
-            parameters(stream, stream_range, actor, idempotency),
-        )
+        rows = await self._reader.rows(LOAD, parameters(stream, stream_range, actor, idempotency))
         receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
         key = key_of(rows[0])
         found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]

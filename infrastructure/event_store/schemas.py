@@ -29,13 +29,16 @@ FROM stored_events GROUP BY topic, version"""
 
 
 class PostgresStoredSchemas:
-    """See `StoredSchemas`. It writes nothing, so the server may be a replica."""
+    """Reads the types and schema versions; it writes nothing, so the server may be a replica."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     async def stored(self) -> Sequence[StoredSchema]:
-        """See `StoredSchemas.stored`; there is no timeout, because a long log takes long."""
+        """All of them, by type and version; without a timeout, because a long log takes long.
+
+        Raises `Unavailable`.
+        """
         try:
             connection = await connect(self._database_url, "rollbook verify")
         except (psycopg.Error, OSError) as error:

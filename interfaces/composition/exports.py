@@ -12,7 +12,7 @@ from application.exports.requests import ExportService
 from application.exports.rows import ExportRows
 from application.jobs.model import JobKind, Jobs
 from application.queries.directory import DirectoryQueries
-from application.users.commands import UserCommands
+from application.users.service import UserService
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import AesTokenSealer
 from infrastructure.views.queries.selection import PostgresUserSelection
@@ -34,7 +34,7 @@ def export_service(store: EventStore, jobs: Jobs, exports: PostgresExports) -> E
 
 
 def export_rows(
-    store: EventStore, queries: DirectoryQueries, commands: UserCommands, exports: PostgresExports
+    store: EventStore, queries: DirectoryQueries, commands: UserService, exports: PostgresExports
 ) -> ExportRows:
     """The reader of the selected rows."""
     past = PastUsers(store.audit, commands)

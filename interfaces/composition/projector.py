@@ -17,7 +17,6 @@ from application.projector.view_store import Slot
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.database import Database
 from infrastructure.event_store.by_stream import PostgresEventsByStream
-from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.generations.store import PostgresGenerations
 from infrastructure.views.projector.admin import PostgresProjectionAdmin
@@ -53,7 +52,7 @@ async def open_projectors(
     work: Work = [run_followers("projector", slots, doorbell, project)]
     if cache is not None:
         entries = PostgresViewEntries(reader)
-        changes = PostgresChangeFeed(store.database)
+        changes = store.feed
 
         def copy(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
             return follow_view(slot, cache.slots, changes, entries, doorbell)

@@ -22,7 +22,7 @@ from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
-from application.users.commands import UserCommands
+from application.users.service import UserService
 from interfaces.http.protocol.consistency import RecentCommands
 
 ReadinessCheck = Callable[[], Awaitable[None]]
@@ -35,7 +35,7 @@ class Services:
     `stopping` is set when the server begins to drain: requests that wait then end.
     """
 
-    commands: UserCommands
+    commands: UserService
     erasures: Erasures
     queries: DirectoryQueries
     audit: Audit

@@ -17,7 +17,6 @@ from application.queries.directory import Answer
 from application.queries.documents import RenderedDocuments, UserDocument
 from domain.user.events import UserErased, UserRegistered
 from infrastructure.cache.redis_cache import RedisCache
-from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.queries.entries import PostgresViewEntries
 from infrastructure.views.sql.reader import ViewReader
 from projections.headcount import HEADCOUNT
@@ -43,7 +42,7 @@ class Cached(Rebuilder):
 
     async def follow(self, *slots: Slot[Any]) -> None:
         """Run the cache's followers until they have nothing left to do."""
-        changes = PostgresChangeFeed(self.read_side.events.database)
+        changes = self.read_side.events.feed
         for slot in slots:
             follower = CacheFollower(slot, self.cache.slots, changes, self.entries)
             while await follower.step():

@@ -29,7 +29,6 @@ from domain.user.events import (
     UserRestored,
 )
 from infrastructure.cache.redis_cache import RedisCache
-from infrastructure.event_store.changes import PostgresChangeFeed
 from infrastructure.views.queries.entries import PostgresViewEntries
 from infrastructure.views.sql.reader import ViewReader
 from projections.registry import PROJECTIONS
@@ -83,7 +82,7 @@ class CachedSide:
     async def following(self) -> AsyncGenerator[None]:
         """Run the followers of the cache until the block ends."""
         slots = [Slot[Any](projection) for projection in PROJECTIONS]
-        changes, bell = PostgresChangeFeed(self.read_side.events.database), self.read_side.doorbell
+        changes, bell = self.read_side.events.feed, self.read_side.doorbell
         tasks = [
             asyncio.create_task(follow_view(slot, self.cache.slots, changes, self._entries, bell))
             for slot in slots
