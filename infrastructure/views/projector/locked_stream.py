@@ -123,14 +123,16 @@ class PostgresLockedStream(Generic[V]):
                 await self._run(
                     statements.store, {"rows": self._row_format.to_json(changes.entries)}
                 )
-                await count_repair(self._connection, self._slot)
-            await count(self._connection, self._slot, changes.counters)
+                await self._connection.execute(_COUNT_REPAIR, self._given)
+            if changes.counters and statements.count is not None:
+                rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
+                await self._run(statements.count, {"rows": msgspec.json.encode(rows).decode()})
             version = 0 if entry is None else entry.version
             await self._connection.execute(_DELETE_APPLIED, {**self._given, "version": version})
             for parked in changes.parked:
                 values = {**self._given, "version": parked.version, "error": parked.error}
                 await self._connection.execute(_SET_ERROR, values)
-            await ring(self._connection, self._slot)
+            await self._connection.execute(_RING, self._given)
             await self._connection.execute("COMMIT")
 
     async def skip(self, decision: Decision) -> None:
@@ -152,30 +154,6 @@ class PostgresLockedStream(Generic[V]):
     async def _run(
         self, statement: Statement, parameters: Mapping[str, Any]
     ) -> AsyncCursor[TupleRow]:
-        return await _run(self._connection, statement, parameters)
-
-
-async def count(connection: Connection, slot: Slot[Any], counters: Mapping[str, int]) -> None:
-    """Add to the slot's counters."""
-    statement = statements_of(slot).count
-    if counters and statement is not None:
-        rows = [{"counter": name, "value": n} for name, n in counters.items()]
-        await _run(connection, statement, {"rows": msgspec.json.encode(rows).decode()})
-
-
-async def count_repair(connection: Connection, slot: Slot[Any]) -> None:
-    """Count a change of the slot's rows or counters without a new position, for the cache."""
-    await connection.execute(_COUNT_REPAIR, checkpoint_names(slot))
-
-
-async def ring(connection: Connection, slot: Slot[Any]) -> None:
-    """Ring the bells of the view and of parked streams when the transaction commits."""
-    await connection.execute(_RING, checkpoint_names(slot))
-
-
-async def _run(
-    connection: Connection, statement: Statement, parameters: Mapping[str, Any]
-) -> AsyncCursor[TupleRow]:
-    return await connection.execute(
-        statement.sql, {**statement.constants, **parameters}, binary=True
-    )
+        return await self._connection.execute(
+            statement.sql, {**statement.constants, **parameters}, binary=True
+        )

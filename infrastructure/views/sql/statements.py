@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
-    delete,
     func,
     literal,
     select,
@@ -66,7 +65,6 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
     parked: Statement
     skipped: Statement
     store: Statement
-    remove: Statement
     count: Statement | None
     park: Statement
 
@@ -83,7 +81,6 @@ def statements_of(slot: Slot[Any]) -> SlotStatements:
         parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), in_streams)),
         skipped=Statement.of(_skipped(slot.projection.name)),
         store=Statement.of(_store(tables.rows)),
-        remove=Statement.of(delete(tables.rows).where(tables.rows.c.id == _any_stream())),
         count=None if tables.counters is None else Statement.of(_count(slot, tables.counters)),
         park=Statement.of(_park(slot)),
     )
