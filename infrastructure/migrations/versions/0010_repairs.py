@@ -1,21 +1,10 @@
 """The number of repairs of each slot, for the cache."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from infrastructure.migrations.statements import run_files
 
-from alembic import op
-
-revision: str = "0010"
-down_revision: str | None = "0009"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
-
-_SQL = Path(__file__).parent.parent / "sql"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql((_SQL / "0010_repairs.sql").read_text().replace("%", "%%"))
-
-
-def downgrade() -> None:
-    raise NotImplementedError("migrations go forward only")
+    run_files("0010_repairs.sql")
