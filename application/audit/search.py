@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from application.audit.items import AuditItem, StatusBefore, audit_item, needs_status
+from application.log.event_log import EventLog
 from domain.event import Event, Recorded
 from domain.values import EmailAddress
 
@@ -73,24 +74,16 @@ class AuditLog(Protocol):
         ...
 
 
-class Claims(Protocol):
-    """The part of `EventLog` that finds the holder of a claim."""
-
-    async def holder_of(self, scope: str, value: str) -> UUID | None:
-        """See `EventLog.holder_of`."""
-        ...
-
-
 class Audit:
     """Searches the log itself, not a view, so the result is complete and current."""
 
-    def __init__(self, log: AuditLog, claims: Claims) -> None:
+    def __init__(self, log: AuditLog, events: EventLog) -> None:
         self._log = log
-        self._claims = claims
+        self._events = events
 
     async def user_at(self, email: EmailAddress) -> UUID | None:
         """The user that holds an address now."""
-        return await self._claims.holder_of("email", email.comparable)
+        return await self._events.holder_of("email", email.comparable)
 
     async def page(self, query: AuditQuery, *, opened: bool) -> AuditPage:
         """The newest items that match below `query.before`. Raises `Unavailable`."""

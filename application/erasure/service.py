@@ -1,7 +1,7 @@
 """Erasing a person: the command, the wait until all stores are clean, and the receipt."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -71,25 +71,8 @@ class NotCleanYet(Unavailable):
         return f"Not reached yet: {', '.join(self.missing)}."
 
 
-class Erasures(Protocol):
-    async def erase(
-        self,
-        user_id: UUID,
-        reason: EraseReason,
-        context: Context,
-        *,
-        if_match: IfMatch | None = None,
-    ) -> Erasure:
-        """Erase a person, or return the state of an earlier erasure.
-
-        Raises what `UserService.execute` raises. If not all stores are clean within 2 s, a job
-        continues.
-        """
-        ...
-
-
 class ErasureService:
-    """See `Erasures`. The command is recorded first: after any later failure a repeat continues."""
+    """Erases people. The command is recorded first: after any later failure a repeat continues."""
 
     def __init__(
         self,
@@ -112,7 +95,11 @@ class ErasureService:
         *,
         if_match: IfMatch | None = None,
     ) -> Erasure:
-        """See `Erasures.erase`."""
+        """Erase a person, or return the state of an earlier erasure.
+
+        Raises what `UserService.execute` raises. If not all stores are clean within 2 s, a job
+        continues.
+        """
         outcome = await self._commands.execute(
             user_id, EraseUser(reason), context, if_match=if_match
         )

@@ -10,7 +10,7 @@ from application.audit.blame import UserEvents
 from application.audit.search import Audit
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
-from application.erasure.service import Erasures
+from application.erasure.service import ErasureService
 from application.exports.requests import ExportService
 from application.exports.rows import ExportRows
 from application.identity import Identity
@@ -36,7 +36,7 @@ class Services:
     """
 
     commands: UserService
-    erasures: Erasures
+    erasures: ErasureService
     queries: DirectoryQueries
     audit: Audit
     user_events: UserEvents
