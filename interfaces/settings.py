@@ -141,10 +141,7 @@ class FromEnvironment(BaseSettings):
         return tuple(sources)
 
 
-class Settings(FromEnvironment):
-    """The settings of an application process; its roles decide which secrets it needs."""
-
-    database_url: DatabaseUrl
+class _ForServers(FromEnvironment):
     redis_url: RedisUrl | None = None
     amqp_url: AmqpUrl | None = None
     master_key: MasterKeys | None = None
@@ -152,6 +149,12 @@ class Settings(FromEnvironment):
     public_url: WebUrl | None = None
     cache_ttl: CacheTtl = 3600
     log_level: LogLevel = "info"
+
+
+class Settings(_ForServers):
+    """The settings of an application process; its roles decide which secrets it needs."""
+
+    database_url: DatabaseUrl
 
     def need(self, secret: RoleSecret) -> str:
         """A secret that a role needs. Raises `WrongSetting` if it is not set."""
@@ -161,18 +164,11 @@ class Settings(FromEnvironment):
         return value.get_secret_value()
 
 
-class LocalSettings(FromEnvironment):
+class LocalSettings(_ForServers):
     """The settings of `rollbook up`, which creates what is missing."""
 
     database_url: DatabaseUrl | None = None
-    redis_url: RedisUrl | None = None
-    amqp_url: AmqpUrl | None = None
-    master_key: MasterKeys | None = None
-    admin_token: AdminToken | None = None
-    public_url: WebUrl | None = None
-    cache_ttl: CacheTtl = 3600
     postgres_bin: DirectoryPath | None = None
-    log_level: LogLevel = "info"
 
 
 class ClientSettings(FromEnvironment):

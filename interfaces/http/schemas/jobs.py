@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from pydantic import Field
 
 from application.jobs import model as jobs
@@ -44,26 +45,14 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, job: jobs.Job) -> Self:
-        progress = job.progress
-        return cls(
-            id=job.id,
-            kind=job.kind,
-            state=job.state,
-            arguments=job.arguments,
-            actor=job.actor,
-            progress=JobProgress(
-                done=progress.done,
-                total=progress.total,
-                rate=progress.rate,
-                eta_seconds=progress.eta_seconds,
-            ),
-            result=job.result,
-            error=job.error,
-            attempts=job.attempts,
-            created_at=timestamp(job.created_at),
-            started_at=job.started_at and timestamp(job.started_at),
-            finished_at=job.finished_at and timestamp(job.finished_at),
-        )
+        fields: dict[str, Any] = {
+            **asdict(job),
+            "progress": JobProgress(**asdict(job.progress)),
+            "created_at": timestamp(job.created_at),
+            "started_at": job.started_at and timestamp(job.started_at),
+            "finished_at": job.finished_at and timestamp(job.finished_at),
+        }
+        return cls(**fields)
 
 
 class JobList(Struct, frozen=True, kw_only=True):

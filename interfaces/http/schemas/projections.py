@@ -1,10 +1,11 @@
 """Requests and answers of the operations on projections, for administrators."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
 
 from application.projector.admin import ParkedStream
@@ -57,16 +58,8 @@ class Parked(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, parked: ParkedStream) -> Self:
-        return cls(
-            stream=parked.stream,
-            version=parked.version,
-            position=parked.position,
-            event_id=parked.event_id,
-            type=parked.type,
-            error=parked.error,
-            parked_at=timestamp(parked.parked_at),
-            events=parked.events,
-        )
+        fields: dict[str, Any] = {**asdict(parked), "parked_at": timestamp(parked.parked_at)}
+        return cls(**fields)
 
 
 class ParkedList(Struct, frozen=True, kw_only=True):
