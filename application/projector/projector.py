@@ -1,7 +1,6 @@
 """The projector: folds pages of the log into views, and parks what cannot be folded or stored."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Generic
@@ -9,9 +8,8 @@ from typing import Any, Generic
 from structlog import get_logger
 
 from application.doorbell import PARKED, Doorbell, view_bell
-from application.log.event_log import EventFeed, FeedPage
+from application.log.event_log import FeedPage
 from application.log.follower import PageSource, follow
-from application.log.shared_pages import SharedPages
 from application.projector.fold import QUEUED, fold_page, park_unstorable
 from application.projector.view_store import (
     ParkedEvent,
@@ -24,16 +22,6 @@ from domain.event import Event, Recorded
 from projections.projection import V
 
 log = get_logger(__name__)
-
-
-async def run_projectors(
-    slots: Iterable[Slot[Any]], store: ViewStore, feed: EventFeed, doorbell: Doorbell
-) -> None:
-    """Run a projector for each slot while this process leads it; cancel it to stop."""
-    pages = SharedPages(feed)
-    async with asyncio.TaskGroup() as group:
-        for slot in slots:
-            group.create_task(run_projector(slot, store, pages, doorbell))
 
 
 async def run_projector(

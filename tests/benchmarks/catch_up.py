@@ -16,7 +16,6 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from application.log.event_log import Draft
-from application.projector.projector import run_projectors
 from application.projector.view_store import Slot
 from domain.event import Event
 from domain.user.events import (
@@ -33,6 +32,7 @@ from projections.users import USERS
 from tests.benchmarks import harness, library_runner
 from tests.support.log.drafts import context
 from tests.support.views.directory import ReadSide, execute
+from tests.support.views.projectors import run_projectors
 
 EVENTS: Final = 20_000
 TARGET: Final = 10.0

@@ -9,7 +9,6 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.errors import PositionAhead, Unavailable, ViewBehind
-from application.projector.projector import run_projectors
 from application.queries.directory import UserList
 from domain.user.events import (
     PreviousRole,
@@ -24,6 +23,7 @@ from projections.users import UserView
 from tests.support.servers.postgres import name_of
 from tests.support.views.directory import ReadSide, execute
 from tests.support.views.histories import registered
+from tests.support.views.projectors import run_projectors
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from psycopg.pq import PGconn
 from uuid_utils.compat import uuid7
 
 from application.log.event_log import Draft
-from application.projector.projector import run_projectors
 from application.projector.view_store import Slot
 from domain.event import Event
 from domain.user.events import (
@@ -34,6 +33,7 @@ from tests.support.log.drafts import context
 from tests.support.run.background import module_process
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.views.directory import ReadSide, execute
+from tests.support.views.projectors import run_projectors
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from application.log.event_log import Draft
-from application.projector.projector import run_projectors
 from application.projector.view_store import Slot
 from application.queries.directory import UserList
 from domain.event import Event
@@ -25,6 +24,7 @@ from tests.support.log.drafts import context
 from tests.support.run.background import in_background
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.views.compare_views import differences, events_by_stream_of, snapshot, views_in
+from tests.support.views.projectors import run_projectors
 from tests.support.views.replay import Differences, Snapshot
 
 

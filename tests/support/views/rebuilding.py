@@ -10,7 +10,6 @@ from uuid_utils.compat import uuid7
 from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
 from application.projector.generations import run_followers
-from application.projector.projector import run_projectors
 from application.projector.rebuild import RebuildPorts, SwitchIf, rebuild
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.views.generations.store import PostgresGenerations
@@ -26,6 +25,7 @@ from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from tests.support.views.compare_views import differences, views_in
 from tests.support.views.directory import ReadSide, execute
+from tests.support.views.projectors import run_projectors
 from tests.support.views.replay import Differences
 
 
