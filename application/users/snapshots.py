@@ -8,9 +8,10 @@ from application.log.event_log import DraftSnapshot, StreamSnapshot
 from application.users.states import UserAt
 from domain.user.state import User
 
-# Increased whenever `User`, `evolve` or an upcaster changes the state of the same events. Snapshots
-# of another format are ignored.
-SNAPSHOT_FORMAT: Final = "user/1"
+# Snapshots of another format are ignored. Each further field of a user is another format, because
+# a process without the field leaves it out. Increase the 1 if `evolve` or an upcaster changes the
+# state of the same events.
+SNAPSHOT_FORMAT: Final = f"user/{1 + len(User.__struct_fields__) - 7}"
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(User).decode

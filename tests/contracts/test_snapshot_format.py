@@ -1,7 +1,7 @@
 """The content of a user snapshot is fixed for the name of its format: a golden file, byte by byte.
 
 If this fails, a release would load states that its own fold would not give: raise
-`SNAPSHOT_FORMAT`, and replace the golden file by one of the new format.
+`SNAPSHOT_FORMAT`, and replace the golden file by one of the new format. A further field raises it.
 """
 
 import json
