@@ -47,4 +47,3 @@ class Projection(Struct, Generic[V], frozen=True, kw_only=True):
     keys: tuple[Key[V], ...] = ()
     words: tuple[Words[V], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
-    partitions: int = 1

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from application.cache.ports import CachedAnswers, K, Miss, ReadersCache, T
 from application.doorbell import GENERATIONS, Doorbell
-from application.projector.view_store import ProgressSource, ProjectionProgress, Slot, partition_of
+from application.projector.view_store import ProgressSource, ProjectionProgress, Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import Documents, RenderPage, UserDocument
 from application.retry import BackOff
@@ -57,20 +57,19 @@ class CachedDocuments:
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         """See `Documents`."""
         read = partial(self._views.user, user_id, at_least=at_least)
-        place = self._users.place_of(user_id)
-        return await _answer(self._cache.users, place, user_id, at_least, read)
+        return await _answer(self._cache.users, self._users.place, user_id, at_least, read)
 
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`. Pages are cached only if one slot has all users."""
+        """See `Documents`."""
         read = partial(self._views.users, query, render, at_least=at_least)
-        return await _answer(self._cache.pages, self._users.only, query, at_least, read)
+        return await _answer(self._cache.pages, self._users.place, query, at_least, read)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
-        """See `Documents`. Statistics are cached only if one slot has all users."""
+        """See `Documents`."""
         read = partial(self._views.stats, now, at_least=at_least)
-        return await _answer(self._cache.stats, self._headcount.only, day_of(now), at_least, read)
+        return await _answer(self._cache.stats, self._headcount.place, day_of(now), at_least, read)
 
     async def refresh(self) -> None:
         """Read the positions of the views. Raises `Unavailable`."""
@@ -125,24 +124,14 @@ class _Place(Struct, frozen=True):
 
 
 class _WatchedProjection:
-    """The serving slots of a projection, each with its position at the refresh before the last."""
+    """The serving slot of a projection, with its position at the refresh before the last."""
 
     def __init__(self, projection: Projection[Any], progress: ProgressSource) -> None:
         self._projection = projection
         self._progress = progress
         self._seen: ProjectionProgress | None = None
-        self._places: tuple[_Place, ...] = ()
-
-    def place_of(self, stream: UUID) -> _Place | None:
-        """The place of one stream; None before the first refresh."""
-        places = self._places
-        return places[partition_of(stream, len(places))] if places else None
-
-    @property
-    def only(self) -> _Place | None:
-        """The only place; None if there are more, and before the first refresh."""
-        places = self._places
-        return places[0] if len(places) == 1 else None
+        self.place: _Place | None = None
+        """None before the first refresh."""
 
     async def refresh(self) -> None:
         seen = await self._progress.progress(self._projection.name)
@@ -150,7 +139,4 @@ class _WatchedProjection:
         if before is None or before.generation != seen.generation:
             before = seen
         self._seen = seen
-        self._places = tuple(
-            _Place(Slot(self._projection, seen.generation, partition), before.positions[partition])
-            for partition in sorted(seen.positions)
-        )
+        self.place = _Place(Slot(self._projection, seen.generation), before.position)

@@ -98,9 +98,9 @@ class CacheFollower:
 
     def _own(self, changed: ChangedStreams | None) -> set[UUID]:
         """The changed streams that belong to the slot."""
-        kinds, holds = self._slot.projection.kinds, self._slot.holds
+        kinds = self._slot.projection.kinds
         streams = changed.streams if changed else ()
-        return {stream for kind, stream in streams if kind in kinds and holds(stream)}
+        return {stream for kind, stream in streams if kind in kinds}
 
 
 def document_of(entry: Entry[UserRow]) -> UserDocument | Removed:

@@ -27,17 +27,12 @@ _POLL_SECONDS: Final = 0.25
 
 
 class ViewGeneration(Struct, frozen=True):
-    """One generation of a view: the position of each partition, and whether it serves."""
+    """One generation of a view: its position, and whether it serves."""
 
     projection: str
     generation: int
     serves: bool
-    positions: Mapping[int, int]
-
-    @property
-    def position(self) -> int:
-        """The position that all views have reached."""
-        return min(self.positions.values())
+    position: int
 
     def __str__(self) -> str:
         return f"{VIEWS}:{self.projection}/{self.generation}"
@@ -183,26 +178,19 @@ async def _has_passed(cache: ErasingCache, view: ViewGeneration, position: int) 
     """
     if view.position < position:
         return False
-    for partition in view.positions:
-        slot = Slot[Any](USERS, view.generation, partition)
-        mark = await cache.mark(slot)
-        if mark is None or mark.position >= position:
-            continue
-        if view.serves:
-            return False
+    slot = Slot[Any](USERS, view.generation)
+    mark = await cache.mark(slot)
+    if mark is None or mark.position >= position:
+        return True
+    if not view.serves:
         await cache.end(slot)
-    return True
+    return not view.serves
 
 
 def _all_slots(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:
     """The slots of all generations up to the newest: cached copies outlive dropped tables."""
     newest = max((view.generation for view in users), default=0)
-    partitions = {partition for view in users for partition in view.positions}
-    return [
-        Slot[Any](USERS, generation, partition)
-        for generation in range(1, newest + 1)
-        for partition in partitions
-    ]
+    return [Slot[Any](USERS, generation) for generation in range(1, newest + 1)]
 
 
 def _bell_of(missing: str, bells: Mapping[str, Bell]) -> Bell:

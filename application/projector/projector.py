@@ -56,10 +56,8 @@ class Projector(Generic[V]):
 
     async def handle(self, page: FeedPage) -> None:
         """See `Follower.handle`."""
-        kinds, holds = self._slot.projection.kinds, self._slot.holds
+        kinds = self._slot.projection.kinds
         mine = [recorded for recorded in page.events if recorded.kind in kinds]
-        if self._slot.projection.partitions > 1:
-            mine = [recorded for recorded in mine if holds(recorded.stream)]
         await self._project(mine, page.reached)
         self._doorbell.ring(view_bell(self._slot.projection.name))
 

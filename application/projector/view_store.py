@@ -1,18 +1,19 @@
 """The port to the views: the leading process writes them page by page, with the checkpoint."""
 
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from projections.projection import Projection, V
 
 V_co = TypeVar("V_co", bound=Struct, covariant=True)
+
+PARTITION: Final = 0
+"""The partition in stored rows and cache keys: each generation has one."""
 
 Skipped = AbstractSet[tuple[UUID, int]]
 """Events that are skipped permanently, by stream and version."""
@@ -27,46 +28,20 @@ class Unstorable(Exception):
 
 
 class Slot(Struct, Generic[V], frozen=True):
-    """One partition of one generation of a projection, with its own checkpoint."""
+    """One generation of a projection, with its checkpoint."""
 
     projection: Projection[V]
     generation: int = 1
-    partition: int = 0
-
-    def holds(self, stream: UUID) -> bool:
-        """Whether the stream's view belongs here."""
-        return partition_of(stream, self.projection.partitions) == self.partition
 
     def __str__(self) -> str:
-        return f"{self.projection.name}/{self.generation}/{self.partition}"
-
-
-def slots_of(projection: Projection[V], generation: int, partitions: int) -> list[Slot[V]]:
-    """All slots of a generation, with the number of partitions that it was built with."""
-    if partitions != projection.partitions:
-        projection = replace(projection, partitions=partitions)
-    return [Slot(projection, generation, partition) for partition in range(partitions)]
-
-
-def partition_of(stream: UUID, partitions: int) -> int:
-    """Stable for ever and in every process: stored rows are found by it."""
-    return zlib.crc32(stream.bytes) % partitions
+        return f"{self.projection.name}/{self.generation}/{PARTITION}"
 
 
 class ProjectionProgress(Struct, frozen=True):
-    """The serving generation and the position of each of its partitions, at one moment."""
+    """The serving generation and its position, at one moment."""
 
     generation: int
-    positions: Mapping[int, int]
-
-    @property
-    def position(self) -> int:
-        """The position that all views have reached."""
-        return min(self.positions.values())
-
-    def position_of(self, stream: UUID) -> int:
-        """The position that the view of a stream has reached."""
-        return self.positions[partition_of(stream, len(self.positions))]
+    position: int
 
 
 class ProgressSource(Protocol):

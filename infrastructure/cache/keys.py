@@ -2,7 +2,7 @@
 
 | key | value |
 |---|---|
-| `rb<format>:{main.<log>.<epoch>.<projection>.<generation>.<partition>}:pos` | a mark, see below |
+| `rb<format>:{main.<log>.<epoch>.<projection>.<generation>.0}:pos` | a mark, see below |
 | `rb<format>:{…}:<user id>` | `<incarnation> <version> <status> <updated_at>\\n<JSON>` |
 | `rb<format>:{…}:pages` | a hash: for each requested page `<mark>\\n<position>\\n<JSON>`, and `size` |
 
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from application.cache.ports import Mark, Removed
 from application.context import TENANT
-from application.projector.view_store import Slot
+from application.projector.view_store import PARTITION, Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
 from application.queries.resources import User
@@ -64,7 +64,7 @@ class Keys:
     def of(self, slot: Slot[Any], name: object) -> str:
         """The key `name` in a slot."""
         projection = slot.projection.name
-        return f"{self._prefix}.{projection}.{slot.generation}.{slot.partition}}}:{name}"
+        return f"{self._prefix}.{projection}.{slot.generation}.{PARTITION}}}:{name}"
 
     def slot_keys(self, slot: Slot[Any]) -> SlotKeys:
         return SlotKeys(self.of(slot, "pos"), self.of(slot, "pages"))

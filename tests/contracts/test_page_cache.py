@@ -15,7 +15,7 @@ from tests.support.views.filling import Cache, mark_of, move, offer_user, start_
 from tests.support.views.histories import YAN, ZOE
 
 SLOT: Final = Slot[Any](USERS)
-OTHERS: Final = (Slot[Any](USERS, 2), Slot[Any](USERS, 1, 1))
+OTHERS: Final = (Slot[Any](USERS, 2), Slot[Any](USERS, 3))
 QUERY: Final = UserList(words="zo", limit=10)
 DOCUMENT: Final = UserDocument(2, "active", "2024-05-06T07:08:09.123456Z", b"{}")
 

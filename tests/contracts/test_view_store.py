@@ -20,7 +20,6 @@ from application.projector.view_store import (
     Unstorable,
     ViewStore,
     ViewWriter,
-    partition_of,
 )
 from domain.event import Event, Recorded
 from infrastructure.database import Database
@@ -62,10 +61,8 @@ SAMPLES: Final = Projection(
     keys=(Key("text_key", lambda view: view.text.lower()),),
     words=(Words("words", lambda view: view.text.split()),),
     indexes=(("text_key", "id"), ("at",)),
-    partitions=2,
 )
-SLOT: Final = Slot(SAMPLES, 1, partition_of(ZOE, 2))
-OTHER_SLOT: Final = Slot(SAMPLES, 1, 1 - SLOT.partition)
+SLOT: Final = Slot(SAMPLES)
 
 
 _IDS: Final = [f"018f3f5e-0000-7000-8000-{n:012}" for n in range(9)]
@@ -92,8 +89,8 @@ def postgres_stores(database: Database) -> Stores:
     async def move(slot: Slot[Any], position: int) -> None:
         async with await psycopg.AsyncConnection.connect(database.url) as connection:
             await connection.execute(
-                "UPDATE checkpoints SET position = %s WHERE projection = %s AND partition = %s",
-                (position, slot.projection.name, slot.partition),
+                "UPDATE checkpoints SET position = %s WHERE projection = %s",
+                (position, slot.projection.name),
             )
 
     return Stores(PostgresViewStore(database), views_in(database.url), move)
@@ -231,21 +228,9 @@ async def test_only_one_leads_a_slot_and_the_next_one_waits(stores: Stores) -> N
             is_leading.set()
             return writer.position
 
-    async with leader(stores) as writer, leader(stores, OTHER_SLOT):
+    async with leader(stores) as writer:
         successor = asyncio.create_task(wait_to_lead())
         await asyncio.sleep(0.7)
         assert not is_leading.is_set()
         await write(writer, 5)
     assert await asyncio.wait_for(successor, 5) == 5
-
-
-async def test_partitions_are_independent(stores: Stores) -> None:
-    other_stream = next(stream for stream in map(UUID, _IDS) if OTHER_SLOT.holds(stream))
-    async with leader(stores) as writer, leader(stores, OTHER_SLOT) as other:
-        await write(writer, 5, entries={ZOE: entry(sample())}, counters={"a": 1})
-        await write(
-            other, 3, entries={other_stream: entry(sample(other_stream))}, counters={"a": 2}
-        )
-    first, second = [await snapshot(stores.stored_views, slot) for slot in (SLOT, OTHER_SLOT)]
-    assert (set(first.entries), first.counters, first.position) == ({ZOE}, {"a": 1}, 5)
-    assert (set(second.entries), second.counters, second.position) == ({other_stream}, {"a": 2}, 3)

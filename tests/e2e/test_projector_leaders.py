@@ -14,7 +14,6 @@ import pytest
 from httpx2 import AsyncClient
 from msgspec import Struct
 
-from application.projector.view_store import Slot
 from infrastructure.views.sql.slot_lock import lock_of
 from projections.users import USERS
 from tests.support.http.agreement import assert_agreement, assert_views_are_a_fresh_fold, head
@@ -105,7 +104,7 @@ class Watch:
             await self._poll()
 
     async def _poll(self) -> None:
-        rows = await self._rows(_LEADER, lock_of(Slot(USERS)))
+        rows = await self._rows(_LEADER, lock_of(USERS.name, 1))
         self.leader = rows[0][0] if rows else None
         ((position,),) = await self._rows(_POSITION)
         versions = dict(await self._rows(_VERSIONS))

@@ -21,7 +21,7 @@ SELECT generation, filled_to, filled_after, filled_events, state = 'following'
 FROM generations
 WHERE tenant = %(tenant)s AND projection = %(name)s AND served_at IS NULL
   AND state IN ('filling', 'following')
-  AND built_with = %(code)s AND partitions = 1"""
+  AND built_with = %(code)s"""
 _TAKE_OVER: Final = """
 UPDATE generations SET built_by = %(by)s, touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s"""

@@ -23,7 +23,7 @@ _MAX_STREAMS: Final = 100
 _SETTINGS: Final = "SELECT set_config('work_mem', '64MB', true)"
 
 _POSITIONS: Final = """
-SELECT min(position), max(position), count(DISTINCT generation) FROM checkpoints
+SELECT min(position), max(position), count(*) FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation IN (%(old)s, %(new)s)"""
 # Streams that changed between the two positions differ legitimately: they count as `moving`. So do
 # people erased after both: the new generation was read without their data.
@@ -44,8 +44,7 @@ SELECT count(*) FILTER (WHERE before), count(*) FILTER (WHERE after),
 FROM compared"""
 _COUNTERS: Final = """
 SELECT counter
-FROM (SELECT counter, sum(value) AS value FROM {old} GROUP BY counter) AS a
-FULL JOIN (SELECT counter, sum(value) AS value FROM {new} GROUP BY counter) AS b USING (counter)
+FROM {old} AS a FULL JOIN {new} AS b USING (counter)
 WHERE coalesce(a.value, 0) <> coalesce(b.value, 0)
 ORDER BY counter LIMIT %(most)s"""
 

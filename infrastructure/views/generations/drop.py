@@ -8,7 +8,7 @@ from psycopg.errors import LockNotAvailable
 from application.context import TENANT
 from infrastructure.database import Database
 from infrastructure.postgres import Connection
-from infrastructure.views.sql.slot_lock import locks_of
+from infrastructure.views.sql.slot_lock import lock_of
 from infrastructure.views.sql.tables import table_names
 
 # Leaders check once a second whether they still follow the generation.
@@ -25,15 +25,15 @@ WITH marked AS (
       AND state <> 'dropped'
       AND NOT EXISTS (SELECT FROM projections p WHERE p.tenant = %(tenant)s
                       AND p.name = %(name)s AND p.generation = %(generation)s)
-    RETURNING partitions)
-SELECT partitions, pg_notify('rollbook', 'generations') FROM marked"""
+    RETURNING generation)
+SELECT pg_notify('rollbook', 'generations') FROM marked"""
 _SERVING: Final = """
 SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
 _LED: Final = """
 SELECT EXISTS (SELECT FROM pg_locks
                WHERE locktype = 'advisory' AND granted AND objsubid = 1
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                 AND (classid::bigint << 32 | objid::bigint) = ANY(%(keys)s))"""
+                 AND (classid::bigint << 32 | objid::bigint) = %(lock)s)"""
 # Deleted together with the tables: an erasure waits for the checkpoints while the tables exist.
 _DELETE_RECORDS: Final = (
     """
@@ -61,7 +61,7 @@ async def drop(database: Database, projection: str, generation: int) -> bool:
             row = await (await connection.execute(_DROPPING, given)).fetchone()
         if row is None:
             return True
-        await _wait_for_release(connection, projection, generation, row[0])
+        await _wait_for_release(connection, lock_of(projection, generation))
         for _ in range(_MAX_TRIES):
             try:
                 await _drop(connection, given)
@@ -72,14 +72,11 @@ async def drop(database: Database, projection: str, generation: int) -> bool:
     return False
 
 
-async def _wait_for_release(
-    connection: Connection, projection: str, generation: int, partitions: int
-) -> None:
-    """Wait for its leaders to stop; one that stays does no harm: without a checkpoint it ends."""
-    keys = locks_of(projection, generation, partitions)
+async def _wait_for_release(connection: Connection, lock: int) -> None:
+    """Wait for its leader to stop; one that stays does no harm: without a checkpoint it ends."""
     deadline = asyncio.get_running_loop().time() + _RELEASE_SECONDS
     while asyncio.get_running_loop().time() < deadline:
-        row = await (await connection.execute(_LED, {"keys": keys})).fetchone()
+        row = await (await connection.execute(_LED, {"lock": lock})).fetchone()
         if row is not None and not row[0]:
             return
         await asyncio.sleep(_POLL_SECONDS)

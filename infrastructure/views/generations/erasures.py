@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -35,10 +34,7 @@ class PostgresErasedViews:
     async def generations(self) -> Sequence[ViewGeneration]:
         """See `ErasedViews.generations`."""
         rows = await self._reader.rows(_GENERATIONS, {"tenant": TENANT})
-        return [
-            ViewGeneration(*build, positions={row[3]: row[4] for row in each})
-            for build, each in groupby(rows, key=lambda row: tuple(row[:3]))
-        ]
+        return [ViewGeneration(*row) for row in rows]
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
         """See `ErasedViews.finish_erasure`."""

@@ -23,19 +23,19 @@ _FREEZE_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.01
 
 _POSITIONS: Final = """
-SELECT coalesce((SELECT max(position) FROM checkpoints
+SELECT coalesce((SELECT position FROM checkpoints
                  WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s), 0),
-       (SELECT min(position) FROM checkpoints
+       (SELECT position FROM checkpoints
         WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s)"""
 _BEGIN: Final = """
 SELECT set_config('idle_in_transaction_session_timeout', '5s', true),
        set_config('lock_timeout', '2s', true)"""
 _SERVING: Final = """
 SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
-_LOCK_CHECKPOINTS: Final = """
+_LOCK_CHECKPOINT: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(held)s
-ORDER BY partition FOR UPDATE"""
+FOR UPDATE"""
 _SERVE: Final = """
 UPDATE generations
 SET served_at = clock_timestamp(), retired_at = NULL, drop_after = NULL,
@@ -114,10 +114,10 @@ class PostgresSwitch(Generic[V]):
                 if (await _one(connection, _SERVING, given))[0] != given["old"]:
                     raise BuildLost(BuildLost.__doc__)
                 # The serving generation is frozen, so that the new one can catch up.
-                await connection.execute(_LOCK_CHECKPOINTS, given | {"held": given["old"]})
+                await connection.execute(_LOCK_CHECKPOINT, given | {"held": given["old"]})
                 await self._wait_until_caught_up()
                 # From here on no projector parks an event in the new generation.
-                await connection.execute(_LOCK_CHECKPOINTS, given | {"held": given["new"]})
+                await connection.execute(_LOCK_CHECKPOINT, given | {"held": given["new"]})
                 if not with_parked:
                     parked = await parked_in_both(connection, given)
                     if parked.newly:

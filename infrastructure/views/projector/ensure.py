@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.projector.view_store import Slot, slots_of
+from application.projector.view_store import PARTITION, Slot
 from infrastructure.postgres import Connection, connect
 from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS
 from infrastructure.views.sql.ddl import add_columns, create, execute
@@ -27,9 +27,7 @@ _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 _FIRST_GENERATION: Final = 1
 _ENTER: Final = """
 INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
-VALUES (%s, %s, %s, %s, 'following', now()) ON CONFLICT DO NOTHING"""
-_PARTITIONS: Final = """
-SELECT partitions FROM generations WHERE (tenant, projection, generation) = (%s, %s, %s)"""
+VALUES (%s, %s, %s, 1, 'following', now()) ON CONFLICT DO NOTHING"""
 _USED: Final = """
 SELECT generation FROM generations
 WHERE (tenant, projection) = (%s, %s) AND state IN ('filling', 'following')"""
@@ -56,11 +54,7 @@ async def ensure_views(
                 try:
                     async with connection.transaction():
                         await connection.execute(_LOCK_TIMEOUT)
-                        return [
-                            slot
-                            for projection in projections
-                            for slot in await _ensure(connection, projection)
-                        ]
+                        return [await _ensure(connection, each) for each in projections]
                 except LockNotAvailable:
                     await _pause(deadline)
     except (psycopg.OperationalError, OSError) as error:
@@ -83,18 +77,17 @@ async def _pause(deadline: float) -> None:
     await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _ensure(connection: Connection, projection: Projection[Any]) -> list[Slot[Any]]:
+async def _ensure(connection: Connection, projection: Projection[Any]) -> Slot[Any]:
     generation = await _serving_generation(connection, projection)
     for table in tables_of(projection, generation).all:
         await create(connection, table)
-    partitions = await _partitions(connection, projection, generation)
+    await connection.execute(_ENTER, (TENANT, projection.name, generation))
     # Also those that are built or may serve again.
     for (used,) in await (await connection.execute(_USED, (TENANT, projection.name))).fetchall():
         await add_columns(connection, tables_of(projection, used).rows)
-    slots = slots_of(projection, generation, partitions)
-    for slot in slots:
-        await execute(connection, _checkpoint(slot))
-    return slots
+    slot = Slot(projection, generation)
+    await execute(connection, _checkpoint(slot))
+    return slot
 
 
 async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:
@@ -107,21 +100,12 @@ async def _serving_generation(connection: Connection, projection: Projection[Any
     return row[0]
 
 
-async def _partitions(connection: Connection, projection: Projection[Any], generation: int) -> int:
-    """The generation's number of partitions; its row is inserted if it is missing."""
-    await connection.execute(_ENTER, (TENANT, projection.name, generation, projection.partitions))
-    cursor = await connection.execute(_PARTITIONS, (TENANT, projection.name, generation))
-    row = await cursor.fetchone()
-    assert row is not None
-    return row[0]
-
-
 def _checkpoint(slot: Slot[Any]) -> Any:
     values = {
         "tenant": TENANT,
         "projection": slot.projection.name,
         "generation": slot.generation,
-        "partition": slot.partition,
+        "partition": PARTITION,
         "position": 0,
     }
     return insert(CHECKPOINTS).values(values).on_conflict_do_nothing()

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.projector.view_store import Slot, slots_of
+from application.projector.view_store import Slot
 from infrastructure.views.sql.reader import ViewReader
 from projections.projection import Projection
 
@@ -40,7 +40,7 @@ class PostgresPreviousGenerations:
 
 
 _FOLLOWED: Final = text("""
-SELECT g.projection, g.generation, g.partitions
+SELECT g.projection, g.generation
 FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
 WHERE g.tenant = :tenant AND g.state = 'following' AND p.paused_at IS NULL""")
 
@@ -56,8 +56,7 @@ class PostgresFollowedSlots:
         """See `FollowedSlots.followed`."""
         rows = await self._reader.rows(_FOLLOWED, {"tenant": TENANT})
         return [
-            slot
-            for name, generation, partitions in rows
+            Slot(self._projections[name], generation)
+            for name, generation in rows
             if name in self._projections
-            for slot in slots_of(self._projections[name], generation, partitions)
         ]

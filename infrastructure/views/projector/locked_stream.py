@@ -21,7 +21,7 @@ from projections.projection import V
 _LOCK_CHECKPOINT: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
-  AND partition = %(partition)s
+  AND partition = 0
 FOR UPDATE"""
 _PARKED: Final = """
 SELECT stream, version, position, event_id, error FROM parked
@@ -39,7 +39,7 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 _COUNT_REPAIR: Final = """
 UPDATE checkpoints SET repairs = repairs + 1
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
-  AND partition = %(partition)s"""
+  AND partition = 0"""
 _SKIP: Final = """
 INSERT INTO skipped (tenant, projection, stream, version, position, event_id, error, reason, actor)
 VALUES (%(tenant)s, %(name)s, %(stream)s, %(version)s, %(position)s, %(event_id)s, %(error)s,
@@ -78,7 +78,6 @@ def checkpoint_names(slot: Slot[Any]) -> dict[str, Any]:
         "tenant": TENANT,
         "name": slot.projection.name,
         "generation": slot.generation,
-        "partition": slot.partition,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from application.context import TENANT
-from application.projector.view_store import Slot, partition_of, slots_of
+from application.projector.view_store import Slot
 from infrastructure.database import Database
 from infrastructure.postgres import Connection
 from infrastructure.views.projector.locked_stream import PostgresLockedStream, lock_stream
@@ -16,7 +16,7 @@ from projections.projection import Projection, V
 _SECONDS: Final = 30.0
 
 _PARKED_IN: Final = """
-SELECT g.generation, g.partitions
+SELECT g.generation
 FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
 WHERE g.tenant = %(tenant)s AND g.projection = %(name)s AND g.state = 'following'
   AND EXISTS (SELECT FROM parked k
@@ -41,17 +41,14 @@ class PostgresParkedStreams:
         given = {"tenant": TENANT, "name": projection, "stream": stream}
         async with self._connection() as connection:
             rows = await (await connection.execute(_PARKED_IN, given)).fetchall()
-        return [
-            slots_of(known, generation, partitions)[partition_of(stream, partitions)]
-            for generation, partitions in rows
-        ]
+        return [Slot(known, generation) for (generation,) in rows]
 
     async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
         """See `ParkedStreams.streams`."""
         given = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
         async with self._connection() as connection:
             rows = await (await connection.execute(_STREAMS, given)).fetchall()
-        return [stream for (stream,) in rows if slot.holds(stream)]
+        return [stream for (stream,) in rows]
 
     @asynccontextmanager
     async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:

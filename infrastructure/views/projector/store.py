@@ -22,7 +22,9 @@ class PostgresViewStore:
     @asynccontextmanager
     async def lead(self, slot: Slot[V]) -> AsyncGenerator[ViewWriter[V]]:
         """See `ViewStore.lead`."""
-        async with self._database.leading.lead(lead_name(slot)) as lead:
+        async with self._database.leading.lead(
+            lead_name(slot.projection.name, slot.generation)
+        ) as lead:
             position = await self._position(slot)
             yield PostgresViewWriter(self._database, lead, slot, position)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from application.doorbell import Doorbell
 from application.log.event_log import EventFeed
-from application.projector.view_store import ProjectionProgress, partition_of
+from application.projector.view_store import ProjectionProgress
 from application.queries.directory import Answer, ProjectionStatus, Stats, UserList, UserPage
 from infrastructure.database import Database
 from infrastructure.views.queries.progress import ProjectionProgressReader
@@ -47,7 +47,7 @@ class PostgresDirectory:
         """See `DirectoryQueries`."""
         answer = await self._user(user_id)
         while answer.position < at_least:
-            await self._users.wait_for_position(at_least, user_id)
+            await self._users.wait_for_position(at_least)
             answer = await self._user(user_id)
         return answer
 
@@ -92,12 +92,9 @@ class PostgresDirectory:
         """One round trip, unless the serving generation has changed since the last read."""
         progress = await self._users.last_read()
         while True:
-            partition = partition_of(user_id, len(progress.positions))
-            parameters = {"id": user_id, "partition": partition}
+            statement = one_user(progress.generation)
             try:
-                rows = await self._reader.rows(
-                    one_user(progress.generation), parameters, by_key=True
-                )
+                rows = await self._reader.rows(statement, {"id": user_id}, by_key=True)
             except TableGone:
                 rows = ()
             if rows and rows[0][0] == progress.generation:

@@ -15,7 +15,7 @@ from infrastructure.views.sql.reader import TableGone, ViewReader
 from infrastructure.views.sql.rows import RowFormat
 from infrastructure.views.sql.statements import columns_of
 from infrastructure.views.sql.tables import tables_of
-from projections.projection import Projection, V
+from projections.projection import V
 
 
 class PostgresViewEntries:
@@ -26,7 +26,7 @@ class PostgresViewEntries:
 
     async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
         """See `ViewEntries.entries`."""
-        statement = _statement(slot.projection, slot.generation, slot.partition)
+        statement = _statement(slot)
         try:
             rows = await self._reader.rows(statement, {"streams": list(streams)})
         except TableGone as error:
@@ -38,10 +38,9 @@ class PostgresViewEntries:
 
 
 @cache
-def _statement(projection: Projection[Any], generation: int, partition: int) -> ClauseElement:
+def _statement(slot: Slot[Any]) -> ClauseElement:
     """The position, the repairs, then each entry's columns; these are NULL if there is no entry."""
-    slot = Slot(projection, generation, partition)
-    rows = tables_of(projection, generation).rows
+    rows = tables_of(slot.projection, slot.generation).rows
     wanted = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
     return (
         select(CHECKPOINTS.c.position, CHECKPOINTS.c.repairs, *columns_of(slot))

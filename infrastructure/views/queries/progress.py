@@ -3,7 +3,6 @@
 import asyncio
 from functools import cache
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import ClauseElement, select
 
@@ -51,10 +50,8 @@ class ProjectionProgressReader:
         # Other callers wait for the same task: cancelling one caller must not cancel it.
         return await asyncio.shield(self._next)
 
-    async def wait_for_position(
-        self, position: int, stream: UUID | None = None
-    ) -> ProjectionProgress:
-        """Waits until all partitions, or the stream's partition, have reached a position.
+    async def wait_for_position(self, position: int) -> ProjectionProgress:
+        """Waits until the view has reached a position.
 
         Raises `PositionAhead`, `ViewBehind` after 2 s, and `Unavailable`.
         """
@@ -63,15 +60,14 @@ class ProjectionProgressReader:
             head = None
             while True:
                 progress = await self.read()
-                reached = progress.position if stream is None else progress.position_of(stream)
-                if reached >= position:
+                if progress.position >= position:
                     return progress
                 head = await self._feed.head() if head is None else head
                 if position > head:
                     raise PositionAhead(head)
                 remaining = deadline - asyncio.get_running_loop().time()
                 if remaining <= 0:
-                    raise ViewBehind(reached)
+                    raise ViewBehind(progress.position)
                 await bell.wait(min(remaining, _POLL_SECONDS))
 
     async def _read(self) -> ProjectionProgress:
@@ -81,12 +77,10 @@ class ProjectionProgressReader:
             rows = await self._reader.rows(_progress_statement(self._name), by_key=True)
         if not rows:
             raise Unavailable
-        self._last_read = ProjectionProgress(rows[0][0], {row[1]: row[2] for row in rows})
+        self._last_read = ProjectionProgress(*rows[0])
         return self._last_read
 
 
 @cache
 def _progress_statement(projection: str) -> ClauseElement:
-    return select(PROJECTIONS.c.generation, CHECKPOINTS.c.partition, CHECKPOINTS.c.position).where(
-        serving(projection)
-    )
+    return select(PROJECTIONS.c.generation, CHECKPOINTS.c.position).where(serving(projection))

@@ -67,7 +67,7 @@ async def _selected(connection: Connection, query: UserList) -> Selection:
         raise Unavailable
     number, versions, filters = versions_of(query, progress[0][0])
     total = (await _rows(connection.cursor(), number, filters))[0][0]
-    return Selection(min(row[1] for row in progress), total, _pieces(connection, versions, filters))
+    return Selection(progress[0][1], total, _pieces(connection, versions, filters))
 
 
 async def _pieces(

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 
-from sqlalchemy import BigInteger, ClauseElement, bindparam, cast, func, or_, select
+from sqlalchemy import ClauseElement, bindparam, or_, select
 
 from application.queries.directory import DayCount, Stats
 from infrastructure.views.sql.tables import tables_of
@@ -17,14 +17,12 @@ _WEEK: Final = 7
 
 @lru_cache
 def counters(generation: int) -> ClauseElement:
-    """The name and sum of each counter; counters of days only from `first_day` on."""
+    """The name and value of each counter; counters of days only from `first_day` on."""
     table = tables_of(HEADCOUNT, generation).counters
     assert table is not None
     name = table.c.counter
-    return (
-        select(name, cast(func.sum(table.c.value), BigInteger()))
-        .where(or_(~name.startswith(REGISTERED), name >= bindparam("first_day")))
-        .group_by(name)
+    return select(name, table.c.value).where(
+        or_(~name.startswith(REGISTERED), name >= bindparam("first_day"))
     )
 
 

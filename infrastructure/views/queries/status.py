@@ -1,6 +1,5 @@
 """The status of each projection."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from application.context import TENANT
 from application.log.event_log import EventFeed
-from application.projector.view_store import ProjectionProgress, Slot
+from application.projector.view_store import ProjectionProgress
 from application.queries.directory import ProjectionStatus
 from infrastructure.views.sql.catalogue import PARKED, PROJECTIONS
 from infrastructure.views.sql.reader import ViewReader
@@ -66,16 +65,14 @@ async def status_of(
 ) -> ProjectionStatus:
     """One projection's status; `progress` was read before `context`. Raises `Unavailable`.
 
-    Its state is `paused` if an administrator paused it, else `stopped` if one of its slots has no
-    leader, else `catching-up` if the oldest unapplied event is older than 2 s, else `parked` if
+    Its state is `paused` if an administrator paused it, else `stopped` if it has no leader, else `catching-up` if the oldest unapplied event is older than 2 s, else `parked` if
     streams are parked, else `live`.
     """
     lag_seconds = await _age_of_next(progress.position, context.head, feed, now)
     parked = context.parked.get((projection.name, progress.generation), 0)
-    slots = (Slot(projection, progress.generation, each) for each in progress.positions)
     if projection.name in context.paused:
         state = "paused"
-    elif not _all_led(slots, context.held_locks):
+    elif lock_of(projection.name, progress.generation) not in context.held_locks:
         state = "stopped"
     elif lag_seconds > _BEHIND_SECONDS:
         state = "catching-up"
@@ -91,10 +88,6 @@ async def status_of(
         parked=parked,
         state=state,
     )
-
-
-def _all_led(slots: Iterable[Slot[Any]], held_locks: frozenset[int]) -> bool:
-    return all(lock_of(slot) in held_locks for slot in slots)
 
 
 async def _age_of_next(position: int, head: int, feed: EventFeed, now: datetime) -> float:

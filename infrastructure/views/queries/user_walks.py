@@ -31,7 +31,7 @@ FIELDS: Final = UserView.__struct_fields__
 
 
 class Shape(Struct, frozen=True):
-    """The properties of a list that deterown_place its SQL; values of filters are parameters.
+    """The properties of a list that determine its SQL; values of filters are parameters.
 
     `later`: the page begins after a place. `by_word`: the search has one word and the sort key may
     begin with it. `roles`: the number of roles with their own walk for each status; it is 0 without

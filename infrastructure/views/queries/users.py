@@ -41,7 +41,7 @@ def user_of(row: Sequence[Any]) -> UserView:
 
 @lru_cache
 def one_user(generation: int) -> AnySelect:
-    """The serving generation, the position of `partition` in it and the fields of user `id`.
+    """The serving generation, the its position and the fields of user `id`.
 
     Read atomically in one round trip; the fields are NULL if there is no such user.
     """
@@ -50,7 +50,6 @@ def one_user(generation: int) -> AnySelect:
         select(PROJECTIONS.c.generation, CHECKPOINTS.c.position, *(rows.c[name] for name in FIELDS))
         .join_from(PROJECTIONS, CHECKPOINTS, serving(USERS.name))
         .outerjoin(rows, and_(rows.c.id == bindparam("id", type_=Uuid()), rows.c.shown))
-        .where(CHECKPOINTS.c.partition == bindparam("partition"))
     )
 
 

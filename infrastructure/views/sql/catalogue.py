@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from application.context import TENANT
-from application.projector.view_store import Slot
+from application.projector.view_store import PARTITION, Slot
 
 _METADATA: Final = MetaData()
 
@@ -81,12 +81,12 @@ def checkpoint_of(slot: Slot[Any]) -> ColumnElement[bool]:
         CHECKPOINTS.c.tenant == TENANT,
         CHECKPOINTS.c.projection == slot.projection.name,
         CHECKPOINTS.c.generation == slot.generation,
-        CHECKPOINTS.c.partition == slot.partition,
+        CHECKPOINTS.c.partition == PARTITION,
     )
 
 
 def parked_of(slot: Slot[Any]) -> ColumnElement[bool]:
-    """The rows of `PARKED` of the slot's generation, in all partitions."""
+    """The rows of `PARKED` of the slot's generation."""
     return and_(
         PARKED.c.tenant == TENANT,
         PARKED.c.projection == slot.projection.name,
@@ -100,13 +100,14 @@ def skipped_of(projection: str) -> ColumnElement[bool]:
 
 
 def serving(projection: str) -> ColumnElement[bool]:
-    """The projection's row of `PROJECTIONS`, joined with its checkpoints."""
+    """The projection's row of `PROJECTIONS`, joined with its checkpoint."""
     return and_(
         PROJECTIONS.c.tenant == TENANT,
         PROJECTIONS.c.name == projection,
         CHECKPOINTS.c.tenant == PROJECTIONS.c.tenant,
         CHECKPOINTS.c.projection == PROJECTIONS.c.name,
         CHECKPOINTS.c.generation == PROJECTIONS.c.generation,
+        CHECKPOINTS.c.partition == PARTITION,
     )
 
 

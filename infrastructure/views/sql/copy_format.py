@@ -11,7 +11,7 @@ from sqlalchemy import Column
 from sqlalchemy.dialects.postgresql import JSONB
 
 from application.failures import describe
-from application.projector.view_store import Entry, Slot, Unstorable
+from application.projector.view_store import PARTITION, Entry, Slot, Unstorable
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
@@ -32,7 +32,6 @@ class CopyFormat(Generic[V]):
         projection, table = slot.projection, tables_of(slot.projection, slot.generation).rows
         columns = ", ".join(column.name for column in table.columns)
         self.sql: Final = f"COPY {table.name} ({columns}) FROM STDIN"
-        self._partition = str(slot.partition)
         bookkeeping = ("id", "version", "chain", "partition", "shown")
         names = [name for name in projection.view.__struct_fields__ if name in table.c]
         shown = [name for name in names if name not in bookkeeping]
@@ -53,7 +52,7 @@ class CopyFormat(Generic[V]):
     def _line(self, stream: UUID, entry: Entry[V]) -> str:
         shown = "f" if entry.view is None else "t"
         chain = entry.chain.hex()
-        head = f"{stream.hex}\t{entry.version}\t\\\\x{chain}\t{self._partition}\t{shown}"
+        head = f"{stream.hex}\t{entry.version}\t\\\\x{chain}\t{PARTITION}\t{shown}"
         view = entry.view
         if view is None:
             return f"{head}{self._nothing}\n"

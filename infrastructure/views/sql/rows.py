@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from application.failures import describe
-from application.projector.view_store import Entry, Slot, Unstorable
+from application.projector.view_store import PARTITION, Entry, Slot, Unstorable
 from projections.projection import V
 
 # The columns before those of the view.
@@ -23,7 +23,6 @@ class RowFormat(Generic[V]):
         self._names = slot.projection.view.__struct_fields__
         self._keys = slot.projection.keys
         self._words = slot.projection.words
-        self._partition = slot.partition
 
     def to_json(self, entries: Mapping[UUID, Entry[V]]) -> str:
         """The rows of entries as one JSON array. Raises `Unstorable`."""
@@ -44,7 +43,7 @@ class RowFormat(Generic[V]):
         row["id"] = stream
         row["version"] = entry.version
         row["chain"] = "\\x" + entry.chain.hex()
-        row["partition"] = self._partition
+        row["partition"] = PARTITION
         row["shown"] = view is not None
         return row
 

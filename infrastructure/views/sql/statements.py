@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSON, TSVECTOR, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from application.projector.view_store import Slot
+from application.projector.view_store import PARTITION, Slot
 from infrastructure.views.sql.catalogue import (
     CHECKPOINTS,
     PARKED,
@@ -81,7 +81,7 @@ def statements_of(slot: Slot[Any]) -> SlotStatements:
         parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), in_streams)),
         skipped=Statement.of(_skipped(slot.projection.name)),
         store=Statement.of(_store(tables.rows)),
-        count=None if tables.counters is None else Statement.of(_count(slot, tables.counters)),
+        count=None if tables.counters is None else Statement.of(_count(tables.counters)),
         park=Statement.of(_park(slot)),
     )
 
@@ -119,11 +119,11 @@ def _store(rows: Table) -> ClauseElement:
     )
 
 
-def _count(slot: Slot[Any], counters: Table) -> ClauseElement:
+def _count(counters: Table) -> ClauseElement:
     given = _given((counters.c.counter, counters.c.value))
     insertion = insert(counters).from_select(
         ["counter", "partition", "value"],
-        select(given.c.counter, literal(slot.partition), given.c.value),
+        select(given.c.counter, literal(PARTITION), given.c.value),
     )
     return insertion.on_conflict_do_update(
         index_elements=["counter", "partition"],

@@ -17,7 +17,7 @@ from application.queries.documents import RenderPage, UserDocument
 from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.headcount import HEADCOUNT
 from tests.support.doubles.cache import MemoryCache
-from tests.support.views.cache_model import SLOTS, USER_IDS, World
+from tests.support.views.cache_model import SLOT, USER_IDS, World
 
 NOW = datetime(2024, 5, 6, 23, 59, tzinfo=UTC)
 ZOE, YAN = USER_IDS[:2]
@@ -75,11 +75,10 @@ class Setting:
 
     def change(self, user_id: UUID) -> None:
         self.views.record(user_id, "rename", 0)
-        for partition in self.views.views:
-            self.views.project(partition, self.views.head)
+        self.views.project(self.views.head)
 
     async def follow(self) -> None:
-        for slot in (*SLOTS, Slot[Any](HEADCOUNT, self.views.generation)):
+        for slot in (SLOT, Slot[Any](HEADCOUNT, self.views.generation)):
             while await CacheFollower(slot, self.cache, self.views, self.views).step():
                 pass
 

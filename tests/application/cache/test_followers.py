@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from application.cache.followers import CacheFollower, follow_view
@@ -13,11 +13,10 @@ from infrastructure.doorbell.memory import MemoryDoorbell
 from projections.headcount import HEADCOUNT
 from tests.support.doubles.cache import MemoryCache
 from tests.support.run.background import in_background
-from tests.support.views.cache_model import SLOTS, USER_IDS, World
+from tests.support.views.cache_model import SLOT, USER_IDS, World
 from tests.support.views.filling import cached_user, position_of
 
 ZOE, YAN = USER_IDS[:2]
-SLOT = next(slot for slot in SLOTS if slot.holds(ZOE))
 
 
 class Breaking(MemoryCache):
@@ -66,8 +65,7 @@ def changed(world: World, times: int = 1) -> None:
 
 
 def project(world: World, position: int | None = None) -> None:
-    for slot in SLOTS:
-        world.project(slot.partition, world.head if position is None else position)
+    world.project(world.head if position is None else position)
 
 
 async def test_an_empty_cache_begins_where_the_view_is() -> None:
@@ -96,19 +94,17 @@ async def test_the_cache_follows_the_view_in_steps_and_never_passes_it() -> None
     assert (await position_of(cache, SLOT), await version(cache)) == (world.head, 5)
 
 
-async def test_a_slot_caches_only_its_own_users() -> None:
+async def test_a_slot_caches_all_users_that_changed() -> None:
     world, cache = World(), MemoryCache()
-    for slot in SLOTS:
-        await CacheFollower(slot, cache, world, world).step()
+    follower = CacheFollower(SLOT, cache, world, world)
+    await follower.step()
     for user_id in USER_IDS:
         world.record(user_id, "rename", 0)
     project(world)
-    for slot in SLOTS:
-        while await CacheFollower(slot, cache, world, world).step():
-            pass
-        cached_ids = {user_id for user_id in USER_IDS if await cached_user(cache, slot, user_id)}
-        assert cached_ids == {user_id for user_id in USER_IDS if slot.holds(user_id)}
-        assert cached_ids
+    while await follower.step():
+        pass
+    for user_id in USER_IDS:
+        assert await cached_user(cache, SLOT, user_id)
 
 
 async def test_the_position_also_moves_without_a_change_in_this_slot() -> None:
@@ -126,10 +122,7 @@ async def test_the_position_also_moves_without_a_change_in_this_slot() -> None:
 async def following(
     world: World, cache: MemoryCache, doorbell: MemoryDoorbell
 ) -> AsyncGenerator[None]:
-    async with AsyncExitStack() as stack:
-        for slot in SLOTS:
-            work = follow_view(slot, cache, world, world, doorbell)
-            await stack.enter_async_context(in_background(work))
+    async with in_background(follow_view(SLOT, cache, world, world, doorbell)):
         yield
 
 
@@ -200,7 +193,7 @@ async def test_a_repair_starts_the_slot_over_though_no_position_moved() -> None:
     while await follower.step():
         pass
     assert await version(cache) == 99
-    world.repair(SLOT.partition)
+    world.repair()
     assert [await follower.step() for _ in range(2)] == [True, False]
     assert (await position_of(cache, SLOT), await version(cache)) == (world.head, None)
 
@@ -210,16 +203,16 @@ async def test_two_followers_start_a_repaired_slot_over_once() -> None:
     followers = [CacheFollower(SLOT, cache, world, world) for _ in range(2)]
     for follower in followers:
         await follower.step()
-    world.repair(SLOT.partition)
+    world.repair()
     assert [await follower.step() for follower in followers] == [True, False]
 
 
 async def test_a_number_of_repairs_that_a_crash_lost_starts_the_slot_over_too() -> None:
     world, cache = World(), MemoryCache()
     follower = CacheFollower(SLOT, cache, world, world)
-    world.repair(SLOT.partition)
+    world.repair()
     await follower.step()
-    world.repairs[SLOT.partition] -= 1
+    world.repairs -= 1
     assert [await follower.step() for _ in range(2)] == [True, False]
 
 
@@ -231,7 +224,7 @@ async def test_a_follower_that_freezes_during_a_repair_brings_nothing_back() -> 
     project(world)
     late = Frozen(cache)
     assert await CacheFollower(SLOT, late, world, world).step()
-    world.repair(SLOT.partition)
+    world.repair()
     assert await CacheFollower(SLOT, cache, world, world).step()
     await late.thaw()
     assert (await position_of(cache, SLOT), await version(cache)) == (world.head, None)

@@ -1,21 +1,11 @@
 """Lists come from the cache until a user changes, and then from the views."""
 
 import pytest
-from msgspec.structs import replace
 
 from application.cache.documents import CachedDocuments
 from application.errors import Unavailable, ViewBehind
-from application.projector.view_store import ProjectionProgress
 from application.queries.directory import Answer, UserList, UserPage
 from tests.application.cache.test_documents import YAN, ZOE, Counting, Setting
-
-
-class OfOnePartition(Counting):
-    """Views with only the first partition."""
-
-    async def progress(self, projection: str) -> ProjectionProgress:
-        standing = await super().progress(projection)
-        return replace(standing, positions={0: standing.positions[0]})
 
 
 class Lists(Setting):
@@ -29,7 +19,7 @@ class Lists(Setting):
     async def page(self, at_least: int = 0) -> Answer[bytes]:
         """The list; from either source, it is as the view had it at its position."""
         answer = await self.documents.users(UserList(), _never_rendered, at_least=at_least)
-        assert answer.value == self.views.page(0, answer.position)
+        assert answer.value == self.views.page(answer.position)
         assert answer.position >= at_least
         return answer
 
@@ -40,7 +30,7 @@ def _never_rendered(answer: Answer[UserPage]) -> bytes:
 
 @pytest.fixture
 async def lists() -> Lists:
-    lists = Lists(OfOnePartition())
+    lists = Lists(Counting())
     await lists.begin()
     return lists
 
@@ -52,7 +42,7 @@ async def test_a_list_comes_from_the_cache_until_a_user_changes(lists: Lists) ->
     lists.change(YAN)
     assert await lists.page() == first
     await lists.follow()
-    assert (await lists.page()).position == lists.views.views[0]
+    assert (await lists.page()).position == lists.views.view
     assert lists.views.reads == 2
     counts = lists.cache.counts.pages
     assert (counts.hits, counts.behind) == (2, 0)
@@ -94,15 +84,6 @@ async def test_a_list_of_another_generation_is_neither_served_nor_cached(lists: 
 
 async def test_before_the_first_refresh_lists_come_from_the_views(lists: Lists) -> None:
     lists.documents = CachedDocuments(lists.cache, lists.views, lists.views)
-    for _ in range(2):
-        await lists.page()
-    assert lists.views.reads == 2
-
-
-async def test_lists_of_several_partitions_are_not_cached() -> None:
-    """A change in one partition would not invalidate the pages of the others."""
-    lists = Lists(Counting())
-    await lists.begin()
     for _ in range(2):
         await lists.page()
     assert lists.views.reads == 2

@@ -73,7 +73,7 @@ async def test_a_cache_that_is_not_read_is_invalidated_at_once(
     cached: CachedWorld,
 ) -> None:
     old = Slot[Any](USERS, 2)
-    cached.views.others = [ViewGeneration("users", 2, False, {0: 2})]
+    cached.views.others = [ViewGeneration("users", 2, False, 2)]
     await cached.fill(1, old)
     assert receipt_of(await cached.erase())
     assert await cached.redis.mark(old) is None
@@ -82,7 +82,7 @@ async def test_a_cache_that_is_not_read_is_invalidated_at_once(
 
 async def test_copies_of_dropped_generations_are_removed(cached: CachedWorld) -> None:
     dropped = Slot[Any](USERS, 2)
-    cached.views.others = [ViewGeneration("users", 3, False, {0: 2})]
+    cached.views.others = [ViewGeneration("users", 3, False, 2)]
     await cached.fill(1, dropped)
     assert receipt_of(await cached.erase())
     assert await cached.cached_version(dropped) is None

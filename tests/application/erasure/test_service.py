@@ -146,7 +146,7 @@ async def test_the_job_waits_for_a_view_store_that_is_unavailable(world: World) 
 
 @pytest.mark.parametrize("bell", ["users", "headcount"])
 async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None:
-    behind = ViewGeneration(bell, 2, False, {0: 1})
+    behind = ViewGeneration(bell, 2, False, 1)
     world.views.others = [behind]
     world.views.move(2)
     service = ErasureService(
@@ -155,7 +155,7 @@ async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None
     erasing = asyncio.create_task(service.erase(world.user_id, "other", context()))
     await asyncio.sleep(0.02)
     assert not erasing.done()
-    world.views.others = [ViewGeneration(bell, 2, False, {0: 2})]
+    world.views.others = [ViewGeneration(bell, 2, False, 2)]
     world.doorbell.ring(view_bell(bell))
     async with asyncio.timeout(0.1):
         erasure = await erasing
@@ -165,9 +165,9 @@ async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None
 @pytest.mark.parametrize(
     "other",
     [
-        ViewGeneration("users", 2, False, {0: 2, 1: 1}),
-        ViewGeneration("left-over", 1, True, {0: 1}),
-        ViewGeneration("users", 3, False, {0: 0}),
+        ViewGeneration("users", 2, False, 1),
+        ViewGeneration("left-over", 1, True, 1),
+        ViewGeneration("users", 3, False, 0),
     ],
 )
 async def test_the_job_waits_for_all_partitions_of_every_generation(

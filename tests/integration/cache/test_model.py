@@ -22,7 +22,7 @@ from application.cache.documents import CachedDocuments
 from application.cache.followers import CacheFollower
 from application.cache.ports import FollowingCache, Miss
 from application.errors import ViewBehind
-from application.projector.view_store import Slot, partition_of
+from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
 from infrastructure.cache.breaker import CircuitBreaker
@@ -31,8 +31,7 @@ from tests.support.servers.postgres import scaled
 from tests.support.servers.redis import private_redis
 from tests.support.servers.redis_admin import RedisAdmin
 from tests.support.views.cache_model import (
-    PARTITIONS,
-    SLOTS,
+    SLOT,
     USER_IDS,
     Change,
     LateFollowing,
@@ -43,7 +42,6 @@ from tests.support.views.filling import cached_user, position_of
 T = TypeVar("T")
 
 users = st.sampled_from(USER_IDS)
-partitions = st.sampled_from(range(PARTITIONS))
 changes = st.sampled_from(["rename", "rename", "delete", "restore", "erase", "remove"])
 
 
@@ -116,36 +114,34 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(user_id=users, change=changes)
     def record_and_project(self, user_id: UUID, change: Change) -> None:
         self.world.record(user_id, change, 0)
-        for partition in range(PARTITIONS):
-            self.world.project(partition, self.world.head)
+        self.world.project(self.world.head)
 
     @rule()
     def record_of_another_kind(self) -> None:
         self.world.record_other()
 
-    @rule(partition=partitions, events=st.integers(1, 3))
-    def project(self, partition: int, events: int) -> None:
-        ahead = [p for p, _, _ in self.world.log if p > self.world.views[partition]]
+    @rule(events=st.integers(1, 3))
+    def project(self, events: int) -> None:
+        ahead = [p for p, _, _ in self.world.log if p > self.world.view]
         if ahead:
-            self.world.project(partition, ahead[:events][-1])
+            self.world.project(ahead[:events][-1])
 
-    @rule(partition=partitions, events=st.integers(1, 3))
-    def lose_the_end_of_a_view(self, partition: int, events: int) -> None:
+    @rule(events=st.integers(1, 3))
+    def lose_the_end_of_a_view(self, events: int) -> None:
         """View commits do not wait for the disk: what a crash loses is folded again."""
-        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.views[partition])]
-        self.world.project(partition, behind[-events:][0])
+        behind = [0, *(p for p, _, _ in self.world.log if p < self.world.view)]
+        self.world.project(behind[-events:][0])
 
-    @rule(partition=partitions, user_id=users)
-    def repair(self, partition: int, user_id: UUID) -> None:
+    @rule(user_id=users)
+    def repair(self, user_id: UUID) -> None:
         """The cache may have wrong users until a follower has seen that the view was repaired."""
         self.world.go_wrong(user_id)
         self.follow(1)
         self.read_anything()
         self.freeze_a_reader(user_id)
-        self.freeze_a_reader_of_a_page(partition)
-        self.freeze_a_follower(partition, user_id, "rename")
-        for each in range(PARTITIONS):
-            self.world.repair(each)
+        self.freeze_a_reader_of_a_page()
+        self.freeze_a_follower(user_id, "rename")
+        self.world.repair()
         self.follow(1)
 
     def read_anything(self) -> None:
@@ -161,14 +157,14 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(steps=st.integers(1, 3))
     def follow(self, steps: int) -> None:
-        for slot in SLOTS * steps:
-            self.run(self.follower(slot, self.cache.slots).step())
+        for _ in range(steps):
+            self.run(self.follower(SLOT, self.cache.slots).step())
 
-    @rule(partition=partitions, user_id=users, change=changes)
-    def freeze_a_follower(self, partition: int, user_id: UUID, change: Change) -> None:
+    @rule(user_id=users, change=changes)
+    def freeze_a_follower(self, user_id: UUID, change: Change) -> None:
         self.record_and_project(user_id, change)
         late = LateFollowing(self.cache.slots, self.late)
-        self.run(self.follower(SLOTS[partition], late).step())
+        self.run(self.follower(SLOT, late).step())
 
     def follower(self, slot: Slot[Any], cache: FollowingCache) -> CacheFollower:
         return CacheFollower(slot, cache, self.world, self.world)
@@ -179,7 +175,7 @@ class CacheMachine(RuleBasedStateMachine):
     def read(self, behind: int) -> None:
         """Read all users; after a miss the document is offered to the cache."""
         for user_id in USER_IDS:
-            at_least = max(0, self.world.views[partition_of(user_id, PARTITIONS)] - behind)
+            at_least = max(0, self.world.view - behind)
             answer = self.run(self.documents.user(user_id, at_least=at_least))
             assert answer.position >= at_least
             assert self.world.allows(user_id, answer)
@@ -188,13 +184,12 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(user_id=users)
     def read_beyond_the_view(self, user_id: UUID) -> None:
         with pytest.raises(ViewBehind):
-            self.run(self.documents.user(user_id, at_least=max(self.world.seen.values()) + 1))
+            self.run(self.documents.user(user_id, at_least=self.world.seen + 1))
 
     @rule(user_id=users)
     def freeze_a_reader(self, user_id: UUID) -> None:
         """The reader missed, has read the view, and freezes before it offers the document."""
-        slot = SLOTS[partition_of(user_id, PARTITIONS)]
-        miss = self.run(self.cache.users.look_up(slot, user_id))
+        miss = self.run(self.cache.users.look_up(SLOT, user_id))
         answer = self.run(self.world.user(user_id))
         if isinstance(miss, Miss) and answer.value is not None:
 
@@ -204,31 +199,31 @@ class CacheMachine(RuleBasedStateMachine):
 
             self.late.append(offer)
 
-    @rule(partition=partitions)
-    def read_a_page(self, partition: int) -> None:
-        if miss := self.miss(partition):
-            self.run(self.offer_page(miss, self.page(partition)))
+    @rule()
+    def read_a_page(self) -> None:
+        if miss := self.miss():
+            self.run(self.offer_page(miss, self.page()))
 
-    @rule(partition=partitions)
-    def freeze_a_reader_of_a_page(self, partition: int) -> None:
-        if miss := self.miss(partition):
-            self.late.append(partial(self.offer_page, miss, self.page(partition)))
+    @rule()
+    def freeze_a_reader_of_a_page(self) -> None:
+        if miss := self.miss():
+            self.late.append(partial(self.offer_page, miss, self.page()))
 
-    @rule(partition=partitions, user_id=users, change=changes)
-    def change_after_a_page_was_missed(self, partition: int, user_id: UUID, change: Change) -> None:
+    @rule(user_id=users, change=changes)
+    def change_after_a_page_was_missed(self, user_id: UUID, change: Change) -> None:
         """The reader reads the view before the change, and offers when the cache has passed it."""
-        self.freeze_a_reader_of_a_page(partition)
+        self.freeze_a_reader_of_a_page()
         self.record_and_project(user_id, change)
         self.follow(1)
         self.deliver_a_late_write(newest=True)
 
-    def miss(self, partition: int) -> Miss[UserList] | None:
-        found = self.run(self.cache.pages.look_up(SLOTS[partition], UserList()))
+    def miss(self) -> Miss[UserList] | None:
+        found = self.run(self.cache.pages.look_up(SLOT, UserList()))
         return found if isinstance(found, Miss) else None
 
-    def page(self, partition: int) -> Answer[bytes]:
-        position = self.world.views[partition]
-        return Answer(self.world.page(partition, position), position)
+    def page(self) -> Answer[bytes]:
+        position = self.world.view
+        return Answer(self.world.page(position), position)
 
     async def offer_page(self, miss: Miss[UserList], page: Answer[bytes]) -> None:
         self.cache.pages.offer(miss, page)
@@ -245,19 +240,19 @@ class CacheMachine(RuleBasedStateMachine):
     def evict_a_user(self, user_id: UUID) -> None:
         self.admin.delete(f"*:{user_id}")
 
-    @rule(partition=partitions)
-    def evict_a_position(self, partition: int) -> None:
-        self.admin.delete(f"*.{partition}}}:pos")
+    @rule()
+    def evict_a_position(self) -> None:
+        self.admin.delete("*}:pos")
 
-    @rule(partition=partitions, user_id=users, change=changes)
-    def begin_again_after_a_change(self, partition: int, user_id: UUID, change: Change) -> None:
-        self.evict_a_position(partition)
+    @rule(user_id=users, change=changes)
+    def begin_again_after_a_change(self, user_id: UUID, change: Change) -> None:
+        self.evict_a_position()
         self.record_and_project(user_id, change)
         self.follow(1)
 
-    @rule(partition=partitions)
-    def evict_the_pages(self, partition: int) -> None:
-        self.admin.delete(f"*.{partition}}}:pages")
+    @rule()
+    def evict_the_pages(self) -> None:
+        self.admin.delete("*}:pages")
 
     @rule()
     def copy_the_server(self) -> None:
@@ -283,8 +278,7 @@ class CacheMachine(RuleBasedStateMachine):
     @invariant()
     def no_answer_is_stale(self) -> None:
         async def look_up() -> list[Answer[UserDocument | None] | None]:
-            asked = [(SLOTS[partition_of(each, PARTITIONS)], each) for each in USER_IDS]
-            return await asyncio.gather(*(cached_user(self.cache, *each) for each in asked))
+            return await asyncio.gather(*(cached_user(self.cache, SLOT, each) for each in USER_IDS))
 
         for user_id, answer in zip(USER_IDS, self.run(look_up()), strict=True):
             assert answer is None or self.world.allows(user_id, answer)
@@ -292,8 +286,7 @@ class CacheMachine(RuleBasedStateMachine):
     @invariant()
     def no_page_is_older_than_its_slot(self) -> None:
         """And its content is that of its position."""
-        for slot in SLOTS:
-            page = self.run(self.cache.pages.look_up(slot, UserList()))
-            if isinstance(page, Answer):
-                assert page.value == self.world.page(slot.partition, page.position)
-                assert page.position >= (self.run(position_of(self.cache, slot)) or 0)
+        page = self.run(self.cache.pages.look_up(SLOT, UserList()))
+        if isinstance(page, Answer):
+            assert page.value == self.world.page(page.position)
+            assert page.position >= (self.run(position_of(self.cache, SLOT)) or 0)

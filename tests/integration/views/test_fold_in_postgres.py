@@ -9,10 +9,9 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from application.projector.fold import contribution_of, fold_page
-from application.projector.view_store import Slot, slots_of
+from application.projector.view_store import Slot
 from domain.event import Event, Recorded
 from infrastructure.database import Database
 from infrastructure.views.projector.ensure import ensure_views
@@ -28,8 +27,7 @@ from tests.support.views.histories import logs
 from tests.support.views.interrupted_projection import project_with_interruptions
 from tests.support.views.registrations import NEWCOMERS
 
-SHARED: Final = replace(HEADCOUNT, name="shared", partitions=4)
-FOLDED: Final[tuple[Projection[Any], ...]] = (USERS, HEADCOUNT, NEWCOMERS, SHARED)
+FOLDED: Final[tuple[Projection[Any], ...]] = (USERS, HEADCOUNT, NEWCOMERS)
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +49,18 @@ async def test_views_and_counters_in_tables_equal_one_fold_of_all_events(
     url: str, projection: Projection[Any], log: list[Recorded[Event]], random: Random
 ) -> None:
     await _empty(url, projection)
-    slots: list[Slot[Any]] = slots_of(projection, 1, projection.partitions)
+    slot = Slot(projection)
     views = views_in(url)
     async with Database.open(url) as database:
-        for slot in slots:
-            await project_with_interruptions(PostgresViewStore(database), slot, log, random)
-    shots = [await snapshot(views, slot) for slot in slots]
+        await project_with_interruptions(PostgresViewStore(database), slot, log, random)
+    shot = await snapshot(views, slot)
     fresh = fold_page(projection, {}, frozenset(), log)
-    assert {stream: entry for shot in shots for stream, entry in shot.entries.items()} == (
-        fresh.entries
-    )
+    assert shot.entries == fresh.entries
     sums = Counter[str]()
     for entry in fresh.entries.values():
         sums.update(contribution_of(projection, entry))
-    stored = Counter[str]()
-    for shot in shots:
-        stored.update(shot.counters)
-    assert (stored, [shot.parked for shot in shots]) == (sums, [{}] * len(shots))
-    assert not await differences(views, LogByStream(log), slots)
+    assert (Counter(shot.counters), shot.parked) == (sums, {})
+    assert not await differences(views, LogByStream(log), [slot])
 
 
 async def _empty(url: str, projection: Projection[Any]) -> None:

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 from psycopg.pq import PGconn
 from uuid_utils.compat import uuid7
 
@@ -26,7 +25,6 @@ from domain.user.events import (
 )
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.sql.slot_lock import lock_of
-from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS
 from tests.support.log.drafts import context
@@ -137,7 +135,7 @@ async def test_a_leader_that_is_frozen_in_the_middle_of_an_answer_is_replaced(
     read_side: ReadSide,
 ) -> None:
     slot = Slot(USERS)
-    with frozen_session(read_side.url, f"SELECT pg_advisory_lock({lock_of(slot)})"):
+    with frozen_session(read_side.url, f"SELECT pg_advisory_lock({lock_of(USERS.name, 1)})"):
         async with asyncio.timeout(6), read_side.views.lead(slot) as writer:
             assert writer.position == 0
 
@@ -229,34 +227,6 @@ async def test_a_difference_is_found_in_rows_and_counters(read_side: ReadSide) -
     users, headcount = await read_side.differences()
     assert (users.streams, users.counters) == ({stream}, frozenset())
     assert (headcount.streams, headcount.counters) == (frozenset(), {"role:member"})
-
-
-async def test_a_projection_with_four_partitions_counts_as_one(database_url: str) -> None:
-    """Two leaders share four partitions; their counters are stored apart and add up."""
-
-    async with ReadSide.open(database_url) as read_side:
-        shared = replace(HEADCOUNT, name="shared", partitions=4)
-        slots = await ensure_views(database_url, [shared])
-        work = [
-            asyncio.create_task(
-                run_projectors(
-                    slots[n::2], read_side.views, read_side.events.feed, read_side.doorbell
-                )
-            )
-            for n in (0, 1)
-        ]
-        for _ in range(40):
-            await record(read_side, registered(), UserSuspended())
-        head = await read_side.events.feed.head()
-        async with asyncio.timeout(10):
-            while min([(await read_side.snapshot(slot)).position for slot in slots]) < head:
-                await asyncio.sleep(0.05)
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
-        shots = [await read_side.snapshot(slot) for slot in slots]
-    assert sum(shot.counters["status:suspended"] for shot in shots) == 40
-    assert all(shot.entries for shot in shots)
 
 
 async def test_six_processes_may_make_the_views_at_once(database_url: str) -> None:

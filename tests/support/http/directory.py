@@ -164,7 +164,7 @@ class FoldedErasedViews:
 
     async def generations(self) -> Sequence[ViewGeneration]:
         position = await self._log.head() - self._views.lag
-        return [ViewGeneration(each.name, 1, True, {0: position}) for each in PROJECTIONS]
+        return [ViewGeneration(each.name, 1, True, position) for each in PROJECTIONS]
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
         """Returns at once: the views hold nothing that is erased."""

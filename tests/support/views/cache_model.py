@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from application.cache.ports import ChangedStreams, EntriesAt, FollowingCache, Mark, Step
 from application.errors import ViewBehind
-from application.projector.view_store import Entry, ProjectionProgress, Slot, partition_of
+from application.projector.view_store import Entry, ProjectionProgress, Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import RenderPage, UserDocument
 from projections.headcount import HEADCOUNT
@@ -20,10 +20,7 @@ from tests.support.views.histories import START
 
 Change = Literal["rename", "delete", "restore", "erase", "remove"]
 
-PARTITIONS: Final = 2
-SLOTS: Final = [
-    Slot(replace(USERS, partitions=PARTITIONS), 1, partition) for partition in range(PARTITIONS)
-]
+SLOT: Final = Slot(USERS)
 USER_IDS: Final = [UUID(int=(0x7 << 76) | (0x8 << 60) | n) for n in range(2, 5)]
 
 
@@ -36,16 +33,16 @@ class Moment(Struct, frozen=True):
 
 
 class World:
-    """The view of each partition has its own position; it may also move back."""
+    """The position of the view may also move back."""
 
     def __init__(self) -> None:
         self.head = 0
-        self.views = dict.fromkeys(range(PARTITIONS), 0)
-        # The highest position of each view: a cache may still have what a view showed there.
-        self.seen = dict(self.views)
+        self.view = 0
+        # The highest position of the view: a cache may still have what the view showed there.
+        self.seen = 0
         self.log: list[tuple[int, str, UUID]] = []
-        # How often each view was repaired; before that, it showed this instead of some users.
-        self.repairs = dict.fromkeys(range(PARTITIONS), 0)
+        # How often the view was repaired; before that, it showed this instead of some users.
+        self.repairs = 0
         self.wrong: dict[UUID, Moment] = {}
         self.moments: dict[UUID, list[Moment]] = {user_id: [] for user_id in USER_IDS}
 
@@ -65,21 +62,19 @@ class World:
         self.head += 1
         self.log.append((self.head, "token", USER_IDS[0]))
 
-    def project(self, partition: int, position: int) -> None:
-        self.views[partition] = position
-        self.seen[partition] = max(self.seen[partition], position)
+    def project(self, position: int) -> None:
+        self.view = position
+        self.seen = max(self.seen, position)
 
     def go_wrong(self, user_id: UUID) -> None:
         """From now on the view shows a wrong user, with a version that is too high."""
         row = _changed(None, user_id, 99, "rename")
         self.wrong[user_id] = Moment(0, 99, row)
 
-    def repair(self, partition: int) -> None:
-        """Make the view of a partition right; its position does not move."""
-        self.repairs[partition] += 1
-        for user_id in list(self.wrong):
-            if partition_of(user_id, PARTITIONS) == partition:
-                del self.wrong[user_id]
+    def repair(self) -> None:
+        """Make the view right; its position does not move."""
+        self.repairs += 1
+        self.wrong.clear()
 
     def shown(self, user_id: UUID, position: int) -> Moment | None:
         """What the view shows of a user at a position, right or wrong."""
@@ -92,9 +87,8 @@ class World:
 
     def allows(self, user_id: UUID, answer: Answer[UserDocument | None]) -> bool:
         """Whether the view showed this at the answer's position or later."""
-        seen = self.seen[partition_of(user_id, PARTITIONS)]
         first = self.moment(user_id, answer.position)
-        later = [m for m in self.moments[user_id] if answer.position < m.position <= seen]
+        later = [m for m in self.moments[user_id] if answer.position < m.position <= self.seen]
         shown = [_document(moment) for moment in (first, *later)]
         return answer.value in shown
 
@@ -109,45 +103,38 @@ class World:
     async def entries(self, slot: Slot[Any], streams: Collection[UUID]) -> EntriesAt[Any]:
         """See `ViewEntries`."""
         if slot.projection.name == HEADCOUNT.name:
-            return EntriesAt(min(self.views.values()), self.repairs[0], {})
-        position = self.views[slot.partition]
-        found = {stream: self.shown(stream, position) for stream in streams}
+            return EntriesAt(self.view, self.repairs, {})
+        found = {stream: self.shown(stream, self.view) for stream in streams}
         entries = {s: Entry(m.row, m.version, b"") for s, m in found.items() if m is not None}
-        return EntriesAt(position, self.repairs[slot.partition], entries)
+        return EntriesAt(self.view, self.repairs, entries)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
         """See `Documents`."""
-        position = self.views[partition_of(user_id, PARTITIONS)]
-        if position < at_least:
-            raise ViewBehind(position)
-        return Answer(_document(self.shown(user_id, position)), position)
+        if self.view < at_least:
+            raise ViewBehind(self.view)
+        return Answer(_document(self.shown(user_id, self.view)), self.view)
 
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`: the page of the first partition; does not call `render`."""
-        position = self.views[0]
-        if position < at_least:
-            raise ViewBehind(position)
-        return Answer(self.page(0, position), position)
+        """See `Documents`; does not call `render`."""
+        if self.view < at_least:
+            raise ViewBehind(self.view)
+        return Answer(self.page(self.view), self.view)
 
-    def page(self, partition: int, position: int) -> bytes:
-        """All users of a partition, as its view shows them at a position."""
-        ids = [each for each in USER_IDS if partition_of(each, PARTITIONS) == partition]
-        documents = [_document(self.shown(each, position)) for each in ids]
+    def page(self, position: int) -> bytes:
+        """All users, as the view shows them at a position."""
+        documents = [_document(self.shown(each, position)) for each in USER_IDS]
         return b",".join(each.body if each else b"-" for each in documents)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
         """See `Documents`."""
-        position = min(self.views.values())
-        return Answer(b"%d" % position, position)
+        return Answer(b"%d" % self.view, self.view)
 
     async def progress(self, projection: str) -> ProjectionProgress:
         """See `ProgressSource`."""
-        if projection == HEADCOUNT.name:
-            return ProjectionProgress(1, {0: min(self.views.values())})
-        assert projection == USERS.name
-        return ProjectionProgress(1, dict(self.views))
+        assert projection in (USERS.name, HEADCOUNT.name)
+        return ProjectionProgress(1, self.view)
 
 
 class LateFollowing:

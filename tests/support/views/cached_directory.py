@@ -80,4 +80,4 @@ class FollowedDocuments:
     async def progress(self, projection: str) -> ProjectionProgress:
         """See `ProgressSource`."""
         _, position = await self._directory.views.rows()
-        return ProjectionProgress(1, {0: position})
+        return ProjectionProgress(1, position)

@@ -8,7 +8,7 @@ from psycopg import IsolationLevel
 from sqlalchemy import func, select
 
 from application.log.by_stream import EventsByStream
-from application.projector.view_store import Entry, Slot
+from application.projector.view_store import PARTITION, Entry, Slot
 from infrastructure.event_store.by_stream import PostgresEventsByStream
 from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
 from infrastructure.views.sql.rows import BOOKKEEPING, RowFormat
@@ -62,12 +62,10 @@ async def _read(connection: psycopg.AsyncConnection[Any], slot: Slot[Any]) -> Sn
     made += [func.tsvector_to_array(c[words.name]) for words in projection.words]
     stored = await rows(Statement.of(select(*columns_of(slot), c.partition, *made)))
     end = len(BOOKKEEPING) + len(projection.view.__struct_fields__)
-    mine = [row for row in stored if slot.holds(row[0])]
-    entries = RowFormat(slot).entries([row[:end] for row in mine])
+    entries = RowFormat(slot).entries([row[:end] for row in stored])
     counters: list[Any] = []
     if (table := tables.counters) is not None:
-        of_slot = table.c.partition == slot.partition
-        counters = await rows(Statement.of(select(table.c.counter, table.c.value).where(of_slot)))
+        counters = await rows(Statement.of(select(table.c.counter, table.c.value)))
     first = select(PARKED.c.stream, func.min(PARKED.c.version)).where(parked_of(slot))
     parked = await rows(Statement.of(first.group_by(PARKED.c.stream)))
     skips = select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection.name))
@@ -75,9 +73,9 @@ async def _read(connection: psycopg.AsyncConnection[Any], slot: Slot[Any]) -> Sn
         position=position,
         entries=entries,
         counters={name: value for name, value in counters if value},
-        parked={stream: version for stream, version in parked if slot.holds(stream)},
+        parked=dict(parked),
         skipped={(stream, version) for stream, version in await rows(Statement.of(skips))},
-        odd={row[0] for row in mine if not _is_whole(slot, entries[row[0]], row[end:])},
+        odd={row[0] for row in stored if not _is_whole(slot, entries[row[0]], row[end:])},
     )
 
 
@@ -85,11 +83,11 @@ def _is_whole(slot: Slot[Any], entry: Entry[Any], columns: Sequence[Any]) -> boo
     """Whether the columns of partition, keys and words are those of the view."""
     projection, (partition, *made) = slot.projection, columns
     if entry.view is None:
-        return partition == slot.partition and not any(each is not None for each in made)
+        return partition == PARTITION and not any(each is not None for each in made)
     keys = [key.of(entry.view) for key in projection.keys]
     words = [set(each.of(entry.view)) for each in projection.words]
     found = [*made[: len(keys)], *(set(each) for each in made[len(keys) :])]
-    return partition == slot.partition and found == [*keys, *words]
+    return partition == PARTITION and found == [*keys, *words]
 
 
 def events_by_stream_of(events: EventStore) -> PostgresEventsByStream:

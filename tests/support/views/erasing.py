@@ -43,7 +43,7 @@ class FixedViews:
     async def generations(self) -> Sequence[ViewGeneration]:
         if self.is_unavailable:
             raise Unavailable
-        serving = [ViewGeneration(p.name, 1, True, {0: self._position}) for p in PROJECTIONS]
+        serving = [ViewGeneration(p.name, 1, True, self._position) for p in PROJECTIONS]
         return [*serving, *self.others]
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
