@@ -31,7 +31,6 @@ from tests.support.log.drafts import context
 from tests.support.run.background import module_process
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.views.directory import ReadSide, execute
-from tests.support.views.projectors import run_projectors
 
 
 @contextmanager
