@@ -1,7 +1,7 @@
 """Builds a generation: fills tables in bulk, makes indexes, then hands over to the projectors."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final, Generic
 from uuid import UUID
@@ -18,7 +18,7 @@ from infrastructure.postgres import Connection
 from infrastructure.views.sql.copy_format import CopyFormat
 from infrastructure.views.sql.ddl import missing_indexes
 from infrastructure.views.sql.errors import translate_errors
-from infrastructure.views.sql.statements import Statement, statements_of
+from infrastructure.views.sql.statements import counter_rows, run, statements_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
@@ -145,15 +145,10 @@ async def _copy(connection: Connection, statement: str, lines: Iterable[bytes]) 
 async def _store_rest(connection: Connection, slot: Slot[V], changes: Changes[V]) -> None:
     statements = statements_of(slot)
     if changes.counters and statements.count is not None:
-        rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
-        await _run(connection, statements.count, rows)
+        await run(connection, statements.count, {"rows": counter_rows(changes.counters)})
     if changes.parked:
-        await _run(connection, statements.park, changes.parked)
-
-
-async def _run(connection: Connection, statement: Statement, rows: Sequence[object]) -> None:
-    parameters = {**statement.constants, "rows": msgspec.json.encode(rows).decode()}
-    await connection.execute(statement.sql, parameters)
+        parked = msgspec.json.encode(changes.parked).decode()
+        await run(connection, statements.park, {"rows": parked})
 
 
 async def _lines(slot: Slot[V], changes: Changes[V]) -> list[bytes]:

@@ -4,10 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
-from psycopg import AsyncCursor
-from psycopg.rows import TupleRow
 
 from application.context import TENANT
 from application.projector.fold import counted
@@ -15,7 +12,7 @@ from application.projector.view_store import Slot
 from domain.user.events import UserErased
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.rows import RowFormat
-from infrastructure.views.sql.statements import Statement, statements_of
+from infrastructure.views.sql.statements import counter_rows, run, statements_of
 from projections.projection import V
 
 _PARKED: Final = """
@@ -98,23 +95,16 @@ async def take_over_parked(
     wanted = {"streams": [stream for stream in streams if stream not in erased]}
     served, built = [
         RowFormat(slot).entries(
-            await (await _run(connection, statements_of(slot).entries, wanted)).fetchall()
+            await (await run(connection, statements_of(slot).entries, wanted)).fetchall()
         )
         for slot in (old, new)
     ]
     given["streams"] = list(served)
     statements = statements_of(new)
-    await _run(connection, statements.store, {"rows": RowFormat(new).to_json(served)})
+    await run(connection, statements.store, {"rows": RowFormat(new).to_json(served)})
     counters = counted(new.projection, built, served)
     if counters and statements.count is not None:
-        rows = [{"counter": name, "value": n} for name, n in counters.items()]
-        await _run(connection, statements.count, {"rows": msgspec.json.encode(rows).decode()})
+        await run(connection, statements.count, {"rows": counter_rows(counters)})
     await connection.execute(_DELETE_APPLIED, given)
     await connection.execute(_SET_ERRORS, given)
     await connection.execute(_COUNT_REPAIR, given)
-
-
-async def _run(
-    connection: Connection, statement: Statement, given: Mapping[str, Any]
-) -> AsyncCursor[TupleRow]:
-    return await connection.execute(statement.sql, {**statement.constants, **given}, binary=True)

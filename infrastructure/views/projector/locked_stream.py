@@ -4,10 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic
 from uuid import UUID
 
-import msgspec
-from psycopg import AsyncCursor
-from psycopg.rows import TupleRow
-
 from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.parked import Decision
@@ -15,7 +11,7 @@ from application.projector.view_store import Changes, Entry, ParkedEvent, Skippe
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.rows import RowFormat
-from infrastructure.views.sql.statements import Statement, statements_of
+from infrastructure.views.sql.statements import counter_rows, run, statements_of
 from projections.projection import V
 
 _LOCK_CHECKPOINT: Final = """
@@ -106,10 +102,10 @@ class PostgresLockedStream(Generic[V]):
             )
             for row in rows
         ]
-        skipped = await (await self._run(statements.skipped, streams)).fetchall()
+        skipped = await (await run(self._connection, statements.skipped, streams)).fetchall()
         self.skipped = frozenset((row[0], row[1]) for row in skipped)
         entries = self._row_format.entries(
-            await (await self._run(statements.entries, streams)).fetchall()
+            await (await run(self._connection, statements.entries, streams)).fetchall()
         )
         self.entry = entries.get(self._given["stream"])
 
@@ -119,13 +115,15 @@ class PostgresLockedStream(Generic[V]):
         entry = changes.entries.get(stream, self.entry)
         with translate_errors(self._connection):
             if changes.entries:
-                await self._run(
-                    statements.store, {"rows": self._row_format.to_json(changes.entries)}
+                await run(
+                    self._connection,
+                    statements.store,
+                    {"rows": self._row_format.to_json(changes.entries)},
                 )
                 await self._connection.execute(_COUNT_REPAIR, self._given)
             if changes.counters and statements.count is not None:
-                rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
-                await self._run(statements.count, {"rows": msgspec.json.encode(rows).decode()})
+                rows = counter_rows(changes.counters)
+                await run(self._connection, statements.count, {"rows": rows})
             version = 0 if entry is None else entry.version
             await self._connection.execute(_DELETE_APPLIED, {**self._given, "version": version})
             for parked in changes.parked:
@@ -149,10 +147,3 @@ class PostgresLockedStream(Generic[V]):
         with translate_errors(self._connection):
             await self._connection.execute(_SKIP, given)
             await self._connection.execute("COMMIT")
-
-    async def _run(
-        self, statement: Statement, parameters: Mapping[str, Any]
-    ) -> AsyncCursor[TupleRow]:
-        return await self._connection.execute(
-            statement.sql, {**statement.constants, **parameters}, binary=True
-        )

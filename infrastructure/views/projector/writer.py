@@ -4,15 +4,13 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Generic
+from typing import Final, Generic
 from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import AsyncCursor
 from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 
 from application.log.follower import NotLeading
 from application.projector.view_store import Changes, Entry, PageOfViews, Skipped, Slot
@@ -21,7 +19,13 @@ from infrastructure.leadership import FROZEN_MILLISECONDS, Lead
 from infrastructure.postgres import Connection, is_broken
 from infrastructure.views.sql.errors import translate_errors
 from infrastructure.views.sql.rows import RowFormat
-from infrastructure.views.sql.statements import SlotStatements, Statement, statements_of
+from infrastructure.views.sql.statements import (
+    SlotStatements,
+    Statement,
+    counter_rows,
+    run,
+    statements_of,
+)
 from projections.projection import V
 
 _PAGE_SECONDS: Final = 30.0
@@ -76,10 +80,10 @@ class PostgresViewWriter(Generic[V]):
                 await connection.execute(_SETTINGS, (FROZEN_MILLISECONDS, self._lock_milliseconds))
                 # The fence comes first: from here on no other session moves this checkpoint or locks
                 # a stream of this slot.
-                moved = await _run(connection, statements.fence, fence)
-                parked = await _run(connection, statements.parked, {"streams": streams})
-                skipped = await _run(connection, statements.skipped, {"streams": streams})
-                entries = await _run(connection, statements.entries, {"streams": streams})
+                moved = await run(connection, statements.fence, fence)
+                parked = await run(connection, statements.parked, {"streams": streams})
+                skipped = await run(connection, statements.skipped, {"streams": streams})
+                entries = await run(connection, statements.entries, {"streams": streams})
         except LockNotAvailable:
             await connection.rollback()
             await connection.execute(_END_FROZEN_PAGES, {"frozen": FROZEN_MILLISECONDS})
@@ -122,24 +126,15 @@ class _Page(Generic[V]):
         if changes.entries:
             work.append((statements.store, self._row_format.to_json(changes.entries)))
         if changes.counters and statements.count is not None:
-            rows = [{"counter": name, "value": n} for name, n in changes.counters.items()]
-            work.append((statements.count, msgspec.json.encode(rows).decode()))
+            work.append((statements.count, counter_rows(changes.counters)))
         if changes.parked:
             work.append((statements.park, msgspec.json.encode(changes.parked).decode()))
         with translate_errors(self._connection):
             async with self._connection.pipeline():
                 for statement, rows in work:
-                    await _run(self._connection, statement, {"rows": rows})
+                    await run(self._connection, statement, {"rows": rows})
                 await self._connection.execute("COMMIT")
         self.is_committed = True
-
-
-async def _run(
-    connection: Connection, statement: Statement, parameters: Mapping[str, Any]
-) -> AsyncCursor[TupleRow]:
-    return await connection.execute(
-        statement.sql, {**statement.constants, **parameters}, binary=True
-    )
 
 
 async def _roll_back(connection: Connection) -> None:

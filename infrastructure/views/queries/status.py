@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from application.context import TENANT
 from application.log.event_log import EventFeed
 from application.projector.view_store import ProjectionProgress
 from application.queries.directory import ProjectionStatus
-from infrastructure.views.sql.catalogue import PARKED, PROJECTIONS
 from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.slot_lock import lock_of
 from projections.projection import Projection
@@ -24,13 +23,11 @@ _BEHIND_SECONDS: Final = 2.0
 _HELD_LOCKS: Final = text(
     Path(__file__).with_name("held_locks.sql").read_text().replace(":", "\\:")
 )
-_PARKED_STREAMS: Final = (
-    select(PARKED.c.projection, PARKED.c.generation, func.count(PARKED.c.stream.distinct()))
-    .where(PARKED.c.tenant == TENANT)
-    .group_by(PARKED.c.projection, PARKED.c.generation)
-)
-_PAUSED: Final = select(PROJECTIONS.c.name).where(
-    PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.paused_at.is_not(None)
+_PARKED_STREAMS: Final = text("""
+SELECT projection, generation, count(DISTINCT stream) FROM parked
+WHERE tenant = :tenant GROUP BY projection, generation""")
+_PAUSED: Final = text(
+    "SELECT name FROM projections WHERE tenant = :tenant AND paused_at IS NOT NULL"
 )
 
 
@@ -45,9 +42,9 @@ class StatusContext(Struct, frozen=True):
 
 async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
     """The present data. Raises `Unavailable`."""
-    parked = await reader.rows(_PARKED_STREAMS)
+    parked = await reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
     locks = await reader.rows(_HELD_LOCKS)
-    paused = await reader.rows(_PAUSED)
+    paused = await reader.rows(_PAUSED, {"tenant": TENANT})
     return StatusContext(
         {(name, generation): streams for name, generation, streams in parked},
         frozenset(row[0] for row in locks),

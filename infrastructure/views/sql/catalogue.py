@@ -10,11 +10,8 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    Uuid,
     and_,
-    literal,
 )
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from application.context import TENANT
 from application.projector.view_store import PARTITION, Slot
@@ -28,7 +25,6 @@ PROJECTIONS: Final = Table(
     Column("tenant", Text()),
     Column("name", Text()),
     Column("generation", Integer()),
-    Column("paused_at", TIMESTAMP(timezone=True)),
 )
 
 # The position of each slot, and how often its rows changed without a new position.
@@ -41,37 +37,6 @@ CHECKPOINTS: Final = Table(
     Column("partition", Integer()),
     Column("position", BigInteger()),
     Column("repairs", BigInteger()),
-    Column("updated_at", TIMESTAMP(timezone=True)),
-)
-
-# Events that could not be applied, with the later events of their streams.
-PARKED: Final = Table(
-    "parked",
-    _METADATA,
-    Column("tenant", Text()),
-    Column("projection", Text()),
-    Column("generation", Integer()),
-    Column("stream", Uuid()),
-    Column("version", BigInteger()),
-    Column("position", BigInteger()),
-    Column("event_id", Uuid()),
-    Column("error", Text()),
-)
-
-# Events that are left out permanently, in all generations.
-SKIPPED: Final = Table(
-    "skipped",
-    _METADATA,
-    Column("tenant", Text()),
-    Column("projection", Text()),
-    Column("stream", Uuid()),
-    Column("version", BigInteger()),
-    Column("position", BigInteger()),
-    Column("event_id", Uuid()),
-    Column("error", Text()),
-    Column("reason", Text()),
-    Column("actor", Text()),
-    Column("skipped_at", TIMESTAMP(timezone=True)),
 )
 
 
@@ -85,20 +50,6 @@ def checkpoint_of(slot: Slot[Any]) -> ColumnElement[bool]:
     )
 
 
-def parked_of(slot: Slot[Any]) -> ColumnElement[bool]:
-    """The rows of `PARKED` of the slot's generation."""
-    return and_(
-        PARKED.c.tenant == TENANT,
-        PARKED.c.projection == slot.projection.name,
-        PARKED.c.generation == slot.generation,
-    )
-
-
-def skipped_of(projection: str) -> ColumnElement[bool]:
-    """The rows of `SKIPPED` of a projection."""
-    return and_(SKIPPED.c.tenant == TENANT, SKIPPED.c.projection == projection)
-
-
 def serving(projection: str) -> ColumnElement[bool]:
     """The projection's row of `PROJECTIONS`, joined with its checkpoint."""
     return and_(
@@ -109,12 +60,3 @@ def serving(projection: str) -> ColumnElement[bool]:
         CHECKPOINTS.c.generation == PROJECTIONS.c.generation,
         CHECKPOINTS.c.partition == PARTITION,
     )
-
-
-def slot_row(slot: Slot[Any]) -> dict[str, Any]:
-    """The columns of `PARKED` that name the generation of an event."""
-    return {
-        "tenant": literal(TENANT),
-        "projection": literal(slot.projection.name),
-        "generation": literal(slot.generation),
-    }

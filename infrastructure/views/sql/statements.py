@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from sqlalchemy import (
     ARRAY,
     ClauseElement,
@@ -18,28 +21,48 @@ from sqlalchemy import (
     cast,
     column,
     func,
-    literal,
     select,
-    update,
 )
 from sqlalchemy.dialects.postgresql import JSON, TSVECTOR, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from application.projector.view_store import PARTITION, Slot
-from infrastructure.views.sql.catalogue import (
-    CHECKPOINTS,
-    PARKED,
-    SKIPPED,
-    checkpoint_of,
-    parked_of,
-    skipped_of,
-    slot_row,
-)
+from application.context import TENANT
+from application.projector.view_store import Slot
+from infrastructure.postgres import Connection
 from infrastructure.views.sql.rows import BOOKKEEPING
 from infrastructure.views.sql.tables import tables_of
 
 _DIALECT: Final = PGDialect_psycopg()
-_PARKED_EVENT: Final = ("stream", "version", "position", "event_id", "error")
+
+_POSITION: Final = b"""
+SELECT position FROM checkpoints
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND partition = 0"""
+# Moves the checkpoint, unless another session has moved it.
+_FENCE: Final = b"""
+UPDATE checkpoints SET position = %(reached)s, updated_at = clock_timestamp()
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND partition = 0 AND position = %(position)s"""
+_PARKED: Final = b"""
+SELECT DISTINCT stream FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND stream = ANY(%(streams)s::uuid[])"""
+_SKIPPED: Final = b"""
+SELECT stream, version FROM skipped
+WHERE tenant = %(tenant)s AND projection = %(name)s AND stream = ANY(%(streams)s::uuid[])"""
+_PARK: Final = b"""
+INSERT INTO parked
+    (tenant, projection, generation, stream, version, position, event_id, error)
+SELECT %(tenant)s::text, %(name)s::text, %(generation)s::integer,
+       r.stream, r.version, r.position, r.event_id, r.error
+FROM json_to_recordset(%(rows)s::text::json)
+    AS r (stream uuid, version bigint, position bigint, event_id uuid, error text)
+ON CONFLICT DO NOTHING"""
+_COUNT: Final = """
+INSERT INTO {counters} AS c (counter, partition, value)
+SELECT r.counter, 0, r.value
+FROM json_to_recordset(%(rows)s::text::json) AS r (counter text, value bigint)
+ON CONFLICT (counter, partition) DO UPDATE SET value = c.value + excluded.value"""
 
 
 class Statement(Struct, frozen=True):
@@ -73,17 +96,35 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
 def statements_of(slot: Slot[Any]) -> SlotStatements:
     """The slot's statements; cached, because compiling them takes some milliseconds."""
     tables = tables_of(slot.projection, slot.generation)
-    in_streams = PARKED.c.stream == _any_stream()
+    names = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
+    count = None
+    if tables.counters is not None:
+        count = Statement(_COUNT.format(counters=tables.counters.name).encode(), {})
     return SlotStatements(
-        position=Statement.of(select(CHECKPOINTS.c.position).where(checkpoint_of(slot))),
-        fence=Statement.of(_fence(slot)),
+        position=Statement(_POSITION, names),
+        fence=Statement(_FENCE, names),
         entries=Statement.of(select(*columns_of(slot)).where(tables.rows.c.id == _any_stream())),
-        parked=Statement.of(select(PARKED.c.stream).distinct().where(parked_of(slot), in_streams)),
-        skipped=Statement.of(_skipped(slot.projection.name)),
+        parked=Statement(_PARKED, names),
+        skipped=Statement(_SKIPPED, names),
         store=Statement.of(_store(tables.rows)),
-        count=None if tables.counters is None else Statement.of(_count(tables.counters)),
-        park=Statement.of(_park(slot)),
+        count=count,
+        park=Statement(_PARK, names),
     )
+
+
+async def run(
+    connection: Connection, statement: Statement, parameters: Mapping[str, Any]
+) -> AsyncCursor[TupleRow]:
+    """Execute a statement."""
+    return await connection.execute(
+        statement.sql, {**statement.constants, **parameters}, binary=True
+    )
+
+
+def counter_rows(differences: Mapping[str, int]) -> str:
+    """The parameter `rows` of `count`."""
+    rows = [{"counter": name, "value": value} for name, value in differences.items()]
+    return msgspec.json.encode(rows).decode()
 
 
 def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:
@@ -94,20 +135,6 @@ def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:
     return [rows.c[name].label(f"column_{n}") for n, name in enumerate(names)]
 
 
-def _skipped(projection: str) -> ClauseElement:
-    in_streams = SKIPPED.c.stream == _any_stream()
-    return select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection), in_streams)
-
-
-def _fence(slot: Slot[Any]) -> ClauseElement:
-    """Moves the checkpoint, unless another session has moved it."""
-    return (
-        update(CHECKPOINTS)
-        .where(checkpoint_of(slot), CHECKPOINTS.c.position == bindparam("position"))
-        .values(position=bindparam("reached"), updated_at=func.clock_timestamp())
-    )
-
-
 def _store(rows: Table) -> ClauseElement:
     """One statement for all rows of a page: JSON costs half as much as arrays, on both sides."""
     given = _given(rows.c)
@@ -116,30 +143,6 @@ def _store(rows: Table) -> ClauseElement:
     return insertion.on_conflict_do_update(
         index_elements=["id"],
         set_={name: value for name, value in insertion.excluded.items() if name != "id"},
-    )
-
-
-def _count(counters: Table) -> ClauseElement:
-    given = _given((counters.c.counter, counters.c.value))
-    insertion = insert(counters).from_select(
-        ["counter", "partition", "value"],
-        select(given.c.counter, literal(PARTITION), given.c.value),
-    )
-    return insertion.on_conflict_do_update(
-        index_elements=["counter", "partition"],
-        set_={"value": counters.c.value + insertion.excluded.value},
-    )
-
-
-def _park(slot: Slot[Any]) -> ClauseElement:
-    given = _given([PARKED.c[name] for name in _PARKED_EVENT])
-    generation_columns = slot_row(slot)
-    return (
-        insert(PARKED)
-        .from_select(
-            [*generation_columns, *_PARKED_EVENT], select(*generation_columns.values(), *given.c)
-        )
-        .on_conflict_do_nothing()
     )
 
 

@@ -1,7 +1,7 @@
 """Reads all that is stored of a slot, and compares it with a replay of the log, for tests."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import IsolationLevel
@@ -10,12 +10,16 @@ from sqlalchemy import func, select
 from application.log.by_stream import EventsByStream
 from application.projector.view_store import PARTITION, Entry, Slot
 from infrastructure.event_store.by_stream import PostgresEventsByStream
-from infrastructure.views.sql.catalogue import PARKED, SKIPPED, parked_of, skipped_of
 from infrastructure.views.sql.rows import BOOKKEEPING, RowFormat
 from infrastructure.views.sql.statements import Statement, columns_of, statements_of
 from infrastructure.views.sql.tables import tables_of
 from interfaces.composition.event_store import EventStore
 from tests.support.views.replay import Differences, ReadSlot, Snapshot, replay_differences
+
+_PARKED: Final = b"""
+SELECT stream, min(version) FROM parked
+WHERE projection = %(name)s AND generation = %(generation)s GROUP BY stream"""
+_SKIPPED: Final = b"SELECT stream, version FROM skipped WHERE projection = %(name)s"
 
 
 async def ignore_progress(done: int, total: int | None) -> None:
@@ -66,15 +70,15 @@ async def _read(connection: psycopg.AsyncConnection[Any], slot: Slot[Any]) -> Sn
     counters: list[Any] = []
     if (table := tables.counters) is not None:
         counters = await rows(Statement.of(select(table.c.counter, table.c.value)))
-    first = select(PARKED.c.stream, func.min(PARKED.c.version)).where(parked_of(slot))
-    parked = await rows(Statement.of(first.group_by(PARKED.c.stream)))
-    skips = select(SKIPPED.c.stream, SKIPPED.c.version).where(skipped_of(projection.name))
+    names = {"name": projection.name, "generation": slot.generation}
+    parked = await rows(Statement(_PARKED, names))
+    skips = await rows(Statement(_SKIPPED, names))
     return Snapshot(
         position=position,
         entries=entries,
         counters={name: value for name, value in counters if value},
         parked=dict(parked),
-        skipped={(stream, version) for stream, version in await rows(Statement.of(skips))},
+        skipped={(stream, version) for stream, version in skips},
         odd={row[0] for row in stored if not _is_whole(slot, entries[row[0]], row[end:])},
     )
 
