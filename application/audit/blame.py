@@ -1,11 +1,12 @@
 """Blame: for each field of a user, the event that set its current value."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct, defstruct
 
+from application.audit.search import EventLookup
 from application.errors import UserGone
 from application.timestamps import Timestamp, timestamp
 from application.users.service import UserService
@@ -62,22 +63,8 @@ UserBlame: Final = defstruct(
 )
 
 
-class UserEvents(Protocol):
-    """The events of one user, newest first."""
-
-    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """The newest event of each type up to a version. Raises `Unavailable`."""
-        ...
-
-    async def of_type(
-        self, user_id: UUID, topic: str, below: int, limit: int
-    ) -> Sequence[Recorded[Event]]:
-        """The newest events of one type below a version, newest first. Raises `Unavailable`."""
-        ...
-
-
 async def blame(
-    commands: UserService, events: UserEvents, user_id: UUID, *, opened: bool
+    commands: UserService, events: EventLookup, user_id: UUID, *, opened: bool
 ) -> Struct:
     """The event that set each current field of a user, as a `UserBlame`.
 
@@ -115,7 +102,7 @@ async def blame(
 
 
 async def _attribute_setters(
-    events: UserEvents, state: UserAt, registered: Recorded[Event]
+    events: EventLookup, state: UserAt, registered: Recorded[Event]
 ) -> Mapping[str, Recorded[Event]]:
     """The newest event that set each current attribute."""
     wanted = set(_attributes(state))

@@ -74,6 +74,24 @@ class AuditLog(Protocol):
         ...
 
 
+class EventLookup(Protocol):
+    """Single events of the log. Each method raises `Unavailable`."""
+
+    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
+        """The newest event of each type of a user up to a version."""
+        ...
+
+    async def of_type(
+        self, user_id: UUID, topic: str, below: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        """The newest events of one type of a user below a version, newest first."""
+        ...
+
+    async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
+        """The events at these positions, newest first."""
+        ...
+
+
 class Audit:
     """Searches the log itself, not a view, so the result is complete and current."""
 

@@ -1,34 +1,31 @@
 """The rows of an export, read at the download by their references, a piece at a time."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Protocol, get_args
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, get_args
 from uuid import UUID
 
 from msgspec import Struct
 
 from application.audit.items import AuditItem
-from application.audit.search import Audit
-from application.errors import Unavailable, ViewBehind
-from application.exports.past_users import PastUsers
+from application.audit.search import Audit, EventLookup
+from application.errors import Unavailable, UserGone, ViewBehind
 from application.exports.requests import ExportPieces, Piece, What
 from application.queries.directory import DirectoryQueries, UserList
 from application.queries.resources import User
-from domain.event import Event, Recorded
+from application.users.service import UserService
+from application.users.states import UserAt
 from domain.user.state import Status
 
 # The headers are already sent, so a short outage must not end a long download.
 _TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.25
+# Half of the pool: requests need the rest.
+_USERS_AT_ONCE: Final = 4
 _STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
 Row = User | AuditItem
-
-
-class EventsAt(Protocol):
-    async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
-        """The events at these positions, newest first. Raises `Unavailable`."""
-        ...
 
 
 class ExportGone(Exception):
@@ -43,8 +40,8 @@ class ExportRows(Struct, frozen=True):
 
     pieces: ExportPieces
     queries: DirectoryQueries
-    past: PastUsers
-    events: EventsAt
+    commands: UserService
+    events: EventLookup
     audit: Audit
 
     async def batches(
@@ -98,7 +95,7 @@ class ExportRows(Struct, frozen=True):
             for place in zip(piece.users, piece.numbers, strict=True)
             if (view := present.get(place[0])) is None or view.version != place[1]
         ]
-        past = await self.past.at(changed)
+        past = await self._past(changed)
         users: list[User] = []
         left = {user_id for user_id, _ in changed}
         for user_id in piece.users:
@@ -107,3 +104,16 @@ class ExportRows(Struct, frozen=True):
             elif user_id in past:
                 users.append(User.of_state(past[user_id]))
         return users
+
+    async def _past(self, places: Sequence[tuple[UUID, int]]) -> Mapping[UUID, UserAt]:
+        """Each user at its version, from the log, without erased users."""
+        found: dict[UUID, UserAt] = {}
+        turns = asyncio.Semaphore(_USERS_AT_ONCE)
+
+        async def one(user_id: UUID, version: int) -> None:
+            async with turns:
+                with suppress(UserGone):
+                    found[user_id] = await self.commands.user_at(user_id, version=version)
+
+        await asyncio.gather(*(one(*place) for place in places))
+        return found

@@ -87,20 +87,11 @@ ORDER BY e.originator_version DESC LIMIT %(limit)s"""
 _AT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.notification_id = ANY (%(positions)s) ORDER BY e.notification_id DESC"""
-# One scan per user: with an ordinary join the planner might read all events.
-_UP_TO: Final = f"""
-SELECT {COLUMNS} FROM unnest(%(users)s::uuid[], %(versions)s::bigint[]) AS asked(stream, version)
-CROSS JOIN LATERAL (
-    SELECT e.* FROM stored_events e
-    WHERE e.originator_id = asked.stream AND e.originator_version <= asked.version
-    OFFSET 0) AS e
-{PROBED_KEY}
-ORDER BY e.originator_id, e.originator_version"""
 _TYPES: Final = "(e.topic = ANY (%(types)s) OR e.kind = ANY (%(kinds)s))"
 
 
 class PostgresAuditLog:
-    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`."""
+    """See `AuditLog` and `EventLookup`."""
 
     def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
         self._reader = reader
@@ -150,7 +141,7 @@ class PostgresAuditLog:
         return [_status(*row) for row in rows]
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """See `UserEvents.last_of_each_type`."""
+        """See `EventLookup.last_of_each_type`."""
         parameters = {"user": user_id, "version": Int8(version)}
         rows = await self._reader.rows(_LAST_OF_EACH_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
@@ -158,24 +149,15 @@ class PostgresAuditLog:
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
     ) -> Sequence[Recorded[Event]]:
-        """See `UserEvents.of_type`."""
+        """See `EventLookup.of_type`."""
         parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
         rows = await self._reader.rows(_OF_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
-        """See `EventsAt.events_at`."""
+        """See `EventLookup.events_at`."""
         rows = await self._reader.rows(_AT, {"positions": list(positions)})
         return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
-
-    async def events_up_to(self, places: Sequence[tuple[UUID, int]]) -> Sequence[Recorded[Event]]:
-        """See `EventsUpTo.events_up_to`."""
-        parameters = {
-            "users": [user for user, _ in places],
-            "versions": [Int8(version) for _, version in places],
-        }
-        rows = await self._reader.rows(_UP_TO, parameters)
-        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
 
 def step_size(query: AuditQuery, limit: int) -> int:

@@ -7,7 +7,6 @@ from uuid_utils.compat import uuid7
 from application.audit.search import Audit
 from application.doorbell import Doorbell
 from application.exports.job import ExportSources, export_jobs
-from application.exports.past_users import PastUsers
 from application.exports.requests import ExportService
 from application.exports.rows import ExportRows
 from application.jobs.model import JobKind, Jobs
@@ -37,8 +36,7 @@ def export_rows(
     store: EventStore, queries: DirectoryQueries, commands: UserService, exports: PostgresExports
 ) -> ExportRows:
     """The reader of the selected rows."""
-    past = PastUsers(store.audit, commands)
-    return ExportRows(exports, queries, past, store.audit, Audit(store.audit, store.log))
+    return ExportRows(exports, queries, commands, store.audit, Audit(store.audit, store.log))
 
 
 def _sealer(store: EventStore) -> AesTokenSealer:

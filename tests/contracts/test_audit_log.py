@@ -11,8 +11,14 @@ import pytest
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from application.audit.blame import UserEvents
-from application.audit.search import Audit, AuditLog, AuditPage, AuditQuery, PositionRange
+from application.audit.search import (
+    Audit,
+    AuditLog,
+    AuditPage,
+    AuditQuery,
+    EventLookup,
+    PositionRange,
+)
 from application.context import Context
 from application.log.event_log import Draft, EventFeed, EventLog
 from domain.event import Event, Recorded
@@ -41,7 +47,7 @@ class Backend(NamedTuple):
     log: EventLog
     feed: EventFeed
     audit: AuditLog
-    events: UserEvents
+    events: EventLookup
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from application.audit.blame import UserEvents
-from application.audit.search import Audit
+from application.audit.search import Audit, EventLookup
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
 from application.erasure.service import ErasureService
@@ -39,7 +38,7 @@ class Services:
     erasures: ErasureService
     queries: DirectoryQueries
     audit: Audit
-    user_events: UserEvents
+    user_events: EventLookup
     documents: Documents
     feed: EventFeed
     tail: Tail

@@ -13,7 +13,8 @@ from application.exports import rows as export_rows
 from application.exports.requests import PIECE_ROWS, ExportSpec, Piece, What
 from application.exports.rows import ExportGone, ExportRows, Row
 from application.queries.directory import UserList
-from domain.event import Event, Recorded
+from tests.support.doubles.audit_log import InMemoryAuditLog
+from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.http.directory import Directory
 from tests.support.log.drafts import change, registration
@@ -110,9 +111,6 @@ async def test_missing_events_abort_the_file() -> None:
     exports = Failing()
     rows, export = await exported(exports, 2, audit=AuditQuery(kinds=("user",)))
 
-    class EmptyLog:
-        async def events_at(self, positions: Sequence[int]) -> list[Recorded[Event]]:
-            return []
-
+    empty = InMemoryAuditLog(InMemoryEventLog(uuid7))
     with pytest.raises(ExportGone):
-        await anext(replace(rows, events=EmptyLog()).batches(*export, opened=True))
+        await anext(replace(rows, events=empty).batches(*export, opened=True))

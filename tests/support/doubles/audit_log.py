@@ -17,7 +17,7 @@ _ALL = 2**62
 
 
 class InMemoryAuditLog:
-    """See `AuditLog`, `UserEvents`, `EventsAt` and `EventsUpTo`: every query scans all events."""
+    """See `AuditLog` and `EventLookup`: every query scans all events."""
 
     def __init__(self, feed: EventFeed) -> None:
         self._feed = feed
@@ -43,7 +43,7 @@ class InMemoryAuditLog:
         return [_status(events, stream, version) for stream, version in places]
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """See `UserEvents.last_of_each_type`."""
+        """See `EventLookup.last_of_each_type`."""
         last: dict[str, Recorded[Event]] = {}
         for recorded in await self._newest_first():
             if recorded.stream == user_id and recorded.version <= version:
@@ -53,7 +53,7 @@ class InMemoryAuditLog:
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
     ) -> Sequence[Recorded[Event]]:
-        """See `UserEvents.of_type`."""
+        """See `EventLookup.of_type`."""
         return [
             recorded
             for recorded in await self._newest_first()
@@ -62,15 +62,8 @@ class InMemoryAuditLog:
         ][:limit]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
-        """See `EventsAt.events_at`."""
+        """See `EventLookup.events_at`."""
         return [each for each in await self._newest_first() if each.position in positions]
-
-    async def events_up_to(self, places: Sequence[tuple[UUID, int]]) -> Sequence[Recorded[Event]]:
-        """See `EventsUpTo.events_up_to`."""
-        wanted = dict(places)
-        events = reversed(await self._newest_first())
-        found = [each for each in events if each.version <= wanted.get(each.stream, 0)]
-        return sorted(found, key=lambda each: (each.stream, each.version))
 
     async def _newest_first(self) -> list[Recorded[Event]]:
         return list(reversed((await self._feed.read(0, _ALL)).events))

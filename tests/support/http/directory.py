@@ -17,7 +17,6 @@ from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import ErasureService, erasure_jobs
 from application.errors import PositionAhead, ViewBehind
 from application.exports.job import ExportSources, NotThereYet, Selection, export_jobs
-from application.exports.past_users import PastUsers
 from application.exports.requests import PIECE_ROWS, ExportService, Piece
 from application.exports.rows import ExportRows
 from application.identity import PRESETS, Permission, Preset, Principal
@@ -209,13 +208,7 @@ class Directory:
             jobs=self.jobs,
             job_list=self.jobs,
             exports=ExportService(self.exports, self.jobs, sealer, uuid7),
-            export_rows=ExportRows(
-                self.exports,
-                self.views,
-                PastUsers(self.audit_log, commands),
-                self.audit_log,
-                audit,
-            ),
+            export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             projections=empty_projection_admin("users", "headcount"),
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
