@@ -1,6 +1,7 @@
 """The one pool of connections of a process: opened on demand, each use limited in time."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
@@ -46,6 +47,9 @@ SELECT set_config('synchronous_commit',
 _LONG_SETTINGS: Final = """
 SELECT set_config('application_name', current_setting('application_name') || ' ' || %s, false),
        set_config('statement_timeout', '0', false), set_config('enable_seqscan', 'on', false)"""
+
+# The pool warns of each connection that a long use closes, also in commands that configure no log.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 Pool = AsyncConnectionPool[Connection]
 Parameters = Sequence[Any] | Mapping[str, Any]

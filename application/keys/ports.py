@@ -1,38 +1,10 @@
-"""The port to the keys: those that seal personal data, and the index key."""
+"""The port to the master keys, and why a key or sealed data does not open."""
 
 from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from application.log.event_log import StreamKey
-
-
-class Cipher(Protocol):
-    """Seals and opens with one person's key; `context` is authenticated, not stored."""
-
-    def seal(self, plain: bytes, context: bytes) -> bytes: ...
-
-    def open(self, sealed: bytes, context: bytes) -> bytes: ...
-
-
-class KeyRing(Protocol):
-    """Everything derived from the master keys; no I/O in any of it."""
-
-    def new_key(self, subject: UUID) -> StreamKey:
-        """A fresh key for one person under the current master key. Raises `UnknownMasterKey`."""
-        ...
-
-    def use(self, master_id: str) -> None:
-        """Wrap new keys under this master key from now on. Raises `UnknownMasterKey`."""
-        ...
-
-    def cipher(self, subject: UUID, key: StreamKey) -> Cipher:
-        """The cipher of a wrapped key. Raises `UnknownMasterKey`."""
-        ...
-
-    def mac(self, value: bytes) -> bytes:
-        """HMAC-SHA256 of a value under the index key, which never changes."""
-        ...
 
 
 class MasterKeyList(Protocol):

@@ -43,7 +43,7 @@ class Rewrapped(Struct, frozen=True):
 
 
 class KeyStore(Protocol):
-    """All wrapped keys of a log, including the index key. Each method raises `Unavailable`."""
+    """All wrapped keys of a log, including the index key. Opened in a block that raises `Unavailable`."""
 
     async def counts(self) -> Mapping[str, int]:
         """The number of keys that each master key wraps, by its id."""

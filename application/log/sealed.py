@@ -1,5 +1,6 @@
 """Events with sealed personal fields, as sealed feeds return them and messages carry them."""
 
+import base64
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -11,7 +12,7 @@ class Sealed(Event, frozen=True):
     """A stored event in a sealed feed.
 
     `type` is its stored name; `fields` has the fields that are not personal, in schema version
-    `schema`; `value` is the ciphertext of the personal ones in base64 (RFC 4648 §4). After an
+    `schema`; `value` is the ciphertext of the personal ones. After an
     erasure `value` is None, and `erased` names the personal fields that this release knows.
     """
 
@@ -21,7 +22,7 @@ class Sealed(Event, frozen=True):
     schema: int
     fields: dict[str, Any]
     access: Personal = "open"
-    value: str | None = None
+    value: bytes | None = None
     erased: frozenset[str] = frozenset()
 
 
@@ -33,7 +34,7 @@ def sealed_envelope(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> E
     """
     data = shown(event.fields, hidden=event.erased)
     if event.value is not None:
-        value = event.value.replace("+", "-").replace("/", "_")
+        value = base64.urlsafe_b64encode(event.value).decode()
         data["sealed"] = {"key": recorded.stream, "value": value}
     return enveloped(
         recorded,

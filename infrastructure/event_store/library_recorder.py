@@ -31,7 +31,6 @@ from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import VersionConflict
-from application.keys.ports import KeyRing
 from infrastructure.event_store.append_requests import (
     APPEND,
     CHANNEL,
@@ -43,6 +42,7 @@ from infrastructure.event_store.append_requests import (
 )
 from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.stored_rows import COLUMNS, LIBRARY_KIND, WITH_KEY, StoredRow
+from infrastructure.keys import MasterKeyRing
 
 # The transaction holds the append function's lock until the commit, which is another round trip:
 # a client that freezes in between must not block every writer.
@@ -167,7 +167,7 @@ class RollbookFactory(PostgresFactory, ABC):
         super().__init__(env)
 
     @abstractmethod
-    def keys(self) -> KeyRing:
+    def keys(self) -> MasterKeyRing:
         """The keys that open Rollbook's events."""
 
     def mapper(

@@ -11,7 +11,7 @@ from structlog import get_logger
 from application.context import TENANT, IdempotencyKey
 from application.errors import MasterKeyMissing, Unavailable
 from application.failures import already_recorded
-from application.keys.ports import KeyRing, UnknownMasterKey
+from application.keys.ports import UnknownMasterKey
 from application.log.event_log import (
     WHOLE,
     Appended,
@@ -37,6 +37,7 @@ from infrastructure.event_store.mapper import NewEvent, RollbookMapper, is_snaps
 from infrastructure.event_store.serializer import has_personal
 from infrastructure.event_store.stored_rows import StoredRow, key_of
 from infrastructure.event_store.writer import GroupCommitWriter
+from infrastructure.keys import MasterKeyRing
 
 # Each failed try needs a rotation of its own meanwhile.
 _TRIES: Final = 3
@@ -55,7 +56,7 @@ class PostgresEventLog:
         reader: Database,
         writer: GroupCommitWriter,
         mapper: RollbookMapper,
-        keys: KeyRing,
+        keys: MasterKeyRing,
         new_id: Callable[[], UUID],
     ) -> None:
         self._reader = reader

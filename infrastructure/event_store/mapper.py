@@ -7,11 +7,12 @@ from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent, Transcoder
 from msgspec import Struct
 
-from application.keys.ports import KeyRing, SealBroken
+from application.keys.ports import SealBroken
 from application.log.event_log import DraftSnapshot, StreamKey, StreamSnapshot, Unreadable
 from domain.event import Event, Recorded
 from infrastructure.event_store.serializer import Undecodable, to_event, to_sealed, to_state
 from infrastructure.event_store.stored_rows import LIBRARY_KIND, Row, StoredRow, key_of
+from infrastructure.keys import MasterKeyRing
 
 # Begins the context of a snapshot's seal. An event's context is two ids (32 bytes), so that the
 # seals of events and snapshots cannot be exchanged.
@@ -35,7 +36,7 @@ class RollbookMapper(Mapper[UUID]):
     A row carries its wrapped key, so nothing here does I/O.
     """
 
-    def __init__(self, keys: KeyRing, transcoder: Transcoder | None = None) -> None:
+    def __init__(self, keys: MasterKeyRing, transcoder: Transcoder | None = None) -> None:
         super().__init__(transcoder or JSONTranscoder())
         self._keys = keys
 

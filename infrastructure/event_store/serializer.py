@@ -15,10 +15,10 @@ from eventsourcing.utils import register_topic, resolve_topic
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
-from application.keys.ports import Cipher
 from application.log.sealed import Sealed
 from domain.catalogue import EVENT_TYPES
 from domain.event import ERASED, Event
+from infrastructure.keys import PersonCipher
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -40,13 +40,7 @@ class MalformedState(Undecodable):
 
 
 class _Stored(Struct):
-    data: Raw
-    sealed: str | None = None
-    v: int = 1
-
-
-class _Opened(Struct):
-    """The stored form with `sealed` decoded from base64, for opening it."""
+    """The stored form; msgspec decodes `sealed` from base64."""
 
     data: Raw
     sealed: bytes | None = None
@@ -111,7 +105,7 @@ def seal_context(stream: UUID, event_id: UUID) -> bytes:
     return stream.bytes + event_id.bytes
 
 
-def to_state(event: Event, stream: UUID, event_id: UUID, cipher: Cipher | None) -> bytes:
+def to_state(event: Event, stream: UUID, event_id: UUID, cipher: PersonCipher | None) -> bytes:
     """The stored form. Raises `ValueError` if there is something to seal and no cipher."""
     codec = _codec(event.topic)
     stored: dict[str, Any] = {"data": codec.pick(event, codec.open)}
@@ -127,12 +121,11 @@ def to_state(event: Event, stream: UUID, event_id: UUID, cipher: Cipher | None) 
 
 
 _decode_stored: Final = msgspec.json.Decoder(_Stored).decode
-_decode_opened: Final = msgspec.json.Decoder(_Opened).decode
 _decode_any: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def to_event(
-    topic: str, state: bytes, stream: UUID, event_id: UUID, cipher: Cipher | None
+    topic: str, state: bytes, stream: UUID, event_id: UUID, cipher: PersonCipher | None
 ) -> Event:
     """The event of a stored form; its personal fields are `ERASED` if there is no cipher.
 
@@ -140,7 +133,7 @@ def to_event(
     """
     codec = _codec(topic)
     try:
-        stored = _decode_opened(state)
+        stored = _decode_stored(state)
         if stored.sealed is None:
             personal = None
         elif cipher is None:

@@ -1,6 +1,6 @@
 """Exports in Postgres: the request until its rows are selected, then pieces with row references."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,8 +9,8 @@ from psycopg.rows import TupleRow
 from application.context import TENANT
 from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
-from application.keys.ports import KeyRing
 from infrastructure.database import Database
+from infrastructure.keys import MasterKeyRing
 from infrastructure.postgres import Connection
 
 _SECONDS: Final = 5.0
@@ -63,7 +63,7 @@ class PostgresExports:
     The fingerprint of a request is stored as a MAC, because its filters could be guessed.
     """
 
-    def __init__(self, database: Database, keys: KeyRing) -> None:
+    def __init__(self, database: Database, keys: MasterKeyRing) -> None:
         self._database = database
         self._keys = keys
 
@@ -91,13 +91,12 @@ class PostgresExports:
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         """See `ExportPieces.piece`."""
-        async with self._database.connection(_SECONDS) as connection:
-            row = await _row(connection, _PIECE, {**_of(export), "number": number})
-        return None if row is None else Piece(row[1], row[0])
+        rows = await self._rows(_PIECE, export, number=number)
+        return Piece(rows[0][1], rows[0][0]) if rows else None
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
         """See `ExportRuns.begin`."""
-        values = {**_of(export), "attempt": attempt}
+        values = {"id": export, "tenant": TENANT, "attempt": attempt}
         async with self._database.transaction(_SECONDS) as connection:
             row = await _row(connection, _BEGIN, values)
             if row is None:
@@ -112,35 +111,26 @@ class PostgresExports:
 
     async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
         """See `ExportRuns.add`."""
-        values = {
-            **_of(export),
-            "attempt": attempt,
-            "number": number,
-            "users": list(piece.users),
-            "numbers": list(piece.numbers),
-        }
-        async with self._database.connection(_SECONDS) as connection:
-            return await _row(connection, _ADD, values) is not None
+        columns = {"users": list(piece.users), "numbers": list(piece.numbers)}
+        return bool(await self._rows(_ADD, export, attempt=attempt, number=number, **columns))
 
     async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
         """See `ExportRuns.end`."""
         counted = {"rows": selected.rows, "shown": selected.position}
-        async with self._database.connection(_SECONDS) as connection:
-            values = {**_of(export), "attempt": attempt, **counted}
-            return await _row(connection, _END, values) is not None
+        return bool(await self._rows(_END, export, attempt=attempt, **counted))
 
     async def any_before(self, position: int) -> bool:
         """See `PendingExports.any_before`."""
-        values = {"position": position, "tenant": TENANT}
         async with self._database.connection(_SECONDS) as connection:
-            await connection.execute(_DELETE_ORPHANS, values)
-            row = await _row(connection, _PENDING, values)
-            assert row is not None
-            return row[0]
+            await connection.execute(_DELETE_ORPHANS, {"tenant": TENANT})
+        return (await self._rows(_PENDING, position=position))[0][0]
 
-
-def _of(export: UUID) -> dict[str, Any]:
-    return {"id": export, "tenant": TENANT}
+    async def _rows(
+        self, query: str, export: UUID | None = None, **values: Any
+    ) -> Sequence[TupleRow]:
+        """A statement that may be repeated after a lost reply."""
+        parameters = {"id": export, "tenant": TENANT, **values}
+        return await self._database.rows(query, parameters, seconds=_SECONDS)
 
 
 async def _row(connection: Connection, query: str, values: Mapping[str, Any]) -> TupleRow | None:

@@ -20,7 +20,10 @@ Random = Callable[[int], bytes]
 
 
 class PersonCipher:
-    """AES-256-GCM under one person's key; sealed = nonce (12 bytes) ‖ ciphertext ‖ tag."""
+    """AES-256-GCM under one person's key; `context` is authenticated, not stored.
+
+    Sealed = nonce (12 bytes) ‖ ciphertext ‖ tag.
+    """
 
     def __init__(self, key: bytes, random: Random = os.urandom) -> None:
         self._aead = AESGCM(key)
@@ -54,22 +57,23 @@ class MasterKeyRing:
         self._cipher = lru_cache(_CACHED_CIPHERS)(self._unwrap)
 
     def new_key(self, subject: UUID) -> StreamKey:
-        """See `KeyRing.new_key`."""
+        """A fresh key for one person under the current master key. Raises `UnknownMasterKey`."""
         key, nonce = self._random(KEY_BYTES), self._random(NONCE_BYTES)
         return self._masters.wrap(key, subject, nonce, under=self._current)
 
     def use(self, master_id: str) -> None:
-        """See `KeyRing.use`."""
+        """Wrap new keys under this master key from now on. Raises `UnknownMasterKey`."""
         self._current = master_id
         if master_id not in self._masters.ids:
             raise UnknownMasterKey(master_id)
 
     def cipher(self, subject: UUID, key: StreamKey) -> PersonCipher:
-        """Raises `UnknownMasterKey` or `SealBroken`."""
+        """The cipher of a wrapped key. Raises `UnknownMasterKey` or `SealBroken`."""
         # The cache key is an int: a UUID is compared and hashed in Python code, which is slower.
         return self._cipher(subject.int, key.master_id, key.wrapped)
 
     def mac(self, value: bytes) -> bytes:
+        """HMAC-SHA256 of a value under the index key, which never changes."""
         mac = self._mac.copy()
         mac.update(value)
         return mac.digest()

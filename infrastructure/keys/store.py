@@ -5,14 +5,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import TupleRow
 
-from application.errors import Unavailable
 from application.keys.rotation import Rewrapped, WrappedKey
 from application.log.event_log import StreamKey
 from infrastructure.database import Database
-from infrastructure.postgres import Connection, answered_within, is_outage
+from infrastructure.postgres import Connection, answered_within
 
 _SECONDS: Final = 30.0
 _COUNT_SECONDS: Final = 300.0
@@ -92,9 +90,8 @@ def key_stores(database: Database) -> Callable[[], AbstractAsyncContextManager["
     @asynccontextmanager
     async def open_store() -> AsyncGenerator[PostgresKeyStore]:
         async with database.session("keys") as connection:
-            store = PostgresKeyStore(connection)
-            await store.prepare()
-            yield store
+            await connection.execute(_SETTINGS)
+            yield PostgresKeyStore(connection)
 
     return open_store
 
@@ -107,14 +104,10 @@ async def open_key_store(database_url: str) -> AsyncGenerator["PostgresKeyStore"
 
 
 class PostgresKeyStore:
-    """See `KeyStore`; it uses one connection exclusively."""
+    """See `KeyStore`; an outage is `Unavailable` where the session of its connection ends."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    async def prepare(self) -> None:
-        """Apply the session's settings."""
-        await self._rows(_SETTINGS, ())
 
     async def counts(self) -> Mapping[str, int]:
         """See `KeyStore.counts`."""
@@ -129,7 +122,7 @@ class PostgresKeyStore:
         return [WrappedKey(subject, StreamKey(name, key)) for subject, name, key in rows]
 
     async def current(self) -> str | None:
-        """The id of the current master key, None if there is no log yet. Raises `Unavailable`."""
+        """The id of the current master key, None if there is no log yet."""
         rows = await self._rows("SELECT master_id FROM log", ())
         return rows[0][0] if rows else None
 
@@ -151,13 +144,7 @@ class PostgresKeyStore:
     async def _rows(
         self, query: str, parameters: Sequence[Any], *, seconds: float = _SECONDS
     ) -> list[TupleRow]:
-        connection = self._connection
-        try:
-            async with answered_within(seconds, connection):
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(query, parameters)  # pyright: ignore[reportArgumentType]
-                return await cursor.fetchall()
-        except (psycopg.Error, OSError) as error:
-            if is_outage(error, connection):
-                raise Unavailable from error
-            raise
+        async with answered_within(seconds, self._connection):
+            cursor = self._connection.cursor(binary=True)
+            await cursor.execute(query, parameters)  # pyright: ignore[reportArgumentType]
+            return await cursor.fetchall()

@@ -15,7 +15,7 @@ _NONCE_BYTES = 12
 class AesTokenSealer:
     """Seals short texts, such as cursors, that may hold a name.
 
-    `key` (32 bytes) should be derived for this purpose only, for example by `KeyRing.mac`.
+    `key` (32 bytes) should be derived for this purpose only, for example by `MasterKeyRing.mac`.
     """
 
     def __init__(self, key: bytes, purpose: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from application.keys.ports import KeyRing, UnknownMasterKey
+from application.keys.ports import UnknownMasterKey
 from infrastructure.database import POOL_SIZE, Database
 from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
@@ -32,7 +32,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     log: PostgresEventLog
     feed: PostgresEventFeed
     audit: PostgresAuditLog
-    keys: KeyRing
+    keys: MasterKeyRing
     mapper: RollbookMapper
     identity: LogIdentity
     database: Database

@@ -11,7 +11,6 @@ import psycopg
 from msgspec import Struct
 
 from application.context import TENANT
-from application.keys.ports import Cipher, KeyRing
 from domain.email import comparable_address
 from domain.event import Event
 from domain.user.events import (
@@ -30,6 +29,7 @@ from domain.user.events import (
 )
 from domain.user.state import Status
 from infrastructure.event_store.serializer import to_state
+from infrastructure.keys import MasterKeyRing, PersonCipher
 from tests.benchmarks.population import Population
 
 EVENTS_PER_USER: Final = 3
@@ -53,7 +53,7 @@ COMMON_ACTOR: Final = "token:seed-1"
 
 class _User(Struct):
     stream: UUID
-    cipher: Cipher
+    cipher: PersonCipher
     number: int
     version: int
     changes: int
@@ -63,7 +63,9 @@ class _User(Struct):
     status: Status = "active"
 
 
-async def seed(database_url: str, keys: KeyRing, events: int, users: int | None = None) -> None:
+async def seed(
+    database_url: str, keys: MasterKeyRing, events: int, users: int | None = None
+) -> None:
     """Writes that many events, with keys and claims, into the empty log of a migrated database.
 
     Without `users` there are three events per user.
@@ -93,7 +95,7 @@ async def seed(database_url: str, keys: KeyRing, events: int, users: int | None 
 class _Log:
     """Registers users one after another, and changes each of them a few times later."""
 
-    def __init__(self, keys: KeyRing, events: int, users: int) -> None:
+    def __init__(self, keys: MasterKeyRing, events: int, users: int) -> None:
         self.wrapped: list[tuple[Any, ...]] = []
         self.claims: list[tuple[Any, ...]] = []
         self._keys = keys

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from application.errors import Unavailable
 from application.log.schemas import StoredSchema
-from infrastructure.event_store.schemas import PostgresStoredSchemas
+from infrastructure.database import Database
+from infrastructure.event_store.schemas import stored_schemas
 from infrastructure.server_checks import check_schema
 from interfaces.cli.errors import CommandFailed
 from interfaces.cli.target.database import find_database
@@ -36,7 +37,8 @@ def verify_schemas(data_directory: Path, *, json: bool) -> int:
 async def _stored(url: str) -> Sequence[StoredSchema]:
     await check_schema(url)
     try:
-        return await PostgresStoredSchemas(url).stored()
+        async with Database.open(url, size=1) as database:
+            return await stored_schemas(database)
     except Unavailable:
         raise CommandFailed("the database does not answer") from None
 

@@ -35,7 +35,7 @@ def test_personal_fields_are_one_ciphertext_beside_the_other_fields() -> None:
             schema=2,
             fields={"role": "owner"},
             access="sealed",
-            value=base64.b64encode(CIPHERTEXT).decode(),
+            value=CIPHERTEXT,
         )
     )
     assert members["personal"] == "sealed"

@@ -29,7 +29,7 @@ LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
 
 
 def sealed(position: int, version: int = 1) -> Recorded[Event]:
-    event = Sealed(type="user.renamed", schema=1, fields={}, access="sealed", value="c2VhbGVk")
+    event = Sealed(type="user.renamed", schema=1, fields={}, access="sealed", value=b"sealed")
     return recorded(event, version, position)
 
 

@@ -23,7 +23,8 @@ from domain.user.commands import (
     UserCommand,
 )
 from domain.values import EmailAddress, ExternalId, PersonName, Role
-from infrastructure.event_store.schemas import PostgresStoredSchemas
+from infrastructure.database import Database
+from infrastructure.event_store.schemas import stored_schemas
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
 from tests.contracts.test_golden_files import PAIRS
@@ -49,7 +50,8 @@ async def insert(url: str, *rows: tuple[str, bytes]) -> None:
 
 
 async def stored(url: str) -> dict[tuple[str, int], int]:
-    found = await PostgresStoredSchemas(url).stored()
+    async with Database.open(url, size=1) as database:
+        found = await stored_schemas(database)
     return {(schema.topic, schema.version): schema.events for schema in found}
 
 
@@ -86,7 +88,8 @@ async def test_commands_write_the_latest_schemas_and_each_has_a_golden_file(
     assert found.keys() <= PAIRS.keys()
     assert found["user.registered", 2] == 1
     assert found["user.renamed", 1] == 2
-    assert all(schema.is_readable for schema in await PostgresStoredSchemas(database_url).stored())
+    async with Database.open(database_url, size=1) as database:
+        assert all(schema.is_readable for schema in await stored_schemas(database))
 
 
 async def test_each_golden_file_is_reported_with_its_version(database_url: str) -> None:

@@ -181,7 +181,11 @@ async def test_an_absent_database_is_reported_as_unavailable(database_url: str) 
     with pytest.raises(Unavailable):
         async with open_key_store(nowhere):
             pass
-    async with open_key_store(database_url) as store:
-        await terminate_all(database_url)
-        with pytest.raises(Unavailable):
+
+    async def count_during_an_outage() -> None:
+        async with open_key_store(database_url) as store:
+            await terminate_all(database_url)
             await store.counts()
+
+    with pytest.raises(Unavailable):
+        await count_during_an_outage()

@@ -13,7 +13,6 @@ from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.keys.ports import Cipher, KeyRing
 from application.log.event_log import EventLog
 from application.users.history import SNAPSHOT_EVERY
 from application.users.service import UserService
@@ -29,6 +28,7 @@ from domain.user.events import (
     UserRoleChanged,
 )
 from infrastructure.event_store.serializer import to_state
+from infrastructure.keys import MasterKeyRing, PersonCipher
 from tests.support.log.drafts import change
 
 _COLUMNS: Final = {
@@ -51,7 +51,7 @@ _ROLES: Final = ("member", "owner")
 
 
 async def record_histories(
-    database_url: str, keys: KeyRing, versions: int, *, users: int = 1
+    database_url: str, keys: MasterKeyRing, versions: int, *, users: int = 1
 ) -> list[UUID]:
     """New users with this many versions each, one microsecond apart. Allows no other writer."""
     streams = [uuid7() for _ in range(users)]
@@ -103,7 +103,7 @@ def event_at(version: int, stream: UUID) -> Event:
 
 
 def _rows(
-    stream: UUID, cipher: Cipher, versions: int, head: int, begin: datetime
+    stream: UUID, cipher: PersonCipher, versions: int, head: int, begin: datetime
 ) -> Iterator[tuple[Any, ...]]:
     for version in range(1, versions + 1):
         event, event_id = event_at(version, stream), uuid7()
