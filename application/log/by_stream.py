@@ -47,11 +47,11 @@ async def streams_in_order(
 
     Close the generator if it is not exhausted. Raises `Unavailable`.
     """
-    reading = asyncio.create_task(_page(events_by_stream, kinds, after, up_to, limit))
+    reading = asyncio.create_task(events_by_stream.read(kinds, after, up_to, limit))
     try:
         while events := await reading:
             after = Place(events[-1].stream, events[-1].version)
-            reading = asyncio.create_task(_page(events_by_stream, kinds, after, up_to, limit))
+            reading = asyncio.create_task(events_by_stream.read(kinds, after, up_to, limit))
             yield events
     finally:
         reading.cancel()
@@ -70,9 +70,3 @@ async def rest_of_stream(
         if len(mine) < limit:
             return
         after = Place(after.stream, mine[-1].version)
-
-
-async def _page(
-    events_by_stream: EventsByStream, kinds: Collection[str], after: Place, up_to: int, limit: int
-) -> Sequence[Recorded[Event]]:
-    return await events_by_stream.read(kinds, after, up_to, limit)

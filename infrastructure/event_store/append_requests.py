@@ -10,6 +10,7 @@ from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
 
 from application.errors import ClaimTaken, KeySeen, VersionConflict
+from application.log.event_log import StreamKey
 
 CHANNEL: Final = "rollbook"
 APPEND: Final = "SELECT append_v2(%s, %s::jsonb)"
@@ -58,51 +59,40 @@ def append_request(
     causation_id: UUID | None = None,
     take: Sequence[tuple[str, bytes]] = (),
     release: Sequence[tuple[str, bytes]] = (),
-    key: tuple[str, bytes] | None = None,
+    key: StreamKey | None = None,
     destroy_key: bool = False,
     snapshot: tuple[str, int, bytes] | None = None,
     receipt: tuple[str, bytes, int] | None = None,
 ) -> AppendRequest:
     """Encodes a command's events with their ids, claims (scope, value) and other effects.
 
-    `first` is None for an item that only stores a snapshot. `key` is (master id, wrapped key),
-    `snapshot` (format, version, sealed state), `receipt` (idempotency key, digest of the request,
-    status).
+    `first` is None for an item that only stores a snapshot. `snapshot` is (format, version, sealed state),
+    `receipt` (idempotency key, digest of the request, status).
     Raises `ValueError` for text that is not UTF-8.
     """
     item: dict[str, Any] = {
         "stream": stream,
         "kind": kind,
-        "actor": actor,
-        "correlation_id": correlation_id,
+        "first": first,
         "events": [
             {"id": event_id, "topic": event.topic, "state": event.state}
             for event_id, event in events
         ],
+        "actor": actor,
+        "on_behalf_of": on_behalf_of,
+        "correlation_id": correlation_id,
+        "causation_id": causation_id,
+        "take": [{"scope": scope, "value": value} for scope, value in take] or None,
+        "release": [scope for scope, _ in release] or None,
+        "key": key,
+        "destroy_key": destroy_key or None,
+        "snapshot": snapshot and dict(zip(("form", "version", "sealed"), snapshot, strict=True)),
+        "receipt": receipt and dict(zip(("key", "request", "status"), receipt, strict=True)),
     }
-    conflict_keys: set[Hashable] = {stream}
-    if first is not None:
-        item["first"] = first
-    if on_behalf_of is not None:
-        item["on_behalf_of"] = on_behalf_of
-    if causation_id is not None:
-        item["causation_id"] = causation_id
-    if take:
-        item["take"] = [{"scope": scope, "value": value} for scope, value in take]
-        conflict_keys.update(take)
-    if release:
-        item["release"] = [scope for scope, _ in release]
-        conflict_keys.update(release)
-    if key is not None:
-        item["key"] = {"master_id": key[0], "wrapped": key[1]}
-    if destroy_key:
-        item["destroy_key"] = True
-    if snapshot is not None:
-        item["snapshot"] = {"form": snapshot[0], "version": snapshot[1], "sealed": snapshot[2]}
-    if receipt is not None:
-        item["receipt"] = {"key": receipt[0], "request": receipt[1], "status": receipt[2]}
-        conflict_keys.add((actor, receipt[0]))
-    return AppendRequest(_encode(item), frozenset(conflict_keys), tuple(scope for scope, _ in take))
+    given = {name: value for name, value in item.items() if value is not None}
+    conflict_keys = {stream, *take, *release, receipt and (actor, receipt[0])}
+    scopes = tuple(scope for scope, _ in take)
+    return AppendRequest(_encode(given), frozenset(conflict_keys) - {None}, scopes)
 
 
 def batch_payload(items: Sequence[AppendRequest]) -> str:

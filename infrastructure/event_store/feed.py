@@ -1,17 +1,25 @@
-"""The feed of the log: pages of events after a position."""
+"""The log in pages: after a position, or stream by stream over its primary key."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
 from application.cache.ports import ChangedStreams
+from application.log.by_stream import Place
 from application.log.event_log import FeedPage
 from domain.event import Event, Recorded
 from infrastructure.database import Database
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
 from infrastructure.event_store.mapper import RollbookMapper, sealed
-from infrastructure.event_store.stored_rows import COLUMNS, SEALED_COLUMNS, WITH_KEY, Row, StoredRow
+from infrastructure.event_store.stored_rows import (
+    COLUMNS,
+    PROBED_KEY,
+    SEALED_COLUMNS,
+    WITH_KEY,
+    Row,
+    StoredRow,
+)
 
 _AFTER: Final = f"""
 FROM {WITH_KEY} WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
@@ -25,11 +33,22 @@ _EVENT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.event_id = %s AND e.recorded_at BETWEEN %s AND %s"""
 
+_COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
+# One probe per row: a merge join would scan all earlier keys for each page.
+_STREAMS: Final = f"""
+SELECT {COLUMNS} FROM stored_events e {PROBED_KEY}
+WHERE (e.originator_id, e.originator_version) > (%s, %s)
+  AND e.notification_id <= %s AND e.kind = ANY(%s)
+ORDER BY e.originator_id, e.originator_version LIMIT %s"""
+
+
 # An event id is a UUIDv7 with the application's time, made a moment before the database sets the
 # event's time. The time index is searched in a window as wide as the two clocks may differ.
 _WINDOWS: Final = (timedelta(minutes=5), timedelta(days=1))
 _UUID7: Final = 7
 _PAGE_SECONDS: Final = 3.0
+# No client waits for a single page of streams, so it may take long.
+_LONG_SECONDS: Final = 30.0
 
 
 class PostgresEventFeed:
@@ -83,6 +102,27 @@ class PostgresSealedFeed:
         rows = await _page(self._reader, self._breaks, _SEALED_PAGE, after, limit)
         events = [sealed(StoredRow.of(row)) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
+
+
+class PostgresEventsByStream:
+    """See `EventsByStream`. No database snapshot is open between pages: it would block vacuum."""
+
+    def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
+        self._reader = reader
+        self._mapper = mapper
+
+    async def count(self, up_to: int) -> int:
+        """See `EventsByStream.count`."""
+        rows = await self._reader.rows(_COUNT, (up_to,), seconds=_LONG_SECONDS)
+        return cast("int", rows[0][0])
+
+    async def read(
+        self, kinds: Collection[str], after: Place, up_to: int, limit: int
+    ) -> Sequence[Recorded[Event]]:
+        """See `EventsByStream.read`."""
+        parameters = (after.stream, after.version, up_to, list(kinds), limit)
+        rows = await self._reader.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
+        return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
 
 
 async def _page(

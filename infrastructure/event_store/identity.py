@@ -87,25 +87,15 @@ def raise_if_gone(position: int, breaks: Iterable[LogBreak]) -> None:
             raise PositionGone(gap.last_valid)
 
 
-async def open_log(connection: Connection, new_id: UUID, new_index_key: StreamKey) -> LogIdentity:
-    """The identity of the log, made from `new_id` and `new_index_key` on the first start.
-
-    If the server's system identifier or timeline has changed, it was restored or failed over:
-    events that readers saw may be missing, so a break is recorded.
-    """
-    identity = await _identify(connection, (new_id, new_index_key))
-    assert identity is not None
-    return identity
-
-
-async def open_existing_log(connection: Connection) -> LogIdentity | None:
-    """Like `open_log`, for callers without keys to create a log: None if there is none yet."""
-    return await _identify(connection, None)
-
-
-async def _identify(
-    connection: Connection, new: tuple[UUID, StreamKey] | None
+async def open_log(
+    connection: Connection, new: tuple[UUID, StreamKey] | None = None
 ) -> LogIdentity | None:
+    """The identity of the log, made from a new id and index key on the first start.
+
+    Without them, None if there is no log yet. If the server's system identifier or timeline has
+    changed, it was restored or failed over: events that readers saw may be missing, so a break is
+    recorded.
+    """
     await connection.execute(_SETTINGS)
     async with connection.transaction():
         # The append function's own lock: no position is assigned during this transaction.

@@ -152,11 +152,11 @@ class PostgresEventLog:
             NewEvent(event, draft.stream, first + index, event_id, key)
             for index, (event_id, event) in enumerate(zip(ids, draft.events, strict=True))
         ]
-        is_command = draft.events or context.idempotency is not None
+        snapshot, idempotency = draft.snapshot, context.idempotency
         return append_request(
             kind=draft.kind,
             stream=draft.stream,
-            first=first if is_command else None,
+            first=first if draft.events or idempotency else None,
             events=[(new.event_id, self._mapper.to_stored_event(new)) for new in events],
             actor=context.actor,
             on_behalf_of=context.on_behalf_of,
@@ -164,26 +164,16 @@ class PostgresEventLog:
             causation_id=context.causation_id,
             take=[(scope, self._keys.mac(value.encode())) for scope, value in draft.take],
             release=[(scope, self._keys.mac(value.encode())) for scope, value in draft.release],
-            key=(new_key.master_id, new_key.wrapped) if new_key is not None else None,
+            key=new_key,
             destroy_key=draft.destroy_key,
-            snapshot=(
-                (
-                    draft.snapshot.format,
-                    version,
-                    self._mapper.seal_snapshot(draft.snapshot, draft.stream, version, key),
-                )
-                if draft.snapshot is not None and key is not None
-                else None
+            snapshot=snapshot
+            and key
+            and (
+                snapshot.format,
+                version,
+                self._mapper.seal_snapshot(snapshot, draft.stream, version, key),
             ),
-            receipt=(
-                (
-                    context.idempotency.key,
-                    self._digest(context.idempotency),
-                    draft.status,
-                )
-                if context.idempotency is not None
-                else None
-            ),
+            receipt=idempotency and (idempotency.key, self._digest(idempotency), draft.status),
         )
 
     async def _already_appended(self, draft: Draft, result: AppendResult) -> Appended:

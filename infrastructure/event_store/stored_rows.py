@@ -52,12 +52,11 @@ class StoredRow(Notification):
     @classmethod
     def of(cls, row: Row) -> Self:
         stored = cls.__new__(cls)
-        master_id, wrapped = row[-KEY_COLUMNS:]
         # A frozen dataclass would set each field by itself, which takes longer than all the rest.
         fields = stored.__dict__
         fields.update(zip(_NAMES, row, strict=False))
-        fields["has_key"] = master_id is not None
-        fields["key"] = StreamKey(master_id, wrapped) if wrapped is not None else None
+        fields["has_key"] = row[-KEY_COLUMNS] is not None
+        fields["key"] = key_of(row)
         return stored
 
 
@@ -80,6 +79,4 @@ _NAMES: Final = (
 def key_of(row: Row) -> StreamKey | None:
     """The wrapped key at the end of a row of `COLUMNS`."""
     master_id, wrapped = row[-KEY_COLUMNS:]
-    if wrapped is None:
-        return None
-    return StreamKey(master_id=master_id, wrapped=wrapped)
+    return None if wrapped is None else StreamKey(master_id, wrapped)

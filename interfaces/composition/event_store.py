@@ -13,7 +13,7 @@ from application.keys.ports import UnknownMasterKey
 from infrastructure.database import POOL_SIZE, Database
 from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
-from infrastructure.event_store.identity import LogIdentity, open_existing_log, open_log
+from infrastructure.event_store.identity import LogIdentity, open_log
 from infrastructure.event_store.log import PostgresEventLog
 from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.writer import GroupCommitWriter
@@ -87,7 +87,7 @@ async def open_sealed_log(
     connection = await connect(database_url, "rollbook start")
     try:
         # Another process creates it, so there is no event to wait for.
-        while (identity := await open_existing_log(connection)) is None:  # noqa: ASYNC110
+        while (identity := await open_log(connection)) is None:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         await connection.close()
@@ -100,7 +100,8 @@ async def _identify(database_url: str, masters: MasterKeys) -> LogIdentity:
     index_key = masters.wrap(os.urandom(_INDEX_KEY_BYTES), log_id)
     connection = await connect(database_url, "rollbook start")
     try:
-        identity = await open_log(connection, log_id, index_key)
+        identity = await open_log(connection, (log_id, index_key))
+        assert identity is not None, "it is made if there is none"
         for master_id in sorted(await master_ids(connection)):
             if master_id not in masters.ids:
                 raise UnknownMasterKey(master_id)

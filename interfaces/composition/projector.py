@@ -16,7 +16,7 @@ from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
 from application.projector.view_store import Slot
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.database import Database
-from infrastructure.event_store.by_stream import PostgresEventsByStream
+from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.generations.store import PostgresGenerations
 from infrastructure.views.projector.admin import PostgresProjectionAdmin

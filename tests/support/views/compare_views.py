@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from application.log.by_stream import EventsByStream
 from application.projector.view_store import PARTITION, Entry, Slot
-from infrastructure.event_store.by_stream import PostgresEventsByStream
+from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.sql.rows import BOOKKEEPING, RowFormat
 from infrastructure.views.sql.statements import Statement, columns_of, statements_of
 from infrastructure.views.sql.tables import tables_of

@@ -11,7 +11,7 @@ from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
 from application.projector.generations import run_followers
 from application.projector.rebuild import RebuildPorts, SwitchIf, rebuild
-from infrastructure.event_store.by_stream import PostgresEventsByStream
+from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.generations.store import PostgresGenerations
 from infrastructure.views.projector.admin import PostgresProjectionAdmin
 from infrastructure.views.projector.ensure import ensure_views
