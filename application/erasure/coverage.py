@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from application.cache.ports import CacheUnavailable, ErasingCache
 from application.doorbell import Bell, Doorbell, view_bell
 from application.errors import Unavailable
-from application.exports.requests import PendingExports
+from application.exports.requests import Exports
 from application.projector.view_store import Slot
 from projections.registry import PROJECTIONS
 from projections.users import USERS
@@ -73,7 +73,7 @@ class Coverage:
         views: ErasedViews,
         cache: ErasingCache | None,
         doorbell: Doorbell,
-        exports: PendingExports | None = None,
+        exports: Exports | None = None,
     ) -> None:
         self._views = views
         self._cache = cache
@@ -113,61 +113,49 @@ class Coverage:
                 await _bell_of(covered.missing[0], bells).wait(min(left, _POLL_SECONDS))
 
     async def _check(self, user_id: UUID, position: int, finish_within: float) -> Covered:
-        cleared = list[str](BY_THE_APPEND)
-        missing = list[str]()
         try:
-            generations = await self._views.generations()
+            views = await self._views.generations()
         except Unavailable:
-            return Covered(tuple(cleared), (VIEWS,))
-        known = {view.projection for view in generations}
-        missing += [f"{VIEWS}:{each.name}" for each in PROJECTIONS if each.name not in known]
-        for view in generations:
-            clear = await self._is_finished(view, position, finish_within)
-            (cleared if clear else missing).append(str(view))
+            return Covered(BY_THE_APPEND, (VIEWS,))
+        known = {view.projection for view in views}
+        clean = {f"{VIEWS}:{each.name}": False for each in PROJECTIONS if each.name not in known}
+        for view in views:
+            clean[str(view)] = await self._is_finished(view, position, finish_within)
         if self._cache is not None:
-            clear = await self._is_forgotten(self._cache, user_id, position, generations)
-            (cleared if clear else missing).append(CACHE)
+            clean[CACHE] = await self._is_forgotten(self._cache, user_id, position, views)
         if self._exports is not None:
-            clear = await _no_export_before(self._exports, position)
-            (cleared if clear else missing).append(EXPORTS)
-        return Covered(tuple(cleared), tuple(missing))
+            clean[EXPORTS] = await _no_export_before(self._exports, position)
+        return Covered(
+            (*BY_THE_APPEND, *(store for store in clean if clean[store])),
+            tuple(store for store in clean if not clean[store]),
+        )
 
     async def _is_finished(self, view: ViewGeneration, position: int, seconds: float) -> bool:
-        if view.position < position:
-            return False
-        try:
-            await self._views.finish_erasure(view, position, seconds)
-        except Unavailable:
-            return False
-        return True
+        if view.position >= position:
+            with suppress(Unavailable):
+                await self._views.finish_erasure(view, position, seconds)
+                return True
+        return False
 
     async def _is_forgotten(
-        self,
-        cache: ErasingCache,
-        user_id: UUID,
-        position: int,
-        generations: Iterable[ViewGeneration],
+        self, cache: ErasingCache, user_id: UUID, position: int, views: Iterable[ViewGeneration]
     ) -> bool:
         """Whether the cache has passed the erasure in all slots, and its copies are removed.
 
         The cache takes no document read before a slot's position, so no copy can come back.
         """
-        users = [view for view in generations if view.projection == USERS.name]
-        try:
-            passed = [await _has_passed(cache, view, position) for view in users]
-            if not all(passed):
-                return False
-            await cache.forget(user_id, _all_slots(users))
-        except CacheUnavailable:
-            return False
-        return True
-
-
-async def _no_export_before(exports: PendingExports, position: int) -> bool:
-    try:
-        return not await exports.any_before(position)
-    except Unavailable:
+        users = [view for view in views if view.projection == USERS.name]
+        with suppress(CacheUnavailable):
+            if all([await _has_passed(cache, view, position) for view in users]):
+                await cache.forget(user_id, _all_slots(users))
+                return True
         return False
+
+
+async def _no_export_before(exports: Exports, position: int) -> bool:
+    with suppress(Unavailable):
+        return not await exports.any_before(position)
+    return False
 
 
 async def _has_passed(cache: ErasingCache, view: ViewGeneration, position: int) -> bool:

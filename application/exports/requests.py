@@ -65,18 +65,22 @@ class SelectedExport(Struct, frozen=True):
     position: int
 
 
-class ExportRequests(Protocol):
+class Exports(Protocol):
+    """The exports, for all but their worker. Each method raises `Unavailable`."""
+
     async def record(self, requested: RequestedExport) -> UUID:
         """Record an export. Returns its id, or that of the earlier export of the same key.
 
-        Raises `IdempotencyMismatch` and `Unavailable`.
+        Raises `IdempotencyMismatch`.
         """
         ...
 
-
-class ExportPieces(Protocol):
     async def piece(self, export: UUID, number: int) -> Piece | None:
-        """A piece of an export, counted from 0; None if there is none. Raises `Unavailable`."""
+        """A piece of an export, counted from 0; None if there is none."""
+        ...
+
+    async def any_before(self, position: int) -> bool:
+        """Whether any stored request is from before a position."""
         ...
 
 
@@ -100,17 +104,11 @@ class ExportRuns(Protocol):
         ...
 
 
-class PendingExports(Protocol):
-    async def any_before(self, position: int) -> bool:
-        """Whether any stored request is from before a position. Raises `Unavailable`."""
-        ...
-
-
 class ExportService:
     """Submits exports. The request is sealed: its filters may name a person."""
 
     def __init__(
-        self, requests: ExportRequests, jobs: Jobs, sealer: TokenSealer, new_id: Callable[[], UUID]
+        self, requests: Exports, jobs: Jobs, sealer: TokenSealer, new_id: Callable[[], UUID]
     ) -> None:
         self._requests = requests
         self._jobs = jobs

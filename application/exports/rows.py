@@ -11,7 +11,7 @@ from msgspec import Struct
 from application.audit.items import AuditItem
 from application.audit.search import Audit, EventLookup
 from application.errors import Unavailable, UserGone, ViewBehind
-from application.exports.requests import ExportPieces, Piece, What
+from application.exports.requests import Exports, Piece, What
 from application.queries.directory import DirectoryQueries, UserList
 from application.queries.resources import User
 from application.users.service import UserService
@@ -38,7 +38,7 @@ class ExportRows(Struct, frozen=True):
     An erased user is left out; its audit items stay, with personal values null.
     """
 
-    pieces: ExportPieces
+    pieces: Exports
     queries: DirectoryQueries
     commands: UserService
     events: EventLookup

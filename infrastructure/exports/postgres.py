@@ -58,7 +58,7 @@ SELECT EXISTS (
 
 
 class PostgresExports:
-    """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`.
+    """See `Exports` and `ExportRuns`.
 
     The fingerprint of a request is stored as a MAC, because its filters could be guessed.
     """
@@ -68,7 +68,7 @@ class PostgresExports:
         self._keys = keys
 
     async def record(self, requested: RequestedExport) -> UUID:
-        """See `ExportRequests.record`."""
+        """See `Exports.record`."""
         key = requested.key
         fingerprint = None if key is None else self._keys.mac(key.fingerprint)
         values = {
@@ -90,7 +90,7 @@ class PostgresExports:
         return found[0]
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
-        """See `ExportPieces.piece`."""
+        """See `Exports.piece`."""
         rows = await self._rows(_PIECE, export, number=number)
         return Piece(rows[0][1], rows[0][0]) if rows else None
 
@@ -120,7 +120,7 @@ class PostgresExports:
         return bool(await self._rows(_END, export, attempt=attempt, **counted))
 
     async def any_before(self, position: int) -> bool:
-        """See `PendingExports.any_before`."""
+        """See `Exports.any_before`."""
         async with self._database.connection(_SECONDS) as connection:
             await connection.execute(_DELETE_ORPHANS, {"tenant": TENANT})
         return (await self._rows(_PENDING, position=position))[0][0]

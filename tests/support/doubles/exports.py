@@ -7,7 +7,7 @@ from application.exports.requests import PendingExport, Piece, RequestedExport, 
 
 
 class InMemoryExports:
-    """See `ExportRequests`, `ExportPieces`, `ExportRuns` and `PendingExports`."""
+    """See `Exports` and `ExportRuns`."""
 
     def __init__(self) -> None:
         self._asked: dict[UUID, RequestedExport] = {}

@@ -12,7 +12,7 @@ from application.context import Context
 from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import Erasure, ErasureReceipt, ErasureService, erasure_jobs
 from application.errors import Unavailable
-from application.exports.requests import PendingExports
+from application.exports.requests import Exports
 from application.jobs.model import Job
 from application.projector.view_store import Slot
 from application.users.service import UserService
@@ -71,9 +71,7 @@ class UnavailableCache(MemoryCache):
 class World:
     """One user to erase; the test moves the views."""
 
-    def __init__(
-        self, cache: MemoryCache | None = None, exports: PendingExports | None = None
-    ) -> None:
+    def __init__(self, cache: MemoryCache | None = None, exports: Exports | None = None) -> None:
         self.log = InMemoryEventLog(uuid7)
         self.views = FixedViews()
         self.cache = cache
