@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from application.audit.search import Audit
 from application.cache.documents import CachedDocuments
 from application.erasure.service import ErasureService
+from application.errors import MasterKeyMissing, Unavailable
 from application.live.notifications import NoticeBoard
 from application.live.tail import Tail
 from application.queries.documents import Documents, RenderedDocuments
@@ -47,7 +48,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     commands = UserService(store.log)
     readiness = {
         "postgres": lambda: _check_postgres(store),
-        "master-key": store.log.check_master_key,
+        "master-key": lambda: _check_master_key(store),
     }
     application = create_app(
         Services(
@@ -90,6 +91,16 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+async def _check_master_key(store: EventStore) -> None:
+    try:
+        await store.log.check_master_key()
+    except MasterKeyMissing:
+        raise
+    except Unavailable:
+        # That Postgres is away says nothing about the key, and the other check tells it.
+        return
 
 
 async def _check_postgres(store: EventStore) -> None:

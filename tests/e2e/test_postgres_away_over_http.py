@@ -27,7 +27,7 @@ RECOVERY_SECONDS: Final = 5.0
 AWAY_SECONDS: Final = 4.5
 
 READY: Final = {"status": "ready", "checks": {"postgres": "up"}}
-NOT_READY: Final = {"status": "not-ready", "checks": {"postgres": "down"}}
+NOT_READY: Final = {"status": "not-ready", "checks": {"postgres": "down", "master-key": "up"}}
 CACHED: Final = ("/v1/users", "/v1/users/{user}", "/v1/stats")
 QUERIES: Final = (
     *CACHED,
