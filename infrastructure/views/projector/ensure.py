@@ -7,16 +7,12 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import and_, select
-from sqlalchemy.dialects.postgresql import insert
 
 from application.context import TENANT
 from application.errors import Unavailable
-from application.projector.view_store import PARTITION, Slot
+from application.projector.view_store import Slot
 from infrastructure.postgres import Connection, connect
-from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS
-from infrastructure.views.sql.ddl import add_columns, create, execute
-from infrastructure.views.sql.statements import Statement
+from infrastructure.views.sql.ddl import add_columns, create
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
@@ -25,6 +21,12 @@ _POLL_SECONDS: Final = 0.05
 # All other sessions queue behind a session that waits for a table's lock, so it waits only briefly.
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 _FIRST_GENERATION: Final = 1
+_SERVE: Final = """
+INSERT INTO projections (tenant, name, generation) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"""
+_SERVING: Final = "SELECT generation FROM projections WHERE (tenant, name) = (%s, %s)"
+_CHECKPOINT: Final = """
+INSERT INTO checkpoints (tenant, projection, generation, partition, position)
+VALUES (%s, %s, %s, 0, 0) ON CONFLICT DO NOTHING"""
 _ENTER: Final = """
 INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
 VALUES (%s, %s, %s, 1, 'following', now()) ON CONFLICT DO NOTHING"""
@@ -85,27 +87,12 @@ async def _ensure(connection: Connection, projection: Projection[Any]) -> Slot[A
     # Also those that are built or may serve again.
     for (used,) in await (await connection.execute(_USED, (TENANT, projection.name))).fetchall():
         await add_columns(connection, tables_of(projection, used).rows)
-    slot = Slot(projection, generation)
-    await execute(connection, _checkpoint(slot))
-    return slot
+    await connection.execute(_CHECKPOINT, (TENANT, projection.name, generation))
+    return Slot(projection, generation)
 
 
 async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:
-    first = {"tenant": TENANT, "name": projection.name, "generation": _FIRST_GENERATION}
-    await execute(connection, insert(PROJECTIONS).values(first).on_conflict_do_nothing())
-    is_row = and_(PROJECTIONS.c.tenant == TENANT, PROJECTIONS.c.name == projection.name)
-    statement = Statement.of(select(PROJECTIONS.c.generation).where(is_row))
-    row = await (await connection.execute(statement.sql, statement.constants)).fetchone()
+    await connection.execute(_SERVE, (TENANT, projection.name, _FIRST_GENERATION))
+    row = await (await connection.execute(_SERVING, (TENANT, projection.name))).fetchone()
     assert row is not None
     return row[0]
-
-
-def _checkpoint(slot: Slot[Any]) -> Any:
-    values = {
-        "tenant": TENANT,
-        "projection": slot.projection.name,
-        "generation": slot.generation,
-        "partition": PARTITION,
-        "position": 0,
-    }
-    return insert(CHECKPOINTS).values(values).on_conflict_do_nothing()

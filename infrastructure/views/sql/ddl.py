@@ -1,6 +1,6 @@
 """Creates the tables of a generation, or the missing parts of them."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Index, Table
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
@@ -16,10 +16,10 @@ WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdroppe
 async def create(connection: Connection, table: Table) -> None:
     """Creates only what is missing: CREATE INDEX waits for writers, even if the index exists."""
     if await is_missing(connection, table.name):
-        await execute(connection, CreateTable(table))
+        await connection.execute(Statement.of(CreateTable(table)).sql)
     for index in table.indexes:
         if await is_missing(connection, str(index.name)):
-            await execute(connection, CreateIndex(index))
+            await connection.execute(Statement.of(CreateIndex(index)).sql)
 
 
 async def add_columns(connection: Connection, table: Table) -> None:
@@ -56,10 +56,3 @@ async def is_missing(connection: Connection, name: str) -> bool:
     cursor = await connection.execute("SELECT to_regclass(quote_ident(%s)) IS NULL", (name,))
     row = await cursor.fetchone()
     return row is not None and row[0]
-
-
-async def execute(connection: Connection, clause: Any) -> None:
-    """Execute one SQLAlchemy statement."""
-    statement = Statement.of(clause)
-    # DDL takes no parameters: with None, psycopg sends the statement as it is.
-    await connection.execute(statement.sql, statement.constants or None)
