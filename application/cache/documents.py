@@ -55,19 +55,16 @@ class CachedDocuments:
             await asyncio.gather(refreshing, return_exceptions=True)
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
-        """See `Documents`."""
         read = partial(self._views.user, user_id, at_least=at_least)
         return await _answer(self._cache.users, self._users.place, user_id, at_least, read)
 
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`."""
         read = partial(self._views.users, query, render, at_least=at_least)
         return await _answer(self._cache.pages, self._users.place, query, at_least, read)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
-        """See `Documents`."""
         read = partial(self._views.stats, now, at_least=at_least)
         return await _answer(self._cache.stats, self._headcount.place, day_of(now), at_least, read)
 

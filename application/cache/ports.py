@@ -145,9 +145,7 @@ class FollowingCache(Protocol):
 class ErasingCache(Protocol):
     """For erasures. Each method raises `CacheUnavailable`."""
 
-    async def mark(self, slot: Slot[Any]) -> Mark | None:
-        """See `FollowingCache.mark`."""
-        ...
+    async def mark(self, slot: Slot[Any]) -> Mark | None: ...
 
     async def end(self, slot: Slot[Any]) -> None:
         """Remove the slot's mark, and with it all that the slot has."""

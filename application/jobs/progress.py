@@ -31,7 +31,6 @@ class ProgressNotifier:
         self._notified_at = clock()
 
     async def report(self, done: int, total: int | None = None) -> None:
-        """See `JobRun.report`."""
         await self._job.report(done, total)
         self._pace.report(done, total)
         if self._clock() >= self._notified_at + _EACH_SECONDS:

@@ -25,9 +25,7 @@ class NotLeading(Exception):
 class PageSource(Protocol):
     """The part of `EventFeed` that a follower needs."""
 
-    async def read(self, after: int, limit: int) -> FeedPage:
-        """See `EventFeed.read`."""
-        ...
+    async def read(self, after: int, limit: int) -> FeedPage: ...
 
 
 class Follower(Protocol):

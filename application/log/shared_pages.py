@@ -26,7 +26,6 @@ class SharedPages:
         self._reading: dict[tuple[int, int], asyncio.Event] = {}
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        """See `EventFeed.read`."""
         asked = (after, limit)
         if (reading := self._reading.get(asked)) is not None:
             await reading.wait()

@@ -94,7 +94,6 @@ class Relay:
         return self._progress.position
 
     async def handle(self, page: FeedPage) -> None:
-        """See `Follower.handle`."""
         messages: list[Message] = []
         set_aside: list[SetAside] = []
         for recorded in page.events:

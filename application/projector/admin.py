@@ -81,11 +81,9 @@ class ProjectionAdmin:
         self._events_by_stream = events_by_stream
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
-        """See `ProjectionAdminStore.parked`."""
         return await self._store.parked(projection, after, limit)
 
     async def parked_counts(self) -> Mapping[str, int]:
-        """See `ProjectionAdminStore.parked_counts`."""
         return await self._store.parked_counts()
 
     async def retry(self, projection: str, stream: UUID) -> RetryResult:
@@ -108,5 +106,4 @@ class ProjectionAdmin:
         await self._store.pause(projection, reason, actor)
 
     async def resume(self, projection: str) -> None:
-        """See `ProjectionAdminStore.resume`."""
         await self._store.resume(projection)

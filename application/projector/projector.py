@@ -51,11 +51,9 @@ class Projector(Generic[V]):
 
     @property
     def position(self) -> int:
-        """See `Follower.position`."""
         return self._writer.position
 
     async def handle(self, page: FeedPage) -> None:
-        """See `Follower.handle`."""
         kinds = self._slot.projection.kinds
         mine = [recorded for recorded in page.events if recorded.kind in kinds]
         await self._project(mine, page.reached)

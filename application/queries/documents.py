@@ -61,7 +61,6 @@ class RenderedDocuments:
         self._queries = queries
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserDocument | None]:
-        """See `Documents`."""
         answer = await self._queries.user(user_id, at_least=at_least)
         view = answer.value
         document = UserDocument.of(view) if view is not None else None
@@ -70,12 +69,10 @@ class RenderedDocuments:
     async def users(
         self, query: UserList, render: RenderPage, *, at_least: int = 0
     ) -> Answer[bytes]:
-        """See `Documents`."""
         answer = await self._queries.users(query, at_least=at_least)
         return Answer(render(answer), answer.position, answer.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[bytes]:
-        """See `Documents`."""
         answer = await self._queries.stats(now, at_least=at_least)
         body = _encode(Statistics.of_stats(answer.value, answer.position))
         return Answer(body, answer.position, answer.generation)

@@ -46,7 +46,6 @@ class RabbitMQBus:
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator["RabbitMQPublisher"]:
-        """See `Bus.connect`."""
         try:
             connection = await aio_pika.connect(self._url, timeout=_CONNECT_SECONDS)
         except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
@@ -89,12 +88,10 @@ class RabbitMQPublisher:
         self._timeout_seconds = timeout_seconds
 
     def check(self) -> None:
-        """See `Publisher.check`."""
         if self._channel.is_closed:
             raise Unavailable
 
     async def publish(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """See `Publisher.publish`."""
         self.check()
         try:
             # All messages are sent before the first is confirmed. Tasks start in their order, and

@@ -72,7 +72,6 @@ class RedisAnswers(ABC, Generic[K, T]):
         """Store answers to misses at one mark; the number stored. Raises redis-py's errors."""
 
     async def look_up(self, slot: Slot[Any], key: K) -> Answer[T] | Miss[K] | None:
-        """See `CachedAnswers.look_up`."""
         found = None
         if not self._breaker.is_open:
             wanted = _Wanted(self._keys.slot_keys(slot), self.name_of(slot, key))
@@ -88,7 +87,6 @@ class RedisAnswers(ABC, Generic[K, T]):
         return answer
 
     def offer(self, miss: Miss[K], answer: Answer[T]) -> None:
-        """See `CachedAnswers.offer`."""
         full = self._offers.waiting >= self.max_waiting
         if self._breaker.is_open or full or self.is_too_long(answer.value):
             self.counts.refused += 1

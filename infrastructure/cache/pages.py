@@ -58,23 +58,18 @@ class RedisPageCache(RedisAnswers[K, bytes]):
         self._put = script(client, "put_page")
 
     def name_of(self, slot: Slot[Any], key: K) -> bytes:
-        """See `RedisAnswers.name_of`."""
         return self._names.of(key)
 
     async def find(self, slot: SlotKeys, names: Sequence[bytes]) -> Sequence[bytes | None]:
-        """See `RedisAnswers.find`."""
         return cast("Sequence[bytes | None]", await self._find([slot.mark, slot.pages], names))
 
     def read(self, value: bytes | None, mark: Mark, generation: int) -> Answer[bytes] | None:
-        """See `RedisAnswers.read`."""
         return read_page(value, mark, generation)
 
     def is_too_long(self, value: bytes) -> bool:
-        """See `RedisAnswers.is_too_long`."""
         return len(value) > MAX_PAGE_BYTES
 
     async def put(self, slot: SlotKeys, mark: Mark, offers: Sequence[Offer[bytes]]) -> int:
-        """See `RedisAnswers.put`."""
         stored, limits = 0, (self._ttl, MAX_PAGES, MAX_BYTES)
         for each in offers:
             value = page_value(mark, each.answer)

@@ -27,20 +27,17 @@ class RedisSlots:
         self._begin = script(client, "begin")
 
     async def mark(self, slot: Slot[Any]) -> Mark | None:
-        """See `FollowingCache.mark`."""
         key = self._keys.slot_keys(slot).mark
         async with answered_within(_TIMEOUT_SECONDS):
             return read_mark(await self._client.getex(key, ex=MARK_SECONDS))
 
     async def begin(self, slot: Slot[Any], seen: Mark | None, position: int, repairs: int) -> None:
-        """See `FollowingCache.begin`."""
         keys, mark = self._keys.slot_keys(slot), new_mark(position, repairs)
         replaced = seen.incarnation if seen else b""
         async with answered_within(_TIMEOUT_SECONDS):
             await self._begin([keys.mark, keys.pages], [replaced, mark_value(mark), MARK_SECONDS])
 
     async def advance(self, slot: Slot[Any], seen: Mark, step: Step) -> None:
-        """See `FollowingCache.advance`."""
         documents = [
             CachedDocument(self._keys.of(slot, user_id), step.read_at, document)
             for user_id, document in step.users.items()
@@ -55,13 +52,11 @@ class RedisSlots:
             )
 
     async def end(self, slot: Slot[Any]) -> None:
-        """See `ErasingCache.end`."""
         keys = self._keys.slot_keys(slot)
         async with answered_within(_TIMEOUT_SECONDS):
             await self._client.unlink(keys.mark, keys.pages)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
-        """See `ErasingCache.forget`."""
         async with answered_within(_TIMEOUT_SECONDS):
             for keys in self._keys.with_previous():
                 # One command per slot: in a cluster the slots lie on different nodes.

@@ -35,27 +35,22 @@ class RedisUserCache(RedisAnswers[UUID, UserDocument | None]):
         self._cache_put = cache_put
 
     def name_of(self, slot: Slot[Any], key: UUID) -> str:
-        """See `RedisAnswers.name_of`."""
         return self._keys.of(slot, key)
 
     async def find(self, slot: SlotKeys, names: Sequence[str]) -> Sequence[bytes | None]:
-        """See `RedisAnswers.find`."""
         return await self._client.mget([slot.mark, *names])
 
     def read(
         self, value: bytes | None, mark: Mark, generation: int
     ) -> Answer[UserDocument | None] | None:
-        """See `RedisAnswers.read`."""
         return read_user(value, mark, generation)
 
     def is_too_long(self, value: UserDocument | None) -> bool:
-        """See `RedisAnswers.is_too_long`."""
         return False
 
     async def put(
         self, slot: SlotKeys, mark: Mark, offers: Sequence[Offer[UserDocument | None]]
     ) -> int:
-        """See `RedisAnswers.put`."""
         documents = [
             CachedDocument(str(each.name), each.answer.position, each.answer.value)
             for each in offers

@@ -63,12 +63,10 @@ class BroadcastDoorbell:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def ring(self, name: str) -> None:
-        """See `Doorbell.ring`."""
         self._bells.ring(name)
         self._outbox.add(name)
 
     def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
-        """See `Doorbell.listen`."""
         return self._bells.listen(name)
 
     async def _receive(self, subscriber: _Subscriber) -> NoReturn:

@@ -15,7 +15,6 @@ class MemoryDoorbell:
         self._bells: dict[str, set[_MemoryBell]] = {}
 
     def ring(self, name: str) -> None:
-        """See `Doorbell.ring`."""
         for bell in self._bells.get(name, ()):
             bell.ring()
 
@@ -26,7 +25,6 @@ class MemoryDoorbell:
 
     @asynccontextmanager
     async def listen(self, name: str) -> AsyncGenerator[Bell]:
-        """See `Doorbell.listen`."""
         bell = _MemoryBell()
         listeners = self._bells.setdefault(name, set())
         listeners.add(bell)

@@ -55,12 +55,10 @@ class PostgresDoorbell:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def ring(self, name: str) -> None:
-        """See `Doorbell.ring`."""
         self._bells.ring(name)
         self._outbox.add(name)
 
     def listen(self, name: str) -> AbstractAsyncContextManager[Bell]:
-        """See `Doorbell.listen`."""
         return self._bells.listen(name)
 
     async def _listen(self) -> NoReturn:

@@ -98,7 +98,6 @@ class PostgresAuditLog:
         self._mapper = mapper
 
     async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
-        """See `AuditLog.scan`."""
         step = step_size(query, limit)
         rows = await self._reader.rows(
             search_sql(query),
@@ -123,12 +122,10 @@ class PostgresAuditLog:
         return Scanned(events, positions.above if scanned < step else cast("int", lowest))
 
     async def last_before(self, moment: datetime) -> int:
-        """See `AuditLog.last_before`."""
         rows = await self._reader.rows(_LAST_BEFORE, {"moment": moment})
         return cast("int", rows[0][0])
 
     async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
-        """See `AuditLog.statuses`."""
         rows = await self._reader.rows(
             _STATUSES,
             {
@@ -141,7 +138,6 @@ class PostgresAuditLog:
         return [_status(*row) for row in rows]
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """See `EventLookup.last_of_each_type`."""
         parameters = {"user": user_id, "version": Int8(version)}
         rows = await self._reader.rows(_LAST_OF_EACH_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
@@ -149,13 +145,11 @@ class PostgresAuditLog:
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
     ) -> Sequence[Recorded[Event]]:
-        """See `EventLookup.of_type`."""
         parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
         rows = await self._reader.rows(_OF_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
-        """See `EventLookup.events_at`."""
         rows = await self._reader.rows(_AT, {"positions": list(positions)})
         return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
 

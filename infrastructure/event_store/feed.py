@@ -62,13 +62,11 @@ class PostgresEventFeed:
         self._breaks = breaks
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        """See `EventFeed.read`."""
         rows = await _page(self._reader, self._breaks, _PAGE, after, limit)
         events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
     async def head(self) -> int:
-        """See `EventFeed.head`."""
         rows = await self._reader.rows(_HEAD)
         return cast("int", rows[0][0])
 
@@ -79,7 +77,6 @@ class PostgresEventFeed:
         return ChangedStreams(streams, rows[-1][0] if rows else after)
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
-        """See `EventFeed.event`."""
         if event_id.version != _UUID7:
             return None
         made_at = datetime.fromtimestamp((event_id.int >> 80) / 1000, tz=UTC)
@@ -98,7 +95,6 @@ class PostgresSealedFeed:
         self._breaks = breaks
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        """See `EventFeed.read`."""
         rows = await _page(self._reader, self._breaks, _SEALED_PAGE, after, limit)
         events = [sealed(StoredRow.of(row)) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
@@ -112,14 +108,12 @@ class PostgresEventsByStream:
         self._mapper = mapper
 
     async def count(self, up_to: int) -> int:
-        """See `EventsByStream.count`."""
         rows = await self._reader.rows(_COUNT, (up_to,), seconds=_LONG_SECONDS)
         return cast("int", rows[0][0])
 
     async def read(
         self, kinds: Collection[str], after: Place, up_to: int, limit: int
     ) -> Sequence[Recorded[Event]]:
-        """See `EventsByStream.read`."""
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
         rows = await self._reader.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
         return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]

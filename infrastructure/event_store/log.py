@@ -102,7 +102,6 @@ class PostgresEventLog:
         )
 
     async def append(self, draft: Draft) -> Appended:
-        """See `EventLog.append`."""
         ids = [self._new_id() for _ in draft.events]
         result = await self._append(draft, ids)
         if result.recorded_at is None and draft.events:
@@ -130,7 +129,6 @@ class PostgresEventLog:
         raise Unavailable
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
-        """See `EventLog.holder_of`."""
         rows = await self._reader.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
         return cast("UUID", rows[0][0]) if rows else None
 

@@ -68,7 +68,6 @@ class PostgresExports:
         self._keys = keys
 
     async def record(self, requested: RequestedExport) -> UUID:
-        """See `Exports.record`."""
         key = requested.key
         fingerprint = None if key is None else self._keys.mac(key.fingerprint)
         values = {
@@ -90,12 +89,10 @@ class PostgresExports:
         return found[0]
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
-        """See `Exports.piece`."""
         rows = await self._rows(_PIECE, export, number=number)
         return Piece(rows[0][1], rows[0][0]) if rows else None
 
     async def begin(self, export: UUID, attempt: int) -> PendingExport | SelectedExport | None:
-        """See `ExportRuns.begin`."""
         values = {"id": export, "tenant": TENANT, "attempt": attempt}
         async with self._database.transaction(_SECONDS) as connection:
             row = await _row(connection, _BEGIN, values)
@@ -110,17 +107,14 @@ class PostgresExports:
             return PendingExport(request, position)
 
     async def add(self, export: UUID, attempt: int, number: int, piece: Piece) -> bool:
-        """See `ExportRuns.add`."""
         columns = {"users": list(piece.users), "numbers": list(piece.numbers)}
         return bool(await self._rows(_ADD, export, attempt=attempt, number=number, **columns))
 
     async def end(self, export: UUID, attempt: int, selected: SelectedExport) -> bool:
-        """See `ExportRuns.end`."""
         counted = {"rows": selected.rows, "shown": selected.position}
         return bool(await self._rows(_END, export, attempt=attempt, **counted))
 
     async def any_before(self, position: int) -> bool:
-        """See `Exports.any_before`."""
         async with self._database.connection(_SECONDS) as connection:
             await connection.execute(_DELETE_ORPHANS, {"tenant": TENANT})
         return (await self._rows(_PENDING, position=position))[0][0]

@@ -32,7 +32,6 @@ class PostgresHousekeeping:
         self._database = database
 
     async def purge(self) -> AsyncGenerator[tuple[str, int]]:
-        """See `Housekeeping.purge`."""
         async with self._database.session(_NAME) as connection:
             await connection.execute(_ASYNCHRONOUS_COMMIT)
             for name in PURGED:
@@ -47,7 +46,6 @@ class PostgresHousekeeping:
                         break
 
     async def tables(self) -> Sequence[str]:
-        """See `Housekeeping.tables`."""
         async with self._database.session(_NAME) as connection:
             return [row[0] for row in await (await connection.execute(_TABLES)).fetchall()]
 

@@ -36,7 +36,6 @@ class PostgresTickets:
         self._database = database
 
     async def issue(self, principal: Principal) -> Ticket:
-        """See `Tickets.issue`."""
         ticket = secrets.token_urlsafe(_TOKEN_BYTES)
         permissions = sorted(principal.permissions)
         values = (TENANT, digest(ticket), principal.actor, permissions, TICKET_SECONDS)
@@ -45,7 +44,6 @@ class PostgresTickets:
         return Ticket(ticket, row[0])
 
     async def redeem(self, ticket: str) -> Principal | None:
-        """See `Tickets.redeem`."""
         row = await self._row(_REDEEM, (digest(ticket), TENANT))
         if row is None or not row[2]:
             return None

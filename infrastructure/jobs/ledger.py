@@ -55,7 +55,6 @@ class PostgresJobLedger:
         return None if row is None else Taken(*row)
 
     async def report(self, taken: Taken, progress: Progress) -> Asked | None:
-        """See `JobLedger.report`."""
         values = {"tenant": TENANT, "job": taken.id, "attempt": taken.attempt, **_numbers(progress)}
         async with self._database.transaction() as connection:
             row = await (await connection.execute(_REPORT, values)).fetchone()
@@ -64,7 +63,6 @@ class PostgresJobLedger:
         return "cancel" if row[0] else None
 
     async def end(self, taken: Taken, progress: Progress, outcome: Outcome) -> None:
-        """See `JobLedger.end`."""
         try:
             async with self._database.transaction() as connection:
                 await _end(connection, taken, outcome, progress)

@@ -57,7 +57,6 @@ class PostgresJobs:
         once: str | None = None,
         job_id: UUID | None = None,
     ) -> Job:
-        """See `Jobs.submit`."""
         # After a lost reply the same row is submitted again: if it was recorded, it is found.
         row = (TENANT, job_id or self._new_id(), kind, Jsonb(dict(arguments)), actor, once)
         try:
@@ -77,12 +76,10 @@ class PostgresJobs:
             raise ValueError("The arguments cannot be stored as JSON.") from error
 
     async def job(self, job_id: UUID) -> Job | None:
-        """See `Jobs.job`."""
         async with self._database.transaction() as connection:
             return await _job(connection, job_id)
 
     async def cancel(self, job_id: UUID) -> Job | None:
-        """See `Jobs.cancel`."""
         try:
             async with self._database.transaction() as connection:
                 match await _row(connection, _CANCEL, (job_id, TENANT)):
@@ -95,7 +92,6 @@ class PostgresJobs:
             raise OutcomeUnknown from error
 
     async def jobs(self, query: JobQuery) -> JobPage:
-        """See `JobList.jobs`."""
         parameters = {
             "tenant": TENANT,
             "states": list(query.states or JOB_STATES),

@@ -66,7 +66,6 @@ class MasterKeys:
             raise SealBroken(SealBroken.__doc__) from None
 
     def rewrap(self, key: StreamKey, subject: UUID, to: str) -> StreamKey:
-        """See `MasterKeyList.rewrap`."""
         return self.wrap(self.unwrap(key, subject), subject, under=to)
 
     def _master(self, master_id: str) -> AESGCM:

@@ -110,13 +110,11 @@ class PostgresKeyStore:
         self._connection = connection
 
     async def counts(self) -> Mapping[str, int]:
-        """See `KeyStore.counts`."""
         return dict(await self._rows(_COUNTS, (), seconds=_COUNT_SECONDS))
 
     async def wrapped(
         self, by: Collection[str], *, after: UUID, limit: int
     ) -> Sequence[WrappedKey]:
-        """See `KeyStore.wrapped`."""
         # If few keys are left, the statement may read all keys to find them.
         rows = await self._rows(_WRAPPED, (after, list(by), limit), seconds=_COUNT_SECONDS)
         return [WrappedKey(subject, StreamKey(name, key)) for subject, name, key in rows]
@@ -127,11 +125,9 @@ class PostgresKeyStore:
         return rows[0][0] if rows else None
 
     async def make_current(self, master_id: str) -> None:
-        """See `KeyStore.make_current`."""
         await self._rows(_MAKE_CURRENT, (master_id,))
 
     async def replace(self, keys: Sequence[Rewrapped]) -> int:
-        """See `KeyStore.replace`."""
         columns = (
             [key.subject for key in keys],
             [key.old.wrapped for key in keys],

@@ -45,17 +45,14 @@ class PostgresNotifications:
         self._new_id = new_id
 
     async def notify(self, severity: Severity, message: str, about: str) -> None:
-        """See `Notifier.notify`."""
         async with self._database.transaction(_SECONDS) as connection:
             await self._insert(connection, severity, message, about)
 
     async def newest(self) -> int:
-        """See `NotificationLog.newest`."""
         rows = await self._database.rows(_NEWEST, (TENANT,))
         return rows[0][0]
 
     async def after(self, number: int, limit: int) -> Sequence[tuple[int, Notification]]:
-        """See `NotificationLog.after`."""
         rows = await self._database.rows(_AFTER, (TENANT, number, limit))
         return [(row[0], _notification(row)) for row in rows]
 

@@ -35,7 +35,6 @@ class PostgresRelayLedger:
 
     @asynccontextmanager
     async def lead(self) -> AsyncGenerator[Progress]:
-        """See `RelayLedger.lead`."""
         async with self._database.leading.lead(f"relay {TENANT}") as lead:
             async with self._database.connection(_SECONDS) as connection:
                 await connection.execute(_BEGIN, {"tenant": TENANT})
@@ -51,12 +50,10 @@ class _Progress:
 
     @property
     def position(self) -> int:
-        """See `Progress.position`."""
         self._lead.check()
         return self._position
 
     async def advance(self, reached: int, set_aside: Sequence[SetAside]) -> None:
-        """See `Progress.advance`."""
         values = {
             "tenant": TENANT,
             "reached": reached,

@@ -75,7 +75,6 @@ class PrometheusTelemetry:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """See `Telemetry.answered`."""
         known = self._known.get((method, route, status))
         if known is None:
             known = (
@@ -88,7 +87,6 @@ class PrometheusTelemetry:
         durations.observe(seconds)
 
     async def exposition(self, accept: str) -> Exposition:
-        """See `Telemetry.exposition`."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
             self._reading.add_done_callback(self._read_done)

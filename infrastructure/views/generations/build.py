@@ -58,7 +58,6 @@ class PostgresBuild(Generic[V]):
 
     @property
     def progress(self) -> BuildProgress[V]:
-        """See `Build.progress`."""
         return self._progress
 
     async def store(self, batch: Batch[V]) -> None:
@@ -76,7 +75,6 @@ class PostgresBuild(Generic[V]):
         )
 
     async def index(self) -> None:
-        """See `Build.index`."""
         slot = self._progress.slot
         tables = tables_of(slot.projection, slot.generation).all
         async with self._connection() as connection:
@@ -94,7 +92,6 @@ class PostgresBuild(Generic[V]):
         await self._make(f"ANALYZE {table.name}" for table in tables)
 
     async def follow(self) -> None:
-        """See `Build.follow`."""
         async with self._connection() as connection:
             await self._expect_one(connection, _FOLLOWED)
         self._progress = msgspec.structs.replace(self._progress, followed=True)

@@ -32,12 +32,10 @@ class PostgresErasedViews:
         self._one_at_a_time = asyncio.Lock()
 
     async def generations(self) -> Sequence[ViewGeneration]:
-        """See `ErasedViews.generations`."""
         rows = await self._reader.rows(_GENERATIONS, {"tenant": TENANT})
         return [ViewGeneration(*row) for row in rows]
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        """See `ErasedViews.finish_erasure`."""
         async with self._one_at_a_time:
             build = (view.projection, view.generation)
             if self._finished.get(build, -1) >= position:

@@ -29,7 +29,6 @@ class PostgresExpiredGenerations:
         self._database = database
 
     async def drop_expired(self) -> Sequence[str]:
-        """See `ExpiredGenerations.drop_expired`."""
         dropped: list[str] = []
         for projection, generation, unfinished in await self._database.rows(
             _DUE, {"tenant": TENANT}

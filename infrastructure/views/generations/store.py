@@ -40,7 +40,6 @@ class PostgresGenerations:
 
     @asynccontextmanager
     async def build(self, projection: Projection[V], by: str) -> AsyncGenerator[PostgresBuild[V]]:
-        """See `Generations.build`."""
         async with self._alone(projection) as lead:
             async with self._short() as connection:
                 progress = await resumed(connection, projection, by)
@@ -55,15 +54,12 @@ class PostgresGenerations:
             yield PostgresBuild(self._database, lead, progress)
 
     def switch(self, slot: Slot[Any]) -> AbstractAsyncContextManager[PostgresSwitch[Any]]:
-        """See `Generations.switch`."""
         return PostgresSwitch[Any].open(self._database, slot)
 
     async def drop(self, slot: Slot[Any]) -> None:
-        """See `Generations.drop`."""
         await drop(self._database, slot.projection.name, slot.generation)
 
     async def finished(self, projection: Projection[Any], by: str) -> Mapping[str, Any] | None:
-        """See `Generations.finished`."""
         given = {"tenant": TENANT, "name": projection.name, "by": by}
         rows = await self._database.rows(_FINISHED, given)
         return rows[0][0] if rows else None

@@ -84,11 +84,9 @@ class PostgresSwitch(Generic[V]):
 
     @property
     def replaced(self) -> int:
-        """See `Switch.replaced`."""
         return self._old.generation
 
     async def gap(self) -> int:
-        """See `Switch.gap`."""
         with translate_errors(self._connection):
             old, new = await _one(self._connection, _POSITIONS, self._given)
         if new is None:
@@ -96,12 +94,10 @@ class PostgresSwitch(Generic[V]):
         return old - new
 
     async def compare(self) -> Comparison:
-        """See `Switch.compare`."""
         with translate_errors(self._connection):
             return await compare(self._connection, self._old, self._new)
 
     async def switch(self, result: Mapping[str, Any] | None, *, with_parked: bool = False) -> None:
-        """See `Switch.switch`."""
         if self._old == self._new:
             raise BuildLost(BuildLost.__doc__)
         connection = self._connection

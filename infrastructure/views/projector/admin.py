@@ -48,7 +48,6 @@ class PostgresProjectionAdmin:
         self._reader = reader
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
-        """See `ProjectionAdminStore.parked`."""
         given = {"tenant": TENANT, "name": projection, "after": after, "limit": limit + 1}
         rows = await self._reader.rows(_PARKED, given)
         items = [
@@ -67,15 +66,12 @@ class PostgresProjectionAdmin:
         return ParkedPage(items, items[-1].position if len(rows) > limit else None)
 
     async def parked_counts(self) -> Mapping[str, int]:
-        """See `ProjectionAdminStore.parked_counts`."""
         rows = await self._reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
         return {row[0]: row[1] for row in rows}
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
-        """See `ProjectionAdminStore.pause`."""
         given = {"tenant": TENANT, "name": projection, "reason": reason, "actor": actor}
         await self._reader.rows(_PAUSE, given)
 
     async def resume(self, projection: str) -> None:
-        """See `ProjectionAdminStore.resume`."""
         await self._reader.rows(_RESUME, {"tenant": TENANT, "name": projection})

@@ -27,14 +27,12 @@ class PostgresPreviousGenerations:
         self._reader = reader
 
     async def serving(self, projection: str) -> int:
-        """See `PreviousGenerations.serving`."""
         rows = await self._reader.rows(_SERVING, {"tenant": TENANT, "name": projection})
         if not rows:
             raise Unavailable
         return rows[0][0]
 
     async def previous(self, projection: str) -> int | None:
-        """See `PreviousGenerations.previous`."""
         rows = await self._reader.rows(_PREVIOUS, {"tenant": TENANT, "name": projection})
         return rows[0][0] if rows else None
 
@@ -53,7 +51,6 @@ class PostgresFollowedSlots:
         self._projections = {projection.name: projection for projection in projections}
 
     async def followed(self) -> Collection[Slot[Any]]:
-        """See `FollowedSlots.followed`."""
         rows = await self._reader.rows(_FOLLOWED, {"tenant": TENANT})
         return [
             Slot(self._projections[name], generation)

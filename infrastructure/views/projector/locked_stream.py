@@ -110,7 +110,6 @@ class PostgresLockedStream(Generic[V]):
         self.entry = entries.get(self._given["stream"])
 
     async def commit(self, changes: Changes[V]) -> None:
-        """See `LockedStream.commit`."""
         statements, stream = statements_of(self._slot), self._given["stream"]
         entry = changes.entries.get(stream, self.entry)
         with translate_errors(self._connection):
@@ -133,7 +132,6 @@ class PostgresLockedStream(Generic[V]):
             await self._connection.execute("COMMIT")
 
     async def skip(self, decision: Decision) -> None:
-        """See `LockedStream.skip`."""
         event = decision.event
         given = {
             **self._given,

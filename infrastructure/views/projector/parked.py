@@ -36,7 +36,6 @@ class PostgresParkedStreams:
         self._projections = {projection.name: projection for projection in projections}
 
     async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
-        """See `ParkedStreams.parked_in`."""
         known = self._projections[projection]
         given = {"tenant": TENANT, "name": projection, "stream": stream}
         async with self._connection() as connection:
@@ -44,7 +43,6 @@ class PostgresParkedStreams:
         return [Slot(known, generation) for (generation,) in rows]
 
     async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
-        """See `ParkedStreams.streams`."""
         given = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
         async with self._connection() as connection:
             rows = await (await connection.execute(_STREAMS, given)).fetchall()
@@ -52,7 +50,6 @@ class PostgresParkedStreams:
 
     @asynccontextmanager
     async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
-        """See `ParkedStreams.lock`."""
         async with self._connection() as connection:
             yield await lock_stream(connection, slot, stream)
 

@@ -50,7 +50,6 @@ class PostgresViewStore:
 
     @asynccontextmanager
     async def lead(self, slot: Slot[V]) -> AsyncGenerator[ViewWriter[V]]:
-        """See `ViewStore.lead`."""
         async with self._database.leading.lead(
             lead_name(slot.projection.name, slot.generation)
         ) as lead:
@@ -79,13 +78,11 @@ class PostgresViewWriter(Generic[V]):
 
     @property
     def position(self) -> int:
-        """See `ViewWriter.position`."""
         self._lead.check()
         return self._position
 
     @asynccontextmanager
     async def page(self, reached: int, streams: Collection[UUID]) -> AsyncGenerator[PageOfViews[V]]:
-        """See `ViewWriter.page`."""
         async with self._database.connection(_PAGE_SECONDS) as connection:
             try:
                 with translate_errors(connection):
@@ -145,7 +142,6 @@ class _Page(Generic[V]):
         self.is_committed = False
 
     async def commit(self, changes: Changes[V]) -> None:
-        """See `PageOfViews.commit`."""
         statements = self._statements
         work: list[tuple[Statement, str]] = []
         if changes.entries:

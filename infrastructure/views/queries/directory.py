@@ -44,7 +44,6 @@ class PostgresDirectory:
         self._headcount = self._progress_readers[HEADCOUNT.name]
 
     async def user(self, user_id: UUID, *, at_least: int = 0) -> Answer[UserView | None]:
-        """See `DirectoryQueries`."""
         answer = await self._user(user_id)
         while answer.position < at_least:
             await self._users.wait_for_position(at_least)
@@ -52,7 +51,6 @@ class PostgresDirectory:
         return answer
 
     async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
-        """See `DirectoryQueries`."""
         progress = await self._users.wait_for_position(at_least)
         statement, parameters = page_query(query, progress.generation)
         try:
@@ -63,7 +61,6 @@ class PostgresDirectory:
         return Answer(page_of(query, rows), progress.position, progress.generation)
 
     async def stats(self, now: datetime, *, at_least: int = 0) -> Answer[Stats]:
-        """See `DirectoryQueries`."""
         progress = await self._headcount.wait_for_position(at_least)
         parameters = {"first_day": first_day(now)}
         try:
@@ -75,7 +72,6 @@ class PostgresDirectory:
         return Answer(stats, progress.position, progress.generation)
 
     async def projections(self) -> Answer[Sequence[ProjectionStatus]]:
-        """See `DirectoryQueries`."""
         found = [(each, await self._progress_readers[each.name].read()) for each in PROJECTIONS]
         context = await status_context(self._reader, self._feed)
         statuses = [
@@ -85,7 +81,6 @@ class PostgresDirectory:
         return Answer(statuses, min(progress.position for _, progress in found))
 
     async def progress(self, projection: str) -> ProjectionProgress:
-        """See `ProgressSource`."""
         return await self._progress_readers[projection].read()
 
     async def _user(self, user_id: UUID) -> Answer[UserView | None]:

@@ -25,7 +25,6 @@ class PostgresViewEntries:
         self._reader = reader
 
     async def entries(self, slot: Slot[V], streams: Collection[UUID]) -> EntriesAt[V]:
-        """See `ViewEntries.entries`."""
         statement = _statement(slot)
         try:
             rows = await self._reader.rows(statement, {"streams": list(streams)})

@@ -44,7 +44,6 @@ class PostgresUserSelection:
 
     @asynccontextmanager
     async def select(self, query: UserList, position: int) -> AsyncGenerator[Selection]:
-        """See `UserSelection.select`."""
         try:
             await self._users.wait_for_position(position)
         except ViewBehind as error:

@@ -79,7 +79,6 @@ class AuditFilters(RequestModel):
 
 class AuditParameters(PageParameters, AuditFilters):
     def query(self, user: UUID | None, *, every_kind: bool) -> AuditQuery:
-        """See `AuditFilters.query`."""
         return replace(super().query(user, every_kind=every_kind), limit=self.limit)
 
 

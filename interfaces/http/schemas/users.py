@@ -214,5 +214,4 @@ class UserFilters(RequestModel):
 
 class UserListParameters(PageParameters, UserFilters):
     def query(self) -> UserList:
-        """See `UserFilters.query`."""
         return replace(super().query(), limit=self.limit)
