@@ -93,13 +93,13 @@ _TYPES: Final = "(e.topic = ANY (%(types)s) OR e.kind = ANY (%(kinds)s))"
 class PostgresAuditLog:
     """See `AuditLog` and `EventLookup`."""
 
-    def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
-        self._reader = reader
+    def __init__(self, database: Database, mapper: RollbookMapper) -> None:
+        self._database = database
         self._mapper = mapper
 
     async def scan(self, query: AuditQuery, positions: PositionRange, limit: int) -> Scanned:
         step = step_size(query, limit)
-        rows = await self._reader.rows(
+        rows = await self._database.rows(
             search_sql(query),
             {
                 "user": query.user,
@@ -122,11 +122,11 @@ class PostgresAuditLog:
         return Scanned(events, positions.above if scanned < step else cast("int", lowest))
 
     async def last_before(self, moment: datetime) -> int:
-        rows = await self._reader.rows(_LAST_BEFORE, {"moment": moment})
+        rows = await self._database.rows(_LAST_BEFORE, {"moment": moment})
         return cast("int", rows[0][0])
 
     async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
-        rows = await self._reader.rows(
+        rows = await self._database.rows(
             _STATUSES,
             {
                 "streams": [stream for stream, _ in places],
@@ -139,18 +139,18 @@ class PostgresAuditLog:
 
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         parameters = {"user": user_id, "version": Int8(version)}
-        rows = await self._reader.rows(_LAST_OF_EACH_TYPE, parameters)
+        rows = await self._database.rows(_LAST_OF_EACH_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
     ) -> Sequence[Recorded[Event]]:
         parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
-        rows = await self._reader.rows(_OF_TYPE, parameters)
+        rows = await self._database.rows(_OF_TYPE, parameters)
         return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
-        rows = await self._reader.rows(_AT, {"positions": list(positions)})
+        rows = await self._database.rows(_AT, {"positions": list(positions)})
         return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
 
 

@@ -55,24 +55,24 @@ class PostgresEventFeed:
     """Commit order is position order, so a page after a position misses no event."""
 
     def __init__(
-        self, reader: Database, mapper: RollbookMapper, breaks: tuple[LogBreak, ...] = ()
+        self, database: Database, mapper: RollbookMapper, breaks: tuple[LogBreak, ...] = ()
     ) -> None:
-        self._reader = reader
+        self._database = database
         self._mapper = mapper
         self._breaks = breaks
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        rows = await _page(self._reader, self._breaks, _PAGE, after, limit)
+        rows = await _page(self._database, self._breaks, _PAGE, after, limit)
         events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
     async def head(self) -> int:
-        rows = await self._reader.rows(_HEAD)
+        rows = await self._database.rows(_HEAD)
         return cast("int", rows[0][0])
 
     async def changed(self, after: int, limit: int) -> ChangedStreams:
         """See `ChangeFeed.changed`; no event is decrypted or decoded."""
-        rows = await self._reader.rows(_CHANGED, (after, limit))
+        rows = await self._database.rows(_CHANGED, (after, limit))
         streams = {(kind, stream) for _, kind, stream in rows}
         return ChangedStreams(streams, rows[-1][0] if rows else after)
 
@@ -82,7 +82,7 @@ class PostgresEventFeed:
         made_at = datetime.fromtimestamp((event_id.int >> 80) / 1000, tz=UTC)
         for window in _WINDOWS:
             bounds = (event_id, made_at - window, made_at + window)
-            if rows := await self._reader.rows(_EVENT, bounds):
+            if rows := await self._database.rows(_EVENT, bounds):
                 return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True)
         return None
 
@@ -90,12 +90,12 @@ class PostgresEventFeed:
 class PostgresSealedFeed:
     """The feed for the relay: its events are `Sealed`, and it needs no key."""
 
-    def __init__(self, reader: Database, breaks: tuple[LogBreak, ...] = ()) -> None:
-        self._reader = reader
+    def __init__(self, database: Database, breaks: tuple[LogBreak, ...] = ()) -> None:
+        self._database = database
         self._breaks = breaks
 
     async def read(self, after: int, limit: int) -> FeedPage:
-        rows = await _page(self._reader, self._breaks, _SEALED_PAGE, after, limit)
+        rows = await _page(self._database, self._breaks, _SEALED_PAGE, after, limit)
         events = [sealed(StoredRow.of(row)) for row in rows]
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
@@ -103,24 +103,24 @@ class PostgresSealedFeed:
 class PostgresEventsByStream:
     """See `EventsByStream`. No database snapshot is open between pages: it would block vacuum."""
 
-    def __init__(self, reader: Database, mapper: RollbookMapper) -> None:
-        self._reader = reader
+    def __init__(self, database: Database, mapper: RollbookMapper) -> None:
+        self._database = database
         self._mapper = mapper
 
     async def count(self, up_to: int) -> int:
-        rows = await self._reader.rows(_COUNT, (up_to,), seconds=_LONG_SECONDS)
+        rows = await self._database.rows(_COUNT, (up_to,), seconds=_LONG_SECONDS)
         return cast("int", rows[0][0])
 
     async def read(
         self, kinds: Collection[str], after: Place, up_to: int, limit: int
     ) -> Sequence[Recorded[Event]]:
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
-        rows = await self._reader.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
+        rows = await self._database.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
         return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
 
 
 async def _page(
-    reader: Database, breaks: tuple[LogBreak, ...], statement: str, after: int, limit: int
+    database: Database, breaks: tuple[LogBreak, ...], statement: str, after: int, limit: int
 ) -> Sequence[Row]:
     raise_if_gone(after, breaks)
-    return await reader.rows(statement, (after, limit), seconds=_PAGE_SECONDS)
+    return await database.rows(statement, (after, limit), seconds=_PAGE_SECONDS)

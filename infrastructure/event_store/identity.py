@@ -134,7 +134,7 @@ async def check_not_moved(connection: Connection, identity: LogIdentity) -> None
 
 
 async def watch_log(
-    reader: Database, identity: LogIdentity, every: float = _WATCH_SECONDS
+    database: Database, identity: LogIdentity, every: float = _WATCH_SECONDS
 ) -> NoReturn:
     """Check every `every` seconds. Raises `LogMoved` when the log has moved.
 
@@ -143,7 +143,7 @@ async def watch_log(
     while True:
         await asyncio.sleep(every)
         try:
-            rows = await reader.rows(_NOW)
+            rows = await database.rows(_NOW)
         except Unavailable:
             continue
         _compare(rows[0], identity)

@@ -53,13 +53,13 @@ class PostgresEventLog:
 
     def __init__(
         self,
-        reader: Database,
+        database: Database,
         writer: GroupCommitWriter,
         mapper: RollbookMapper,
         keys: MasterKeyRing,
         new_id: Callable[[], UUID],
     ) -> None:
-        self._reader = reader
+        self._database = database
         self._writer = writer
         self._keys = keys
         self._mapper = mapper
@@ -87,7 +87,7 @@ class PostgresEventLog:
         actor: str,
         idempotency: IdempotencyKey | None,
     ) -> LoadedStream:
-        rows = await self._reader.rows(LOAD, parameters(stream, stream_range, actor, idempotency))
+        rows = await self._database.rows(LOAD, parameters(stream, stream_range, actor, idempotency))
         receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
         key = key_of(rows[0])
         found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]
@@ -113,7 +113,7 @@ class PostgresEventLog:
 
         Raises `MasterKeyMissing` or `Unavailable`.
         """
-        rows = await self._reader.rows(_MASTER_KEY)
+        rows = await self._database.rows(_MASTER_KEY)
         try:
             self._keys.use(rows[0][0])
         except UnknownMasterKey as error:
@@ -129,7 +129,7 @@ class PostgresEventLog:
         raise Unavailable
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
-        rows = await self._reader.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
+        rows = await self._database.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
         return cast("UUID", rows[0][0]) if rows else None
 
     def _missing_key(self, error: UnknownMasterKey) -> MasterKeyMissing:

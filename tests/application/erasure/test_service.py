@@ -170,9 +170,7 @@ async def test_the_bell_of_a_view_ends_the_wait(world: World, bell: str) -> None
         ViewGeneration("users", 3, False, 0),
     ],
 )
-async def test_the_job_waits_for_all_partitions_of_every_generation(
-    world: World, other: ViewGeneration
-) -> None:
+async def test_the_job_waits_for_every_generation(world: World, other: ViewGeneration) -> None:
     world.views.move(2)
     world.views.others = [other]
     erasure = await world.erase()
