@@ -26,7 +26,7 @@ RECOVERY_SECONDS: Final = 5.0
 # Longer than a command waits for Postgres to come back.
 AWAY_SECONDS: Final = 4.5
 
-READY: Final = {"status": "ready", "checks": {"postgres": "up"}}
+READY: Final = {"status": "ready", "checks": {"postgres": "up", "master-key": "up"}}
 NOT_READY: Final = {"status": "not-ready", "checks": {"postgres": "down", "master-key": "up"}}
 CACHED: Final = ("/v1/users", "/v1/users/{user}", "/v1/stats")
 QUERIES: Final = (
