@@ -25,6 +25,8 @@ from infrastructure.postgres import (
 
 READ_SECONDS: Final = 1.5
 TRANSACTION_SECONDS: Final = 5.0
+# A caller is told soon that the server is away.
+_WAIT_SECONDS: Final = 2.0
 POOL_SIZE: Final = 8
 _LONG_USES: Final = 4
 _IDLE_SECONDS: Final = 20.0
@@ -92,14 +94,14 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float) -> AsyncGenerator[Connection]:
-        """A connection in autocommit mode for at most `seconds`, the wait for it included.
+        """A connection in autocommit mode for at most `seconds`; at most two of them to wait for it.
 
         Raises `Unavailable`, and the errors of queries.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         async with (
-            self._taken(seconds) as connection,
+            self._taken(min(seconds, _WAIT_SECONDS)) as connection,
             answered_within(max(deadline - loop.time(), 0.01), connection),
         ):
             yield connection
@@ -154,7 +156,7 @@ class Database:
         It is closed at the end, so that its settings end with it. Raises `Unavailable`, and the
         errors of queries.
         """
-        async with self._long_uses, self._taken(TRANSACTION_SECONDS) as connection:
+        async with self._long_uses, self._taken(_WAIT_SECONDS) as connection:
             try:
                 await connection.execute(_LONG_SETTINGS, (name,))
                 yield connection
