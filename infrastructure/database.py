@@ -185,11 +185,25 @@ class Database:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while True:
-            connection = await self._pool.getconn(timeout=max(deadline - loop.time(), 0.01))
+            connection = await self._uncancelled(max(deadline - loop.time(), 0.01))
             if is_alive(connection):
                 return connection
             await connection.close()
             await self._pool.putconn(connection)
+
+    async def _uncancelled(self, seconds: float) -> Connection:
+        """The pool drops a cancellation that arrives together with the connection.
+
+        It waits with `asyncio.wait_for`, which does so before Python 3.12.
+        """
+        task = asyncio.current_task()
+        assert task is not None, "only tasks wait"
+        requests = task.cancelling()
+        connection = await self._pool.getconn(timeout=seconds)
+        if task.cancelling() > requests:
+            await self._pool.putconn(connection)
+            raise asyncio.CancelledError
+        return connection
 
 
 async def _fetched(

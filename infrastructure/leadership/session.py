@@ -99,7 +99,8 @@ class LeadingSession:
                         await self._round(connection)
                     pause = random.uniform(_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)  # noqa: S311
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), pause)
+                        async with asyncio.timeout(pause):
+                            await self._news.wait()
             finally:
                 await connection.close()
         except (psycopg.Error, OSError) as error:

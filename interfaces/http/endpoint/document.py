@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from interfaces.http.endpoint.openapi import REF, Schema
+from interfaces.http.endpoint.openapi import REF, Schema, described
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.protocol.json_schemas import VALUE, with_references
 from interfaces.http.protocol.problems import PROBLEMS, type_uri
@@ -108,6 +108,8 @@ def document(app: FastAPI, operations: Sequence[Operation], version: str) -> Sch
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         routes=app.routes,
     )
+    for each in operations:
+        built["paths"][each.path][each.method.lower()] |= described(each)
     answers = [each.answers for each in operations if each.answers]
     _, schemas = msgspec.json.schema_components(answers, ref_template=REF)
     for schema in schemas.values():

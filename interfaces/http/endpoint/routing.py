@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interfaces.http.endpoint.auth import ON_BEHALF_OF, on_behalf_of
 from interfaces.http.endpoint.call import Call, Nothing
-from interfaces.http.endpoint.openapi import described
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.body import parse_body, read_body
@@ -64,7 +63,6 @@ def mount(app: FastAPI, services: Services, operations: Sequence[Operation]) -> 
             status_code=operation.status,
             response_class=Response,
             response_model=None,
-            openapi_extra=described(operation),
         )
 
 

@@ -48,6 +48,29 @@ async def test_a_full_pool_is_unavailable_in_time(database: Database) -> None:
     assert await database.rows("SELECT 1") == [(1,)]
 
 
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancelled_wait_for_a_place_stays_cancelled(database: Database, steps: int) -> None:
+    """Also if the place becomes free at the same moment, some steps of the event loop earlier."""
+    freed = asyncio.Event()
+
+    async def waits() -> None:
+        async with database.connection(30):
+            await freed.wait()
+
+    async with AsyncExitStack() as stack:
+        for _ in range(SIZE):
+            await stack.enter_async_context(database.connection(30))
+        waiting = asyncio.create_task(waits())
+        await asyncio.sleep(0.05)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=5)
+    assert waiting.cancelled()
+    for _ in range(SIZE):
+        assert await database.rows("SELECT 1", seconds=0.5) == [(1,)]
+
+
 async def test_a_statement_that_takes_too_long_is_unavailable_in_time(database: Database) -> None:
     began = monotonic()
     with pytest.raises(Unavailable):

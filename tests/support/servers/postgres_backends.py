@@ -19,7 +19,7 @@ ORDER BY backend_start"""
 _TERMINATE: Final = f"SELECT count(pg_terminate_backend(pid)) FROM ({_WRITERS}) AS writers"
 
 _TERMINATE_ALL: Final = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -41,7 +41,7 @@ async def terminate_writers(url: str) -> None:
 
 
 async def terminate_all(url: str) -> None:
-    """End all other sessions of this database."""
+    """End all other sessions of this database, and wait until they have ended."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(_TERMINATE_ALL)
 
