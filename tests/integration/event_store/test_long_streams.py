@@ -141,7 +141,9 @@ async def test_a_long_stream_reads_the_same_without_snapshots_and_makes_them_aga
     gaps = [later - earlier for earlier, later in pairwise([0, *stored])]
     assert max(gaps) <= 1024
     await users.execute(long, rename(1), CONTEXT)
-    assert (await _stored_versions(admin))[-1] == VERSIONS + 1
+    # A command stores one as soon as it folds this many events.
+    newest = (await _stored_versions(admin))[-1]
+    assert VERSIONS + 1 - SNAPSHOT_EVERY < newest <= VERSIONS + 1
 
 
 async def _stored_versions(admin: psycopg.AsyncConnection[Any]) -> list[int]:
