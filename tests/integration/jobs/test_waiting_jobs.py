@@ -17,7 +17,6 @@ from infrastructure.database import Database
 from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.housekeeping.postgres import PostgresHousekeeping
 from tests.support.jobs.jobs import Bench, echo, endless, kind
-from tests.support.servers.postgres import scaled
 from tests.support.views.erasing import FixedViews
 
 
@@ -62,7 +61,7 @@ async def test_erasures_that_cannot_complete_hold_up_no_other_job(
         kind(echo, "rebuild"),
         kind(flaky, "work"),
     )
-    waiting = [await erasure_at(bench, 11) for _ in range(scaled(300))]
+    waiting = [await erasure_at(bench, 11) for _ in range(300)]
     async with bench.working(*kinds, places=2):
         await bench.wait_until(waiting[-1], lambda job: job.attempts > 0)
         others = [
