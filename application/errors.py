@@ -62,6 +62,10 @@ class Unavailable(ApplicationError):
     """The event store cannot be reached; nothing was recorded."""
 
 
+class DiskFull(Unavailable):
+    """Postgres cannot write, because its disk is full; nothing was recorded."""
+
+
 class MasterKeyMissing(Unavailable):
     """This process lacks a master key that the request needs; nothing was recorded."""
 

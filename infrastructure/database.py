@@ -21,6 +21,7 @@ from infrastructure.postgres import (
     conninfo,
     is_alive,
     is_outage,
+    unavailable,
 )
 
 READ_SECONDS: Final = 1.5
@@ -176,7 +177,7 @@ class Database:
         except (psycopg.Error, OSError) as error:
             if not is_outage(error, connection):
                 raise
-            raise Unavailable from error
+            raise unavailable(error) from error
         finally:
             await self._pool.putconn(connection)
 

@@ -12,6 +12,8 @@ from psycopg import Error as PsycopgError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from application.errors import DiskFull, Unavailable
+
 # A peer that does not reply for this long counts as dead (TCP only; a Unix socket needs none).
 _KEEPALIVE: Final = {
     "keepalives": "1",
@@ -24,6 +26,8 @@ CONNECT_SECONDS: Final = 2
 # Classes of SQLSTATE (appendix A of the PostgreSQL manual): connection, stale plan, transaction
 # state, statement name, rollback, resources, locks, shutdown, disk.
 _OUTAGE_CLASSES: Final = frozenset({"08", "0A", "25", "26", "40", "53", "55", "57", "58"})
+
+_DISK_FULL: Final = "53100"
 
 Connection = AsyncConnection[TupleRow]
 
@@ -93,6 +97,12 @@ def is_outage(error: PsycopgError | OSError, connection: AsyncConnection[Any]) -
     if error.sqlstate is None:
         return isinstance(error, OperationalError)
     return error.sqlstate[:2] in _OUTAGE_CLASSES or is_notify_queue_full(error)
+
+
+def unavailable(error: Exception) -> Unavailable:
+    """What callers are told of an outage."""
+    is_full = isinstance(error, PsycopgError) and error.sqlstate == _DISK_FULL
+    return DiskFull() if is_full else Unavailable()
 
 
 def is_notify_queue_full(error: PsycopgError) -> bool:

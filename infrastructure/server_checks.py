@@ -1,14 +1,41 @@
 """Checks a Postgres server: reachable, new enough, and not behind a transaction-pooling proxy."""
 
+import re
+from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.postgres import CONNECT_SECONDS, Connection, answered_within
 
 MIN_VERSION: Final = 15
 PROXY_SECONDS: Final = 2.0
+
+_HOST: Final = re.compile(r"[\w.,-]+|[0-9a-fA-F:]+|/[^\s@]*")
+# What the driver and servers say, in English, and what we say instead.
+_REASONS: Final[Mapping[str, str]] = {
+    "authentication failed": "it refuses the user or the password",
+    "no password supplied": "it wants a password",
+    "pg_hba.conf": "its pg_hba.conf refuses this client",
+    "does not exist": "it has no such database or user",
+    "connection refused": "nothing listens there",
+    "no such file": "nothing listens there",
+    "translate host name": "the name of its host is unknown",
+    "resolve": "the name of its host is unknown",
+    "timeout": "it does not answer",
+    "starting up": "it is starting",
+    "shutting down": "it is shutting down",
+    "recovery mode": "it recovers from a crash",
+    "too many": "it has no connection left",
+    "connection slots": "it has no connection left",
+    "certificate": "its certificate is refused",
+    "ssl": "they do not agree about TLS",
+    "conninfo": "ROLLBOOK_DATABASE_URL cannot be read",
+    "connection string": "ROLLBOOK_DATABASE_URL cannot be read",
+    "invalid": "ROLLBOOK_DATABASE_URL cannot be read",
+}
 
 
 class UnsuitableServer(Exception):
@@ -31,7 +58,7 @@ async def check_server(database_url: str) -> str:
                 )
             return session.info.parameter_status("server_version") or str(version)
     except psycopg.Error as error:
-        raise _unreachable(error) from error
+        raise _unreachable(database_url, error) from None
 
 
 async def check_schema(database_url: str) -> None:
@@ -47,7 +74,7 @@ async def has_schema(database_url: str) -> bool:
             found = await session.execute("SELECT to_regclass('subject_keys')::text")
             return await found.fetchone() != (None,)
     except psycopg.Error as error:
-        raise _unreachable(error) from error
+        raise _unreachable(database_url, error) from None
 
 
 async def _is_pooled(session: Connection, database_url: str) -> bool:
@@ -75,8 +102,24 @@ async def _is_pooled(session: Connection, database_url: str) -> bool:
         return True  # the proxy has too few server connections for two sessions
 
 
-def _unreachable(error: psycopg.Error) -> UnsuitableServer:
-    return UnsuitableServer(f"cannot reach the database: {' '.join(str(error).split())}")
+def _unreachable(database_url: str, error: psycopg.Error) -> UnsuitableServer:
+    """Names the server and the reason in our words: the driver's text may quote parts of the URL."""
+    text = str(error).lower()
+    kind = type(error).__name__
+    reason = next((ours for theirs, ours in _REASONS.items() if theirs in text), kind)
+    return UnsuitableServer(f"cannot reach the database: {reason}{_place(database_url)}")
+
+
+def _place(database_url: str) -> str:
+    """Host and port, if the URL has them where they belong: a wrong URL puts a password there."""
+    try:
+        given = conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:
+        return ""
+    host, port = str(given.get("host", "")), str(given.get("port", ""))
+    if _HOST.fullmatch(host) is None:
+        return ""
+    return f" ({host}:{port})" if port.isdecimal() else f" ({host})"
 
 
 async def _connect(database_url: str) -> Connection:

@@ -7,6 +7,7 @@ because a message may quote a value. Names of people are never passed as fields.
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 MAX_FRAMES: Final = 12
 # They log each attempt to reconnect; our adapters log once that a server is unreachable.
-NOISY_LIBRARIES: Final = ("aio_pika", "aiormq")
+NOISY_LIBRARIES: Final = ("aio_pika", "aiormq", "psycopg")
 
 
 def configure_logging(level: str) -> None:
@@ -40,6 +41,7 @@ def configure_logging(level: str) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(hide_values)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -54,6 +56,24 @@ def configure_logging(level: str) -> None:
     root.setLevel(lowest if level == "debug" else max(lowest, logging.WARNING))
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(lowest if level == "debug" else logging.CRITICAL)
+
+
+def hide_values(record: logging.LogRecord) -> bool:
+    """Replace what a library puts into its message by the type, except text and numbers.
+
+    An exception's message and a connection's repr name hosts, accounts and values. Always true.
+    """
+    if not isinstance(record.msg, str):
+        record.msg, record.args = kind_of(record.msg), ()
+    elif isinstance(record.args, Mapping):
+        record.args = {name: _plain(value) for name, value in record.args.items()}
+    elif record.args:
+        record.args = tuple(map(_plain, record.args))
+    return True
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | None) else kind_of(value)
 
 
 def log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

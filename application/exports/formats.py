@@ -22,9 +22,11 @@ MEDIA_TYPES: Final[Mapping[Format, str]] = {
     "ndjson": "application/x-ndjson",
 }
 
-# The beginning of a formula, also after white space and in full width (OWASP, "CSV Injection"). A
-# value that begins with an apostrophe gets another one, so that `restored` can always remove one.
-_FORMULA: Final = re.compile(r"[\s\u200b\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n']")
+# The beginning of a formula or of a command (OWASP, "CSV Injection"), also after white space or
+# invisible characters, and in each width and size that a program may read as the plain character.
+# A value that begins with an apostrophe gets another one, so that `restored` can always remove one.
+_INVISIBLE: Final = r"\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+_FORMULA: Final = re.compile(rf"[{_INVISIBLE}]*[=+\-@|%＝＋－＠｜％﹦﹢﹣﹫﹪⁼⁺⁻₌₊₋−]|[\t\r\n']")
 
 _encode = msgspec.json.Encoder().encode
 

@@ -95,7 +95,8 @@ class EmbeddedPostgres(EmbeddedServer):
                 if found.rowcount == 0:
                     await session.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
-            raise StartFailed("Postgres", self._log, reason_in(str(error))) from error
+            reason = f"{type(error).__name__} {error.sqlstate or ''}".rstrip()
+            raise StartFailed("Postgres", self._log, reason) from error
 
     def _url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket), safe='/')}"

@@ -8,10 +8,11 @@ from typing import Final
 import psycopg
 from structlog import get_logger
 
-from application.errors import OutcomeUnknown, Overloaded, Unavailable
+from application.errors import DiskFull, OutcomeUnknown, Overloaded, Unavailable
 from infrastructure.event_store.append_requests import AppendRequest, AppendResult
+from infrastructure.event_store.disk import Disk
 from infrastructure.event_store.writer_session import ConnectionLost, NotConnected, WriterSession
-from infrastructure.postgres import is_notify_queue_full
+from infrastructure.postgres import is_notify_queue_full, unavailable
 
 BATCH_ITEMS: Final = 256
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -68,6 +69,7 @@ class GroupCommitWriter:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self.disk = Disk()
         # Batches that were recorded since the start, and the items in them.
         self.batches = 0
         self.commands = 0
@@ -174,6 +176,7 @@ class GroupCommitWriter:
                     await self._bisect(batch, error, in_doubt=in_doubt)
                     return
             else:
+                self.disk.wrote()
                 self.batches += 1
                 self.commands += len(batch)
                 for waiting, outcome in zip(batch, outcomes, strict=True):
@@ -190,11 +193,14 @@ class GroupCommitWriter:
             await self._record(batch[:middle], in_doubt=in_doubt)
             await self._record(batch[middle:], in_doubt=in_doubt)
             return
-        log.error("append_refused", error=type(error).__name__, sqlstate=_sqlstate(error))
+        outcome: Exception = Refused(str(Refused.__doc__))
         if _is_of_the_server(error):
-            batch[0].resolve(Unavailable())
+            outcome = unavailable(error)
+        if isinstance(outcome, DiskFull):
+            self.disk.refused()
         else:
-            batch[0].resolve(Refused(str(Refused.__doc__)))
+            log.error("append_refused", error=type(error).__name__, sqlstate=_sqlstate(error))
+        batch[0].resolve(outcome)
 
     def _sweep(self) -> None:
         """Fail the items whose timeout has passed, with `OutcomeUnknown` if they were sent."""

@@ -25,12 +25,19 @@ class AesTokenSealer:
     def seal(self, plain: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._aead.encrypt(nonce, plain, self._purpose)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return _text(sealed)
 
     def open(self, token: str) -> bytes:
         """Raises `SealBroken` for anything that `seal` of this sealer did not make."""
         try:
             sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            # The decoder skips foreign characters and ignores the last bits.
+            if _text(sealed) != token:
+                raise SealBroken(SealBroken.__doc__)
             return self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._purpose)
         except (binascii.Error, ValueError, InvalidTag):
             raise SealBroken(SealBroken.__doc__) from None
+
+
+def _text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()

@@ -1,5 +1,5 @@
 """All DDL except the tables of generations."""
 
-from infrastructure.migrations.migrate import MigrationBusy, migrate
+from infrastructure.migrations.migrate import MigrationBusy, MigrationFailed, migrate
 
-__all__ = ["MigrationBusy", "migrate"]
+__all__ = ["MigrationBusy", "MigrationFailed", "migrate"]

@@ -7,17 +7,26 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 DIRECTORY = Path(__file__).parent
 
 
-def upgrade(connect: Callable[[], psycopg.Connection]) -> None:
-    """Upgrade the database of these connections to the newest schema."""
+def upgrade(connect: Callable[[], psycopg.Connection], to: str = "head") -> None:
+    """Upgrade the database of these connections, each migration in a transaction of its own.
+
+    Raises psycopg's errors.
+    """
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
-    with engine.connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, to)
+    except DBAPIError as error:
+        # SQLAlchemy's own message has the whole statement.
+        raise (error.orig or error) from None
+    finally:
+        engine.dispose()

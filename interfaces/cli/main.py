@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from interfaces.cli.core_dumps import disable_core_dumps
 from interfaces.cli.errors import failing
 from interfaces.cli.export.app import export
 from interfaces.cli.keys.app import keys
@@ -38,6 +39,11 @@ Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one."
 DataDir = Annotated[
     Path, typer.Option(help="Directory of data, keys and the admin token.", file_okay=False)
 ]
+
+
+@app.callback()
+def prepare() -> None:
+    disable_core_dumps()
 
 
 @app.command()
@@ -105,11 +111,11 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Migrate the database to the newest schema; several processes may run it at once."""
-    from infrastructure.migrations import MigrationBusy
+    from infrastructure.migrations import MigrationFailed
     from infrastructure.migrations import migrate as run
     from infrastructure.server_checks import UnsuitableServer, check_server
 
-    with failing(MigrationBusy, UnsuitableServer):
+    with failing(MigrationFailed, UnsuitableServer):
         url = load(MigrationSettings).database_url.get_secret_value()
         asyncio.run(check_server(url))
         asyncio.run(run(url))

@@ -73,6 +73,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             new_id=uuid7,
             log_id=store.identity.id,
             version=version("rollbook"),
+            public_url=settings.public_url,
             readiness=readiness,
             telemetry=telemetry_of(
                 version("rollbook"),
@@ -105,3 +106,4 @@ async def _check_master_key(store: EventStore) -> None:
 
 async def _check_postgres(store: EventStore) -> None:
     await store.database.rows("SELECT 1")
+    await store.writer.disk.check(store.database)

@@ -6,9 +6,8 @@ from typing import Final
 
 import psycopg
 
-from application.errors import Unavailable
 from application.projector.view_store import Unstorable
-from infrastructure.postgres import Connection, is_outage
+from infrastructure.postgres import Connection, is_outage, unavailable
 
 # Classes of SQLSTATE (appendix A of the PostgreSQL manual): cardinality, data, integrity, limits.
 _DATA_ERROR_CLASSES: Final = frozenset({"21", "22", "23", "54"})
@@ -24,7 +23,7 @@ def translate_errors(connection: Connection) -> Generator[None]:
         yield
     except (psycopg.Error, OSError) as error:
         if is_outage(error, connection):
-            raise Unavailable from error
+            raise unavailable(error) from error
         if isinstance(error, psycopg.Error) and _is_data_error(error):
             raise Unstorable(_reason(error)) from error
         raise

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 from application.keys.ports import SealBroken, UnknownMasterKey
-from infrastructure.migrations import migrate
+from infrastructure.migrations import MigrationFailed, migrate
 from infrastructure.server_checks import UnsuitableServer, check_server
 from interfaces.composition.bootstrap import open_rollbook
 from interfaces.garbage_collection import freeze_and_tune_gc
@@ -40,7 +40,7 @@ def serve(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, roles, listener, parent_socket, migrating))
-    except UnsuitableServer as error:
+    except (UnsuitableServer, MigrationFailed) as error:
         log.critical("application failed", reason=str(error))
         return 1
     except (UnknownMasterKey, SealBroken) as error:

@@ -12,6 +12,7 @@ from starlette.routing import Match
 from application.errors import (
     ClaimTaken,
     Contended,
+    DiskFull,
     IdempotencyMismatch,
     KeySeen,
     MasterKeyMissing,
@@ -35,6 +36,7 @@ PROBLEM_TYPE: Final = "application/problem+json"
 
 _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     Contended: "conflict",
+    DiskFull: "unavailable",
     IdempotencyMismatch: "idempotency-mismatch",
     KeySeen: "conflict",
     MasterKeyMissing: "unavailable",

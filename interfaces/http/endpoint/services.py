@@ -22,6 +22,7 @@ from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
 from application.users.service import UserService
+from interfaces.http.endpoint.readiness import Readiness
 from interfaces.http.protocol.consistency import RecentCommands
 
 ReadinessCheck = Callable[[], Awaitable[None]]
@@ -55,7 +56,9 @@ class Services:
     new_id: Callable[[], UUID]
     log_id: UUID
     version: str
+    public_url: str | None = None
     readiness: Mapping[str, ReadinessCheck]
     telemetry: Telemetry
     recent: RecentCommands = field(default_factory=RecentCommands)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    found: Readiness = field(default_factory=Readiness)

@@ -185,8 +185,8 @@ _ALL: Final = (
     ProblemType(
         "unavailable",
         503,
-        "The event store cannot be reached",
-        "Nothing was recorded. Repeat the request after `Retry-After` seconds.",
+        "The event store is not available",
+        "`detail` says why. Nothing was recorded. Repeat the request after `Retry-After` seconds.",
         retry_after=2,
     ),
     ProblemType(

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
-import structlog
 from fastapi import Response
 from msgspec import Struct
 
@@ -14,10 +13,9 @@ from interfaces.http.endpoint.auth import OPEN
 from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.openapi import answer
 from interfaces.http.endpoint.operation import operation
+from interfaces.http.endpoint.readiness import Check
 from interfaces.http.endpoint.services import ReadinessCheck, Services
 from interfaces.http.protocol.body import JSON
-
-_log = structlog.stdlib.get_logger(__name__)
 
 # All checks run at once, so the whole answer takes no longer either.
 _CHECK_SECONDS: Final = 1.8
@@ -32,14 +30,15 @@ class Live(Struct, frozen=True):
 
 class Ready(Struct, frozen=True, omit_defaults=True):
     """`checks` has the state of each dependency. `master-key` is that of the current master key:
-    without it new users are refused and all else goes on, so the status stays `ready`.
+    without it new users are refused and all else goes on, so the status stays `ready`. `postgres`
+    is `degraded` while its disk is full: no command can be recorded, so the status is `not-ready`.
 
     `parked` counts the parked streams of each projection that has any: they need an administrator,
     but they stop nothing else.
     """
 
     status: Literal["ready", "not-ready"]
-    checks: Mapping[str, Literal["up", "down"]]
+    checks: Mapping[str, Check]
     parked: Mapping[str, int] = {}
 
 
@@ -75,11 +74,12 @@ async def read_liveness(_: Query[None]) -> Response:
 async def read_readiness(call: Query[None]) -> Response:
     services = call.services
     names = list(services.readiness)
-    checks = asyncio.gather(*(_state(name, services.readiness[name]) for name in names))
-    states, parked = await asyncio.gather(checks, _parked(services))
-    found = dict(zip(names, states, strict=True))
-    needed = (state for name, state in found.items() if name not in _NOT_NEEDED_BY_ALL)
-    ready = all(state == "up" for state in needed) and not services.stopping.is_set()
+    checks = asyncio.gather(*(_error(services.readiness[name]) for name in names))
+    errors, parked = await asyncio.gather(checks, _parked(services))
+    now, results = services.now(), zip(names, errors, strict=True)
+    found = {name: services.found.of(name, error, now) for name, error in results}
+    needed = (check for name, check in found.items() if name not in _NOT_NEEDED_BY_ALL)
+    ready = all(check.state == "up" for check in needed) and not services.stopping.is_set()
     body = Ready("ready" if ready else "not-ready", found, parked)
     return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
 
@@ -93,12 +93,10 @@ async def _parked(services: Services) -> Mapping[str, int]:
         return {}
 
 
-async def _state(name: str, check: ReadinessCheck) -> Literal["up", "down"]:
+async def _error(check: ReadinessCheck) -> Exception | None:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             await check()
     except Exception as error:
-        # The answer is the same for every reason; the log says which type of error it was.
-        _log.warning("dependency_down", dependency=name, error=type(error).__qualname__)
-        return "down"
-    return "up"
+        return error
+    return None

@@ -1,7 +1,9 @@
 """The metrics of the process, for clients on the same machine and for administrators."""
 
+import re
 from ipaddress import IPv6Address, ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
@@ -13,28 +15,55 @@ from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header
 from interfaces.http.protocol.negotiation import compressible
 
-# A proxy sets one of these when it forwards a request.
-_FORWARDED: Final = (
-    "Forwarded",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
+# What scrapers and browsers send by themselves. Proxies add their own headers under too many names
+# to list (Forwarded, X-Forwarded-…, CF-…, X-Envoy-…), so any other name counts as theirs.
+_SENT_BY_CLIENTS: Final = frozenset(
+    {
+        "authorization",
+        "cache-control",
+        "connection",
+        "cookie",
+        "dnt",
+        "host",
+        "keep-alive",
+        "pragma",
+        "priority",
+        "referer",
+        "te",
+        "traceparent",
+        "tracestate",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "x-request-id",
+    }
 )
+_SENT_PREFIXES: Final = ("accept", "if-", "rollbook-", "sec-", "x-prometheus-")
+_AUTHORITY: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d*)?", re.ASCII)
 _ADMINISTRATORS: Final = require("admin")
 _FORMS: Final = ("text/plain", "application/openmetrics-text")
 
 
-def _is_local(request: Request) -> bool:
-    """Whether the client is on this machine, without a proxy between.
+def _is_local(request: Request, public_url: str | None) -> bool:
+    """Whether the client is on this machine, without a proxy between, and asks for this server.
 
-    Forwarding headers are never trusted: any of them makes the request a remote one.
+    A header of a proxy makes the request a remote one, whatever it says. A page in a browser whose
+    name was made to lead to this machine (DNS rebinding) sends that name as the host.
     """
-    if request.client is None or any(name in request.headers for name in _FORWARDED):
+    if request.client is None or not _is_loopback(request.client.host):
         return False
+    if any(
+        name not in _SENT_BY_CLIENTS and not name.startswith(_SENT_PREFIXES)
+        for name in request.headers
+    ):
+        return False
+    host = _host(header(request, "Host") or "")
+    public_host = urlsplit(public_url).hostname if public_url else None
+    return host in ("localhost", public_host) or _is_loopback(host)
+
+
+def _is_loopback(text: str) -> bool:
     try:
-        address = ip_address(request.client.host)
+        address = ip_address(text)
     except ValueError:
         return False
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -42,8 +71,15 @@ def _is_local(request: Request) -> bool:
     return address.is_loopback
 
 
+def _host(authority: str) -> str:
+    """The name or address without its port; empty if it is malformed."""
+    match = _AUTHORITY.fullmatch(authority)
+    return (match[1] or match[2] or "").lower() if match else ""
+
+
 async def _admit(services: Services, request: Request) -> Principal:
-    return await (OPEN if _is_local(request) else _ADMINISTRATORS).admit(services, request)
+    admission = OPEN if _is_local(request, services.public_url) else _ADMINISTRATORS
+    return await admission.admit(services, request)
 
 
 @operation(
@@ -62,7 +98,11 @@ async def _admit(services: Services, request: Request) -> Principal:
     },
 )
 async def read_metrics(call: Query[None]) -> Response:
-    """Open to clients on the same machine, else with `admin`."""
+    """Open to clients on the same machine, else with `admin`.
+
+    A client on the same machine connects from a loopback address without a proxy, and its `Host` is
+    a loopback address, `localhost` or the host of `ROLLBOOK_PUBLIC_URL`.
+    """
     exposition = await call.services.telemetry.exposition(header(call.request, "Accept") or "")
     headers = {"Cache-Control": "no-store"}
     return await compressible(call.request, exposition.body, headers, exposition.media_type)

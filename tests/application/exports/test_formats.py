@@ -14,10 +14,13 @@ from application.exports.formats import COLUMNS, defused, head, restored, text
 from application.queries.resources import User
 from application.timestamps import timestamp
 
-STARTS = "=+-@＝＋－＠"
+STARTS = "=+-@|%＝＋－＠｜％﹦﹢﹣﹫﹪⁼₊−"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 HOSTILE = st.builds(
-    "{}{}{}".format, st.text(" \t\r\n\u00a0", max_size=3), st.sampled_from(STARTS), TEXTS
+    "{}{}{}".format,
+    st.text(" \t\r\n\u00a0\u00ad\u200c\u2061", max_size=3),
+    st.sampled_from(STARTS),
+    TEXTS,
 )
 
 
@@ -57,7 +60,9 @@ def test_no_cell_begins_like_a_formula(value: str) -> None:
     assert restored(cell) == value
 
 
-@pytest.mark.parametrize("value", ["", "Ada", "1-2", "a=b", "ada@example.org", "{}", "Ö", " a"])
+@pytest.mark.parametrize(
+    "value", ["", "Ada", "1-2", "a=b", "50%", "a|b", "ada@example.org", "{}", "Ö", " a"]
+)
 def test_text_that_is_no_formula_stays_unchanged(value: str) -> None:
     assert defused(value) == value
 

@@ -80,7 +80,34 @@ async def test_from_another_machine_metrics_need_an_administrator(
 
 @pytest.mark.parametrize(
     "name",
-    ["Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "X-Real-IP"],
+    [
+        "Forwarded",
+        "Via",
+        "X-Forwarded",
+        "X-Forwarded-For",
+        "x-forwarded-host",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Server",
+        "X-Original-Forwarded-For",
+        "X-Original-URL",
+        "X-ProxyUser-Ip",
+        "X-Real-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "X-Envoy-External-Address",
+        "X-Azure-ClientIP",
+        "X-Amzn-Trace-Id",
+        "X-ARR-LOG-ID",
+        "CF-Connecting-IP",
+        "CDN-Loop",
+        "Fastly-Client-IP",
+        "Fly-Client-IP",
+        "Front-End-Https",
+        "True-Client-IP",
+        "WL-Proxy-Client-IP",
+    ],
 )
 async def test_a_request_through_a_local_proxy_counts_as_from_another_machine(
     directory: Directory, name: str
@@ -91,6 +118,56 @@ async def test_a_request_through_a_local_proxy_counts_as_from_another_machine(
             assert (await client.get("/metrics", headers={name: value})).status_code == 401
         async with directory.as_("admin") as client:
             assert (await client.get("/metrics", headers={name: value})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8000", 200),
+        ("localhost:8000", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8000", 200),
+        ("rollbook.example.org", 200),
+        ("rollbook.example.org:8443", 200),
+        ("rebound.example.net", 401),
+        ("rebound.example.net:8000", 401),
+        ("localhost.example.net", 401),
+        ("127.0.0.1.example.net", 401),
+        ("127.0.0.1@example.net", 401),
+        ("example.net#localhost", 401),
+        ("192.0.2.7", 401),
+        ("[::1", 401),
+        ("", 401),
+    ],
+)
+async def test_without_a_token_the_host_is_this_machine_or_the_public_one(
+    directory: Directory, host: str, status: int
+) -> None:
+    """A page in a browser cannot reach the metrics under a name that leads to this machine."""
+    directory.services = replace(directory.services, public_url="https://rollbook.example.org")
+    directory.app = create_app(directory.services)
+    async with directory.as_(None) as client:
+        assert (await client.get("/metrics", headers={"Host": host})).status_code == status
+    async with directory.as_("admin") as client:
+        assert (await client.get("/metrics", headers={"Host": host})).status_code == 200
+
+
+async def test_what_scrapers_and_browsers_send_by_themselves_changes_nothing(
+    directory: Directory,
+) -> None:
+    headers = {
+        "User-Agent": "Prometheus/3.5.0",
+        "Accept": "application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.1",
+        "X-Prometheus-Scrape-Timeout-Seconds": "10",
+        "Sec-Fetch-Mode": "navigate",
+        "Upgrade-Insecure-Requests": "1",
+        "Cookie": "theme=dark",
+        "X-Request-ID": "scrape-1",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+    async with directory.as_(None) as client:
+        assert (await client.get("/metrics", headers=headers)).status_code == 200
 
 
 async def test_head_has_no_body_and_other_methods_are_refused(directory: Directory) -> None:

@@ -14,13 +14,15 @@ from alembic.script import ScriptDirectory
 
 from infrastructure.migrations import MigrationBusy, migrate
 from infrastructure.migrations.migrate import newest
-from infrastructure.migrations.upgrade import DIRECTORY
+from infrastructure.migrations.upgrade import DIRECTORY, upgrade
 from interfaces.cli.server.listener import open_listener, web_address
 from interfaces.cli.server.process import ApplicationProcess
 from interfaces.roles import EVERY_ROLE
-from tests.support.servers.rollbook import ROOT
+from tests.support.servers.rollbook import ROOT, run_rollbook
 
 PROCESSES: Final = 6
+# The next migration alters the table `log`, which every append reads.
+OLDER: Final = "0008"
 ROLES: Final = EVERY_ROLE - {"relay"}
 TOKEN: Final = "a-token-of-thirty-two-characters"
 
@@ -44,11 +46,32 @@ async def rows(url: str, query: LiteralString) -> list[Any]:
 
 
 @asynccontextmanager
+async def session(url: str) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+async def migrate_to(url: str, version: str) -> None:
+    """An older schema."""
+    await asyncio.to_thread(upgrade, lambda: psycopg.connect(url), version)
+
+
+async def write_until(stopped: asyncio.Event, url: str, waits: list[float]) -> None:
+    """Write in short transactions; the seconds that each one took."""
+    async with session(url) as writer:
+        while not stopped.is_set():
+            began = time.monotonic()
+            await writer.execute("UPDATE log SET epoch = epoch")
+            waits.append(time.monotonic() - began)
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
 async def migrating_elsewhere(url: str) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
     """Another process holds the migration lock; its session."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as session:
-        assert await (await session.execute(LOCK)).fetchone() == (True,)
-        yield session
+    async with session(url) as migrating:
+        assert await (await migrating.execute(LOCK)).fetchone() == (True,)
+        yield migrating
 
 
 async def test_six_processes_that_start_at_once_on_an_empty_database_all_start(
@@ -115,6 +138,62 @@ async def test_a_process_that_waits_for_a_migration_does_not_block_its_indexes(
         assert not waiting.done()
     await waiting
     assert await rows(empty_database_url, "SELECT count(*) FROM stored_events") == [(0,)]
+
+
+async def test_a_migration_waits_for_a_dump_without_blocking_the_sessions_behind_it(
+    empty_database_url: str,
+) -> None:
+    """A session that has read the table, such as pg_dump, holds up the migration only."""
+    await migrate_to(empty_database_url, OLDER)
+    stopped, waits = asyncio.Event(), list[float]()
+    async with session(empty_database_url) as dump, dump.transaction():
+        await dump.execute("LOCK TABLE log IN ACCESS SHARE MODE")
+        writing = asyncio.create_task(write_until(stopped, empty_database_url, waits))
+        migrating = asyncio.create_task(migrate(empty_database_url))
+        await asyncio.sleep(3)
+        assert not migrating.done()
+        assert max(waits) < 1
+        # It queued once, and then waited for the end of the dump without a lock.
+        assert sum(wait > 0.3 for wait in waits) <= 1
+    async with asyncio.timeout(10):
+        await migrating
+    stopped.set()
+    await writing
+    assert await rows(empty_database_url, "SELECT version_num FROM alembic_version") == [
+        (newest(),)
+    ]
+
+
+async def test_a_migration_that_gets_no_lock_in_time_names_the_session_in_one_line(
+    empty_database_url: str,
+) -> None:
+    await migrate_to(empty_database_url, OLDER)
+    async with session(empty_database_url) as dump, dump.transaction():
+        await dump.execute("SET LOCAL application_name = 'pg_dump'")
+        await dump.execute("SELECT FROM log")
+        with pytest.raises(MigrationBusy) as busy:
+            await migrate(empty_database_url, timeout_seconds=1)
+        holder = f"pid {dump.info.backend_pid} (pg_dump)"
+    assert str(busy.value) == f"a lock that a migration needs is held by {holder}"
+
+
+async def test_a_migration_that_fails_is_one_line_without_sql_and_values(
+    empty_database_url: str,
+) -> None:
+    await migrate_to(empty_database_url, OLDER)
+    async with session(empty_database_url) as other:
+        await other.execute("ALTER TABLE log ADD COLUMN master_id text DEFAULT 'secret'")
+    ended = run_rollbook("migrate", ROLLBOOK_DATABASE_URL=empty_database_url)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    expected = f"rollbook: the migration after {OLDER} failed: DuplicateColumn (42701)\n"
+    assert ended.stderr == expected
+
+
+async def test_the_schema_of_a_newer_release_is_left_alone(database_url: str) -> None:
+    async with session(database_url) as other:
+        await other.execute("UPDATE alembic_version SET version_num = '9999'")
+    await migrate(database_url)
+    assert await rows(database_url, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
 async def test_a_migration_elsewhere_that_takes_too_long_is_an_error(

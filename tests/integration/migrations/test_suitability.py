@@ -1,5 +1,6 @@
 """Only a server that can hold a log is accepted, and a refusal is one line without secrets."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.embedded.account import account_for
 from infrastructure.server_checks import UnsuitableServer, check_server
@@ -60,6 +61,33 @@ async def test_the_error_for_an_absent_server_is_one_line_without_the_password()
         await check_server("postgresql://rollbook:hush@127.0.0.1:1/rollbook")
     assert "hush" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://grace:hush@127.0.0.1:1/people", "nothing listens there (127.0.0.1:1)"),
+        ("postgresql://grace:hush@/people?host=/nowhere", "nothing listens there (/nowhere)"),
+        # Without percent-encoding, a part of the password is read as the host or the port.
+        ("postgresql://grace:a@hush@nowhere.invalid/people", "the name of its host is unknown"),
+        ("postgresql://db:hush/b@127.0.0.1/people", ""),
+        ("postgresql://127.0.0.1/people?hush=1", "ROLLBOOK_DATABASE_URL cannot be read"),
+    ],
+)
+async def test_the_error_for_an_absent_server_has_no_text_of_the_driver(
+    url: str, message: str
+) -> None:
+    with pytest.raises(UnsuitableServer) as refused:
+        await check_server(url)
+    assert str(refused.value).startswith(f"cannot reach the database: {message}")
+    assert not re.search("hush|grace|people|failed", str(refused.value))
+
+
+async def test_an_absent_database_is_reported_without_its_name(empty_database_url: str) -> None:
+    with pytest.raises(UnsuitableServer) as refused:
+        await check_server(make_conninfo(empty_database_url, dbname="hush"))
+    assert "it has no such database or user" in str(refused.value)
+    assert "hush" not in str(refused.value)
 
 
 async def test_a_proxy_that_pools_transactions_is_refused(pooler: Pooler) -> None:

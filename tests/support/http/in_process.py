@@ -12,6 +12,7 @@ from interfaces.roles import Roles
 from interfaces.settings import Settings
 from tests.support.servers.postgres import MASTER_KEYS
 
+ADDRESS: Final = "http://rollbook"
 ADMIN_TOKEN: Final = "a-token-of-more-than-32-characters"
 SERVING: Final[Roles] = frozenset({"api", "projector"})
 
@@ -21,6 +22,7 @@ async def in_process(
     database_url: str, roles: Roles = SERVING, **settings: Any
 ) -> AsyncGenerator[AsyncClient]:
     """Run these roles over a migrated database; the client is an administrator."""
+    settings.setdefault("public_url", ADDRESS)
     chosen = Settings.model_construct(
         database_url=SecretStr(database_url),
         master_key=SecretStr(MASTER_KEYS),
@@ -31,7 +33,7 @@ async def in_process(
         assert rollbook.application is not None
         async with AsyncClient(
             transport=ASGITransport(rollbook.application, raise_app_exceptions=False),
-            base_url="http://rollbook",
+            base_url=ADDRESS,
             headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
         ) as client:
             yield client
