@@ -70,6 +70,17 @@ class MasterKeyMissing(Unavailable):
     """This process lacks a master key that the request needs; nothing was recorded."""
 
 
+class StreamUnreadable(Unavailable):
+    """An event of this user cannot be read; nothing was recorded."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"{self.__doc__} {self.reason}"
+
+
 class OutcomeUnknown(ApplicationError):
     """The event store did not answer in time; repeat with the same Idempotency-Key."""
 

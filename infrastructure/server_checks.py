@@ -36,6 +36,9 @@ _REASONS: Final[Mapping[str, str]] = {
     "connection string": "ROLLBOOK_DATABASE_URL cannot be read",
     "invalid": "ROLLBOOK_DATABASE_URL cannot be read",
 }
+_AHEAD: Final = """
+SELECT extract(epoch FROM recorded_at - clock_timestamp())::float8
+FROM stored_events ORDER BY notification_id DESC LIMIT 1"""
 
 
 class UnsuitableServer(Exception):
@@ -73,6 +76,16 @@ async def has_schema(database_url: str) -> bool:
         async with await _connect(database_url) as session:
             found = await session.execute("SELECT to_regclass('subject_keys')::text")
             return await found.fetchone() != (None,)
+    except psycopg.Error as error:
+        raise _unreachable(database_url, error) from None
+
+
+async def log_ahead_seconds(database_url: str) -> float:
+    """How far the last event's time is ahead of the server's clock. Raises `UnsuitableServer`."""
+    try:
+        async with await _connect(database_url) as session:
+            row = await (await session.execute(_AHEAD)).fetchone()
+            return 0.0 if row is None else max(0.0, row[0])
     except psycopg.Error as error:
         raise _unreachable(database_url, error) from None
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import asdict
 
 from application.log.envelope import Personal, personal_of
-from application.log.event_log import Unreadable
+from application.log.event_log import Unreadable, type_of
 from application.timestamps import Timestamp, timestamp
 from domain.event import ERASED, Event, Recorded
 from domain.user.events import (
@@ -79,7 +79,7 @@ def audit_item(
     return AuditItem(
         position=recorded.position,
         event_id=recorded.event_id,
-        type=event.type if isinstance(event, Unreadable) else event.topic,
+        type=type_of(event),
         subject=recorded.stream,
         version=recorded.version,
         time=timestamp(recorded.recorded_at),

@@ -27,14 +27,18 @@ _FINISH_SECONDS: Final = 60.0
 # By then the daily clean-up has removed dead rows, and the write-ahead log is overwritten.
 _REMAINS: Final = timedelta(days=30)
 
-Remainder = Literal["freed-pages", "write-ahead-log"]
+Remainder = Literal["freed-pages", "write-ahead-log", "receipts"]
 
 
 class Remains(Struct, frozen=True, kw_only=True):
-    """Where bytes that no query reaches may remain, and until when."""
+    """Where bytes that no query reaches may remain, and until when.
+
+    `receipts` are digests of requests with an idempotency key: for a day they could confirm a
+    guessed request.
+    """
 
     until: Timestamp
-    where: tuple[Remainder, ...] = ("freed-pages", "write-ahead-log")
+    where: tuple[Remainder, ...] = ("freed-pages", "write-ahead-log", "receipts")
 
 
 class ErasureReceipt(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from application.log.event_log import Unreadable
 from application.timestamps import Timestamp, timestamp
 from domain.event import Event, Recorded
 
@@ -41,8 +42,20 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelope:
-    """The envelope of an event; its personal fields are null unless `opened`."""
+    """The envelope of an event; its personal fields are null unless `opened`.
+
+    An event that cannot be read is as for a reader that may not see personal fields.
+    """
     event = recorded.event
+    if isinstance(event, Unreadable):
+        return enveloped(
+            recorded,
+            log_id,
+            topic=event.type,
+            schema=event.schema,
+            data=shown(event.fields, hidden=()),
+            personal="sealed",
+        )
     personal = personal_of(recorded, opened=opened)
     fields = {name: getattr(event, name) for name in event.__struct_fields__}
     return enveloped(

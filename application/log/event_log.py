@@ -1,8 +1,8 @@
 """The port to the log: load a stream, append to one, read on from a position."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -51,6 +51,8 @@ class StreamRange(Struct, frozen=True, kw_only=True):
     `limit` bounds their number. `snapshot_format` allows two shortcuts: the newest snapshot of
     that format (below version `before` if given) may replace the events up to it, and the event
     that ended the stream (`Event.is_terminal`) may replace all others.
+    With `last_unopened`, only the last event is loaded, as `Sealed` or `Unreadable`: that never
+    fails because of a key or of a form that this release cannot read.
     """
 
     after: int = 0
@@ -59,6 +61,7 @@ class StreamRange(Struct, frozen=True, kw_only=True):
     limit: int | None = None
     snapshot_format: str | None = None
     before: int | None = None
+    last_unopened: bool = False
 
 
 WHOLE: Final = StreamRange()
@@ -87,7 +90,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     """All effects of one command: all are recorded, or none.
 
     `after_version` is the version of the decision (0: a new stream). `take` and `release` are
-    claims by scope, with values in the form used for comparison. If the context has an idempotency
+    claims by scope, with values in the form used for comparison; a release ends the stream's claim
+    of its scope, also if the value is None because it cannot be read. If the context has an idempotency
     key, `status` is stored in the receipt; a draft without events records only the receipt. A draft
     with neither stores only its snapshot, of any version that exists. A snapshot without a key to
     seal it is left out.
@@ -100,7 +104,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     context: Context
     key: StreamKey | None = None
     take: tuple[tuple[str, str], ...] = ()
-    release: tuple[tuple[str, str], ...] = ()
+    release: tuple[tuple[str, str | None], ...] = ()
     destroy_key: bool = False
     snapshot: DraftSnapshot | None = None
     status: int = 200
@@ -147,13 +151,21 @@ class EventLog(Protocol):
 class Unreadable(Event, frozen=True):
     """Replaces an event that cannot be read, so that readers can continue after it.
 
-    `type` is the stored name; `reason` is from the event store and contains no value.
+    `type` is the stored name; `reason` is from the event store and contains no value. `fields` has
+    what can be read without a key, in schema version `schema`; a sealed field is None.
     """
 
     topic: ClassVar[str] = "unreadable"
 
     type: str
     reason: str
+    schema: int = 1
+    fields: Mapping[str, Any] = {}
+
+
+def type_of(event: Event) -> str:
+    """The stored name of an event, also of one that cannot be read."""
+    return event.type if isinstance(event, Unreadable) else event.topic
 
 
 class FeedPage(Struct, frozen=True, kw_only=True):

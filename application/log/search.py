@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.event_log import EventFeed
+from application.log.event_log import EventFeed, type_of
 from domain.event import Event, Recorded
 
 # One search reads at most 20,000 events, also if few match.
@@ -45,7 +45,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     def matches(self, recorded: Recorded[Event]) -> bool:
         if self.user is not None and (recorded.stream != self.user or recorded.kind != "user"):
             return False
-        return recorded.kind in self.kinds or recorded.event.topic in self.types
+        return recorded.kind in self.kinds or type_of(recorded.event) in self.types
 
 
 class Found(Struct, frozen=True, kw_only=True):

@@ -28,11 +28,15 @@ class WriterCounts(Protocol):
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """The backlog of relay and workers; `relay` is None before the first start of the relay."""
+    """The backlog of relay and workers; `relay` is None before the first start of the relay.
+
+    `ahead_seconds`: how far the time of the log's last event is ahead of the database's clock.
+    """
 
     relay: int | None
     rejected: int
     jobs: Mapping[JobState, int]
+    ahead_seconds: float
 
 
 def cache_readings(counts: CacheCounts) -> Sequence[Reading]:
@@ -119,6 +123,11 @@ def backlog_readings(backlog: Backlog) -> Sequence[Reading]:
             help="Jobs by state; counted up to 10,000.",
             labels=("state",),
             values={(state,): backlog.jobs.get(state, 0) for state in get_args(JobState)},
+        ),
+        _one(
+            "rollbook_log_ahead_seconds",
+            "How far the time of the last event is ahead of the database's clock.",
+            backlog.ahead_seconds,
         ),
     ]
     if backlog.relay is not None:

@@ -162,4 +162,5 @@ def parked_event(recorded: Recorded[Event], reason: str) -> ParkedEvent:
         position=recorded.position,
         event_id=recorded.event_id,
         error=reason,
+        unreadable=isinstance(recorded.event, Unreadable) and reason != QUEUED,
     )

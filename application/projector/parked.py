@@ -95,6 +95,16 @@ class ParkedStreams(Protocol):
         """The parked streams of a slot. Raises `Unavailable`."""
         ...
 
+    async def unreadable(self, slot: Slot[Any], limit: int, *, at_once: bool) -> Sequence[UUID]:
+        """Streams whose first parked event could not be read, and whose pause before the next
+        retry is over; with `at_once`, whether or not it is. Raises `Unavailable`.
+        """
+        ...
+
+    async def postpone(self, slot: Slot[Any], stream: UUID) -> None:
+        """Begin a longer pause before the next retry of a stream. Raises `Unavailable`."""
+        ...
+
     def lock(self, slot: Slot[V], stream: UUID) -> AbstractAsyncContextManager[LockedStream[V]]:
         """Lock a stream; without `commit` or `skip` nothing changes. Raises `Unavailable`."""
         ...
@@ -147,7 +157,8 @@ async def retry_in_slot(
     slot: Slot[V], stream: UUID, parked_streams: ParkedStreams, events_by_stream: EventsByStream
 ) -> RetryResult:
     """Retry in one slot. Halves a page that cannot be stored, down to the event, which stays parked."""
-    applied, limit, reason = 0, _PIECE_EVENTS, None
+    # Often the first event stays parked: so it is tried alone.
+    applied, limit, reason = 0, 1, None
     while True:
         async with parked_streams.lock(slot, stream) as locked:
             if not locked.parked:
@@ -169,6 +180,7 @@ async def retry_in_slot(
             applied += after.version - entry.version
             if changes.parked or len(events) < limit:
                 return RetryResult(applied=applied, parked=next(iter(changes.parked), None))
+            limit = _PIECE_EVENTS if limit == 1 else limit
 
 
 def _folded(

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Generic
 
 from structlog import get_logger
@@ -10,6 +9,7 @@ from structlog import get_logger
 from application.doorbell import PARKED, Doorbell, view_bell
 from application.log.event_log import FeedPage
 from application.log.follower import PageSource, follow
+from application.projector.automatic_retry import Retry, retrying
 from application.projector.fold import QUEUED, fold_page, park_unstorable
 from application.projector.view_store import (
     ParkedEvent,
@@ -25,10 +25,18 @@ log = get_logger(__name__)
 
 
 async def run_projector(
-    slot: Slot[Any], store: ViewStore, pages: PageSource, doorbell: Doorbell
+    slot: Slot[Any], store: ViewStore, pages: PageSource, doorbell: Doorbell, retry: Retry
 ) -> None:
-    """Run the projector of one slot while this process leads it; cancel it to stop."""
-    lead = partial(Projector[Any].leading, store, slot, doorbell)
+    """Run the projector of one slot, and `retry`, while this process leads; cancel it to stop."""
+
+    @asynccontextmanager
+    async def lead() -> AsyncGenerator[Projector[Any]]:
+        async with (
+            Projector[Any].leading(store, slot, doorbell) as projector,
+            retrying(slot, retry),
+        ):
+            yield projector
+
     await follow(str(slot), lead, pages, doorbell)
 
 

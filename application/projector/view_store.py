@@ -64,13 +64,17 @@ class Entry(Struct, Generic[V_co], frozen=True):
 
 
 class ParkedEvent(Struct, frozen=True, kw_only=True):
-    """An event that could not be folded, and the reason; `error` contains no value."""
+    """An event that could not be folded, and the reason; `error` contains no value.
+
+    `unreadable`: the reason may end without a change of the fold, so a retry comes automatically.
+    """
 
     stream: UUID
     version: int
     position: int
     event_id: UUID
     error: str
+    unreadable: bool = False
 
 
 class Changes(Struct, Generic[V], frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from application.log.event_log import (
     StreamRange,
 )
 from application.users.snapshots import SNAPSHOT_FORMAT, Unusable, snapshot_of, state_of
-from application.users.states import UserAt, UserState, after
+from application.users.states import UserAt, UserState, after, unopened
 from domain.event import Event, Recorded
 
 SNAPSHOT_EVERY: Final = 64
@@ -96,6 +96,23 @@ class UserHistory:
         return LoadedUser(
             state=state, snapshot_version=begin.version if begin else 0, key=loaded.key
         )
+
+    async def load_unopened(self, user_id: UUID, context: Context) -> LoadedUser:
+        """As `load`, but of the state only whether the user is erased, without opening anything.
+
+        So a user with a lost key, or with events that this release cannot read, can be erased.
+        """
+        loaded = await self._log.load(
+            user_id,
+            StreamRange(last_unopened=True),
+            actor=context.actor,
+            idempotency=context.idempotency,
+        )
+        state = None
+        if loaded.receipt is None and loaded.events:
+            state = unopened(loaded.events[-1])
+        # Without the key: an erasure seals nothing.
+        return LoadedUser(state=state, receipt=loaded.receipt)
 
     async def _store(self, state: UserAt, key: StreamKey | None) -> bool:
         """Store a snapshot without a command. Whether that worked: nothing depends on it."""

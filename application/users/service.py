@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from application.users.snapshots import snapshot_of
 from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
 from application.users.stream_locks import StreamLocks
 from domain.errors import InvalidValue, UserAlreadyExists, UserIsDeleted, UserIsErased, UserNotFound
-from domain.user.claims import claims_of
+from domain.user.claims import released, taken
 from domain.user.commands import EraseUser, RegisterUser, UserCommand
 from domain.user.decide import decide
 from domain.user.events import UserEvent
@@ -131,7 +132,11 @@ class UserService:
         loop = asyncio.get_running_loop()
         too_late: ApplicationError = Overloaded()
         while True:
-            loaded = await self._history.load(user_id, context)
+            loaded = (
+                await self._history.load_unopened(user_id, context)
+                if isinstance(command, EraseUser)
+                else await self._history.load(user_id, context)
+            )
             if loaded.receipt is not None:
                 return await self._replay(loaded.receipt)
             if loop.time() >= begin_by:
@@ -158,7 +163,6 @@ class UserService:
         before = after = user_of(state)
         for event in events:
             after = evolve(after, event)
-        held, holds = claims_of(before), claims_of(after)
         version = state.version if state is not None else 0
         erases = isinstance(command, EraseUser) and bool(events)
         folds = version + len(events) - loaded.snapshot_version
@@ -170,8 +174,8 @@ class UserService:
             events=events,
             context=context,
             key=loaded.key,
-            take=tuple(claim for claim in holds.items() if claim not in held.items()),
-            release=tuple(claim for claim in held.items() if claim not in holds.items()),
+            take=tuple(taken(before, after).items()),
+            release=tuple(released(before, after).items()),
             destroy_key=erases,
             snapshot=snapshot_of(after) if after is not None and needs_snapshot else None,
             status=status,
@@ -193,7 +197,8 @@ class UserService:
             raise IdempotencyMismatch
         with already_recorded():
             user = await self._state(receipt.stream, version=receipt.version)
-        if isinstance(user, ErasedAt) and user.version != receipt.version:
+        shows_user = receipt.status != HTTPStatus.NO_CONTENT
+        if shows_user and isinstance(user, ErasedAt) and user.version != receipt.version:
             raise gone(user, erased=True)
         return Outcome(user=user, position=receipt.position, status=receipt.status, replayed=True)
 

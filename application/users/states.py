@@ -5,8 +5,11 @@ from typing import Final, cast
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from application.errors import UserGone
+from application.log.event_log import Unreadable
+from application.log.sealed import Sealed
 from domain.event import Event, Recorded
 from domain.user.events import UserErased, UserEvent
 from domain.user.state import ERASED_FIELDS, User, evolve
@@ -34,8 +37,9 @@ class ErasedAt(Struct, frozen=True, kw_only=True):
 
 UserState = UserAt | ErasedAt
 
-# The rules only check the status of an erased user.
+# The rules only check the status of an erased user, and of one that is erased now.
 _ERASED_USER: Final = User(role="", **ERASED_FIELDS)
+_UNOPENED_USER: Final = replace(_ERASED_USER, status="active")
 
 
 def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
@@ -58,6 +62,27 @@ def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
         position=recorded.position,
         created_at=state.created_at if state is not None else recorded.recorded_at,
         updated_at=recorded.recorded_at,
+    )
+
+
+def unopened(last: Recorded[Event]) -> UserState:
+    """The state before an erasure, from the stream's last event, which may be unreadable."""
+    event = last.event
+    assert isinstance(event, Sealed | Unreadable), "it was loaded unopened"
+    if event.type == UserErased.topic:
+        return ErasedAt(
+            user_id=last.stream,
+            version=last.version,
+            position=last.position,
+            updated_at=last.recorded_at,
+        )
+    return UserAt(
+        user_id=last.stream,
+        user=_UNOPENED_USER,
+        version=last.version,
+        position=last.position,
+        created_at=last.recorded_at,
+        updated_at=last.recorded_at,
     )
 
 

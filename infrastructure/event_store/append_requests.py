@@ -58,7 +58,7 @@ def append_request(
     on_behalf_of: str | None = None,
     causation_id: UUID | None = None,
     take: Sequence[tuple[str, bytes]] = (),
-    release: Sequence[tuple[str, bytes]] = (),
+    release: Sequence[tuple[str, bytes | None]] = (),
     key: StreamKey | None = None,
     destroy_key: bool = False,
     snapshot: tuple[str, int, bytes] | None = None,

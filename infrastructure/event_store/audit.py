@@ -16,7 +16,7 @@ from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegi
 from domain.user.state import status_changes
 from infrastructure.database import Database
 from infrastructure.event_store.mapper import RollbookMapper
-from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, StoredRow
+from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, Row, StoredRow
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
@@ -140,14 +140,18 @@ class PostgresAuditLog:
     async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
         parameters = {"user": user_id, "version": Int8(version)}
         rows = await self._database.rows(_LAST_OF_EACH_TYPE, parameters)
-        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
+        return self._readable(rows)
 
     async def of_type(
         self, user_id: UUID, topic: str, below: int, limit: int
     ) -> Sequence[Recorded[Event]]:
         parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
         rows = await self._database.rows(_OF_TYPE, parameters)
-        return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
+        return self._readable(rows)
+
+    def _readable(self, rows: Sequence[Row]) -> Sequence[Recorded[Event]]:
+        with self._mapper.refusing():
+            return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
         rows = await self._database.rows(_AT, {"positions": list(positions)})

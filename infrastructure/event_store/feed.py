@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, cast
 from uuid import UUID
 
@@ -32,6 +33,9 @@ _HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _EVENT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.event_id = %s AND e.recorded_at BETWEEN %s AND %s"""
+_EVENT_NEAR: Final = f"""
+{Path(__file__).with_name("sql").joinpath("event_near.sql").read_text()}
+SELECT {COLUMNS} FROM around e {PROBED_KEY} WHERE e.event_id = %(id)s"""
 
 _COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
 # One probe per row: a merge join would scan all earlier keys for each page.
@@ -84,7 +88,9 @@ class PostgresEventFeed:
             bounds = (event_id, made_at - window, made_at + window)
             if rows := await self._database.rows(_EVENT, bounds):
                 return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True)
-        return None
+        # One of the two clocks was wrong.
+        rows = await self._database.rows(_EVENT_NEAR, {"id": event_id})
+        return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True) if rows else None
 
 
 class PostgresSealedFeed:

@@ -25,7 +25,7 @@ LEFT JOIN LATERAL (
     SELECT e.originator_version AS version FROM (
         SELECT e.originator_version, e.topic FROM stored_events e
         WHERE e.originator_id = %(stream)s ORDER BY e.originator_version DESC LIMIT 1) AS e
-    WHERE e.topic = ANY (%(endings)s)
+    WHERE %(last)s OR e.topic = ANY (%(endings)s)
 ) AS ending ON true
 LEFT JOIN LATERAL (
     SELECT * FROM snapshots s
@@ -69,6 +69,7 @@ def parameters(
         "most": _bound(stream_range.limit),
         "form": stream_range.snapshot_format,
         "below": _bound(stream_range.before),
+        "last": stream_range.last_unopened,
         "endings": _TERMINAL_TOPICS if stream_range.snapshot_format is not None else None,
     }
 

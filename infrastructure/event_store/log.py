@@ -6,10 +6,8 @@ from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
-from structlog import get_logger
-
 from application.context import TENANT, IdempotencyKey
-from application.errors import MasterKeyMissing, Unavailable
+from application.errors import Unavailable
 from application.failures import already_recorded
 from application.keys.ports import UnknownMasterKey
 from application.log.event_log import (
@@ -33,7 +31,7 @@ from infrastructure.event_store.load_statements import (
     RECEIPT_COLUMNS,
     parameters,
 )
-from infrastructure.event_store.mapper import NewEvent, RollbookMapper, is_snapshot
+from infrastructure.event_store.mapper import NewEvent, RollbookMapper, is_snapshot, sealed
 from infrastructure.event_store.serializer import has_personal
 from infrastructure.event_store.stored_rows import StoredRow, key_of
 from infrastructure.event_store.writer import GroupCommitWriter
@@ -43,9 +41,6 @@ from infrastructure.keys import MasterKeyRing
 _TRIES: Final = 3
 _MASTER_KEY: Final = "SELECT master_id FROM log"
 _HOLDER: Final = "SELECT stream_id FROM claims WHERE value = %s AND scope = %s AND tenant = %s"
-
-
-log = get_logger(__name__)
 
 
 class PostgresEventLog:
@@ -64,7 +59,6 @@ class PostgresEventLog:
         self._keys = keys
         self._mapper = mapper
         self._new_id = new_id
-        self._missing = set[str]()
 
     async def load(
         self,
@@ -74,32 +68,18 @@ class PostgresEventLog:
         actor: str = "",
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
-        """See `EventLog.load`. A stream whose key this process cannot unwrap is `Unavailable`."""
-        try:
-            return await self._load(stream, stream_range, actor, idempotency)
-        except UnknownMasterKey as error:
-            raise self._missing_key(error) from error
-
-    async def _load(
-        self,
-        stream: UUID,
-        stream_range: StreamRange,
-        actor: str,
-        idempotency: IdempotencyKey | None,
-    ) -> LoadedStream:
+        """See `EventLog.load`."""
         rows = await self._database.rows(LOAD, parameters(stream, stream_range, actor, idempotency))
         receipt = self._receipt(rows[0], idempotency) if idempotency is not None else None
         key = key_of(rows[0])
         found = [row[RECEIPT_COLUMNS:] for row in rows if row[RECEIPT_COLUMNS] is not None]
+        recorded = sealed if stream_range.last_unopened else self._mapper.recorded
         snapshot = None
-        if found and is_snapshot(found[0]):
-            snapshot = self._mapper.open_snapshot(found.pop(0))
-        return LoadedStream(
-            events=[self._mapper.recorded(StoredRow.of(row)) for row in found],
-            snapshot=snapshot,
-            key=key,
-            receipt=receipt,
-        )
+        with self._mapper.refusing():
+            if found and is_snapshot(found[0]):
+                snapshot = self._mapper.open_snapshot(found.pop(0))
+            events = [recorded(StoredRow.of(row)) for row in found]
+        return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
 
     async def append(self, draft: Draft) -> Appended:
         ids = [self._new_id() for _ in draft.events]
@@ -114,10 +94,8 @@ class PostgresEventLog:
         Raises `MasterKeyMissing` or `Unavailable`.
         """
         rows = await self._database.rows(_MASTER_KEY)
-        try:
+        with self._mapper.refusing():
             self._keys.use(rows[0][0])
-        except UnknownMasterKey as error:
-            raise self._missing_key(error) from error
 
     async def _append(self, draft: Draft, ids: list[UUID]) -> AppendResult:
         """Append it; wrap a new key again if another rotation has changed the master key."""
@@ -129,15 +107,8 @@ class PostgresEventLog:
         raise Unavailable
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:
-        rows = await self._database.rows(_HOLDER, (self._keys.mac(value.encode()), scope, TENANT))
+        rows = await self._database.rows(_HOLDER, (self._keys.claim(scope, value), scope, TENANT))
         return cast("UUID", rows[0][0]) if rows else None
-
-    def _missing_key(self, error: UnknownMasterKey) -> MasterKeyMissing:
-        """The refusal; the first one for each master key is logged."""
-        if error.master_id not in self._missing:
-            self._missing.add(error.master_id)
-            log.error("master_key_missing", id=error.master_id)
-        return MasterKeyMissing()
 
     def _item(self, draft: Draft, ids: list[UUID]) -> AppendRequest:
         key = draft.key
@@ -160,8 +131,11 @@ class PostgresEventLog:
             on_behalf_of=context.on_behalf_of,
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
-            take=[(scope, self._keys.mac(value.encode())) for scope, value in draft.take],
-            release=[(scope, self._keys.mac(value.encode())) for scope, value in draft.release],
+            take=[(scope, self._keys.claim(scope, value)) for scope, value in draft.take],
+            release=[
+                (scope, None if value is None else self._keys.claim(scope, value))
+                for scope, value in draft.release
+            ],
             key=new_key,
             destroy_key=draft.destroy_key,
             snapshot=snapshot

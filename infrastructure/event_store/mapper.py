@@ -1,13 +1,17 @@
 """The one serializer of the log: seals, opens and upcasts for every reader and writer of it."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final
 from uuid import UUID
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent, Transcoder
 from msgspec import Struct
+from structlog import get_logger
 
-from application.keys.ports import SealBroken
+from application.errors import MasterKeyMissing, StreamUnreadable
+from application.keys.ports import SealBroken, UnknownMasterKey
 from application.log.event_log import DraftSnapshot, StreamKey, StreamSnapshot, Unreadable
 from domain.event import Event, Recorded
 from infrastructure.event_store.serializer import Undecodable, to_event, to_sealed, to_state
@@ -18,6 +22,8 @@ from infrastructure.keys import MasterKeyRing
 # seals of events and snapshots cannot be exchanged.
 _SNAPSHOT: Final = b"\x00snapshot\x00"
 _EVENT_ID: Final = 6
+
+log = get_logger(__name__)
 
 
 class NewEvent(Struct, frozen=True):
@@ -39,6 +45,7 @@ class RollbookMapper(Mapper[UUID]):
     def __init__(self, keys: MasterKeyRing, transcoder: Transcoder | None = None) -> None:
         super().__init__(transcoder or JSONTranscoder())
         self._keys = keys
+        self._missing = set[str]()
 
     def to_stored_event(self, domain_event: "DomainEventProtocol[UUID] | NewEvent") -> StoredEvent:
         """The stored form. Raises `ValueError` if there is something to seal and no key."""
@@ -61,14 +68,30 @@ class RollbookMapper(Mapper[UUID]):
         Raises the errors of the key ring and of `to_event`. Imports nothing for an unknown topic.
         """
         stream = stored.originator_id
-        cipher = self._keys.cipher(stream, stored.key) if stored.key is not None else None
         try:
+            cipher = self._keys.cipher(stream, stored.key) if stored.key is not None else None
             event = to_event(stored.topic, stored.state, stream, stored.event_id, cipher)
-        except (Undecodable, SealBroken) as error:
+        except (Undecodable, SealBroken, UnknownMasterKey) as error:
             if not leniently:
                 raise
-            event = _unreadable(stored.topic, error)
+            event = _unreadable(stored, error)
         return _recorded(stored, event)
+
+    @contextmanager
+    def refusing(self) -> Generator[None]:
+        """Turns the errors of `recorded` into refusals of one caller.
+
+        Raises `MasterKeyMissing`, logged once for each master key, and `StreamUnreadable`.
+        """
+        try:
+            yield
+        except UnknownMasterKey as error:
+            if error.master_id not in self._missing:
+                self._missing.add(error.master_id)
+                log.error("master_key_missing", id=error.master_id)
+            raise MasterKeyMissing from error
+        except (Undecodable, SealBroken) as error:
+            raise StreamUnreadable(_reason(error)) from error
 
     def seal_snapshot(
         self, snapshot: DraftSnapshot, stream: UUID, version: int, key: StreamKey
@@ -103,11 +126,11 @@ def is_snapshot(row: Row) -> bool:
 
 
 def sealed(stored: StoredRow) -> Recorded[Event]:
-    """The event of a row of `SEALED_COLUMNS` as `Sealed`, or `Unreadable` if it cannot be read."""
+    """The event of a row with its ciphertext unopened, or `Unreadable` if it cannot be read."""
     try:
         event = to_sealed(stored.topic, stored.state, is_erased=not stored.has_key)
     except Undecodable as error:
-        event = _unreadable(stored.topic, error)
+        event = Unreadable(type=stored.topic, reason=_reason(error))
     return _recorded(stored, event)
 
 
@@ -127,8 +150,17 @@ def _recorded(stored: StoredRow, event: Event) -> Recorded[Event]:
     )
 
 
-def _unreadable(topic: str, error: Undecodable | SealBroken) -> Unreadable:
-    return Unreadable(type=topic, reason=f"{type(error).__name__}: {error}")
+def _unreadable(stored: StoredRow, error: Exception) -> Unreadable:
+    reason = _reason(error)
+    try:
+        known = to_sealed(stored.topic, stored.state, is_erased=True)
+    except Undecodable:
+        return Unreadable(type=stored.topic, reason=reason)
+    return Unreadable(type=stored.topic, reason=reason, schema=known.schema, fields=known.fields)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _context(stream: UUID, form: str, version: int) -> bytes:

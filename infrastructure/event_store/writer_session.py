@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import psycopg
+from psycopg.errors import Diagnostic
 from structlog import get_logger
 
 from application.context import TENANT
@@ -66,6 +67,7 @@ class WriterSession:
         self._connection: Connection | None = None
         self._identity: tuple[int, object] | None = None
         self._lost: list[tuple[int, object]] = []
+        self._is_unreplicated = False
 
     async def ready(self) -> None:
         """Connect if needed, and end every lost session of ours. Raises `NotConnected`."""
@@ -77,6 +79,7 @@ class WriterSession:
             connection = await connect(self._database_url, "rollbook writer")
         except (psycopg.Error, OSError) as error:
             raise NotConnected(str(NotConnected.__doc__)) from error
+        connection.add_notice_handler(self._notice)
         try:
             async with answered_within(_PREPARE_SECONDS, connection):
                 cursor = await connection.execute(_SETTINGS)
@@ -110,6 +113,7 @@ class WriterSession:
         connection = self._connection
         assert connection is not None, "call ready() first"
         payload = batch_payload(items)
+        self._is_unreplicated = False
         try:
             async with answered_within(_REPLY_SECONDS, connection):
                 cursor = await connection.execute(APPEND, (TENANT, payload), prepare=True)
@@ -124,6 +128,10 @@ class WriterSession:
             if self._connection is None and isinstance(error, Exception):
                 raise ConnectionLost(str(ConnectionLost.__doc__)) from error
             raise
+        if self._is_unreplicated:
+            # Sent again, the batch waits for the replica again.
+            self._drop()
+            raise ConnectionLost(str(ConnectionLost.__doc__))
         assert row is not None
         return append_results(row[0], items)
 
@@ -132,6 +140,11 @@ class WriterSession:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+    def _notice(self, diagnostic: Diagnostic) -> None:
+        """A cancelled wait for the synchronous replica is reported as a success, with a warning."""
+        if diagnostic.source_function == "SyncRepWaitForLSN":
+            self._is_unreplicated = True
 
     def _drop(self) -> None:
         if self._connection is not None:

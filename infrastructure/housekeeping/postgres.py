@@ -1,7 +1,6 @@
 """Housekeeping in Postgres: the purge, a table of statements, and the VACUUM of tables."""
 
 from collections.abc import AsyncGenerator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -35,15 +34,13 @@ class PostgresHousekeeping:
         async with self._database.session(_NAME) as connection:
             await connection.execute(_ASYNCHRONOUS_COMMIT)
             for name in PURGED:
-                statement = statement_of(name)
-                for step in count():
+                statement, left = statement_of(name), True
+                while left:
                     async with answered_within(_PURGE_SECONDS, connection):
-                        cursor = await connection.execute(statement, {"step": step})
-                        row = await cursor.fetchone()
+                        row = await (await connection.execute(statement)).fetchone()
                     assert row is not None
-                    yield name, row[0]
-                    if not row[1]:
-                        break
+                    removed, left = row
+                    yield name, removed
 
     async def tables(self) -> Sequence[str]:
         async with self._database.session(_NAME) as connection:

@@ -72,6 +72,10 @@ class MasterKeyRing:
         # The cache key is an int: a UUID is compared and hashed in Python code, which is slower.
         return self._cipher(subject.int, key.master_id, key.wrapped)
 
+    def claim(self, scope: str, value: str) -> bytes:
+        """The stored form of a claim: a MAC, with a domain of its own for each scope."""
+        return self.mac(f"{scope}\x00{value}".encode())
+
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""
         mac = self._mac.copy()

@@ -78,6 +78,26 @@ WITH RECURSIVE ids(master_id) AS (
 SELECT master_id FROM ids WHERE master_id IS NOT NULL
 UNION SELECT index_master_id FROM log"""
 
+_KEYS_OF: Final = (
+    "SELECT count(*) FROM (SELECT FROM subject_keys WHERE master_id = %s LIMIT 101) AS k"
+)
+_KEYS: Final = "SELECT count(*) FROM (SELECT FROM subject_keys LIMIT 10000) AS k"
+_RARE: Final = 0.01
+
+
+async def is_rare(connection: Connection, master_id: str) -> bool:
+    """Whether a master key wraps at most one key in a hundred, and not the index key: such keys
+    are broken rows of single people, not a master key that was removed too early.
+    """
+    row = await (await connection.execute("SELECT index_master_id FROM log")).fetchone()
+    if row == (master_id,):
+        return False
+    wrapped = await (await connection.execute(_KEYS_OF, (master_id,))).fetchone()
+    keys = await (await connection.execute(_KEYS)).fetchone()
+    assert wrapped is not None, "a count has one row"
+    assert keys is not None, "a count has one row"
+    return wrapped[0] <= _RARE * keys[0]
+
 
 async def master_ids(connection: Connection) -> frozenset[str]:
     """The ids of all master keys that wrap a key of the log."""

@@ -19,5 +19,5 @@ class PostgresBacklog:
     async def read(self) -> Backlog:
         """The present backlog. Raises `Unavailable`."""
         rows = await self._database.rows(_BACKLOG, {"tenant": TENANT})
-        relay, rejected, jobs = rows[0]
-        return Backlog(relay=relay, rejected=rejected, jobs=jobs)
+        relay, rejected, jobs, ahead = rows[0]
+        return Backlog(relay=relay, rejected=rejected, jobs=jobs, ahead_seconds=ahead)

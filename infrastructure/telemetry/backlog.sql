@@ -19,4 +19,10 @@ SELECT
                 LIMIT 10000
             ) AS counted
         ) AS found
+    ),
+    (
+        SELECT greatest(extract(epoch FROM max(last.recorded_at) - clock_timestamp()), 0)::float8
+        FROM (
+            SELECT recorded_at FROM stored_events ORDER BY notification_id DESC LIMIT 1
+        ) AS last
     )

@@ -7,8 +7,16 @@ import typer
 from application.errors import Unavailable
 from infrastructure.keys import MasterKeys
 from infrastructure.keys.store import open_key_store
-from infrastructure.server_checks import UnsuitableServer, check_server, has_schema
+from infrastructure.server_checks import (
+    UnsuitableServer,
+    check_server,
+    has_schema,
+    log_ahead_seconds,
+)
 from interfaces.settings import Settings, WrongSetting
+
+# Below this, the clocks of two servers may just differ.
+_AHEAD_SECONDS = 60.0
 
 
 def doctor(settings: Settings) -> None:
@@ -36,6 +44,11 @@ async def _examine(url: str, masters: MasterKeys) -> list[str]:
                 f"lacks the key with id {master_id}, which seals data of this database "
                 f"(it wraps {keys} of the keys there)",
             )
+    if (ahead := await log_ahead_seconds(url)) > _AHEAD_SECONDS:
+        found.append(
+            f"the log's last event is {ahead:.0f} s ahead of the database's clock: a clock was "
+            'wrong; see "A wrong clock" in docs/operations.md'
+        )
     older = sum(keys for master_id, keys in counts.items() if master_id != masters.newest)
     if older:
         found.append(f"{older} keys are under an older master key: run `rollbook keys rotate`")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from msgspec import Struct
+from structlog import get_logger
 from uuid_utils.compat import uuid7
 
 from application.keys.ports import UnknownMasterKey
@@ -19,11 +20,13 @@ from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
-from infrastructure.keys.store import master_ids
+from infrastructure.keys.store import is_rare, master_ids
 from infrastructure.postgres import connect
 
 _INDEX_KEY_BYTES: Final = 32
 _POLL_SECONDS: Final = 1.0
+
+log = get_logger(__name__)
 
 
 class EventStore(Struct, frozen=True, kw_only=True):
@@ -103,8 +106,11 @@ async def _identify(database_url: str, masters: MasterKeys) -> LogIdentity:
         identity = await open_log(connection, (log_id, index_key))
         assert identity is not None, "it is made if there is none"
         for master_id in sorted(await master_ids(connection)):
-            if master_id not in masters.ids:
+            if master_id in masters.ids:
+                continue
+            if not await is_rare(connection, master_id):
                 raise UnknownMasterKey(master_id)
+            log.error("master_key_missing", id=master_id)
         return identity
     finally:
         await connection.close()

@@ -1,6 +1,7 @@
 """Builds the projectors, the jobs that rebuild and verify views, and their administration."""
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from application.cache.followers import follow_view
@@ -9,6 +10,7 @@ from application.jobs.model import JobKind
 from application.live.notifications import Notifier
 from application.log.shared_pages import SharedPages
 from application.projector.admin import ProjectionAdmin
+from application.projector.automatic_retry import retry_unreadable
 from application.projector.generations import run_expiry, run_followers
 from application.projector.projector import run_projector
 from application.projector.rebuild import RebuildPorts
@@ -46,8 +48,14 @@ async def open_projectors(
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
     views, pages = PostgresViewStore(store.database), SharedPages(store.feed)
 
+    retry = partial(
+        retry_unreadable,
+        parked_streams=PostgresParkedStreams(store.database, PROJECTIONS),
+        events_by_stream=PostgresEventsByStream(store.database, store.mapper),
+    )
+
     def project(slot: Slot[Any]) -> Coroutine[Any, Any, None]:
-        return run_projector(slot, views, pages, doorbell)
+        return run_projector(slot, views, pages, doorbell, retry)
 
     work: Work = [run_followers("projector", slots, doorbell, project)]
     if cache is not None:

@@ -215,7 +215,7 @@ class _Log:
             ("email", comparable_address(user.email)),
             ("external_id", f"e-{user.number}"),
         ):
-            self.claims.append((TENANT, scope, self._keys.mac(value.encode()), user.stream))
+            self.claims.append((TENANT, scope, self._keys.claim(scope, value), user.stream))
 
     def _actor(self) -> str:
         return f"token:seed-{self._rng.randrange(_ACTORS)}"

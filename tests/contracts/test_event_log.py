@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from application.context import IdempotencyKey
 from application.errors import ClaimTaken, KeySeen, VersionConflict
 from application.log.event_log import Draft, EventFeed, EventLog, StreamRange
+from application.log.sealed import Sealed
 from domain.user.events import PreviousName, UserRenamed
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
@@ -97,6 +98,24 @@ async def test_a_terminal_event_replaces_the_stream_if_a_snapshot_is_accepted(
         assert tuple((await log.load(draft.stream, stream_range)).events) == last
     assert len((await log.load(draft.stream)).events) == 2
     assert len((await log.load(draft.stream, StreamRange(version=1))).events) == 1
+
+
+async def test_the_last_event_is_loaded_without_opening_it(log: LogAndFeed) -> None:
+    draft = registration()
+    await log.append(draft)
+    key = (await log.load(draft.stream)).key
+    await log.append(change(draft.stream, 1, sealed_with=key))
+    found = await log.load(draft.stream, StreamRange(last_unopened=True))
+    (last,) = found.events
+    (*_, opened) = (await log.load(draft.stream)).events
+    assert isinstance(last.event, Sealed)
+    assert (last.event.type, last.version, last.position, last.event_id) == (
+        opened.event.topic,
+        2,
+        opened.position,
+        opened.event_id,
+    )
+    assert (await log.load(uuid7(), StreamRange(last_unopened=True))).events == []
 
 
 async def test_a_later_change_is_sealed_with_the_key_of_its_stream(log: LogAndFeed) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.event import ERASED
-from domain.user.claims import claims_of
+from domain.user.claims import claims_of, released, taken
 from domain.user.events import (
     PreviousEmail,
     UserAttributesChanged,
@@ -81,6 +81,26 @@ def test_a_user_without_an_external_id_claims_only_its_address():
 def test_another_spelling_of_the_address_is_the_same_claim():
     respelled = UserEmailChanged(email="ZOE@Example.COM", previous=PreviousEmail("zoe@example.com"))
     assert claims_of(fold([zoe(), respelled])) == claims_of(fold([zoe()]))
+
+
+def test_a_user_that_ends_gives_up_every_scope_even_if_no_value_can_be_read():
+    unreadable = fold([zoe(email=ERASED, external_id=ERASED)])
+    for end in (UserDeleted(), UserErased()):
+        after = fold([zoe(email=ERASED, external_id=ERASED), end])
+        assert released(unreadable, after) == {"email": None, "external_id": None}
+        assert released(after, fold([zoe(), end])) == {}
+    deleted = fold([zoe(external_id="hr-7"), UserDeleted()])
+    assert released(fold([zoe(external_id="hr-7")]), deleted) == CLAIMS
+    assert taken(deleted, fold([zoe(external_id="hr-7"), UserDeleted(), UserRestored()])) == CLAIMS
+
+
+def test_a_change_takes_and_gives_up_only_what_it_changes():
+    before = fold([zoe(external_id="hr-7")])
+    moved = UserEmailChanged(email="new@example.com", previous=PreviousEmail("zoe@example.com"))
+    after = fold([zoe(external_id="hr-7"), moved])
+    assert taken(before, after) == {"email": "new@example.com"}
+    assert released(before, after) == {"email": "zoe@example.com"}
+    assert (taken(None, before), released(None, before)) == (CLAIMS, {})
 
 
 def test_erased_values_are_not_claimed():

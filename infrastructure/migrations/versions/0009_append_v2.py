@@ -7,4 +7,4 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    run_files("0009_master_id.sql", "0009_append_v2.sql")
+    run_files("0009_master_id.sql", "append_v2.sql")

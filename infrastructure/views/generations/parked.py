@@ -39,7 +39,7 @@ WHERE n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new
                    WHERE o.tenant = n.tenant AND o.projection = n.projection
                      AND o.generation = %(old)s AND o.stream = n.stream)"""
 _SET_ERRORS: Final = """
-UPDATE parked n SET error = o.error
+UPDATE parked n SET error = o.error, retry_at = o.retry_at, tries = o.tries
 FROM parked o
 WHERE o.tenant = n.tenant AND o.projection = n.projection AND o.generation = %(old)s
   AND (o.stream, o.version) = (n.stream, n.version)

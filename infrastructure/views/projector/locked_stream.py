@@ -29,7 +29,9 @@ DELETE FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s AND version <= %(version)s"""
 _SET_ERROR: Final = """
-UPDATE parked SET error = %(error)s
+UPDATE parked
+SET error = %(error)s, tries = 0,
+    retry_at = CASE WHEN %(unreadable)s THEN clock_timestamp() + interval '60 seconds' END
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = %(stream)s AND version = %(version)s AND error <> %(error)s"""
 _COUNT_REPAIR: Final = """
@@ -126,7 +128,12 @@ class PostgresLockedStream(Generic[V]):
             version = 0 if entry is None else entry.version
             await self._connection.execute(_DELETE_APPLIED, {**self._given, "version": version})
             for parked in changes.parked:
-                values = {**self._given, "version": parked.version, "error": parked.error}
+                values = {
+                    **self._given,
+                    "version": parked.version,
+                    "error": parked.error,
+                    "unreadable": parked.unreadable,
+                }
                 await self._connection.execute(_SET_ERROR, values)
             await self._connection.execute(_RING, self._given)
             await self._connection.execute("COMMIT")

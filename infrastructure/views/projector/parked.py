@@ -9,7 +9,11 @@ from application.context import TENANT
 from application.projector.view_store import Slot
 from infrastructure.database import Database
 from infrastructure.postgres import Connection
-from infrastructure.views.projector.locked_stream import PostgresLockedStream, lock_stream
+from infrastructure.views.projector.locked_stream import (
+    PostgresLockedStream,
+    checkpoint_names,
+    lock_stream,
+)
 from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
 
@@ -27,6 +31,19 @@ _STREAMS: Final = """
 SELECT DISTINCT stream FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s"""
 
+_UNREADABLE: Final = """
+SELECT stream FROM parked
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND retry_at IS NOT NULL AND (%(at_once)s OR retry_at <= clock_timestamp())
+ORDER BY retry_at LIMIT %(limit)s"""
+# Pauses of one minute, two, four and eight; then ten minutes each.
+_POSTPONE: Final = """
+UPDATE parked
+SET tries = least(tries + 1, 4),
+    retry_at = clock_timestamp() + least(60 * 2 ^ (tries + 1), 600) * interval '1 second'
+WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+  AND stream = %(stream)s AND retry_at IS NOT NULL"""
+
 
 class PostgresParkedStreams:
     """See `ParkedStreams`; of the projections it is given."""
@@ -43,10 +60,19 @@ class PostgresParkedStreams:
         return [Slot(known, generation) for (generation,) in rows]
 
     async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
-        given = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
         async with self._connection() as connection:
-            rows = await (await connection.execute(_STREAMS, given)).fetchall()
+            rows = await (await connection.execute(_STREAMS, checkpoint_names(slot))).fetchall()
         return [stream for (stream,) in rows]
+
+    async def unreadable(self, slot: Slot[Any], limit: int, *, at_once: bool) -> Sequence[UUID]:
+        given = checkpoint_names(slot) | {"limit": limit, "at_once": at_once}
+        async with self._connection() as connection:
+            rows = await (await connection.execute(_UNREADABLE, given)).fetchall()
+        return [stream for (stream,) in rows]
+
+    async def postpone(self, slot: Slot[Any], stream: UUID) -> None:
+        async with self._connection() as connection:
+            await connection.execute(_POSTPONE, checkpoint_names(slot) | {"stream": stream})
 
     @asynccontextmanager
     async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:

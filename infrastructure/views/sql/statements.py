@@ -52,11 +52,13 @@ SELECT stream, version FROM skipped
 WHERE tenant = %(tenant)s AND projection = %(name)s AND stream = ANY(%(streams)s::uuid[])"""
 _PARK: Final = b"""
 INSERT INTO parked
-    (tenant, projection, generation, stream, version, position, event_id, error)
+    (tenant, projection, generation, stream, version, position, event_id, error, retry_at)
 SELECT %(tenant)s::text, %(name)s::text, %(generation)s::integer,
-       r.stream, r.version, r.position, r.event_id, r.error
+       r.stream, r.version, r.position, r.event_id, r.error,
+       CASE WHEN r.unreadable THEN clock_timestamp() + interval '60 seconds' END
 FROM json_to_recordset(%(rows)s::text::json)
-    AS r (stream uuid, version bigint, position bigint, event_id uuid, error text)
+    AS r (stream uuid, version bigint, position bigint, event_id uuid, error text,
+          unreadable boolean)
 ON CONFLICT DO NOTHING"""
 _COUNT: Final = """
 INSERT INTO {counters} AS c (counter, partition, value)

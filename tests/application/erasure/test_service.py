@@ -36,7 +36,7 @@ async def test_the_receipt_lists_what_is_erased_and_what_remains_until_when(worl
     assert receipt.covers == (*BY_THE_APPEND, *SERVING)
     until = datetime.fromisoformat(receipt.remains.until)
     assert until - event.recorded_at == timedelta(days=30)
-    assert receipt.remains.where == ("freed-pages", "write-ahead-log")
+    assert receipt.remains.where == ("freed-pages", "write-ahead-log", "receipts")
     assert world.views.finished == [(view, 2) for view in SERVING]
 
 

@@ -81,6 +81,24 @@ async def test_a_batch_committed_without_an_answer_is_found_by_its_event_ids(
     assert await store.feed.head() == moved.position == appended.position + 1
 
 
+async def test_a_cancelled_wait_for_the_replica_is_no_success(
+    store: EventStore, own_server: EmbeddedPostgres
+) -> None:
+    """The server reports such a commit as done, with a warning, although no replica has it."""
+    url, draft = own_server.url, registration(email="one@example.com", key="k")
+    async with commits_that_take_long(url):
+        append = asyncio.create_task(store.log.append(draft))
+        cancelled = await in_commit(url)
+        await execute(url, "SELECT pg_cancel_backend(%s)", cancelled)
+        async with asyncio.timeout(5):
+            while await in_commit(url) == cancelled:
+                await asyncio.sleep(0.01)
+        assert not append.done()
+    appended = await append
+    assert (await store.log.load(draft.stream)).events == [*appended.events]
+    assert await store.feed.head() == appended.position
+
+
 async def test_all_answers_stay_true_when_the_server_is_killed_during_a_commit(
     store: EventStore, own_server: EmbeddedPostgres
 ) -> None:

@@ -36,7 +36,7 @@ async def test_the_receipt_gives_the_time_and_lists_what_is_erased(
         "covers": [*COVERED, *VIEWS],
         "remains": {
             "until": receipt["remains"]["until"],
-            "where": ["freed-pages", "write-ahead-log"],
+            "where": ["freed-pages", "write-ahead-log", "receipts"],
         },
     }
     erased_at = datetime.fromisoformat(receipt["erased_at"])
@@ -112,6 +112,16 @@ async def test_former_answers_about_an_erased_user_are_not_replayed(
     again = await admin.patch(path, json=rename, headers=keys)
     assert (again.status_code, again.json()["type"]) == (410, "/problems/user-erased")
     assert "Ada" not in again.text
+
+
+async def test_a_repeated_deletion_is_answered_as_before_also_after_an_erasure(
+    admin: AsyncClient, user_id: str
+) -> None:
+    path, key = f"/v1/users/{user_id}", {"Idempotency-Key": "delete-1"}
+    assert (await admin.delete(path, headers=key)).status_code == 204
+    await erase(admin, user_id)
+    again = await admin.delete(path, headers=key)
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (204, "true")
 
 
 async def test_an_erased_user_is_gone_from_reads_and_commands(

@@ -124,7 +124,7 @@ async def test_the_backlog_is_counted_by_state(database_url: str) -> None:
         connection.execute(_BACKLOG)
     async with Database.open(database_url) as database:
         backlog = await PostgresBacklog(database).read()
-    assert (backlog.relay, backlog.rejected) == (17, 2)
+    assert (backlog.relay, backlog.rejected, backlog.ahead_seconds) == (17, 2, 0)
     assert backlog.jobs == {
         "queued": 10_000,
         "running": 2,

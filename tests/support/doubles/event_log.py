@@ -21,6 +21,7 @@ from application.log.event_log import (
     StreamRange,
     StreamSnapshot,
 )
+from application.log.sealed import Sealed
 from domain.event import ERASED, Event, Recorded
 from infrastructure.event_store.serializer import has_personal
 
@@ -58,7 +59,9 @@ class InMemoryEventLog:
             )
         events = self._stream(stream)
         snapshot = None
-        if stream_range.snapshot_format is not None and events and events[-1].event.is_terminal:
+        if stream_range.last_unopened:
+            events = [_unopened(each) for each in events[-1:]]
+        elif stream_range.snapshot_format is not None and events and events[-1].event.is_terminal:
             events = events[-1:]
         else:
             snapshot = _nearest(stream_range, self.snapshots.get(stream, {}).values())
@@ -79,8 +82,10 @@ class InMemoryEventLog:
         for claim in draft.take:
             if self._claims.get(claim, draft.stream) != draft.stream:
                 raise ClaimTaken(claim[0])
-        for claim in draft.release:
-            del self._claims[claim]
+        for scope, _ in draft.release:
+            held = [c for c, by in self._claims.items() if (c[0], by) == (scope, draft.stream)]
+            for claim in held:
+                del self._claims[claim]
         self._claims.update(dict.fromkeys(draft.take, draft.stream))
         events = tuple(
             Recorded[Event](
@@ -166,6 +171,11 @@ def _erased(recorded: Recorded[Event]) -> Recorded[Event]:
         return recorded
     erased = replace(recorded.event, **dict.fromkeys(recorded.event.personal, ERASED))
     return replace(recorded, event=erased)
+
+
+def _unopened(recorded: Recorded[Event]) -> Recorded[Event]:
+    sealed = Sealed(type=recorded.event.topic, schema=recorded.event.schema_version, fields={})
+    return replace(recorded, event=sealed)
 
 
 def _nearest(

@@ -35,6 +35,12 @@ class _Empty:
     async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
         return ()
 
+    async def unreadable(self, slot: Slot[Any], limit: int, *, at_once: bool) -> Sequence[UUID]:
+        return ()
+
+    async def postpone(self, slot: Slot[Any], stream: UUID) -> None:
+        return
+
     async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
         return ()
 

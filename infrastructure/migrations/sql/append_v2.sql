@@ -14,7 +14,7 @@
 -- -1 the idempotency key was seen, -2 the stream is not at version first - 1,
 -- -3 the master key that wraps its new key is not the current one of the log,
 -- -10 - n another stream holds its claim n (from 0). A position below b: the item stood already.
-CREATE FUNCTION append_v2(for_tenant text, batch jsonb) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION append_v2(for_tenant text, batch jsonb) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -200,7 +200,7 @@ BEGIN
            (i.item->'receipt'->>'status')::smallint,
            (i.item->>'stream')::uuid,
            (i.item->>'first')::bigint + jsonb_array_length(i.item->'events') - 1,
-           offsets[i.n], base_at
+           offsets[i.n], clock_timestamp() -- not the log's time, which a wrong clock leaves ahead
     FROM jsonb_array_elements(batch) WITH ORDINALITY AS i(item, n)
     WHERE verdicts[i.n] = 0 AND i.item ? 'receipt';
 
