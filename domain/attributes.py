@@ -6,13 +6,22 @@ from typing import Any, Final, cast
 import msgspec
 
 from domain.errors import InvalidValue
+from domain.json_levels import JSON_TYPES, Level, levels
 
 MAX_KEYS: Final = 64
 MAX_KEY_LENGTH: Final = 128
 MAX_BYTES: Final = 16 * 1024
+# All keys of 16 KiB removed one by one, and as much set.
+MAX_PATCH_BYTES: Final = 3 * MAX_BYTES
 MAX_DEPTH: Final = 8
 # Every JSON implementation reads integers up to this exactly (RFC 8259, section 6).
 MAX_NUMBER: Final = 2**53
+
+_NUMBERS: Final = "Numbers in attributes must be finite and within ±2⁵³."
+_TEXT: Final = "Text in attributes must not contain U+0000 or lone surrogates."
+_VALUES: Final = "Attributes hold JSON values only."
+
+_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def parse_attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,10 +31,16 @@ def parse_attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     if len(raw) > MAX_KEYS:
         raise InvalidValue(f"There must be at most {MAX_KEYS} attributes.")
-    parsed = _object(raw, depth=1)
-    if len(msgspec.json.encode(parsed)) > MAX_BYTES:
-        raise InvalidValue(f"The attributes must have at most {MAX_BYTES} bytes as JSON.")
-    return parsed
+    return _checked(raw, "The attributes", MAX_BYTES)
+
+
+def parse_patch(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a merge patch within the limits of attributes, except for keys and size.
+
+    It may have at most 48 KiB of JSON: enough to replace all attributes by others, key by key.
+    Raises `InvalidValue`.
+    """
+    return _checked(raw, "A patch of attributes", MAX_PATCH_BYTES)
 
 
 def merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,21 +50,8 @@ def merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str,
 
 def same_json(one: object, other: object) -> bool:
     """Whether two values are the same JSON: 1 is 1.0, as in RFC 6902, but neither is true."""
-    match one, other:
-        case bool(), _:
-            return one is other
-        case _, bool():
-            return False
-        case dict(), dict():
-            first, second = cast("dict[str, object]", one), cast("dict[str, object]", other)
-            return first.keys() == second.keys() and all(
-                same_json(value, second[key]) for key, value in first.items()
-            )
-        case list(), list():
-            items, others = cast("list[object]", one), cast("list[object]", other)
-            return len(items) == len(others) and all(map(same_json, items, others))
-        case _:
-            return one == other
+    # Most values are compared without a look at each node.
+    return one == other and (_sorted(one) == _sorted(other) or _same(one, other))
 
 
 def _merged(target: Mapping[str, Any], patch: Mapping[str, Any], depth: int) -> dict[str, Any]:
@@ -70,50 +72,61 @@ def _merged(target: Mapping[str, Any], patch: Mapping[str, Any], depth: int) -> 
     return result
 
 
-def _value(raw: object, depth: int) -> Any:
-    match raw:
-        case None | bool():
-            return raw
-        case str():
-            return _text(raw)
-        case int() | float():
-            # Not `>`: this form also refuses NaN.
-            if not abs(raw) <= MAX_NUMBER:
-                raise InvalidValue("Numbers in attributes must be finite and within ±2⁵³.")
-            return raw
-        case dict():
-            return _object(cast("dict[object, object]", raw), depth)
-        case list():
-            _refuse_depth(depth)
-            return [_value(item, depth + 1) for item in cast("list[object]", raw)]
+def _same(one: object, other: object) -> bool:
+    """As `same_json`, for values that are equal in Python, where true is 1."""
+    match one, other:
+        case bool(), _:
+            return one is other
+        case _, bool():
+            return False
+        case dict(), dict():
+            first, second = cast("dict[str, object]", one), cast("dict[str, object]", other)
+            return all(_same(value, second[key]) for key, value in first.items())
+        case list(), list():
+            return all(map(_same, cast("list[object]", one), cast("list[object]", other)))
         case _:
-            raise InvalidValue("Attributes hold JSON values only.")
+            return True
 
 
-def _object(raw: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    _refuse_depth(depth)
-    return {_key(key): _value(value, depth + 1) for key, value in raw.items()}
+def _checked(raw: Mapping[str, Any], what: str, limit: int) -> dict[str, Any]:
+    """A copy; the size is checked first, because the other checks take time in proportion to it."""
+    try:
+        encoded = msgspec.json.encode(raw)
+    except RecursionError:
+        raise _too_deep() from None
+    except OverflowError:
+        raise InvalidValue(_NUMBERS) from None
+    except UnicodeEncodeError:
+        raise InvalidValue(_TEXT) from None
+    except TypeError:
+        raise InvalidValue(_VALUES) from None
+    if len(encoded) > limit:
+        raise InvalidValue(f"{what} must have at most {limit} bytes as JSON.")
+    for depth, level in enumerate(levels(dict(raw)), 1):
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        _check(level)
+    return msgspec.json.decode(encoded)
 
 
-def _key(raw: object) -> str:
-    if not isinstance(raw, str):
+def _check(level: Level) -> None:
+    if not level.kinds <= JSON_TYPES:
+        raise InvalidValue(_VALUES)
+    if set(map(type, level.keys)) - {str}:
         raise InvalidValue("Keys in attributes must be text.")
-    if not 1 <= len(raw) <= MAX_KEY_LENGTH:
+    lengths = set(map(len, level.keys))
+    if lengths and not 1 <= min(lengths) <= max(lengths) <= MAX_KEY_LENGTH:
         raise InvalidValue(f"Keys in attributes must have 1 to {MAX_KEY_LENGTH} characters.")
-    return _text(raw)
-
-
-def _text(raw: str) -> str:
-    # Postgres stores neither in jsonb.
-    if "\0" in raw or not (raw.isascii() or _is_unicode(raw)):
-        raise InvalidValue("Text in attributes must not contain U+0000 or lone surrogates.")
-    return raw
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    if level.has_number_beyond(MAX_NUMBER):
+        raise InvalidValue(_NUMBERS)
+    if level.has_unfit_text():
+        raise InvalidValue(_TEXT)
 
 
 def _refuse_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise InvalidValue(f"Attributes must be at most {MAX_DEPTH} levels deep.")
+        raise _too_deep()
+
+
+def _too_deep() -> InvalidValue:
+    return InvalidValue(f"Attributes must be at most {MAX_DEPTH} levels deep.")

@@ -19,6 +19,8 @@ _PLAIN: Final = re.compile(
     r"[a-z0-9_!#$%&'*+\-/=?^`{|}~]+(?:\.[a-z0-9_!#$%&'*+\-/=?^`{|}~]+)*@((?:(?!xn--)[a-z0-9.-])+)",
     re.IGNORECASE | re.ASCII,
 )
+# A domain that is not ASCII any more in this form is not valid in IDNA.
+_SOUGHT: Final = re.compile(r"[^\s@]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _KNOWN_DOMAINS: Final = 4096
 
 
@@ -28,13 +30,25 @@ def tidied_address(raw: str) -> str:
     _check(address)
     if not address.isascii():
         try:
-            _check(comparable_address(address))
+            _check_comparable(comparable_address(address))
         except InvalidValue:
             # A full-width @ or an ellipsis stands for characters that may not be there.
             raise InvalidValue(
                 "The e-mail address is not one any more in the form in which it is compared."
             ) from None
     return address
+
+
+def sought_address(raw: str) -> str:
+    """The comparable form of an address that may have been registered. Raises `InvalidValue`."""
+    address = tidied(raw, "An e-mail address", MAX_EMAIL_LENGTH)
+    if address.isascii():
+        _check(address)
+        return comparable_address(address)
+    comparable = comparable_address(address)
+    if _SOUGHT.fullmatch(comparable) is None:
+        raise InvalidValue("The e-mail address is not valid.")
+    return comparable
 
 
 def comparable_address(address: str) -> str:
@@ -57,6 +71,14 @@ def _check(address: str) -> None:
         # The text after a colon or a bracket may repeat parts of the address.
         reason = str(error).partition(": ")[0].partition(" (")[0].rstrip(".")
         raise InvalidValue(f"{reason}.") from None
+
+
+def _check_comparable(address: str) -> None:
+    """The domain was checked before it was brought into IDNA, which takes long for many labels."""
+    local, _, domain = address.rpartition("@")
+    _check(f"{local}@example.org" if domain.isascii() else address)
+    if len(address) > MAX_EMAIL_LENGTH:
+        raise InvalidValue("The e-mail address is too long.")
 
 
 @lru_cache(_KNOWN_DOMAINS)

@@ -9,7 +9,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from domain.attributes import parse_attributes
-from domain.email import comparable_address, tidied_address
+from domain.email import comparable_address, sought_address, tidied_address
 from domain.errors import InvalidValue
 from domain.text import is_blank, refuse_control, refuse_unreadable, tidied
 
@@ -23,6 +23,7 @@ __all__ = [
     "ExternalId",
     "PersonName",
     "Role",
+    "SoughtAddress",
     "parse_attributes",
     "parse_reason",
 ]
@@ -62,6 +63,19 @@ class EmailAddress(Struct, frozen=True):
     def parse(cls, raw: str) -> Self:
         text = tidied_address(raw)
         return cls(text, comparable_address(text))
+
+
+class SoughtAddress(Struct, frozen=True):
+    """An address to search for, in the form that all spellings of one address share.
+
+    It need not be one that a user may have, so it is checked less, which takes less time.
+    """
+
+    comparable: str
+
+    @classmethod
+    def parse(cls, raw: str) -> Self:
+        return cls(sought_address(raw))
 
 
 class Role(Struct, frozen=True):

@@ -70,10 +70,12 @@ WHOLE: Final = StreamRange()
 class LoadedStream(Struct, frozen=True, kw_only=True):
     """The requested events of a stream, its sealing key, and the requested receipt.
 
-    The events begin after the snapshot, if there is one.
+    The events begin after the snapshot, if there is one; `size` is that of their stored forms, in
+    bytes.
     """
 
     events: Sequence[Recorded[Event]]
+    size: int = 0
     snapshot: StreamSnapshot | None = None
     key: StreamKey | None = None
     receipt: StoredReceipt | None = None

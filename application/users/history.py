@@ -25,6 +25,8 @@ from application.users.states import UserAt, UserState, after, unopened
 from domain.event import Event, Recorded
 
 SNAPSHOT_EVERY: Final = 64
+# Large events, with up to 16 KiB of attributes before and after, take longer to read.
+SNAPSHOT_BYTES: Final = 128 * 1024
 # A long stream without snapshots is read in pages, so that other tasks run in between, and for no
 # longer than a read of the log may take. Each page leaves a snapshot: the next try continues there.
 _PAGE_EVENTS: Final = 1024
@@ -38,11 +40,13 @@ log = get_logger(__name__)
 class LoadedUser(Struct, frozen=True, kw_only=True):
     """The state of a user (None: no such user), its key, and the requested receipt.
 
-    `snapshot_version` is the version of the snapshot from which it was folded, 0 if none.
+    `snapshot_version` is the version of the snapshot from which it was folded, 0 if none, and
+    `size` that of the events since then, in bytes.
     """
 
     state: UserState | None
     snapshot_version: int = 0
+    size: int = 0
     key: StreamKey | None = None
     receipt: StoredReceipt | None = None
 
@@ -50,7 +54,7 @@ class LoadedUser(Struct, frozen=True, kw_only=True):
 class UserHistory:
     """Folds from the nearest snapshot.
 
-    Commands store one about every `every` versions. Where they are missing, a load stores some.
+    Commands store one about every `every` versions, earlier after large events. Where they are missing, a load stores some.
     """
 
     def __init__(self, log: EventLog, *, every: int = SNAPSHOT_EVERY) -> None:
@@ -94,7 +98,10 @@ class UserHistory:
             state = folded(state, page.events)
             ended = len(page.events) < _PAGE_EVENTS
         return LoadedUser(
-            state=state, snapshot_version=begin.version if begin else 0, key=loaded.key
+            state=state,
+            snapshot_version=begin.version if begin else 0,
+            size=loaded.size,
+            key=loaded.key,
         )
 
     async def load_unopened(self, user_id: UUID, context: Context) -> LoadedUser:

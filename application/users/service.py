@@ -26,7 +26,13 @@ from application.log.event_log import (
     StreamRange,
 )
 from application.users.commands import IfMatch, Outcome
-from application.users.history import SNAPSHOT_EVERY, LoadedUser, UserHistory, folded
+from application.users.history import (
+    SNAPSHOT_BYTES,
+    SNAPSHOT_EVERY,
+    LoadedUser,
+    UserHistory,
+    folded,
+)
 from application.users.snapshots import snapshot_of
 from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
 from application.users.stream_locks import StreamLocks
@@ -166,7 +172,8 @@ class UserService:
         version = state.version if state is not None else 0
         erases = isinstance(command, EraseUser) and bool(events)
         folds = version + len(events) - loaded.snapshot_version
-        needs_snapshot = bool(events) and not erases and folds >= self._snapshot_every
+        is_long = folds >= self._snapshot_every or loaded.size > SNAPSHOT_BYTES
+        needs_snapshot = bool(events) and not erases and is_long
         draft = Draft(
             kind=KIND,
             stream=user_id,

@@ -78,8 +78,10 @@ class PostgresEventLog:
         with self._mapper.refusing():
             if found and is_snapshot(found[0]):
                 snapshot = self._mapper.open_snapshot(found.pop(0))
-            events = [recorded(StoredRow.of(row)) for row in found]
-        return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
+            stored = [StoredRow.of(row) for row in found]
+            events = [recorded(row) for row in stored]
+        size = sum(len(row.state) for row in stored)
+        return LoadedStream(events=events, size=size, snapshot=snapshot, key=key, receipt=receipt)
 
     async def append(self, draft: Draft) -> Appended:
         ids = [self._new_id() for _ in draft.events]

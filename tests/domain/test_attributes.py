@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.attributes import merged, parse_attributes, same_json
+from domain.attributes import MAX_PATCH_BYTES, merged, parse_attributes, parse_patch, same_json
 from domain.errors import InvalidValue
 
 numbers = st.integers(-(2**53), 2**53) | st.floats(
@@ -145,3 +145,41 @@ def test_a_patch_that_is_nested_too_deeply_is_refused():
         patch = {"a": patch}
     with pytest.raises(InvalidValue):
         merged({}, patch)
+
+
+def test_a_patch_may_have_more_members_and_bytes_than_attributes():
+    patch: dict[str, Any] = {f"key-{number}": None for number in range(2000)}
+    assert parse_patch(patch) == patch
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"a": "x" * MAX_PATCH_BYTES},
+        {"a": float("nan")},
+        {"a": {"": None}},
+        {"k" * 129: None},
+        {"a": "\0"},
+        nested(9, {}),
+        nested(5000, {}),
+    ],
+)
+def test_a_patch_beyond_the_limits_is_refused(patch: dict[str, Any]):
+    with pytest.raises(InvalidValue):
+        parse_patch(patch)
+
+
+@given(json_values, json_values)
+def test_values_are_the_same_as_json_or_differ_node_by_node(one: Any, other: Any):
+    assert same_json(one, other) is node_by_node(one, other)
+
+
+def node_by_node(one: Any, other: Any) -> bool:
+    kinds: list[type] = [type(one), type(other)]
+    if bool in kinds:
+        return one is other
+    if kinds == [dict, dict]:
+        return one.keys() == other.keys() and all(node_by_node(one[key], other[key]) for key in one)
+    if kinds == [list, list]:
+        return len(one) == len(other) and all(map(node_by_node, one, other))
+    return one == other

@@ -21,6 +21,7 @@ from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
+from application.turns import Turns
 from application.users.service import UserService
 from interfaces.http.endpoint.readiness import Readiness
 from interfaces.http.protocol.consistency import RecentCommands
@@ -32,7 +33,7 @@ ReadinessCheck = Callable[[], Awaitable[None]]
 class Services:
     """`readiness` names each dependency; its check raises if the dependency is down.
 
-    `stopping` is set when the server begins to drain: requests that wait then end.
+    `turns` are for the checks of large requests. `stopping` is set when the server begins to drain: requests that wait then end.
     """
 
     commands: UserService
@@ -62,3 +63,4 @@ class Services:
     recent: RecentCommands = field(default_factory=RecentCommands)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     found: Readiness = field(default_factory=Readiness)
+    turns: Turns = field(default_factory=Turns)

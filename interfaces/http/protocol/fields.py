@@ -19,26 +19,37 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from domain.attributes import MAX_NUMBER
 from domain.errors import InvalidValue
 
-_PIECES: Final = re.compile(r"(\\*)(?:(,)|([^\\,]+|$))", re.DOTALL)
+# A comma after an even number of backslashes separates two values.
+_SEPARATOR: Final = re.compile(r"(?<!\\)((?:\\\\)*),")
 _COMMAS: Final = re.compile(r"(\\*),")
 
 
-def split_list(text: str) -> list[str]:
-    """The values of a list: at least one, which may be empty."""
+def split_list(text: str, limit: int = 0) -> list[str]:
+    """The values of a list: at least one, which may be empty.
+
+    With a `limit`, the value after that many is the rest of the text.
+    """
     if "\\" not in text:
-        return text.split(",")
-    values = [""]
-    for backslashes, comma, other in _PIECES.findall(text):
-        values[-1] += backslashes[: len(backslashes) // 2] if comma else backslashes + other
-        if comma and len(backslashes) % 2:
-            values[-1] += ","
-        elif comma:
-            values.append("")
-    return values
+        return text.split(",", limit or -1)
+    *pieces, last = _SEPARATOR.split(text, limit)
+    values = [
+        _unescaped(piece) + backslashes[: len(backslashes) // 2]
+        for piece, backslashes in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
+    return [*values, _unescaped(last)]
+
+
+def _unescaped(piece: str) -> str:
+    """Each comma in it has an odd number of backslashes before it, which are halved."""
+    if "\\\\," not in piece:
+        return piece.replace("\\,", ",")
+    return _COMMAS.sub(lambda found: found[1][: len(found[1]) // 2] + ",", piece)
 
 
 def list_of_one(value: str) -> str:
     """A list with this value alone."""
+    if "\\," not in value:
+        return value.replace(",", "\\,")
     return _COMMAS.sub(lambda found: found[1] * 2 + "\\,", value)
 
 
@@ -85,13 +96,20 @@ def invalid(detail: str) -> PydanticCustomError:
     return PydanticCustomError(INVALID, "{detail}", {"detail": detail})
 
 
-def comma_list(parse: Callable[[str], object], schema: Schema) -> Parsed:
-    """Several values in one parameter."""
+def comma_list(
+    parse: Callable[[str], object], schema: Schema, beyond_ascii: int | None = None
+) -> Parsed:
+    """Several values in one parameter, with up to `beyond_ascii` characters that are not ASCII."""
 
     def parse_list(text: str) -> tuple[object, ...]:
-        elements = split_list(text)
+        elements = split_list(text, MAX_ELEMENTS)
         if len(elements) > MAX_ELEMENTS:
             raise InvalidValue(f"Must have at most {MAX_ELEMENTS} elements.")
+        if (
+            beyond_ascii is not None
+            and len(text) - len(text.encode("ascii", "ignore")) > beyond_ascii
+        ):
+            raise InvalidValue(f"Must have at most {beyond_ascii} characters that are not ASCII.")
         return tuple(parse(element) for element in elements)
 
     bounds: Schema = {"type": "array", "minItems": 1, "maxItems": MAX_ELEMENTS}

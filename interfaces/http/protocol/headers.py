@@ -5,6 +5,9 @@ from typing import Final
 
 from fastapi import Request
 
+# A header with a list of values is refused beyond this: each value takes time.
+MAX_LIST_LENGTH: Final = 1024
+
 _READ: Final = "rollbook.headers"
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from interfaces.http.protocol.headers import header
-from interfaces.http.protocol.refusals import NotAcceptable
+from interfaces.http.protocol.headers import MAX_LIST_LENGTH, header
+from interfaces.http.protocol.refusals import MalformedRequest, NotAcceptable
 
 # Smaller answers fit into one or two packets without compression.
 _MIN_BYTES: Final = 1000
@@ -18,10 +18,12 @@ _LEVEL: Final = 5
 
 
 def refuse_unacceptable(request: Request, formats: Sequence[str]) -> None:
-    """Raises `NotAcceptable` if Accept rules out all these formats."""
+    """Raises `NotAcceptable` if Accept rules out all these formats, `MalformedRequest` if too long."""
     accept = header(request, "Accept")
     if not accept or accept == "*/*" or accept in formats or not formats:
         return
+    if len(accept) > MAX_LIST_LENGTH:
+        raise MalformedRequest(f"Accept must have at most {MAX_LIST_LENGTH:,} characters.")
     weights = dict(_weighted(accept))
     if not any(_is_accepted(each, weights) for each in formats):
         raise NotAcceptable(formats)
@@ -53,7 +55,7 @@ def _is_accepted(media_type: str, weights: Mapping[str, float]) -> bool:
 
 def _accepts_gzip(request: Request) -> bool:
     accepted = header(request, "Accept-Encoding")
-    if accepted is None:
+    if accepted is None or len(accepted) > MAX_LIST_LENGTH:
         return False
     weights = dict(_weighted(accepted))
     return weights.get("gzip", weights.get("*", 0)) > 0

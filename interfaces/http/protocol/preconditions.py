@@ -13,6 +13,7 @@ from interfaces.http.protocol.refusals import MalformedRequest
 IF_MATCH: Final = "If-Match"
 IF_NONE_MATCH: Final = "If-None-Match"
 
+_MAX_TAGS: Final = 200
 _TAG: Final = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # A list may have empty elements (RFC 9110, section 5.6.1).
 _LIST: Final = re.compile(rf"[ \t,]*{_TAG}[ \t]*(?:,[ \t]*(?:{_TAG}[ \t]*)?)*")
@@ -61,6 +62,9 @@ def _tags(request: Request, name: str) -> list[str] | None:
         return None
     if raw.strip() == "*":
         return ["*"]
-    if _LIST.fullmatch(raw) is None:
+    if raw.count('"') > 2 * _MAX_TAGS:
+        raise MalformedRequest(f"{name} must have at most {_MAX_TAGS} entity tags.")
+    # Many empty elements would take as long as many tags.
+    if raw.count(",") > 2 * _MAX_TAGS or _LIST.fullmatch(raw) is None:
         raise MalformedRequest(f'{name} must be * or a list of entity tags such as "3".')
     return _EACH.findall(raw)

@@ -1,18 +1,22 @@
 """Strict JSON: refuses what two parsers could read differently (RFC 7493)."""
 
 import json
-import math
 import re
-from collections.abc import Iterator
-from typing import Any, Final, cast
+from itertools import count
+from typing import Any, Final
 
+from domain.json_levels import levels
 from interfaces.http.protocol.refusals import MalformedRequest
 
+# Attributes of 16 KiB have no more, even if all of them are as short as 0.1.
+MAX_FRACTIONS: Final = 4096
+
 _MAX_NUMBER: Final = 2**53
-_MAX_DIGITS: Final = len(str(_MAX_NUMBER))
 _MAX_DEPTH: Final = 32
-# Escapes that may stand for forbidden characters; most bodies have none of them.
-_SUSPECT: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+# What may stand for a forbidden character, or be part of too large a number; most bodies have none.
+_SUSPECT: Final = re.compile(r"\\u|[0-9]{16}|[0-9][eE]")
+# Beyond this length a look at all nodes takes less time than a search in the text.
+_SHORT: Final = 4096
 
 
 def parse_json(raw: bytes) -> Any:
@@ -21,9 +25,10 @@ def parse_json(raw: bytes) -> Any:
     Besides invalid JSON, it refuses: other encodings than UTF-8, duplicate keys, NaN and
     infinities, numbers beyond ±2⁵³, U+0000, lone surrogates, and more than 32 levels.
     """
+    is_long = len(raw) > _SHORT
     try:
         text = raw.decode()
-        value = _DECODER.decode(text)
+        value = (_counting_decoder() if is_long else _DECODER).decode(text)
     except UnicodeDecodeError:
         raise MalformedRequest("The body is not UTF-8.") from None
     except RecursionError:
@@ -31,11 +36,11 @@ def parse_json(raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise MalformedRequest(f"The body is not JSON: {error.msg} at {place}.") from None
-    brackets = text.count("{") + text.count("[")
-    if brackets > _MAX_DEPTH and any(_is_too_deep(*node) for node in _nodes(value)):
-        raise _too_deep()
-    if _SUSPECT.search(text) and any(_is_unfit(node) for node, _ in _nodes(value)):
-        raise MalformedRequest("Text in the body must not contain U+0000 or lone surrogates.")
+    except ValueError:
+        # An integer of some thousand digits.
+        raise _too_large() from None
+    if is_long or _SUSPECT.search(text) or text.count("{") + text.count("[") > _MAX_DEPTH:
+        _check(value)
     return value
 
 
@@ -46,22 +51,37 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(digits: str) -> int:
-    # Beyond some thousand digits int() itself would fail.
-    if len(digits) > _MAX_DIGITS + 1 or abs(number := int(digits)) > _MAX_NUMBER:
-        raise _too_large()
-    return number
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number) or abs(number) > _MAX_NUMBER:
-        raise _too_large()
-    return number
-
-
 def _constant(name: str) -> Any:
     raise MalformedRequest(f"{name} is not JSON.")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
+def _counting_decoder() -> json.JSONDecoder:
+    """Refuses countless fractions: to read one such as 5e-324 takes as long as to read ten integers."""
+    numbers = count(1)
+
+    def fraction(digits: str) -> float:
+        if next(numbers) > MAX_FRACTIONS:
+            raise MalformedRequest(
+                f"The body has more than {MAX_FRACTIONS:,} numbers with a fraction or an exponent."
+            )
+        return float(digits)
+
+    return json.JSONDecoder(
+        object_pairs_hook=_object, parse_constant=_constant, parse_float=fraction
+    )
+
+
+def _check(value: object) -> None:
+    for depth, level in enumerate(levels([value]), 1):
+        if depth > _MAX_DEPTH and level.containers:
+            raise _too_deep()
+        if level.has_number_beyond(_MAX_NUMBER):
+            raise _too_large()
+        if level.has_unfit_text():
+            raise MalformedRequest("Text in the body must not contain U+0000 or lone surrogates.")
 
 
 def _too_deep() -> MalformedRequest:
@@ -70,37 +90,3 @@ def _too_deep() -> MalformedRequest:
 
 def _too_large() -> MalformedRequest:
     return MalformedRequest("Numbers in the body must be finite and within ±2⁵³.")
-
-
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_int=_integer,
-    parse_float=_float,
-    parse_constant=_constant,
-)
-
-
-def _nodes(value: object) -> Iterator[tuple[object, int]]:
-    """Every key and value with its level; iterative, because a body may be very deep."""
-    pending: list[tuple[object, int]] = [(value, 1)]
-    while pending:
-        node, level = pending.pop()
-        yield node, level
-        match node:
-            case dict():
-                members = cast("dict[str, object]", node)
-                pending += ((child, level + 1) for child in (*members, *members.values()))
-            case list():
-                pending += ((child, level + 1) for child in cast("list[object]", node))
-            case _:
-                pass
-
-
-def _is_too_deep(node: object, level: int) -> bool:
-    return level > _MAX_DEPTH and isinstance(node, dict | list)
-
-
-def _is_unfit(node: object) -> bool:
-    return isinstance(node, str) and any(
-        character == "\0" or "\ud800" <= character <= "\udfff" for character in node
-    )

@@ -22,6 +22,8 @@ _DETAILS: Final[Mapping[str, str]] = {
     "bool_type": "Must be true or false.",
 }
 _MAX_FIELDS: Final = 50
+# No member has a longer name, and to quote one takes time for each character.
+_MAX_NAME: Final = 200
 
 
 class RequestModel(BaseModel):
@@ -104,6 +106,7 @@ def _detail(error: ErrorDetails) -> str:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """A JSON pointer as a URI fragment (RFC 6901, section 6)."""
-    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    """A JSON pointer as a URI fragment (RFC 6901, section 6); a long name is cut."""
+    names = (str(part)[:_MAX_NAME] for part in location)
+    escaped = (name.replace("~", "~0").replace("/", "~1") for name in names)
     return "#" + "".join("/" + quote(part, safe="~") for part in escaped)

@@ -1,5 +1,6 @@
 """Requests about users: the bodies of commands and the parameters of queries."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, cast, get_args
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, with_con
 from typing_extensions import TypedDict
 
 from application.queries.directory import SortField, UserList
-from domain.attributes import MAX_KEYS, parse_attributes
+from domain.attributes import MAX_KEYS, parse_attributes, parse_patch
 from domain.email import MAX_EMAIL_LENGTH
 from domain.errors import InvalidValue
 from domain.user.state import Status
@@ -22,6 +23,7 @@ from domain.values import (
     ExternalId,
     PersonName,
     Role,
+    SoughtAddress,
     parse_reason,
 )
 from interfaces.http.protocol.cursors import PageParameters
@@ -44,6 +46,8 @@ _SORTS: Final[tuple[str, ...]] = get_args(SortField)
 _SORT_NAMES: Final = (*_SORTS, *(f"-{name}" for name in _SORTS))
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
+# Each of them may take some microseconds to bring an address into the form for comparison.
+_MAX_BEYOND_ASCII: Final = 500
 _EMAIL: Final[Schema] = {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
 _ROLE: Final[Schema] = {"type": "string", "pattern": f"^{ROLE_PATTERN}$"}
 _EXTERNAL_ID: Final[Schema] = {
@@ -59,18 +63,18 @@ _LISTED_EXTERNAL_ID: Final[Schema] = {
 }
 
 
-def _attribute_patch(raw: object) -> dict[str, Any]:
-    """The domain checks the result, because it knows the attributes before."""
-    if not isinstance(raw, dict):
-        raise invalid("Must be an object.")
-    return cast("dict[str, Any]", raw)
+def _object_parsed_by(
+    parse: Callable[[Mapping[str, Any]], dict[str, Any]],
+) -> Callable[[object], dict[str, Any]]:
+    def parsed(raw: object) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise invalid("Must be an object.")
+        try:
+            return parse(cast("dict[str, Any]", raw))
+        except InvalidValue as error:
+            raise invalid(str(error)) from None
 
-
-def _attributes(raw: object) -> dict[str, Any]:
-    try:
-        return parse_attributes(_attribute_patch(raw))
-    except InvalidValue as error:
-        raise invalid(str(error)) from None
+    return parsed
 
 
 NameField = Annotated[
@@ -100,7 +104,7 @@ RoleField = Annotated[Role, Parsed(Role.parse, _ROLE)]
 ExternalIdField = Annotated[ExternalId, Parsed(ExternalId.parse, _EXTERNAL_ID)]
 AttributesField = Annotated[
     dict[str, Any],
-    PlainValidator(_attributes),
+    PlainValidator(_object_parsed_by(parse_attributes)),
     WithJsonSchema(
         {
             "type": "object",
@@ -113,13 +117,13 @@ AttributesField = Annotated[
 ]
 AttributePatchField = Annotated[
     dict[str, Any],
-    PlainValidator(_attribute_patch),
+    PlainValidator(_object_parsed_by(parse_patch)),
     WithJsonSchema(
         {
             "type": "object",
             "propertyNames": JSON_KEY,
             "additionalProperties": JSON_VALUE,
-            "description": "A merge patch; null removes an attribute.",
+            "description": "A merge patch, up to 48 KiB and 8 levels; null removes an attribute.",
         }
     ),
 ]
@@ -185,7 +189,9 @@ class UserFilters(RequestModel):
         max_length=MAX_NAME_LENGTH,
         description="All these words, as prefixes, in name or e-mail address.",
     )
-    email: Annotated[tuple[EmailAddress, ...], comma_list(EmailAddress.parse, _EMAIL)] = ()
+    email: Annotated[
+        tuple[SoughtAddress, ...], comma_list(SoughtAddress.parse, _EMAIL, _MAX_BEYOND_ASCII)
+    ] = ()
     external_id: Annotated[
         tuple[ExternalId, ...], comma_list(ExternalId.parse, _LISTED_EXTERNAL_ID)
     ] = Field(default=(), description="A comma within one is written `\\,`.")

@@ -20,8 +20,9 @@ from application.log.event_log import (
     StreamRange,
 )
 from application.users import history as user_history
-from application.users.history import UserHistory
+from application.users.history import SNAPSHOT_BYTES, UserHistory
 from application.users.service import UserService
+from application.users.snapshots import SNAPSHOT_FORMAT
 from application.users.states import ErasedAt, UserAt
 from domain.user.commands import ChangeUser, EraseUser
 from domain.user.events import PreviousName, UserRenamed
@@ -103,6 +104,20 @@ async def test_an_append_stores_a_snapshot_when_enough_was_folded_since_the_last
         await command(users, user_id, number)
     assert (await users.user_at(user_id)).version == 14
     assert log.versions(user_id) == [4, 8, 12]
+
+
+async def test_large_events_are_followed_by_a_snapshot_sooner() -> None:
+    log = CountedLog()
+    users = UserService(log)
+    user_id = await user_with(log, 1)
+    for number in range(40):
+        large = ChangeUser(attributes={"text": f"{number:02}" + "x" * 16_000})
+        await users.execute(user_id, large, context())
+        loaded = await log.load(user_id, StreamRange(snapshot_format=SNAPSHOT_FORMAT))
+        assert loaded.size < SNAPSHOT_BYTES + 2 * 16 * 1024 + 200
+    # Each event has the attributes before and after.
+    assert len(log.versions(user_id)) == 40 // 6
+    assert (await users.user_at(user_id)).version == 41
 
 
 async def test_no_more_than_one_interval_of_a_stream_is_read() -> None:

@@ -33,6 +33,14 @@ def test_a_backslash_before_a_comma_makes_it_part_of_the_value(
     assert split_list(written) == values
 
 
+@pytest.mark.parametrize("element", ["a", "a\\\\", "a\\,b"])
+def test_a_list_beyond_the_limit_is_split_no_further(element: str) -> None:
+    values = split_list(",".join([element] * 10_000), 200)
+    assert len(values) == 201
+    assert len(set(values[:200])) == 1
+    assert values[200].count("a") == 9_800
+
+
 @given(texts)
 def test_a_list_of_one_value_is_read_as_that_value(value: str) -> None:
     assert split_list(list_of_one(value)) == [value]

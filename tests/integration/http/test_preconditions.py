@@ -56,6 +56,24 @@ async def test_invalid_tags_are_malformed(
     assert (await admin.get(path, headers={"If-None-Match": tags})).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("If-Match", "If-Match must have at most 200 entity tags."),
+        ("If-None-Match", "If-None-Match must have at most 200 entity tags."),
+        ("Accept", "Accept must have at most 1,024 characters."),
+    ],
+)
+async def test_a_header_with_countless_elements_is_malformed(
+    admin: AsyncClient, user: dict[str, Any], name: str, detail: str
+) -> None:
+    elements = ",".join('"1"' for _ in range(15_000))
+    answer = await admin.patch(
+        f"/v1/users/{user['id']}", json={"role": "owner"}, headers={name: elements}
+    )
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+
+
 async def test_a_long_row_of_separators_is_parsed_quickly(admin: AsyncClient) -> None:
     tags = '"1"' + ",   \t" * 10_000 + "x"
     answer = await admin.delete("/v1/users/none", headers={"If-Match": tags})

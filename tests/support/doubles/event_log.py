@@ -6,6 +6,7 @@ from math import inf
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from application.context import IdempotencyKey
@@ -69,7 +70,8 @@ class InMemoryEventLog:
                 stream_range, snapshot.version if snapshot else stream_range.after, events
             )
         key = self._keys.get(stream)
-        return LoadedStream(events=events, snapshot=snapshot, key=key, receipt=receipt)
+        size = sum(len(msgspec.json.encode(each.event)) for each in events)
+        return LoadedStream(events=events, size=size, snapshot=snapshot, key=key, receipt=receipt)
 
     async def append(self, draft: Draft) -> Appended:
         context = draft.context

@@ -1,0 +1,1 @@
+"""Tests of the limits of a request: what takes the most time within them."""
