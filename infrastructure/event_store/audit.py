@@ -11,6 +11,7 @@ from psycopg.types.numeric import Int8
 
 from application.audit.items import StatusBefore
 from application.audit.search import AuditQuery, PositionRange, Scanned
+from application.turns import in_slices
 from domain.event import Event, Recorded
 from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegistered, UserRestored
 from domain.user.state import status_changes
@@ -116,7 +117,7 @@ class PostgresAuditLog:
         )
         scanned, lowest = rows[0][:_SUMMARY_COLUMNS]
         found = [row[_SUMMARY_COLUMNS:] for row in rows if row[_SUMMARY_COLUMNS] is not None]
-        events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in found]
+        events = await in_slices(found, self._mapper.recorded_leniently)
         if len(events) == limit:
             return Scanned(events, events[-1].position)
         return Scanned(events, positions.above if scanned < step else cast("int", lowest))
@@ -155,7 +156,7 @@ class PostgresAuditLog:
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
         rows = await self._database.rows(_AT, {"positions": list(positions)})
-        return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
+        return await in_slices(rows, self._mapper.recorded_leniently)
 
 
 def step_size(query: AuditQuery, limit: int) -> int:

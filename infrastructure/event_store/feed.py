@@ -9,6 +9,7 @@ from uuid import UUID
 from application.cache.ports import ChangedStreams
 from application.log.by_stream import Place
 from application.log.event_log import FeedPage
+from application.turns import in_slices
 from domain.event import Event, Recorded
 from infrastructure.database import Database
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
@@ -67,7 +68,7 @@ class PostgresEventFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         rows = await _page(self._database, self._breaks, _PAGE, after, limit)
-        events = [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
+        events = await in_slices(rows, self._mapper.recorded_leniently)
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
     async def head(self) -> int:
@@ -87,10 +88,10 @@ class PostgresEventFeed:
         for window in _WINDOWS:
             bounds = (event_id, made_at - window, made_at + window)
             if rows := await self._database.rows(_EVENT, bounds):
-                return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True)
+                return self._mapper.recorded_leniently(rows[0])
         # One of the two clocks was wrong.
         rows = await self._database.rows(_EVENT_NEAR, {"id": event_id})
-        return self._mapper.recorded(StoredRow.of(rows[0]), leniently=True) if rows else None
+        return self._mapper.recorded_leniently(rows[0]) if rows else None
 
 
 class PostgresSealedFeed:
@@ -102,7 +103,7 @@ class PostgresSealedFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         rows = await _page(self._database, self._breaks, _SEALED_PAGE, after, limit)
-        events = [sealed(StoredRow.of(row)) for row in rows]
+        events = await in_slices(rows, lambda row: sealed(StoredRow.of(row)))
         return FeedPage(events=events, reached=events[-1].position if events else after)
 
 
@@ -122,7 +123,7 @@ class PostgresEventsByStream:
     ) -> Sequence[Recorded[Event]]:
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
         rows = await self._database.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
-        return [self._mapper.recorded(StoredRow.of(row), leniently=True) for row in rows]
+        return await in_slices(rows, self._mapper.recorded_leniently)
 
 
 async def _page(

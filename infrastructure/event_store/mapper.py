@@ -77,6 +77,10 @@ class RollbookMapper(Mapper[UUID]):
             event = _unreadable(stored, error)
         return _recorded(stored, event)
 
+    def recorded_leniently(self, row: Row) -> Recorded[Event]:
+        """The event of a row of `COLUMNS`, or `Unreadable`."""
+        return self.recorded(StoredRow.of(row), leniently=True)
+
     @contextmanager
     def refusing(self) -> Generator[None]:
         """Turns the errors of `recorded` into refusals of one caller.

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from application.errors import Overloaded
-from application.turns import Turns
+from application.turns import Turns, in_slices
 
 
 def work(seconds: float) -> float:
@@ -61,3 +61,20 @@ async def test_too_many_that_wait_are_refused_and_one_that_is_cancelled_gives_up
     await asyncio.sleep(0)
     assert await turns.run(lambda: work(0)) == 0
     assert await asyncio.gather(*waiting) == [0] * 127
+
+
+async def test_a_long_list_of_items_is_handled_in_slices_and_in_order() -> None:
+    others = 0
+
+    async def count_turns() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    assert await in_slices([0.004] * 10, work) == [0.004] * 10
+    assert others >= 10
+    counting.cancel()
+    assert await in_slices(range(5), str) == ["0", "1", "2", "3", "4"]
+    assert await in_slices([], work) == []

@@ -15,7 +15,7 @@ from typing import Final
 import uvloop
 
 from tests.benchmarks.harness import Comparison, Options, migrated_database, report
-from tests.support.hostile.attack import SUBJECTS, Figures, MeasuredApi, measured_api
+from tests.support.hostile.attack import PAGES, SUBJECTS, Figures, MeasuredApi, measured_api
 
 MAX_GAP_SECONDS: Final = 0.02
 MAX_RATIO: Final = 3.0
@@ -45,7 +45,9 @@ async def _measured(url: str, directory: Path, subjects: Sequence[str], given: O
         for subject in subjects:
             alone, under = await _rounds(api, subject, given)
             found, idle = Figures.median(under), Figures.median(alone)
-            is_short &= found.wall - idle.wall <= MAX_GAP_SECONDS
+            # Pages are answers, not what a client sends: their figures are printed only.
+            is_enforced = subject != PAGES
+            is_short &= not is_enforced or found.wall - idle.wall <= MAX_GAP_SECONDS
             sys.stdout.write(
                 f"{subject}: longest gap {1000 * found.wall:.1f} ms, busy {1000 * found.busy:.1f} ms"
                 f" (target: at most {1000 * MAX_GAP_SECONDS:.0f} ms more than alone:"
@@ -56,9 +58,9 @@ async def _measured(url: str, directory: Path, subjects: Sequence[str], given: O
                     f"{subject}, p99 of another caller",
                     [1000 * each.p99 for each in alone],
                     [1000 * each.p99 for each in under],
-                    MAX_RATIO,
+                    MAX_RATIO if is_enforced else 0.0,
                     unit=" ms",
-                    lower_is_better=True,
+                    lower_is_better=is_enforced,
                 )
             )
     report(comparisons, given)

@@ -1,12 +1,14 @@
 """The answers that most operations give: one resource, a list, and what a command led to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from fastapi import Response
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
+from application.turns import in_slices
 from interfaces.http.endpoint.call import Call
 from interfaces.http.protocol.body import JSON
 from interfaces.http.protocol.consistency import POSITION
@@ -27,6 +29,10 @@ def resource(
 
 async def resource_list(call: Call[Any, Any], page: Struct | bytes, position: int) -> Response:
     """A list, or another answer with the values of many events."""
+    items: Sequence[Any] | None = getattr(page, "items", None)
+    if isinstance(page, Struct) and items is not None:
+        encoded = await in_slices(items, lambda item: Raw(msgspec.json.encode(item)))
+        page = replace(page, items=encoded)
     return await compressible(call.request, _encoded(page), {POSITION: str(position)}, JSON)
 
 

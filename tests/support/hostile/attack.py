@@ -17,12 +17,14 @@ from typing import Final, Self
 
 from msgspec import Struct
 
+from tests.support.hostile.worst_requests import large_patches
 from tests.support.run.background import module_process
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.servers.rollbook import rollbook_environment, until
 
 TOKEN: Final = "a-token-of-thirty-two-characters"
-SUBJECTS: Final = ("refused bodies", "accepted bodies", "queries and headers")
+PAGES: Final = "pages of large events"
+SUBJECTS: Final = ("refused bodies", "accepted bodies", "queries and headers", PAGES)
 # Commands of the other caller in a second.
 _RATE: Final = 50
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
@@ -58,17 +60,26 @@ class MeasuredApi:
 
     async def under(self, subject: str, seconds: float) -> Figures:
         """The figures while the worst requests of a subject arrive."""
-        user = await self.register()
+        user = await self._ask([_registration()])
+        if subject == PAGES:
+            await self._ask(large_patches(TOKEN, user, 150))
         arguments = (str(self.port), TOKEN, user, subject)
         async with module_process("tests.support.hostile.worst_load", *arguments):
             return await self.alone(seconds)
 
-    async def register(self) -> str:
-        """Register a user; its id."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def started(self) -> None:
+        """Returns when it answers: it listens before."""
+        await self._ask([_registration()])
+
+    async def _ask(self, commands: Sequence[bytes]) -> str:
+        """Send commands one after the other; the id of the user in the last answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
         try:
-            writer.write(_registration())
-            return json.loads(await _answer(reader))["id"]
+            answer = b"{}"
+            for command in commands:
+                writer.write(command)
+                answer = await _answer(reader)
+            return json.loads(answer)["id"]
         finally:
             writer.close()
 
@@ -121,8 +132,7 @@ async def measured_api(database_url: str, directory: Path) -> AsyncGenerator[Mea
     try:
         await asyncio.to_thread(until, lambda: _answers(port), 30)
         api = MeasuredApi(port, process.pid, report)
-        # It listens before it serves.
-        await api.register()
+        await api.started()
         yield api
     finally:
         process.terminate()
@@ -156,7 +166,7 @@ def _registration() -> bytes:
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 201"), head
+    assert head.startswith(b"HTTP/1.1 20"), head
     length = _LENGTH.search(head)
     assert length is not None
     return await reader.readexactly(int(length[1]))

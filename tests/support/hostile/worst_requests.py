@@ -18,7 +18,25 @@ def worst_requests(token: str, user: str) -> Mapping[str, Sequence[bytes]]:
         "refused bodies": [_post(token, body) for body in refused_bodies().values()],
         "accepted bodies": _accepted(token, user),
         "queries and headers": _queries(token, user),
+        "pages of large events": [
+            _request("GET", path, token)
+            for path in (
+                "/v1/events?limit=1000",
+                "/v1/audit?limit=200",
+                f"/v1/users/{user}/history?limit=200",
+            )
+        ],
     }
+
+
+def large_patches(token: str, user: str, number: int) -> Sequence[bytes]:
+    """Each makes an event with all that attributes may hold, before and after."""
+    return [
+        _request(
+            "PATCH", f"/v1/users/{user}", token, _compact({"attributes": {"a": [n % 9] * 8_000}})
+        )
+        for n in range(number)
+    ]
 
 
 def refused_bodies() -> Mapping[str, bytes]:
