@@ -1,7 +1,10 @@
 """Files that root makes in a user's folder belong to that user, so root is not needed later."""
 
+import fcntl
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -34,6 +37,32 @@ def open_beside(path: Path, flags: int) -> int:
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             os.fchown(descriptor, *owner_of(path.parent))
     return descriptor
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a line and replace the file as a whole; it is on disk when this returns."""
+    new_file = path.with_name(f"{path.name}.new")
+    new_file.unlink(missing_ok=True)
+    descriptor = open_beside(new_file, os.O_WRONLY | os.O_EXCL)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    new_file.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Generator[None]:
+    """Lock the folder: one process at a time."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def change_owner(folder: Path, user: int, group: int) -> None:

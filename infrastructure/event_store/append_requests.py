@@ -13,7 +13,14 @@ from application.errors import ClaimTaken, KeySeen, VersionConflict
 from application.log.event_log import StreamKey
 
 CHANNEL: Final = "rollbook"
-APPEND: Final = "SELECT append_v2(%s, %s::jsonb)"
+_APPEND: Final = "append_v2(%s, %s::jsonb)"
+APPEND: Final = f"SELECT {_APPEND}"
+# The same if the log's table has this object id and an event at this position or a higher one, else
+# NULL: then a restore has replaced the log.
+APPEND_TO_LOG: Final = f"""
+SELECT CASE WHEN to_regclass('stored_events')::oid::bigint = %s
+             AND coalesce((SELECT max(notification_id) FROM stored_events), 0) >= %s
+            THEN {_APPEND} END"""
 
 _KEY_SEEN: Final = -1
 _WRONG_VERSION: Final = -2

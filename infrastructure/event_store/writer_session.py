@@ -9,14 +9,16 @@ from psycopg.errors import Diagnostic
 from structlog import get_logger
 
 from application.context import TENANT
+from application.log.high_water import Marks
 from infrastructure.event_store.append_requests import (
     APPEND,
+    APPEND_TO_LOG,
     AppendRequest,
     AppendResult,
     append_results,
     batch_payload,
 )
-from infrastructure.event_store.identity import LogIdentity, LogMoved, check_not_moved
+from infrastructure.event_store.watch import HighWater, LogMoved, check_not_moved
 from infrastructure.postgres import (
     Connection,
     abort,
@@ -58,12 +60,12 @@ class NotConnected(Exception):
 class WriterSession:
     """Sends batches to the append function over one connection at a time.
 
-    Without an `identity` it accepts any log.
+    Without a `high_water` it accepts any log.
     """
 
-    def __init__(self, database_url: str, *, identity: LogIdentity | None = None) -> None:
+    def __init__(self, database_url: str, *, high_water: HighWater | None = None) -> None:
         self._database_url = database_url
-        self._log_identity = identity
+        self._high_water = high_water
         self._connection: Connection | None = None
         self._identity: tuple[int, object] | None = None
         self._lost: list[tuple[int, object]] = []
@@ -75,6 +77,10 @@ class WriterSession:
             if is_alive(self._connection):
                 return
             self._drop()
+        high_water = self._high_water
+        known: Marks = {}
+        if high_water is not None:
+            known = await high_water.read(high_water.identity.id)
         try:
             connection = await connect(self._database_url, "rollbook writer")
         except (psycopg.Error, OSError) as error:
@@ -93,9 +99,9 @@ class WriterSession:
                 while self._lost:
                     await connection.execute(_END_SESSION, self._lost[-1])
                     self._lost.pop()
-                # After a failover nothing is recorded at positions that were already used.
-                if self._log_identity is not None:
-                    await check_not_moved(connection, self._log_identity)
+                # After a restore or a failover nothing is recorded at positions that were used.
+                if high_water is not None:
+                    await check_not_moved(connection, high_water, known)
         except (psycopg.Error, OSError, LogMoved) as error:
             abort(connection)
             await connection.close()
@@ -107,16 +113,19 @@ class WriterSession:
         """The results of a batch.
 
         Raises `ConnectionLost` without a reply, `NotConnected` if the session turns out to be
-        read-only, and any other error if the server refused the whole batch: then nothing of it
-        was recorded.
+        read-only or the log was replaced, and any other error if the server refused the whole
+        batch: then nothing of it was recorded.
         """
         connection = self._connection
         assert connection is not None, "call ready() first"
-        payload = batch_payload(items)
+        statement, parameters = APPEND, (TENANT, batch_payload(items))
+        if self._high_water is not None:
+            table = self._high_water.identity.place.table
+            statement, parameters = APPEND_TO_LOG, (table, self._high_water.head, *parameters)
         self._is_unreplicated = False
         try:
             async with answered_within(_REPLY_SECONDS, connection):
-                cursor = await connection.execute(APPEND, (TENANT, payload), prepare=True)
+                cursor = await connection.execute(statement, parameters, prepare=True)
                 row = await cursor.fetchone()
         except psycopg.errors.ReadOnlySqlTransaction as error:
             # The server became a standby, or the session began under a read-only default.
@@ -133,7 +142,14 @@ class WriterSession:
             self._drop()
             raise ConnectionLost(str(ConnectionLost.__doc__))
         assert row is not None
-        return append_results(row[0], items)
+        if row[0] is None:
+            await self.close()
+            raise NotConnected(str(NotConnected.__doc__))
+        results = append_results(row[0], items)
+        if self._high_water is not None:
+            recorded = (each.position for each in results if isinstance(each, AppendResult))
+            self._high_water.committed(max(recorded, default=0))
+        return results
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

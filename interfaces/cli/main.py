@@ -16,6 +16,7 @@ from interfaces.cli.core_dumps import disable_core_dumps
 from interfaces.cli.errors import failing
 from interfaces.cli.export.app import export
 from interfaces.cli.keys.app import keys
+from interfaces.cli.log.app import log
 from interfaces.cli.projections.app import projections
 from interfaces.cli.server.listener import open_listener
 from interfaces.garbage_collection import disable_gc
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 app.add_typer(export, name="export")
 app.add_typer(keys, name="keys")
+app.add_typer(log, name="log")
 app.add_typer(projections, name="projections")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
@@ -96,6 +98,9 @@ def serve(
     descriptor: Annotated[
         int | None, typer.Option("--socket", help="The listening socket, inherited.")
     ] = None,
+    high_water: Annotated[
+        Path | None, typer.Option("--high-water", help="The file of the high-water mark.")
+    ] = None,
 ) -> None:
     """Run roles for `rollbook up`, which holds the other end of the standard input."""
     with failing():
@@ -104,7 +109,14 @@ def serve(
         chosen = parse_roles(roles)
         settings = load_for(chosen)
         raise typer.Exit(
-            _serve(settings, chosen, listener, parent_socket=parent_socket, migrating=True)
+            _serve(
+                settings,
+                chosen,
+                listener,
+                parent_socket=parent_socket,
+                migrating=True,
+                high_water_file=high_water,
+            )
         )
 
 
@@ -207,12 +219,20 @@ def _serve(
     *,
     parent_socket: socket.socket | None = None,
     migrating: bool = False,
+    high_water_file: Path | None = None,
 ) -> int:
     disable_gc()
     # Imported after the settings are checked: it takes a second to load.
     from interfaces.cli.server.serve import serve as run
 
-    return run(settings, roles, listener, parent_socket=parent_socket, migrating=migrating)
+    return run(
+        settings,
+        roles,
+        listener,
+        parent_socket=parent_socket,
+        migrating=migrating,
+        high_water_file=high_water_file,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ A process imports the modules of its own roles only: a projector loads no web fr
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -30,23 +31,25 @@ class Rollbook(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def open_rollbook(settings: Settings, roles: Roles = EVERY_ROLE) -> AsyncGenerator[Rollbook]:
+async def open_rollbook(
+    settings: Settings, roles: Roles = EVERY_ROLE, high_water_file: Path | None = None
+) -> AsyncGenerator[Rollbook]:
     """Run these roles over a migrated database.
 
     The relay runs only if a broker is set. A role that fails and cannot recover ends the context
-    with its error.
+    with its error. `high_water_file` keeps the high-water mark besides Redis.
     """
     if roles == RELAY_ALONE:
-        async with _running([_relay_alone(settings)]):
+        async with _running([_relay_alone(settings, high_water_file)]):
             yield Rollbook(application=None, stopping=asyncio.Event())
         return
-    from infrastructure.event_store.identity import watch_log
+    from infrastructure.event_store.watch import watch_log
     from interfaces.composition.shared import open_parts
 
     async with AsyncExitStack() as stack:
-        parts = await open_parts(stack, settings, roles)
+        parts = await open_parts(stack, settings, roles, high_water_file)
         work: list[Coroutine[Any, Any, None]] = [
-            watch_log(parts.store.database, parts.store.identity)
+            watch_log(parts.store.database, parts.store.high_water)
         ]
         application = None
         if "projector" in roles:
@@ -91,9 +94,10 @@ def _relay(parts: "Parts") -> Coroutine[Any, Any, None]:
     return relay(log.database, log.identity, parts.doorbell, amqp_url)
 
 
-def _relay_alone(settings: Settings) -> Coroutine[Any, Any, None]:
+def _relay_alone(settings: Settings, high_water_file: Path | None) -> Coroutine[Any, Any, None]:
     from interfaces.composition.relay import relay_alone
 
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     database_url = settings.database_url.get_secret_value()
-    return relay_alone(database_url, redis_url, settings.need("amqp_url"))
+    amqp_url = settings.need("amqp_url")
+    return relay_alone(database_url, redis_url, amqp_url, high_water_file)

@@ -11,12 +11,15 @@ from structlog import get_logger
 from uuid_utils.compat import uuid7
 
 from application.keys.ports import UnknownMasterKey
+from application.log.high_water import CombinedMarks, HighWaterMarks
 from infrastructure.database import POOL_SIZE, Database
 from infrastructure.event_store.audit import PostgresAuditLog
 from infrastructure.event_store.feed import PostgresEventFeed
-from infrastructure.event_store.identity import LogIdentity, open_log
+from infrastructure.event_store.identity import LogIdentity
 from infrastructure.event_store.log import PostgresEventLog
 from infrastructure.event_store.mapper import RollbookMapper
+from infrastructure.event_store.opening import open_log
+from infrastructure.event_store.watch import HighWater
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
@@ -25,6 +28,7 @@ from infrastructure.postgres import connect
 
 _INDEX_KEY_BYTES: Final = 32
 _POLL_SECONDS: Final = 1.0
+_NO_MARKS: Final = CombinedMarks()
 
 log = get_logger(__name__)
 
@@ -38,6 +42,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     keys: MasterKeyRing
     mapper: RollbookMapper
     identity: LogIdentity
+    high_water: HighWater
     database: Database
     writer: GroupCommitWriter
 
@@ -46,27 +51,35 @@ class SealedLog(Struct, frozen=True, kw_only=True):
     """The log as it is stored, for a process without keys."""
 
     identity: LogIdentity
+    high_water: HighWater
     database: Database
 
 
 @asynccontextmanager
 async def open_event_store(
-    database_url: str, masters: MasterKeys, *, connections: int = POOL_SIZE
+    database_url: str,
+    masters: MasterKeys,
+    *,
+    connections: int = POOL_SIZE,
+    marks: HighWaterMarks = _NO_MARKS,
 ) -> AsyncGenerator[EventStore]:
     """The event store of a migrated database; leaving the context writes all waiting appends.
 
-    Its `database` is the one pool of the process, with this many connections.
+    Its `database` is the one pool of the process, with this many connections. `marks` keep how
+    far the log has come.
 
     Raises `UnknownMasterKey` or `SealBroken` if the master keys are not all that this log needs.
     """
-    identity = await _identify(database_url, masters)
+    identity = await _identify(database_url, masters, marks)
     keys = MasterKeyRing(masters, masters.unwrap(identity.index_key, identity.id))
     with suppress(UnknownMasterKey):  # readiness and the commands that need it say so
         keys.use(identity.master_id)
     async with Database.open(database_url, size=connections) as database:
         mapper = RollbookMapper(keys)
-        writer = GroupCommitWriter(WriterSession(database_url, identity=identity))
+        high_water = HighWater(identity, marks)
+        writer = GroupCommitWriter(WriterSession(database_url, high_water=high_water))
         writer.start()
+        raising = asyncio.create_task(high_water.run(), name="high-water")
         try:
             yield EventStore(
                 log=PostgresEventLog(database, writer, mapper, keys, uuid7),
@@ -75,35 +88,41 @@ async def open_event_store(
                 keys=keys,
                 mapper=mapper,
                 identity=identity,
+                high_water=high_water,
                 database=database,
                 writer=writer,
             )
         finally:
-            await writer.close()
+            try:
+                await writer.close()
+            finally:
+                raising.cancel()
+            await high_water.write()
 
 
 @asynccontextmanager
 async def open_sealed_log(
-    database_url: str, *, connections: int = POOL_SIZE
+    database_url: str, *, connections: int = POOL_SIZE, marks: HighWaterMarks = _NO_MARKS
 ) -> AsyncGenerator[SealedLog]:
     """The log of a migrated database; waits until a process with keys has created it."""
     connection = await connect(database_url, "rollbook start")
     try:
         # Another process creates it, so there is no event to wait for.
-        while (identity := await open_log(connection)) is None:  # noqa: ASYNC110
+        while (identity := await open_log(connection, marks)) is None:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         await connection.close()
     async with Database.open(database_url, size=connections) as database:
-        yield SealedLog(identity=identity, database=database)
+        high_water = HighWater(identity, marks)
+        yield SealedLog(identity=identity, high_water=high_water, database=database)
 
 
-async def _identify(database_url: str, masters: MasterKeys) -> LogIdentity:
+async def _identify(database_url: str, masters: MasterKeys, marks: HighWaterMarks) -> LogIdentity:
     log_id = uuid7()
     index_key = masters.wrap(os.urandom(_INDEX_KEY_BYTES), log_id)
     connection = await connect(database_url, "rollbook start")
     try:
-        identity = await open_log(connection, (log_id, index_key))
+        identity = await open_log(connection, marks, (log_id, index_key))
         assert identity is not None, "it is made if there is none"
         for master_id in sorted(await master_ids(connection)):
             if master_id in masters.ids:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NoReturn
 
 from application.doorbell import Doorbell
@@ -9,11 +10,13 @@ from application.messaging.relay import run_relay
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.database import Database
 from infrastructure.event_store.feed import PostgresSealedFeed
-from infrastructure.event_store.identity import LogIdentity, watch_log
+from infrastructure.event_store.identity import LogIdentity
+from infrastructure.event_store.watch import watch_log
 from infrastructure.relay.ledger import PostgresRelayLedger
 from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import open_sealed_log
+from interfaces.composition.high_water import open_marks
 from interfaces.roles import RELAY_ALONE
 
 
@@ -30,16 +33,19 @@ async def relay(
     )
 
 
-async def relay_alone(database_url: str, redis_url: str | None, amqp_url: str) -> None:
+async def relay_alone(
+    database_url: str, redis_url: str | None, amqp_url: str, high_water_file: Path | None
+) -> None:
     """Run a process that is only a relay; cancel it to stop.
 
     Raises `LogMoved` if the log was restored meanwhile.
     """
     async with AsyncExitStack() as stack:
+        marks = await open_marks(stack, redis_url, high_water_file)
         log = await stack.enter_async_context(
-            open_sealed_log(database_url, connections=pool_size(RELAY_ALONE))
+            open_sealed_log(database_url, connections=pool_size(RELAY_ALONE), marks=marks)
         )
         doorbell = await open_doorbell(stack, database_url, redis_url, log.identity.id)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch_log(log.database, log.identity))
+            tasks.create_task(watch_log(log.database, log.high_water))
             tasks.create_task(relay(log.database, log.identity, doorbell, amqp_url))

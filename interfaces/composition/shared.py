@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from msgspec import Struct
 from uuid_utils.compat import uuid7
@@ -19,6 +20,7 @@ from infrastructure.views.queries.directory import PostgresDirectory
 from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import EventStore, open_event_store
+from interfaces.composition.high_water import open_marks
 from interfaces.roles import Roles
 from interfaces.settings import Settings
 
@@ -40,13 +42,16 @@ class Parts(Struct, frozen=True, kw_only=True):
     stopping: asyncio.Event
 
 
-async def open_parts(stack: AsyncExitStack, settings: Settings, roles: Roles) -> Parts:
+async def open_parts(
+    stack: AsyncExitStack, settings: Settings, roles: Roles, high_water_file: Path | None
+) -> Parts:
     """Open them over a migrated database."""
     url = settings.database_url.get_secret_value()
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     masters = MasterKeys.parse(settings.need("master_key"))
+    marks = await open_marks(stack, redis_url, high_water_file)
     store = await stack.enter_async_context(
-        open_event_store(url, masters, connections=pool_size(roles))
+        open_event_store(url, masters, connections=pool_size(roles), marks=marks)
     )
     doorbell = await open_doorbell(stack, url, redis_url, store.identity.id)
     cache = None

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from infrastructure.embedded.process import end, ended
@@ -43,10 +44,12 @@ class ApplicationProcess:
         listener: socket.socket | None,
         environment: Mapping[str, str],
         roles: Roles,
+        high_water_file: Path | None = None,
     ) -> None:
         self._listener = listener
         self._environment = environment
         self._roles = roles
+        self._high_water_file = high_water_file
         self._process: subprocess.Popen[bytes] | None = None
         self._child_socket: socket.socket | None = None
 
@@ -60,7 +63,13 @@ class ApplicationProcess:
         self._child_socket, parent_socket = socket.socketpair()
         self._child_socket.setblocking(False)
         with parent_socket:
-            self._process = spawn(self._roles, self._listener, parent_socket, self._environment)
+            self._process = spawn(
+                self._roles,
+                self._listener,
+                parent_socket,
+                self._environment,
+                self._high_water_file,
+            )
         ready = b""
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -95,6 +104,7 @@ def spawn(
     listener: socket.socket | None,
     parent_socket: socket.socket,
     environment: Mapping[str, str],
+    high_water_file: Path | None,
 ) -> subprocess.Popen[bytes]:
     """Start it in its own session: Ctrl-C reaches only the supervisor, which drains."""
     bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
@@ -102,6 +112,8 @@ def spawn(
     options = [f"--roles={','.join(in_order(roles))}"]
     if listener is not None:
         options.append(f"--socket={listener.fileno()}")
+    if high_water_file is not None:
+        options.append(f"--high-water={high_water_file}")
     return subprocess.Popen(
         [*bound, *program, *options],
         stdin=parent_socket.fileno(),

@@ -5,12 +5,14 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Final, NoReturn
 
 import structlog
 import uvloop
 
 from application.keys.ports import SealBroken, UnknownMasterKey
+from infrastructure.event_store.opening import RestoreUnfinished
 from infrastructure.migrations import MigrationFailed, migrate
 from infrastructure.server_checks import UnsuitableServer, check_server
 from interfaces.composition.bootstrap import open_rollbook
@@ -31,6 +33,7 @@ def serve(
     *,
     parent_socket: socket.socket | None = None,
     migrating: bool = False,
+    high_water_file: Path | None = None,
 ) -> int:
     """Run until a signal or the end of the parent process; return the exit code.
 
@@ -39,8 +42,8 @@ def serve(
     configure_logging(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, roles, listener, parent_socket, migrating))
-    except (UnsuitableServer, MigrationFailed) as error:
+            runner.run(_serve(settings, roles, listener, parent_socket, migrating, high_water_file))
+    except (UnsuitableServer, MigrationFailed, RestoreUnfinished) as error:
         log.critical("application failed", reason=str(error))
         return 1
     except (UnknownMasterKey, SealBroken) as error:
@@ -65,6 +68,7 @@ async def _serve(
     listener: socket.socket | None,
     parent_socket: socket.socket | None,
     migrating: bool,
+    high_water_file: Path | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
@@ -74,7 +78,8 @@ async def _serve(
     if migrating:
         await migrate(url)
     ready = partial(_report_ready, roles, listener, parent_socket)
-    async with open_rollbook(settings, roles) as rollbook, AsyncExitStack() as stack:
+    opening = open_rollbook(settings, roles, high_water_file)
+    async with opening as rollbook, AsyncExitStack() as stack:
         if rollbook.application is None:
             work = asyncio.create_task(_log_heartbeats(roles))
             stack.callback(work.cancel)

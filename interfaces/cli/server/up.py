@@ -36,7 +36,9 @@ def up(
         servers = dict(local.embedded)
         for roles in processes(settings, split=split):
             its_listener = listener if "api" in roles else None
-            servers[name_of(roles)] = ApplicationProcess(its_listener, environment, roles)
+            servers[name_of(roles)] = ApplicationProcess(
+                its_listener, environment, roles, directory.high_water_file.absolute()
+            )
 
         def ready() -> None:
             directory.announce(address)

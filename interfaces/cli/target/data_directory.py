@@ -1,19 +1,16 @@
 """The directory of a local Rollbook: its servers' data, its secrets and where it runs."""
 
 import base64
-import fcntl
 import json
 import os
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import is_alive
-from infrastructure.embedded.ownership import make_folder, open_beside
+from infrastructure.embedded.ownership import folder_lock, make_folder, replace_file
 from interfaces.cli.errors import CommandFailed
 from interfaces.settings import MASTER_KEY_BYTES, master_key_list
 
@@ -62,6 +59,7 @@ class DataDirectory:
         self.valkey = path / "valkey"
         self.master_key_file = path / "master-key"
         self.admin_token_file = path / "admin-token"
+        self.high_water_file = path / "high-water.json"
         self._instance = path / "instance.json"
         self._lock = DirectoryLock(path)
 
@@ -92,7 +90,7 @@ class DataDirectory:
         if data.exists():
             raise MasterKeyLost(self.master_key_file, data)
         key = new_master_key()
-        write(self.master_key_file, key)
+        replace_file(self.master_key_file, key)
         return key
 
     def stored_master_key(self) -> str | None:
@@ -115,7 +113,7 @@ class DataDirectory:
             return None
         with folder_lock(self.path):
             keys = f"{new_master_key()},{self.stored_master_key()}"
-            write(self.master_key_file, keys)
+            replace_file(self.master_key_file, keys)
             return keys
 
     def admin_token(self) -> str:
@@ -123,12 +121,12 @@ class DataDirectory:
         token = read(self.admin_token_file)
         if token is None:
             token = secrets.token_urlsafe(32)
-            write(self.admin_token_file, token)
+            replace_file(self.admin_token_file, token)
         return token
 
     def announce(self, url: str) -> None:
         """Write the address of this Rollbook, for the commands that call it."""
-        write(self._instance, json.dumps({"url": url, "pid": os.getpid()}))
+        replace_file(self._instance, json.dumps({"url": url, "pid": os.getpid()}))
 
     def retract(self) -> None:
         self._instance.unlink(missing_ok=True)
@@ -146,34 +144,8 @@ def new_master_key() -> str:
     return base64.b64encode(secrets.token_bytes(MASTER_KEY_BYTES)).decode()
 
 
-@contextmanager
-def folder_lock(folder: Path) -> Generator[None]:
-    """Lock the folder: one process at a time."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def read(path: Path) -> str | None:
     try:
         return path.read_text().strip() or None
     except FileNotFoundError:
         return None
-
-
-def write(path: Path, text: str) -> None:
-    """Replace the file as a whole; it is on disk when this returns."""
-    new_file = path.with_name(f"{path.name}.new")
-    new_file.unlink(missing_ok=True)
-    descriptor = open_beside(new_file, os.O_WRONLY | os.O_EXCL)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    new_file.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)

@@ -8,7 +8,7 @@ import pytest
 
 from application.errors import OutcomeUnknown, Unavailable
 from infrastructure.embedded.postgres import EmbeddedPostgres
-from infrastructure.event_store.identity import LogMoved, watch_log
+from infrastructure.event_store.watch import LogMoved, watch_log
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.integration.event_store.test_restored_log import LEAP, end_for_recovery, recovered, run
@@ -30,7 +30,7 @@ async def store(own_server: EmbeddedPostgres, masters: MasterKeys) -> AsyncItera
 async def keeps_watching(store: EventStore) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
-            await watch_log(store.database, store.identity, every=0.05)
+            await watch_log(store.database, store.high_water, every=0.05)
 
 
 async def test_after_a_failover_a_running_process_records_nothing_and_its_watch_ends(
@@ -44,7 +44,7 @@ async def test_after_a_failover_a_running_process_records_nothing_and_its_watch_
     with pytest.raises(Unavailable):
         await store.log.append(registration())
     with pytest.raises(LogMoved):
-        await watch_log(store.database, store.identity, every=0.05)
+        await watch_log(store.database, store.high_water, every=0.05)
     async with open_event_store(own_server.url, masters) as another:
         assert (await another.log.append(registration())).position == LEAP
         assert len((await another.feed.read(0, 10)).events) == 2
@@ -52,14 +52,14 @@ async def test_after_a_failover_a_running_process_records_nothing_and_its_watch_
     with pytest.raises(Unavailable):
         await store.log.append(registration())
     with pytest.raises(LogMoved):
-        await watch_log(store.database, store.identity, every=0.05)
+        await watch_log(store.database, store.high_water, every=0.05)
 
 
 async def test_a_server_that_crashed_and_came_back_is_the_same_server(
     own_server: EmbeddedPostgres, store: EventStore
 ) -> None:
     await store.log.append(registration())
-    watching = asyncio.create_task(watch_log(store.database, store.identity, every=0.05))
+    watching = asyncio.create_task(watch_log(store.database, store.high_water, every=0.05))
     await kill(own_server)
     await asyncio.sleep(0.2)
     await own_server.start()
@@ -80,7 +80,7 @@ async def test_an_epoch_that_another_process_opened_ends_this_one(
         with pytest.raises((Unavailable, OutcomeUnknown)):
             await store.log.append(registration())
         with pytest.raises(LogMoved):
-            await watch_log(store.database, store.identity, every=0.05)
+            await watch_log(store.database, store.high_water, every=0.05)
 
 
 async def test_a_full_notification_queue_is_a_temporary_outage(

@@ -1,0 +1,292 @@
+"""A restore is noticed: a new epoch, no position twice, and no answer from the lost history."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import psycopg
+import pytest
+from msgspec import Struct
+from psycopg import sql
+
+from infrastructure.embedded.binaries import find_binaries
+from infrastructure.embedded.errors import NoServerFound
+from infrastructure.embedded.postgres import DATABASE, EmbeddedPostgres
+from tests.support.http.agreement import all_events
+from tests.support.servers.postgres import execute, postgres_on, skip_or_fail, with_database
+from tests.support.servers.postgres_backends import terminate_all
+from tests.support.servers.prepared_data import prepared
+from tests.support.servers.redis import PrivateRedis, private_redis
+from tests.support.servers.redis_admin import RedisAdmin
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook
+
+LEAP: Final = 10**12
+# The watch looks every 5 s, then the process restarts.
+NOTICED_SECONDS: Final = 40.0
+PEOPLE: Final = 5
+
+
+class History(Struct, kw_only=True):
+    """What a caller saw: before the backup, and after it, in the history that is lost."""
+
+    user: str
+    kept: list[dict[str, Any]]
+    lost: list[dict[str, Any]]
+
+    @property
+    def last_kept(self) -> int:
+        return int(self.kept[-1]["position"])
+
+
+@pytest.fixture
+def redis() -> Iterator[PrivateRedis]:
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def programs() -> Path:
+    """The folder of a Postgres with `pg_dump` and `pg_restore`."""
+    try:
+        folder = find_binaries().folder
+    except NoServerFound as error:
+        skip_or_fail(str(error))
+    if not (folder / "pg_restore").exists():
+        skip_or_fail(f"{folder} has no pg_restore")
+    return folder
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A Postgres that no Rollbook has started."""
+    server = postgres_on(tmp_path / "server")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def client_of(rollbook: RunningRollbook) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {rollbook.token}"}
+    return httpx2.AsyncClient(base_url=rollbook.url, headers=headers, timeout=30)
+
+
+async def register(client: httpx2.AsyncClient, name: str) -> str:
+    body = {"name": name, "email": f"{name.lower()}@example.com"}
+    answer = await client.post("/v1/users", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+async def rename(client: httpx2.AsyncClient, user: str, name: str) -> httpx2.Response:
+    answer = await client.patch(f"/v1/users/{user}", json={"name": name})
+    return answer.raise_for_status()
+
+
+async def before_the_backup(client: httpx2.AsyncClient) -> History:
+    users = [await register(client, f"Kept{n}") for n in range(PEOPLE)]
+    return History(user=users[0], kept=await all_events(client), lost=[])
+
+
+async def after_the_backup(client: httpx2.AsyncClient, history: History) -> None:
+    """Commands that the restore removes; their results are read, so that the cache has them."""
+    position = (await rename(client, history.user, "Vanished")).headers["Rollbook-Position"]
+    for n in range(PEOPLE):
+        await register(client, f"Gone{n}")
+    at_least = {"Rollbook-Min-Position": position}
+    for _ in range(3):
+        shown = await client.get(f"/v1/users/{history.user}", headers=at_least)
+        assert (shown.json()["name"], shown.json()["version"]) == ("Vanished", 2)
+        found = await client.get("/v1/users?q=Vanished", headers=at_least)
+        assert len(found.json()["items"]) == 1
+        await client.get("/v1/stats", headers=at_least)
+    history.lost = await all_events(client, history.last_kept)
+    assert len(history.lost) == PEOPLE + 1
+
+
+async def gone(client: httpx2.AsyncClient, position: int) -> httpx2.Response:
+    """The answer to a reader beyond the break, as soon as the restore is noticed."""
+    async with asyncio.timeout(NOTICED_SECONDS):
+        while True:
+            try:
+                answer = await client.get("/v1/events", params={"after": position})
+                if answer.status_code == 410:
+                    return answer
+            except httpx2.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+async def assert_a_new_epoch(rollbook: RunningRollbook, history: History) -> None:
+    """The present continues the kept history, and nothing shows the lost one."""
+    async with client_of(rollbook) as client:
+        lost_positions = [int(event["position"]) for event in history.lost]
+        for position in lost_positions:
+            answer = await gone(client, position)
+            assert answer.json()["type"] == "/problems/position-gone"
+            assert answer.json()["resume_after"] == history.last_kept
+        user = f"/v1/users/{history.user}"
+        assert (await client.get(user)).json()["name"] == "Kept0"
+        assert await all_events(client) == history.kept
+        # The same version again, with another content.
+        answer = await rename(client, history.user, "Present")
+        position = int(answer.headers["Rollbook-Position"])
+        assert position == LEAP
+        at_least = {"Rollbook-Min-Position": str(position)}
+        for _ in range(3):
+            shown = (await client.get(user, headers=at_least)).json()
+            assert (shown["name"], shown["version"]) == ("Present", 2)
+            for word, count in (("Vanished", 0), ("Gone1", 0), ("Present", 1), ("Kept1", 1)):
+                found = await client.get("/v1/users", params={"q": word}, headers=at_least)
+                assert len(found.json()["items"]) == count, word
+            assert (await client.get("/v1/stats", headers=at_least)).json()["total"] == PEOPLE
+        await register(client, "New")
+        events = await all_events(client, history.last_kept)
+        assert [event["type"] for event in events] == ["user.renamed", "user.registered"]
+        assert {int(event["position"]) for event in events}.isdisjoint(lost_positions)
+        assert await all_events(client) == [*history.kept, *events]
+
+
+async def breaks(url: str) -> list[Any]:
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        query = "SELECT epoch, last_valid, first_new FROM log_breaks"
+        return await (await connection.execute(query)).fetchall()
+
+
+def run_program(program: Path, *arguments: str) -> None:
+    subprocess.run([program, *arguments], check=True, capture_output=True, timeout=60)
+
+
+def recreate(url: str) -> None:
+    name, server = sql.Identifier(DATABASE), with_database(url, "postgres")
+    execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    execute(server, sql.SQL("CREATE DATABASE {}").format(name))
+
+
+@pytest.mark.parametrize("while_running", [False, True])
+async def test_a_dump_is_restored_into_the_same_server(
+    tmp_path: Path,
+    programs: Path,
+    server: EmbeddedPostgres,
+    redis: PrivateRedis,
+    while_running: bool,
+) -> None:
+    dump = str(tmp_path / "dump")
+    settings = {"ROLLBOOK_DATABASE_URL": server.url, "ROLLBOOK_REDIS_URL": redis.url}
+    with RunningRollbook(tmp_path / "data", **settings) as rollbook:
+        # Only Redis keeps a mark, as with roles on servers.
+        async with client_of(rollbook) as client:
+            history = await before_the_backup(client)
+            run_program(programs / "pg_dump", "-Fc", "-f", dump, server.url)
+            await after_the_backup(client, history)
+        if while_running:
+            # Beside the log in use, whose name the new database takes.
+            await restore_beside(server.url, programs, dump)
+        else:
+            rollbook.stop()
+            recreate(server.url)
+            run_program(programs / "pg_restore", "-d", server.url, dump)
+            rollbook.start()
+        await assert_a_new_epoch(rollbook, history)
+        assert await breaks(server.url) == [(2, history.last_kept, LEAP)]
+
+
+async def restore_beside(url: str, programs: Path, dump: str) -> None:
+    server, beside = with_database(url, "postgres"), with_database(url, "beside")
+    execute(server, sql.SQL("CREATE DATABASE beside").format())
+    run_program(programs / "pg_restore", "-d", beside, dump)
+    name = sql.Identifier(DATABASE)
+    await terminate_all(url)
+    execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    execute(server, sql.SQL("ALTER DATABASE beside RENAME TO {}").format(name))
+
+
+@pytest.mark.parametrize("kept_in", ["redis", "file"])
+async def test_a_cold_copy_of_the_data_directory_is_put_back(
+    tmp_path: Path, redis: PrivateRedis, kept_in: str
+) -> None:
+    data_dir = prepared(tmp_path / "data")
+    data, copy, mark = data_dir / "postgres/data", tmp_path / "copy", data_dir / "high-water.json"
+    settings = {"ROLLBOOK_REDIS_URL": redis.url} if kept_in == "redis" else {}
+    with RunningRollbook(data_dir, **settings) as rollbook:
+        async with client_of(rollbook) as client:
+            history = await before_the_backup(client)
+        rollbook.stop()
+        run_program(Path("/bin/cp"), "-a", str(data), str(copy))
+        rollbook.start()
+        async with client_of(rollbook) as client:
+            await after_the_backup(client, history)
+        # Without a shutdown that would write the mark.
+        rollbook.kill_all()
+        shutil.rmtree(data)
+        run_program(Path("/bin/cp"), "-a", str(copy), str(data))
+        if kept_in == "redis":
+            mark.unlink()
+        rollbook.start()
+        await assert_a_new_epoch(rollbook, history)
+        url = EmbeddedPostgres(data_dir / "postgres").url
+        assert await breaks(url) == [(2, history.last_kept, LEAP)]
+
+
+async def test_a_break_is_recorded_by_hand_while_it_runs(tmp_path: Path) -> None:
+    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+        async with client_of(rollbook) as client:
+            history = await before_the_backup(client)
+            recorded = run_rollbook("log", "break", "--json", "--data-dir", str(rollbook.data_dir))
+            assert (recorded.returncode, recorded.stderr) == (0, "")
+            assert recorded.stdout == (
+                f'{{"epoch":2,"last_valid":{history.last_kept},"first_new":{LEAP}}}\n'
+            )
+            await gone(client, history.last_kept + 1)
+            assert (await client.get(f"/v1/users/{history.user}")).json()["name"] == "Kept0"
+            answer = await rename(client, history.user, "Renamed")
+            assert int(answer.headers["Rollbook-Position"]) == LEAP
+        again = run_rollbook(
+            "log", "break", "--beyond", str(7 * LEAP), "--data-dir", str(rollbook.data_dir)
+        )
+        assert f"positions from {8 * LEAP} on" in again.stdout
+
+
+def test_without_a_rollbook_no_break_is_recorded(tmp_path: Path) -> None:
+    refused = run_rollbook("log", "break", "--data-dir", str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("rollbook: no Rollbook with a database of its own runs on")
+
+
+def test_a_log_that_does_not_exist_cannot_be_broken(
+    database_url: str, empty_database_url: str
+) -> None:
+    no_log = run_rollbook("log", "break", ROLLBOOK_DATABASE_URL=database_url)
+    assert (no_log.returncode, no_log.stdout) == (1, "")
+    assert no_log.stderr == "rollbook: the database holds no log yet\n"
+    empty = run_rollbook("log", "break", ROLLBOOK_DATABASE_URL=empty_database_url)
+    assert (empty.returncode, empty.stdout) == (1, "")
+    assert "run `rollbook migrate` first" in empty.stderr
+
+
+async def test_the_doctor_says_where_no_mark_is_kept(
+    database_url: str, master_keys: str, redis: PrivateRedis, tmp_path: Path
+) -> None:
+    settings = {
+        "ROLLBOOK_DATABASE_URL": database_url,
+        "ROLLBOOK_MASTER_KEY": master_keys,
+        "ROLLBOOK_ADMIN_TOKEN": "a-token-of-thirty-two-characters",
+    }
+
+    def said(**more: str) -> str:
+        checked = run_rollbook("doctor", **settings, **more)
+        assert checked.returncode == 0, checked.stderr
+        return checked.stdout
+
+    assert "no high-water mark is kept: ROLLBOOK_REDIS_URL is not set" in said()
+    with_redis = {"ROLLBOOK_REDIS_URL": redis.url}
+    with RunningRollbook(tmp_path / "data", **settings, **with_redis):
+        assert "high-water" not in said(**with_redis)
+    with RedisAdmin(redis.url) as admin:
+        admin.flush()
+    assert "no high-water mark is kept: Redis has none yet" in said(**with_redis)
+    redis.stop()
+    assert "no high-water mark is kept: Redis does not answer" in said(**with_redis)

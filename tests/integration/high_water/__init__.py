@@ -1,0 +1,1 @@
+"""Tests of the places that keep high-water marks."""
