@@ -12,8 +12,8 @@ R = TypeVar("R")
 
 _SLICE_SECONDS: Final = 0.001
 _MAX_WAITING: Final = 128
-# As a multiple of the time that a piece took: all pieces together get a quarter of the event loop.
-_REST: Final = 3
+# As a multiple of the time that a piece took: all pieces together get a sixth of the event loop.
+_REST: Final = 5
 
 
 async def in_slices(items: Iterable[T], work: Callable[[T], R]) -> list[R]:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _NOTHING: Final = Nothing()
 # To check as much takes less than half a millisecond.
-_SMALL_BYTES: Final = 1024
+_SMALL_BYTES: Final = 2048
 
 
 class _Route(APIRoute):

@@ -47,7 +47,7 @@ _SORT_NAMES: Final = (*_SORTS, *(f"-{name}" for name in _SORTS))
 _STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
 # Each of them may take some microseconds to bring an address into the form for comparison.
-_MAX_BEYOND_ASCII: Final = 500
+_MAX_BEYOND_ASCII: Final = 250
 _EMAIL: Final[Schema] = {"type": "string", "format": "email", "maxLength": MAX_EMAIL_LENGTH}
 _ROLE: Final[Schema] = {"type": "string", "pattern": f"^{ROLE_PATTERN}$"}
 _EXTERNAL_ID: Final[Schema] = {
