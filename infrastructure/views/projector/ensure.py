@@ -18,7 +18,9 @@ from projections.projection import Projection
 
 _LOCK: Final = (1383034987, 3)
 _POLL_SECONDS: Final = 0.05
-# All other sessions queue behind a session that waits for a table's lock, so it waits only briefly.
+# All other sessions queue behind a session that waits for a table's lock, so it waits only briefly,
+# and leaves them much more time before it tries again.
+_LOCK_PAUSE_SECONDS: Final = 1.0
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 _FIRST_GENERATION: Final = 1
 _SERVE: Final = """
@@ -58,7 +60,7 @@ async def ensure_views(
                         await connection.execute(_LOCK_TIMEOUT)
                         return [await _ensure(connection, each) for each in projections]
                 except LockNotAvailable:
-                    await _pause(deadline)
+                    await _pause(deadline, _LOCK_PAUSE_SECONDS)
     except (psycopg.OperationalError, OSError) as error:
         raise Unavailable from error
 
@@ -73,10 +75,10 @@ async def _lock(connection: Connection, deadline: float) -> None:
         await _pause(deadline)
 
 
-async def _pause(deadline: float) -> None:
+async def _pause(deadline: float, seconds: float = _POLL_SECONDS) -> None:
     if time.monotonic() > deadline:
         raise EnsureBusy(EnsureBusy.__doc__)
-    await asyncio.sleep(_POLL_SECONDS)
+    await asyncio.sleep(seconds)
 
 
 async def _ensure(connection: Connection, projection: Projection[Any]) -> Slot[Any]:
