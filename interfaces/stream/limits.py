@@ -1,14 +1,17 @@
-"""Limits for one client in a process: open streams, and messages that it sends."""
+"""Limits for clients of a process: open streams, silent connections, and frames that they send."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from interfaces.stream.closing import CloseCode, Closed
 
 _WINDOW_SECONDS: Final = 60.0
+
+T = TypeVar("T")
 
 
 class OpenStreams:
@@ -32,8 +35,52 @@ class OpenStreams:
                 del self._open[owner]
 
 
+class SilentStreams:
+    """Waits for the first messages of clients that have not signed in: for `seconds`, each.
+
+    At most `limit` clients wait, and at most `limit_per_address` from one address. For one more,
+    the oldest is closed: a client that wants to sign in does it at once.
+    """
+
+    def __init__(self, limit: int, limit_per_address: int, seconds: float) -> None:
+        self._limit = limit
+        self._limit_per_address = limit_per_address
+        self._seconds = seconds
+        # The oldest first, with its address.
+        self._waiting: dict[asyncio.Timeout, str] = {}
+
+    async def first(self, address: str, message: Awaitable[T]) -> T:
+        """The first message of a client at this address. Raises `Closed`."""
+        self._make_room(address)
+        timeout = asyncio.timeout(self._seconds)
+        try:
+            async with timeout:
+                self._waiting[timeout] = address
+                return await message
+        except TimeoutError:
+            if timeout in self._waiting:
+                reason = f"Nothing was sent within {self._seconds:g} s."
+                raise Closed(CloseCode.NO_FIRST_MESSAGE, reason) from None
+            reason = "Too many connections have not signed in; try again."
+            raise Closed(CloseCode.TRY_AGAIN_LATER, reason) from None
+        finally:
+            self._waiting.pop(timeout, None)
+
+    def _make_room(self, address: str) -> None:
+        of_address = [waiting for waiting, its in self._waiting.items() if its == address]
+        if len(of_address) >= self._limit_per_address:
+            self._close(of_address[0])
+        elif len(self._waiting) >= self._limit:
+            self._close(next(iter(self._waiting)))
+
+    def _close(self, waiting: asyncio.Timeout) -> None:
+        del self._waiting[waiting]
+        if not waiting.expired():
+            waiting.reschedule(asyncio.get_running_loop().time())
+
+
 class MessageBudget:
-    """Limits the messages of a client; it needs to send none once its stream is open."""
+    """Limits the frames that a client sends; it needs to send none once its stream is open."""
 
     def __init__(self, max_a_minute: int) -> None:
         self._limit = max_a_minute

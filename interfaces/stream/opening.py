@@ -1,6 +1,6 @@
 """Opening a stream: the request of the client, and its principal."""
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -12,11 +12,16 @@ from application.live.tickets import Tickets
 from application.log.search import EventFilter
 from interfaces.stream.closing import CloseCode, Closed
 
-_MAX_BYTES: Final = 16 * 1024
 _MAX_TYPES: Final = 200
 _MAX_PARAMETERS: Final = 20
 
-T = TypeVar("T")
+_FORMS: Final = {
+    "after": "a position (0 to 2^53), or null",
+    "types": f"a list of at most {_MAX_TYPES} event types",
+    "user": "the id of a user",
+    "token": "a string",
+    "ticket": "a string",
+}
 
 Position = Annotated[int, Meta(ge=0, le=2**53)]
 Types = Annotated[tuple[str, ...], Meta(max_length=_MAX_TYPES)]
@@ -42,14 +47,18 @@ class FirstMessage(StreamRequest, frozen=True, kw_only=True, forbid_unknown_fiel
     ticket: str | None = None
 
 
+R = TypeVar("R", bound=StreamRequest)
+
+
 def from_message(message: str | bytes) -> FirstMessage:
     """Raises `Closed`."""
-    if len(message) > _MAX_BYTES:
-        raise Closed(CloseCode.BAD_REQUEST, "The first message is larger than 16 KiB.")
     try:
-        asked = msgspec.json.decode(message, type=FirstMessage)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise Closed(CloseCode.BAD_REQUEST, f"The first message is refused: {error}") from None
+        members = msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeError):
+        raise Closed(CloseCode.BAD_REQUEST, "The first message is no JSON.") from None
+    if not isinstance(members, dict):
+        raise Closed(CloseCode.BAD_REQUEST, "The first message is no JSON object.")
+    asked = _checked(cast(dict[str, Any], members), FirstMessage, strict=True)
     if asked.token is not None and asked.ticket is not None:
         raise Closed(CloseCode.BAD_REQUEST, "Send a token or a ticket, not both.")
     return asked
@@ -66,16 +75,29 @@ def from_query(query: bytes) -> StreamRequest:
             errors="strict",
             max_num_fields=_MAX_PARAMETERS,
         )
-        values: dict[str, str | list[str]] = dict(pairs)
-        if len(values) < len(pairs):
-            raise Closed(CloseCode.BAD_REQUEST, "A parameter may be given once only.")
-        if "types" in values:
-            values["types"] = dict(pairs)["types"].split(",")
-        return msgspec.convert(values, StreamRequest, strict=False)
-    except msgspec.ValidationError as error:
-        raise Closed(CloseCode.BAD_REQUEST, f"The parameters are refused: {error}") from None
     except ValueError:
         raise Closed(CloseCode.BAD_REQUEST, "The query string is malformed.") from None
+    values: dict[str, Any] = dict(pairs)
+    if len(values) < len(pairs):
+        raise Closed(CloseCode.BAD_REQUEST, "A parameter may be given once only.")
+    if "types" in values:
+        values["types"] = values["types"].split(",")
+    return _checked(values, StreamRequest, strict=False)
+
+
+def _checked(values: dict[str, Any], kind: type[R], *, strict: bool) -> R:
+    """Raises `Closed` with the name of a value that is not acceptable."""
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    unknown = next((name for name in values if name not in types), None)
+    if unknown is not None:
+        raise Closed(CloseCode.BAD_REQUEST, f"{unknown[:40]!r} is not known here.")
+    converted: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            converted[name] = msgspec.convert(value, types[name], strict=strict)
+        except msgspec.ValidationError:
+            raise Closed(CloseCode.BAD_REQUEST, f"{name} must be {_FORMS[name]}.") from None
+    return kind(**converted)
 
 
 async def by_header(authorization: str, identity: Identity) -> Principal:

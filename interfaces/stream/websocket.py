@@ -16,7 +16,7 @@ from application.live.tail import Cursor, Tail
 from application.live.tickets import Tickets
 from interfaces.stream import frames
 from interfaces.stream.closing import CloseCode, Closed
-from interfaces.stream.limits import MessageBudget, OpenStreams
+from interfaces.stream.limits import OpenStreams, SilentStreams
 from interfaces.stream.opening import StreamRequest, by_header, by_message, from_message, from_query
 
 PATH: Final = "/v1/stream"
@@ -25,10 +25,8 @@ _FIRST_MESSAGE_SECONDS: Final = 5.0
 # Long enough for everything except a read from a frozen server.
 _END_SECONDS: Final = 1.0
 _MAX_STREAMS: Final = 100
-_MAX_UNAUTHENTICATED: Final = 500
-_MAX_MESSAGES: Final = 60
-# All unauthenticated clients share one limit.
-_UNAUTHENTICATED: Final = ""
+_MAX_SILENT: Final = 500
+_MAX_SILENT_PER_ADDRESS: Final = 100
 
 log = get_logger(__name__)
 
@@ -57,9 +55,8 @@ class EventStream:
         self._tickets = tickets
         self._notices = notices
         self._heartbeat_seconds = heartbeat_seconds
-        self._first_message_seconds = first_message_seconds
         self._send_seconds = send_seconds
-        self._unauthenticated = OpenStreams(_MAX_UNAUTHENTICATED)
+        self._silent = SilentStreams(_MAX_SILENT, _MAX_SILENT_PER_ADDRESS, first_message_seconds)
         self._streams = OpenStreams(max_streams)
 
     def add_to(self, app: FastAPI) -> None:
@@ -82,8 +79,7 @@ class EventStream:
 
     async def _serve(self, websocket: WebSocket) -> None:
         try:
-            with self._unauthenticated.one_more(_UNAUTHENTICATED):
-                principal, asked = await self._opened(websocket)
+            principal, asked = await self._opened(websocket)
             with self._streams.one_more(principal.actor):
                 position, head = await self._tail.place(asked.after)
                 ready = frames.Ready(self._tail.log_id, position, head, self._heartbeat_seconds)
@@ -96,7 +92,7 @@ class EventStream:
                     opened = principal.may("users:read")
                     sender = _Sender(websocket, self._send_seconds)
                     await _first_of(
-                        self._listen(websocket),
+                        _listen(websocket),
                         self._send_events(sender, cursor, opened),
                         _notify(sender, inbox),
                     )
@@ -119,20 +115,9 @@ class EventStream:
         if query:
             reason = "Parameters in the address need an Authorization header."
             raise Closed(CloseCode.BAD_REQUEST, reason)
-        try:
-            async with asyncio.timeout(self._first_message_seconds):
-                message = from_message(await _received(websocket))
-        except TimeoutError:
-            reason = f"Nothing was sent within {self._first_message_seconds:g} s."
-            raise Closed(CloseCode.NO_FIRST_MESSAGE, reason) from None
+        address = websocket.client.host if websocket.client else ""
+        message = from_message(await self._silent.first(address, _received(websocket)))
         return await by_message(message, self._identity, self._tickets), message
-
-    async def _listen(self, websocket: WebSocket) -> NoReturn:
-        """Read messages to notice the end of the connection; none is expected."""
-        budget = MessageBudget(_MAX_MESSAGES)
-        while True:
-            await _received(websocket)
-            budget.spend()
 
     async def _send_events(self, sender: "_Sender", cursor: Cursor, opened: bool) -> NoReturn:
         """Send what the cursor finds until the server stops."""
@@ -174,6 +159,12 @@ async def _notify(sender: _Sender, inbox: Inbox) -> NoReturn:
     """Send notifications for people, between the events."""
     while True:
         await sender.send(frames.Notification.of(await inbox.next()))
+
+
+async def _listen(websocket: WebSocket) -> NoReturn:
+    """Read messages to notice the end of the connection; none is expected, and few may come."""
+    while True:
+        await _received(websocket)
 
 
 async def _received(websocket: WebSocket) -> str | bytes:

@@ -10,9 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from interfaces.cli.server.http_protocol import BoundedHttpProtocol
+from interfaces.cli.server.websocket_protocol import BoundedWebSocketProtocol
 
 DRAIN_SECONDS: Final = 10
-MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 
 @asynccontextmanager
@@ -28,10 +28,7 @@ async def http_server(
             server_header=False,
             http=BoundedHttpProtocol,
             timeout_graceful_shutdown=DRAIN_SECONDS,
-            # Clients of a stream send little; and the length of a compressed message leaks a
-            # secret in it, if an attacker can repeat the message.
-            ws_max_size=MAX_MESSAGE_BYTES,
-            ws_per_message_deflate=False,
+            ws=BoundedWebSocketProtocol,
         ),
         ready,
     )

@@ -1,9 +1,11 @@
 """What all answers have in common, for every route and error."""
 
+import re
 import traceback
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
+from urllib.parse import unquote
 from uuid import UUID
 
 import structlog
@@ -22,6 +24,8 @@ _IS_HEAD: Final = "rollbook.is_head"
 _FRAMES: Final = 12
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "none"
+_HANDSHAKE_ANSWERS: Final = ("websocket.accept", "websocket.http.response.start")
+_SLASH: Final = re.compile(rb"%(2[fF])")
 _INTERNAL: Final = problem("internal", "The server could not answer; its log says why.")
 
 _SECURITY: Final = {
@@ -72,8 +76,12 @@ class CommonRules:
         self._headers = common_headers(version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        scope = _with_slashes_encoded(scope)
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
             return
         began = monotonic()
         request_id = _sent_request_id(scope) or str(self._new_id())
@@ -102,6 +110,17 @@ class CommonRules:
             if not started:
                 await _INTERNAL(scope, receive, answer)
 
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = _sent_request_id(scope) or str(self._new_id())
+
+        async def answer(message: Message) -> None:
+            if message["type"] in _HANDSHAKE_ANSWERS:
+                headers = self._complete(scope, request_id, list(message.get("headers", [])))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         """Label by declared names only: a client's own are unlimited, and may be personal data."""
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
@@ -117,6 +136,15 @@ class CommonRules:
         if scope["path"].startswith("/v1/"):
             common.extend(_API)
         return [*headers, (b"x-request-id", request_id.encode()), *common]
+
+
+def _with_slashes_encoded(scope: Scope) -> Scope:
+    """An encoded slash belongs to a segment of the path; decoded, it would separate two."""
+    raw: bytes = scope.get("raw_path") or b""
+    if not _SLASH.search(raw):
+        return scope
+    path = unquote(_SLASH.sub(rb"%25\1", raw).decode("ascii"))
+    return {**scope, "path": path}
 
 
 def _sent_request_id(scope: Scope) -> str | None:
