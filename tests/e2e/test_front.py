@@ -3,59 +3,32 @@
 import json
 import socket
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 
 from tests.support.http.wire import WEBSOCKET, frame, request
+from tests.support.processes.flood import KINDS, UPGRADE
 from tests.support.servers.postgres import scale
 from tests.support.servers.prepared_data import prepared
-from tests.support.servers.rollbook import RunningRollbook
+from tests.support.servers.rollbook import RunningRollbook, rollbook_environment
 
 MAX_GROWTH: Final = 30 * 2**20
-CHUNKED: Final = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
-UPGRADE: Final = request("GET /v1/stream", WEBSOCKET, token=None).encode()
-# What a client sends first, and then without an end.
-FLOODS: Final = {
-    "pipelined requests": (b"", request("GET /x", token=None).encode() * 500),
-    "pipelined commands": (
-        b"",
-        request("POST /v1/users", "Content-Length: 2\r\n", "{}", token=None).encode() * 500,
-    ),
-    "empty pings": (UPGRADE, frame(9) * 5000),
-    "empty fragments": (UPGRADE + frame(1, fin=False), frame(0, fin=False) * 5000),
-    "endless trailers": (
-        request("POST /v1/users", CHUNKED, token=None).encode() + b"0\r\n",
-        b"X-Endless: yes\r\n" * 5000,
-    ),
-    "endless extensions": (
-        request("POST /v1/users", CHUNKED, token=None).encode() + b"1;",
-        b"x" * 65_536,
-    ),
-    "endless heads": (b"GET / HTTP/1.1\r\nX: ", b"x" * 65_536),
-    "endless headers": (b"GET / HTTP/1.1\r\n", b"X: y\r\n" * 5000),
-    "bodies without an end": (
-        request("POST /v1/users", "Content-Length: 99999999999\r\n", token=None).encode(),
-        b"x" * 65_536,
-    ),
-    "tiny chunks": (
-        request("POST /v1/users", CHUNKED, token=None).encode(),
-        b"1\r\nx\r\n" * 10_000,
-    ),
-}
-SLOW: Final = {
-    "slow bodies": request("POST /v1/users", "Content-Length: 9999\r\n", token=None).encode(),
-    "slow heads": b"GET / HTTP/1.1\r\nX: ",
-    "slow frames": UPGRADE + b"\x81",
-}
+WORST: Final = (
+    "pipelined-requests",
+    "empty-pings",
+    "empty-fragments",
+    "endless-trailers",
+    "slow-bodies",
+)
 
 
 @pytest.fixture
@@ -70,12 +43,12 @@ def memory_of(process: int) -> int:
     return pages * 4096
 
 
-@contextmanager
-def connection(rollbook: RunningRollbook) -> Generator[socket.socket]:
-    place = urlsplit(rollbook.url)
-    assert place.hostname is not None
-    with socket.create_connection((place.hostname, place.port or 80), timeout=15) as client:
-        yield client
+def port_of(rollbook: RunningRollbook) -> str:
+    return rollbook.url.rpartition(":")[2]
+
+
+def connection(rollbook: RunningRollbook) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(port_of(rollbook))), timeout=15)
 
 
 class Caller:
@@ -106,50 +79,19 @@ class Caller:
         return times
 
 
-def flood(rollbook: RunningRollbook, first: bytes, then: bytes, stop: threading.Event) -> None:
-    """Send, read nothing, and connect again after each refusal."""
-    while not stop.is_set():
-        with suppress(OSError), connection(rollbook) as client:
-            client.settimeout(0.2)
-            client.sendall(first)
-            while not stop.is_set():
-                with suppress(TimeoutError):
-                    client.send(then)
-        stop.wait(0.05)
-
-
-def trickle(rollbook: RunningRollbook, first: bytes, stop: threading.Event) -> None:
-    while not stop.is_set():
-        with suppress(OSError), connection(rollbook) as client:
-            client.sendall(first)
-            while not stop.wait(0.05):
-                client.sendall(b"x")
-
-
 @contextmanager
-def attacked(rollbook: RunningRollbook, each: int = 2) -> Generator[None]:
-    """As many connections of each kind attack."""
-    stop = threading.Event()
-    threads = [
-        *(
-            threading.Thread(target=flood, args=(rollbook, *sent, stop))
-            for sent in FLOODS.values()
-            for _ in range(each)
-        ),
-        *(
-            threading.Thread(target=trickle, args=(rollbook, first, stop))
-            for first in SLOW.values()
-            for _ in range(each)
-        ),
-    ]
-    for thread in threads:
-        thread.start()
+def attacked(rollbook: RunningRollbook, *kinds: str) -> Generator[None]:
+    """Two connections of each kind attack."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.processes.flood", port_of(rollbook), "2", *kinds],
+        env=rollbook_environment(),
+        stdin=subprocess.PIPE,
+    )
+    time.sleep(0.5)
     try:
         yield
     finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        process.communicate(timeout=10)
 
 
 def p99(times: list[float]) -> float:
@@ -158,24 +100,23 @@ def p99(times: list[float]) -> float:
 
 @pytest.mark.alone
 def test_floods_without_a_token_change_little_for_others(rollbook: RunningRollbook) -> None:
+    """All kinds at once for the memory, the worst kinds at once for the time of another caller."""
     process = rollbook.children()["application"]
-    seconds = 5 if scale() >= 10 else 1.5
-    rounds = 5 if scale() >= 10 else 1
-    ratios: list[float] = []
+    is_long = scale() >= 10
     with connection(rollbook) as client:
         caller = Caller(rollbook, client)
-        for _ in range(rounds):
-            alone = p99(caller.times(seconds))
-            before = memory_of(process)
-            with attacked(rollbook):
-                times = caller.times(seconds)
-                grown = memory_of(process) - before
-            assert grown < MAX_GROWTH
-            assert len(times) > 10 * seconds
-            ratios.append(p99(times) / alone)
-            print(f"p99 {alone * 1000:.1f} alone, {p99(times) * 1000:.1f} ms; {grown >> 20} MB more")
+        caller.times(0.5)
+        before = memory_of(process)
+        with attacked(rollbook, *KINDS):
+            assert len(caller.times(5 if is_long else 2)) > 20
+            assert memory_of(process) - before < MAX_GROWTH
+        ratios: list[float] = []
+        for _ in range(5 if is_long else 1):
+            alone = p99(caller.times(3 if is_long else 0.5))
+            with attacked(rollbook, *WORST):
+                ratios.append(p99(caller.times(5 if is_long else 1)) / alone)
     assert rollbook.children()["application"] == process
-    if scale() >= 10:
+    if is_long:
         assert statistics.median(ratios) <= 3, ratios
 
 

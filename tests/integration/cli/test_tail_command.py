@@ -141,7 +141,7 @@ async def test_it_ends_when_the_reader_of_its_output_leaves(directory: Streaming
         ((), "wrong", "the stream is refused: The token"),
         ((), "nobody", "the stream is refused: This needs the permission events:read"),
         (("--after", "9"), "reader", "the stream is refused: after is above the head"),
-        (("--user", "ada"), "reader", "the stream is refused: The parameters"),
+        (("--user", "ada"), "reader", "the stream is refused: user must be"),
     ],
 )
 async def test_a_refusal_is_printed_in_one_line(
