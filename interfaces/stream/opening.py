@@ -66,8 +66,6 @@ def from_message(message: str | bytes) -> FirstMessage:
 
 def from_query(query: bytes) -> StreamRequest:
     """The query parameters of SSE, for a client that signs in by a header. Raises `Closed`."""
-    if len(query) > _MAX_BYTES:
-        raise Closed(CloseCode.BAD_REQUEST, "The query string is longer than 16 KiB.")
     try:
         pairs = parse_qsl(
             query.decode("ascii"),
