@@ -72,9 +72,7 @@ async def open_log(
     positions are above this one. Raises `RestoreUnfinished`.
     """
     await connection.execute(_SETTINGS)
-    (complete,) = await _row(connection, f"SELECT {COMPLETE}") or (False,)
-    if not complete:
-        raise RestoreUnfinished(RestoreUnfinished.__doc__)
+    await _check_restored(connection)
     # Read before the log: marks are raised after a commit, so none of them is above the log.
     (known_id,) = await _row(connection, _ID) or (None,)
     known: Marks = {} if known_id is None else await marks.read(known_id)
@@ -118,6 +116,12 @@ async def reopen_log(
         return await open_log(connection, marks, beyond=beyond)
 
 
+async def check_restored(database_url: str) -> None:
+    """Raises `RestoreUnfinished` if the database lacks tables or indexes, and `Unavailable`."""
+    async with _connection(database_url) as connection:
+        await _check_restored(connection)
+
+
 async def find_log_id(database_url: str) -> UUID | None:
     """The id of the log, None if there is none yet. Raises `Unavailable`."""
     async with _connection(database_url) as connection:
@@ -135,6 +139,11 @@ async def _connection(database_url: str) -> AsyncGenerator[Connection]:
             await connection.close()
     except (psycopg.Error, OSError) as error:
         raise Unavailable from error
+
+
+async def _check_restored(connection: Connection) -> None:
+    if await _row(connection, f"SELECT {COMPLETE}") != (True,):
+        raise RestoreUnfinished(RestoreUnfinished.__doc__)
 
 
 def _cause(identity: LogIdentity, place: Place, known: Marks, beyond: int | None) -> str | None:

@@ -19,6 +19,7 @@ from interfaces.cli.keys.app import keys
 from interfaces.cli.log.app import log
 from interfaces.cli.projections.app import projections
 from interfaces.cli.server.listener import open_listener
+from interfaces.cli.server.supervised import Supervised
 from interfaces.garbage_collection import disable_gc
 from interfaces.roles import Role, Roles, parse_roles
 from interfaces.settings import LocalSettings, MigrationSettings, Settings, load, load_for
@@ -101,6 +102,7 @@ def serve(
     high_water: Annotated[
         Path | None, typer.Option("--high-water", help="The file of the high-water mark.")
     ] = None,
+    restarted: Annotated[bool, typer.Option("--restarted", help="It ran before.")] = False,
 ) -> None:
     """Run roles for `rollbook up`, which holds the other end of the standard input."""
     with failing():
@@ -108,16 +110,10 @@ def serve(
         listener = None if descriptor is None else socket.socket(fileno=descriptor)
         chosen = parse_roles(roles)
         settings = load_for(chosen)
-        raise typer.Exit(
-            _serve(
-                settings,
-                chosen,
-                listener,
-                parent_socket=parent_socket,
-                migrating=True,
-                high_water_file=high_water,
-            )
+        supervised = Supervised(
+            parent_socket=parent_socket, high_water_file=high_water, restarted=restarted
         )
+        raise typer.Exit(_serve(settings, chosen, listener, supervised))
 
 
 @app.command()
@@ -216,23 +212,13 @@ def _serve(
     settings: Settings,
     roles: Roles,
     listener: socket.socket | None = None,
-    *,
-    parent_socket: socket.socket | None = None,
-    migrating: bool = False,
-    high_water_file: Path | None = None,
+    supervised: Supervised | None = None,
 ) -> int:
     disable_gc()
     # Imported after the settings are checked: it takes a second to load.
     from interfaces.cli.server.serve import serve as run
 
-    return run(
-        settings,
-        roles,
-        listener,
-        parent_socket=parent_socket,
-        migrating=migrating,
-        high_water_file=high_water_file,
-    )
+    return run(settings, roles, listener, supervised)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.support.servers.postgres_backends import terminate_all
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.redis_admin import RedisAdmin
-from tests.support.servers.rollbook import RunningRollbook, run_rollbook
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 LEAP: Final = 10**12
 # The watch looks every 5 s, then the process restarts.
@@ -166,13 +166,13 @@ def recreate(url: str) -> None:
     execute(server, sql.SQL("CREATE DATABASE {}").format(name))
 
 
-@pytest.mark.parametrize("while_running", [False, True])
+@pytest.mark.parametrize("restore", ["stopped", "beside", "slowly"])
 async def test_a_dump_is_restored_into_the_same_server(
     tmp_path: Path,
     programs: Path,
     server: EmbeddedPostgres,
     redis: PrivateRedis,
-    while_running: bool,
+    restore: str,
 ) -> None:
     dump = str(tmp_path / "dump")
     settings = {"ROLLBOOK_DATABASE_URL": server.url, "ROLLBOOK_REDIS_URL": redis.url}
@@ -182,9 +182,13 @@ async def test_a_dump_is_restored_into_the_same_server(
             history = await before_the_backup(client)
             run_program(programs / "pg_dump", "-Fc", "-f", dump, server.url)
             await after_the_backup(client, history)
-        if while_running:
-            # Beside the log in use, whose name the new database takes.
+        if restore == "beside":
             await restore_beside(server.url, programs, dump)
+        elif restore == "slowly":
+            # The process ends and starts again before there is any table.
+            recreate(server.url)
+            until(lambda: rollbook.output.count('"event":"server did not start"') > 1)
+            run_program(programs / "pg_restore", "-d", server.url, dump)
         else:
             rollbook.stop()
             recreate(server.url)
@@ -195,6 +199,7 @@ async def test_a_dump_is_restored_into_the_same_server(
 
 
 async def restore_beside(url: str, programs: Path, dump: str) -> None:
+    """Restore beside the database in use, whose name the new one then takes."""
     server, beside = with_database(url, "postgres"), with_database(url, "beside")
     execute(server, sql.SQL("CREATE DATABASE beside").format())
     run_program(programs / "pg_restore", "-d", beside, dump)

@@ -60,6 +60,7 @@ class ApplicationProcess:
     async def start(self) -> None:
         """Start it; return when it is ready. Raises `ApplicationEnded`."""
         self._close_socket()
+        restarted = self._process is not None
         self._child_socket, parent_socket = socket.socketpair()
         self._child_socket.setblocking(False)
         with parent_socket:
@@ -69,6 +70,7 @@ class ApplicationProcess:
                 parent_socket,
                 self._environment,
                 self._high_water_file,
+                restarted=restarted,
             )
         ready = b""
         try:
@@ -105,6 +107,8 @@ def spawn(
     parent_socket: socket.socket,
     environment: Mapping[str, str],
     high_water_file: Path | None,
+    *,
+    restarted: bool,
 ) -> subprocess.Popen[bytes]:
     """Start it in its own session: Ctrl-C reaches only the supervisor, which drains."""
     bound = DIE_WITH_PARENT if shutil.which("setpriv") else ()
@@ -114,6 +118,8 @@ def spawn(
         options.append(f"--socket={listener.fileno()}")
     if high_water_file is not None:
         options.append(f"--high-water={high_water_file}")
+    if restarted:
+        options.append("--restarted")
     return subprocess.Popen(
         [*bound, *program, *options],
         stdin=parent_socket.fileno(),

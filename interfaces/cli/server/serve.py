@@ -5,16 +5,16 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from typing import Final, NoReturn
 
 import structlog
 import uvloop
 
 from application.keys.ports import SealBroken, UnknownMasterKey
-from infrastructure.event_store.opening import RestoreUnfinished
+from infrastructure.event_store.opening import RestoreUnfinished, check_restored
 from infrastructure.migrations import MigrationFailed, migrate
 from infrastructure.server_checks import UnsuitableServer, check_server
+from interfaces.cli.server.supervised import Supervised
 from interfaces.composition.bootstrap import open_rollbook
 from interfaces.garbage_collection import freeze_and_tune_gc
 from interfaces.logging import configure_logging, log_loop_error
@@ -30,19 +30,16 @@ def serve(
     settings: Settings,
     roles: Roles,
     listener: socket.socket | None = None,
-    *,
-    parent_socket: socket.socket | None = None,
-    migrating: bool = False,
-    high_water_file: Path | None = None,
+    supervised: Supervised | None = None,
 ) -> int:
-    """Run until a signal or the end of the parent process; return the exit code.
+    """Run until a signal or the end of the supervisor; return the exit code.
 
-    The role `api` needs a listener. Raises `WrongSetting` if the master keys are not the log's.
+    The role `api` needs a listener. A supervised process migrates its database. Raises `WrongSetting` if the master keys are not the log's.
     """
     configure_logging(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, roles, listener, parent_socket, migrating, high_water_file))
+            runner.run(_serve(settings, roles, listener, supervised))
     except (UnsuitableServer, MigrationFailed, RestoreUnfinished) as error:
         log.critical("application failed", reason=str(error))
         return 1
@@ -66,19 +63,21 @@ async def _serve(
     settings: Settings,
     roles: Roles,
     listener: socket.socket | None,
-    parent_socket: socket.socket | None,
-    migrating: bool,
-    high_water_file: Path | None,
+    supervised: Supervised | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
+    parent_socket = supervised and supervised.parent_socket
     stop = _stop_of(loop, parent_socket)
     url = settings.database_url.get_secret_value()
     await check_server(url)
-    if migrating:
+    if supervised is not None:
+        if supervised.restarted:
+            # Else it would make tables in a database that a restore has just emptied.
+            await check_restored(url)
         await migrate(url)
     ready = partial(_report_ready, roles, listener, parent_socket)
-    opening = open_rollbook(settings, roles, high_water_file)
+    opening = open_rollbook(settings, roles, supervised and supervised.high_water_file)
     async with opening as rollbook, AsyncExitStack() as stack:
         if rollbook.application is None:
             work = asyncio.create_task(_log_heartbeats(roles))
