@@ -23,11 +23,14 @@ from interfaces.cli.server.request_body import (
 
 # The other connections have their turn between two slices.
 _SLICE_BYTES: Final = 64 * 1024
+# No route has a longer path, and to decode a percent-encoded one takes time for each character.
+_MAX_PATH_BYTES: Final = 2048
 _MAX_DISCARDED_BYTES: Final = 256 * 1024
 _PROTOCOLS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 _NEVER_A_HEAD: Final = re.compile(rb"\A[^A-Z]|(?<!\r)\n")
 _NO_HTTP: Final = "This is no HTTP/1.1 request."
 _TOO_LONG: Final = f"The head has more than {MAX_HEAD_BYTES // 1024} KiB or {MAX_FIELDS} headers."
+_LONG_PATH: Final = f"The path has more than {_MAX_PATH_BYTES:,} characters."
 _NO_HOST: Final = "A request needs one Host header."
 _NO_BODY: Final = "A request for a WebSocket has no body, and nothing may follow it."
 _TOO_LATE: Final = "The rest of the request came too late."
@@ -82,6 +85,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_FIELDS:
             raise MalformedMessage(_TOO_LONG)
+        if len(self.url.partition(b"?")[0]) > _MAX_PATH_BYTES:
+            raise MalformedMessage(_LONG_PATH)
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise MalformedMessage(_NO_HOST)

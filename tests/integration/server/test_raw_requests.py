@@ -62,6 +62,7 @@ def registration(headers: str = "", body: str = BODY) -> str:
         request("GET /v1/users/\xff"),
         request("GET /v1/users?q=\xff"),
         request("GET /v1/users?q=" + "x" * 70_000),
+        request("GET /v1/users/" + "%41" * 700),
         request("GET /v1/me", "X-Request-ID: a\0b\r\n"),
         request("GET /v1/me", "X-Folded: a\r\n b\r\n"),
         request("GET /v1/me", "Host: y\r\n"),
