@@ -46,24 +46,19 @@ def envelope(recorded: Recorded[Event], log_id: UUID, *, opened: bool) -> Envelo
 
     An event that cannot be read is as for a reader that may not see personal fields.
     """
-    event = recorded.event
+    event, personal = recorded.event, personal_of(recorded, opened=opened)
     if isinstance(event, Unreadable):
-        return enveloped(
-            recorded,
-            log_id,
-            topic=event.type,
-            schema=event.schema,
-            data=shown(event.fields, hidden=()),
-            personal="sealed",
-        )
-    personal = personal_of(recorded, opened=opened)
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        topic, schema, fields, hidden = event.type, event.schema, event.fields, frozenset[str]()
+    else:
+        topic, schema = event.topic, event.schema_version
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        hidden = frozenset[str]() if personal == "open" else event.personal
     return enveloped(
         recorded,
         log_id,
-        topic=event.topic,
-        schema=event.schema_version,
-        data=shown(fields, hidden=() if personal == "open" else event.personal),
+        topic=topic,
+        schema=schema,
+        data=shown(fields, hidden=hidden),
         personal=personal,
     )
 
@@ -111,6 +106,8 @@ def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
 
 def personal_of(recorded: Recorded[Event], *, opened: bool) -> Personal:
     """Whether the personal fields of an event are shown, or why not."""
+    if isinstance(recorded.event, Unreadable):
+        return "sealed"
     if recorded.is_erased:
         return "erased"
     return "open" if opened or not recorded.event.personal else "sealed"
