@@ -11,6 +11,7 @@ from application.log.high_water import CombinedMarks
 from infrastructure.event_store.opening import RestoreUnfinished, reopen_log
 from infrastructure.event_store.watch import LogMoved, watch_log
 from infrastructure.keys import MasterKeys
+from infrastructure.migrations.upgrade import DIRECTORY
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.integration.event_store.test_restored_log import LEAP, breaks, run
 from tests.support.doubles.high_water import MemoryHighWaterMarks
@@ -217,6 +218,42 @@ async def test_the_watch_waits_until_a_restore_has_finished(
         assert not watching.done()
         watching.cancel()
         assert await appended(store, 1) == [2]
+
+
+async def test_a_running_process_writes_a_lost_mark_again(
+    database_url: str, masters: MasterKeys, marks: MemoryHighWaterMarks
+) -> None:
+    async with open_event_store(database_url, masters, marks=marks) as store:
+        await appended(store, 3)
+        await asyncio.sleep(0.3)
+        known = dict(marks.logs)
+        marks.logs.clear()
+        watching = asyncio.create_task(watch_log(store.database, store.high_water, every=0.05))
+        await asyncio.sleep(0.3)
+        watching.cancel()
+        assert marks.logs == known
+        assert [*known[store.identity.id].values()] == [3]
+
+
+async def test_the_watch_also_marks_what_other_writers_record(
+    database_url: str, masters: MasterKeys, marks: MemoryHighWaterMarks
+) -> None:
+    async with open_event_store(database_url, masters, marks=marks) as store:
+        assert await append(database_url, masters, CombinedMarks(), 2) == [1, 2]
+        watching = asyncio.create_task(watch_log(store.database, store.high_water, every=0.05))
+        await asyncio.sleep(0.3)
+        watching.cancel()
+        assert [*marks.logs[store.identity.id].values()] == [2]
+
+
+async def test_a_log_of_before_the_migration_begins_no_new_epoch(
+    database_url: str, masters: MasterKeys
+) -> None:
+    await append(database_url, masters, CombinedMarks(), 1)
+    await run(database_url, "ALTER TABLE log DROP COLUMN database_oid, DROP COLUMN table_oid")
+    await run(database_url, (DIRECTORY / "sql/0013_log_place.sql").read_text())
+    assert await append(database_url, masters, CombinedMarks(), 1) == [2]
+    assert await breaks(database_url) == []
 
 
 @pytest.mark.parametrize("index", ["stored_events_position", "log_pkey"])
