@@ -1,6 +1,8 @@
 """A restore is noticed: a new epoch, no position twice, and no answer from the lost history."""
 
 import asyncio
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -12,18 +14,25 @@ import psycopg
 import pytest
 from msgspec import Struct
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from infrastructure.embedded.binaries import find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import DATABASE, EmbeddedPostgres
 from tests.support.http.agreement import all_events
-from tests.support.servers.postgres import execute, postgres_on, skip_or_fail, with_database
-from tests.support.servers.postgres_backends import terminate_all
+from tests.support.servers.postgres import (
+    execute,
+    given_programs,
+    postgres_on,
+    skip_or_fail,
+    with_database,
+)
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.redis_admin import RedisAdmin
-from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
+from tests.support.servers.rollbook import ROOT, RunningRollbook, run_rollbook, until
 
+PAGE: Final = ROOT / "docs/restore.md"
 LEAP: Final = 10**12
 # The watch looks every 5 s, then the process restarts.
 NOTICED_SECONDS: Final = 40.0
@@ -52,7 +61,7 @@ def redis() -> Iterator[PrivateRedis]:
 def programs() -> Path:
     """The folder of a Postgres with `pg_dump` and `pg_restore`."""
     try:
-        folder = find_binaries().folder
+        folder = find_binaries(given_programs()).folder
     except NoServerFound as error:
         skip_or_fail(str(error))
     if not (folder / "pg_restore").exists():
@@ -156,8 +165,17 @@ async def breaks(url: str) -> list[Any]:
         return await (await connection.execute(query)).fetchall()
 
 
-def run_program(program: Path, *arguments: str) -> None:
-    subprocess.run([program, *arguments], check=True, capture_output=True, timeout=60)
+def run_program(
+    program: Path, *arguments: str, cwd: Path | None = None, **environment: str
+) -> None:
+    subprocess.run(
+        [program, *arguments],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    )
 
 
 def recreate(url: str) -> None:
@@ -174,7 +192,7 @@ async def test_a_dump_is_restored_into_the_same_server(
     redis: PrivateRedis,
     restore: str,
 ) -> None:
-    dump = str(tmp_path / "dump")
+    dump = str(tmp_path / "rollbook.dump")
     settings = {"ROLLBOOK_DATABASE_URL": server.url, "ROLLBOOK_REDIS_URL": redis.url}
     with RunningRollbook(tmp_path / "data", **settings) as rollbook:
         # Only Redis keeps a mark, as with roles on servers.
@@ -183,7 +201,7 @@ async def test_a_dump_is_restored_into_the_same_server(
             run_program(programs / "pg_dump", "-Fc", "-f", dump, server.url)
             await after_the_backup(client, history)
         if restore == "beside":
-            await restore_beside(server.url, programs, dump)
+            await restore_beside(server.url, programs, tmp_path)
         elif restore == "slowly":
             # The process ends and starts again before there is any table.
             recreate(server.url)
@@ -198,15 +216,18 @@ async def test_a_dump_is_restored_into_the_same_server(
         assert await breaks(server.url) == [(2, history.last_kept, LEAP)]
 
 
-async def restore_beside(url: str, programs: Path, dump: str) -> None:
-    """Restore beside the database in use, whose name the new one then takes."""
-    server, beside = with_database(url, "postgres"), with_database(url, "beside")
-    execute(server, sql.SQL("CREATE DATABASE beside").format())
-    run_program(programs / "pg_restore", "-d", beside, dump)
-    name = sql.Identifier(DATABASE)
-    await terminate_all(url)
-    execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-    execute(server, sql.SQL("ALTER DATABASE beside RENAME TO {}").format(name))
+async def restore_beside(url: str, programs: Path, folder: Path) -> None:
+    """Restore `rollbook.dump` beside the database in use, with the documented commands."""
+    (commands,) = re.findall(r"```sh\n(createdb .*?)```", PAGE.read_text(), re.DOTALL)
+    server = conninfo_to_dict(url)
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PGHOST": str(server["host"]),
+        "PGUSER": str(server["user"]),
+    }
+    await asyncio.to_thread(
+        run_program, Path("/bin/sh"), "-ec", commands, cwd=folder, **environment
+    )
 
 
 @pytest.mark.parametrize("kept_in", ["redis", "file"])

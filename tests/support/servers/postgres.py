@@ -34,10 +34,11 @@ def scaled(count: float) -> int:
 
 def postgres_on(directory: Path) -> EmbeddedPostgres:
     """Rollbook's launcher, with the programs in ROLLBOOK_TEST_POSTGRES_BIN if it is set."""
-    return EmbeddedPostgres(directory, binaries=_given_programs())
+    return EmbeddedPostgres(directory, binaries=given_programs())
 
 
-def _given_programs() -> Path | None:
+def given_programs() -> Path | None:
+    """The folder in ROLLBOOK_TEST_POSTGRES_BIN."""
     given = os.environ.get("ROLLBOOK_TEST_POSTGRES_BIN")
     return Path(given) if given else None
 
@@ -64,7 +65,7 @@ def postgres_server() -> Generator[str]:
         yield with_database(given, "postgres")
         return
     directory = Path(tempfile.mkdtemp(prefix="rollbook-test-"))
-    server = _SharedPostgres(directory, binaries=_given_programs())
+    server = _SharedPostgres(directory, binaries=given_programs())
     try:
         yield with_database(asyncio.run(server.start()), "postgres")
     except NoServerFound as error:
