@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from asyncio import CancelledError
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
@@ -27,6 +28,8 @@ _NO_ROUTE: Final = "none"
 _HANDSHAKE_ANSWERS: Final = ("websocket.accept", "websocket.http.response.start")
 _SLASH: Final = re.compile(rb"%(2[fF])")
 _INTERNAL: Final = problem("internal", "The server could not answer; its log says why.")
+_UNANSWERED: Final = problem("unavailable", "The server stopped before it could answer.")
+_UNKNOWN: Final = problem("outcome-unknown", "The server stopped before it could answer.")
 
 _SECURITY: Final = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -104,6 +107,12 @@ class CommonRules:
             await self._app(scope, receive, answer)
         except ClientDisconnect:
             return
+        except CancelledError:
+            # The server stops, and does not wait any longer.
+            if not started:
+                stopped = _UNANSWERED if method == "GET" else _UNKNOWN
+                await stopped(scope, receive, answer)
+            raise
         except Exception as error:
             _report(scope, request_id, error)
             # An answer that has begun cannot be replaced: the server closes the connection.
