@@ -6,6 +6,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Final
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -94,6 +95,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_sent:
+            # uvicorn would log each refusal of the application as an error of ours.
+            self.handshake_complete = True
 
     def handle_parser_exception(self) -> None:
         """Send the close frame, and close when the client has, or soon.

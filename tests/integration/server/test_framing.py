@@ -220,12 +220,13 @@ async def test_an_odd_request_for_a_websocket_is_refused(server: Server, odd: st
 
 
 async def test_every_answer_to_a_request_for_a_websocket_has_the_common_headers(
-    server: Server,
+    server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = await server.answer_to(request("GET /v1/me", WEBSOCKET + "X-Request-ID: mine\r\n"))
     assert (lost.status, lost.slug) == (404, "not-found")
     assert lost.headers["x-request-id"] == "mine"
     assert {"rollbook-version", "x-content-type-options", "cache-control"} <= set(lost.headers)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("path", ["/v1%2Fme", "/v1%2fme", "/%2Fv1/me", "%2Fv1/me", "/v1/me%2F"])
