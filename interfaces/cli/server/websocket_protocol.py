@@ -84,8 +84,13 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = True
             self.transport.pause_reading()
 
+    def handle_ping(self) -> None:
+        # It may have arrived together with a frame that ended the connection.
+        if not self.close_sent:
+            super().handle_ping()
+
     def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text":
+        if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError as error:

@@ -123,6 +123,16 @@ async def test_broken_frames_are_refused_in_words_of_ours(
         assert await wire.is_closed()
 
 
+async def test_frames_behind_a_broken_one_are_not_read(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(url) as wire:
+        await wire.send(raw(TEXT, b"\xff") + raw(PING) + raw(TEXT, b"\xff"))
+        assert (await close_of(wire))[0] == 1007
+        assert await wire.is_closed()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_large_control_frames_are_refused(url: str) -> None:
     async with opened(url) as wire:
         await wire.send(raw(TEXT, SIGN_IN))
