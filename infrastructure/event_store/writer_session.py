@@ -66,6 +66,7 @@ class WriterSession:
     def __init__(self, database_url: str, *, high_water: HighWater | None = None) -> None:
         self._database_url = database_url
         self._high_water = high_water
+        self._is_marked = False
         self._connection: Connection | None = None
         self._identity: tuple[int, object] | None = None
         self._lost: list[tuple[int, object]] = []
@@ -107,6 +108,7 @@ class WriterSession:
             await connection.close()
             raise NotConnected(str(NotConnected.__doc__)) from error
         self._connection = connection
+        self._is_marked = False
         self._identity = (row[3], row[4])
 
     async def send(self, items: Sequence[AppendRequest]) -> list[AppendResult | Exception]:
@@ -149,6 +151,11 @@ class WriterSession:
         if self._high_water is not None:
             recorded = (each.position for each in results if isinstance(each, AppendResult))
             self._high_water.committed(max(recorded, default=0))
+            if not self._is_marked:
+                # A copy of the server's files was made before this connection began: from its first
+                # answered command on, the mark shows that such a copy is old.
+                await self._high_water.write()
+                self._is_marked = True
         return results
 
     async def close(self) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from application.errors import OutcomeUnknown, PositionGone, Unavailable
-from application.log.high_water import CombinedMarks
+from application.log.high_water import CombinedMarks, Marks
 from infrastructure.event_store.opening import RestoreUnfinished, reopen_log
 from infrastructure.event_store.watch import LogMoved, watch_log
 from infrastructure.keys import MasterKeys
@@ -17,7 +18,7 @@ from tests.integration.event_store.test_restored_log import LEAP, breaks, run
 from tests.support.doubles.high_water import MemoryHighWaterMarks
 from tests.support.log.drafts import registration
 from tests.support.servers.postgres import drop_database, with_database
-from tests.support.servers.postgres_backends import append_lock
+from tests.support.servers.postgres_backends import append_lock, terminate_writers
 from tests.support.servers.restores import copied, put_back
 
 # What `pg_restore --data-only` or a wrong hand does to the log of running processes.
@@ -218,6 +219,32 @@ async def test_the_watch_waits_until_a_restore_has_finished(
         assert not watching.done()
         watching.cancel()
         assert await appended(store, 1) == [2]
+
+
+class SlowMarks(MemoryHighWaterMarks):
+    """Each mark takes `seconds` to write."""
+
+    seconds = 0.2
+
+    async def raise_to(self, log_id: UUID, marks: Marks) -> None:
+        await asyncio.sleep(self.seconds)
+        await super().raise_to(log_id, marks)
+
+
+async def test_only_the_first_command_of_a_connection_waits_for_the_mark(
+    database_url: str, masters: MasterKeys
+) -> None:
+    marks = SlowMarks()
+    async with open_event_store(database_url, masters, marks=marks) as store:
+        for position in (1, 4):
+            assert await appended(store, 1) == [position]
+            (known,) = marks.logs[store.identity.id].values()
+            assert known == position
+            marks.seconds = 60
+            async with asyncio.timeout(20):
+                await appended(store, 2)
+            marks.seconds = 0.2
+            await terminate_writers(database_url)
 
 
 async def test_a_running_process_writes_a_lost_mark_again(
