@@ -24,6 +24,7 @@ _WITH_RABBITMQ: Final = frozenset(
 # Measured: each file takes more than 10 s.
 _LONGEST: Final = (
     "tests/e2e/test_up.py",
+    "tests/e2e/test_front.py",
     "tests/e2e/test_master_keys.py",
     "tests/integration/jobs/test_dead_workers.py",
     "tests/integration/event_store/test_postgres_away.py",
