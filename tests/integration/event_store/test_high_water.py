@@ -7,10 +7,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from application.errors import OutcomeUnknown, PositionGone, Unavailable
+from application.errors import OutcomeUnknown, PositionGone
 from application.log.high_water import CombinedMarks, Marks
-from infrastructure.event_store.opening import RestoreUnfinished, reopen_log
-from infrastructure.event_store.watch import LogMoved, watch_log
+from infrastructure.event_store.opening import reopen_log
+from infrastructure.event_store.watch import watch_log
 from infrastructure.keys import MasterKeys
 from infrastructure.migrations.upgrade import DIRECTORY
 from interfaces.composition.event_store import EventStore, open_event_store
@@ -46,15 +46,6 @@ async def append(
 
 async def appended(store: EventStore, count: int) -> list[int]:
     return [(await store.log.append(registration())).position for _ in range(count)]
-
-
-async def is_refused(store: EventStore) -> None:
-    """The command is refused, and nothing of it is recorded."""
-    before = await rows(store.database.url, "SELECT count(*) FROM stored_events")
-    # The outcome is unknown if the append was on its way when its session ended.
-    with pytest.raises((Unavailable, OutcomeUnknown)):
-        await store.log.append(registration())
-    assert await rows(store.database.url, "SELECT count(*) FROM stored_events") == before
 
 
 async def rows(url: str, query: str) -> list[Any]:
@@ -153,74 +144,6 @@ async def test_a_command_that_was_not_recorded_does_not_raise_the_mark(
     assert await breaks(database_url) == []
 
 
-async def test_a_running_process_does_not_append_to_a_log_that_was_cut_under_it(
-    database_url: str, masters: MasterKeys
-) -> None:
-    async with open_event_store(database_url, masters) as store:
-        await appended(store, 3)
-        # The session of the writer stays.
-        await run(database_url, CUT)
-        await is_refused(store)
-        with pytest.raises(LogMoved):
-            await watch_log(store.database, store.high_water, every=0.05)
-    # No mark was kept: the process that noticed it has recorded the break.
-    assert await append(database_url, masters, CombinedMarks(), 1) == [LEAP]
-    assert await breaks(database_url) == [(2, 1, LEAP)]
-
-
-async def test_a_running_process_does_not_append_to_another_table(
-    database_url: str, masters: MasterKeys
-) -> None:
-    async with open_event_store(database_url, masters) as store:
-        await appended(store, 3)
-        await run(
-            database_url,
-            """
-            ALTER TABLE stored_events RENAME TO lost_events;
-            CREATE TABLE stored_events (LIKE lost_events INCLUDING ALL);
-            INSERT INTO stored_events SELECT * FROM lost_events""",
-        )
-        await is_refused(store)
-        with pytest.raises(LogMoved):
-            await watch_log(store.database, store.high_water, every=0.05)
-    assert await append(database_url, masters, CombinedMarks(), 1) == [LEAP]
-
-
-@pytest.mark.parametrize("in_place", [False, True])
-async def test_a_running_process_notices_a_database_that_was_replaced(
-    database_url: str, masters: MasterKeys, in_place: bool
-) -> None:
-    async with open_event_store(database_url, masters) as store:
-        await appended(store, 3)
-        copy = await copied(database_url)
-        assert await appended(store, 1) == [4]
-        await put_back(copy, database_url, in_place=in_place)
-        await is_refused(store)
-        with pytest.raises(LogMoved):
-            await watch_log(store.database, store.high_water, every=0.05)
-    assert await append(database_url, masters, CombinedMarks(), 1) == [LEAP]
-    assert await breaks(database_url) == [(2, 3, LEAP)]
-
-
-async def test_the_watch_waits_until_a_restore_has_finished(
-    database_url: str, masters: MasterKeys
-) -> None:
-    async with open_event_store(database_url, masters) as store:
-        await appended(store, 1)
-        await run(database_url, "ALTER TABLE log RENAME TO away")
-        watching = asyncio.create_task(watch_log(store.database, store.high_water, every=0.05))
-        await asyncio.sleep(0.3)
-        await run(database_url, "ALTER TABLE away RENAME TO log")
-        await run(database_url, "ALTER INDEX stored_events_position RENAME TO away")
-        await asyncio.sleep(0.3)
-        assert not watching.done()
-        await run(database_url, "ALTER INDEX away RENAME TO stored_events_position")
-        await asyncio.sleep(0.3)
-        assert not watching.done()
-        watching.cancel()
-        assert await appended(store, 1) == [2]
-
-
 class SlowMarks(MemoryHighWaterMarks):
     """Each mark takes `seconds` to write."""
 
@@ -281,18 +204,6 @@ async def test_a_log_of_before_the_migration_begins_no_new_epoch(
     await run(database_url, (DIRECTORY / "sql/0013_log_place.sql").read_text())
     assert await append(database_url, masters, CombinedMarks(), 1) == [2]
     assert await breaks(database_url) == []
-
-
-@pytest.mark.parametrize("index", ["stored_events_position", "log_pkey"])
-async def test_a_database_that_is_being_restored_is_not_opened(
-    database_url: str, masters: MasterKeys, index: str
-) -> None:
-    await run(database_url, f"ALTER INDEX {index} RENAME TO away")
-    with pytest.raises(RestoreUnfinished):
-        await append(database_url, masters, CombinedMarks(), 0)
-    assert await rows(database_url, "SELECT id FROM log") == []
-    await run(database_url, f"ALTER INDEX away RENAME TO {index}")
-    assert await append(database_url, masters, CombinedMarks(), 1) == [1]
 
 
 async def test_a_copy_and_its_original_with_the_same_marks_do_not_break_each_other_for_ever(
