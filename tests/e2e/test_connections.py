@@ -13,6 +13,7 @@ import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.load import Load
+from tests.support.servers.postgres import scaled
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import (
     RunningRollbook,
@@ -76,7 +77,7 @@ async def peaks(url: str, token: str, count: Count, *names: str) -> dict[str, in
             *[await load.client.post("/v1/exports", json=EXPORT) for _ in range(4)],
         ]
         assert {answer.status_code for answer in jobs} == {202}, [job.text for job in jobs]
-        for _ in range(8):
+        for _ in range(scaled(4)):
             await asyncio.gather(*(load.client.get(path) for path in READS for _ in range(8)))
             for name in names:
                 most[name] = max(most[name], count(name))

@@ -15,7 +15,10 @@ MAX_BUSY_SECONDS: Final = 0.1
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize(
+    "subject",
+    [pytest.param(each, marks=pytest.mark.long) if each == PAGES else each for each in SUBJECTS],
+)
 async def test_the_worst_requests_do_not_stop_the_event_loop(
     database_url: str, tmp_path: Path, subject: str
 ) -> None:

@@ -183,7 +183,9 @@ def recreate(url: str) -> None:
     execute(server, sql.SQL("CREATE DATABASE {}").format(name))
 
 
-@pytest.mark.parametrize("restore", ["stopped", "beside", "slowly"])
+@pytest.mark.parametrize(
+    "restore", ["stopped", "beside", pytest.param("slowly", marks=pytest.mark.long)]
+)
 async def test_a_dump_is_restored_into_the_same_server(
     tmp_path: Path,
     programs: Path,
