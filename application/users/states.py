@@ -49,12 +49,7 @@ def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
     """
     event = cast(UserEvent, recorded.event)
     if isinstance(event, UserErased) or isinstance(state, ErasedAt):
-        return ErasedAt(
-            user_id=recorded.stream,
-            version=recorded.version,
-            position=recorded.position,
-            updated_at=recorded.recorded_at,
-        )
+        return _erased_at(recorded)
     return UserAt(
         user_id=recorded.stream,
         user=evolve(user_of(state), event),
@@ -70,12 +65,7 @@ def unopened(last: Recorded[Event]) -> UserState:
     event = last.event
     assert isinstance(event, Sealed | Unreadable), "it was loaded unopened"
     if event.type == UserErased.topic:
-        return ErasedAt(
-            user_id=last.stream,
-            version=last.version,
-            position=last.position,
-            updated_at=last.recorded_at,
-        )
+        return _erased_at(last)
     return UserAt(
         user_id=last.stream,
         user=_UNOPENED_USER,
@@ -83,6 +73,15 @@ def unopened(last: Recorded[Event]) -> UserState:
         position=last.position,
         created_at=last.recorded_at,
         updated_at=last.recorded_at,
+    )
+
+
+def _erased_at(recorded: Recorded[Event]) -> ErasedAt:
+    return ErasedAt(
+        user_id=recorded.stream,
+        version=recorded.version,
+        position=recorded.position,
+        updated_at=recorded.recorded_at,
     )
 
 
