@@ -16,8 +16,7 @@ from msgspec import Struct
 from application.doorbell import LOG, Doorbell
 from application.errors import PositionAhead, Unavailable
 from application.live.tail_ring import Ring, TailEvent
-from application.log.event_log import EventFeed
-from application.log.search import EventFilter
+from application.log.search import EventFilter, SearchableFeed
 from application.retry import BackOff
 from domain.user.events import UserErased
 
@@ -25,9 +24,8 @@ from domain.user.events import UserErased
 POLL_SECONDS: Final = 1.0
 
 _TAIL_PAGE: Final = 500
-# A wide filter matches most of a page; a narrow filter matches little of it.
-_WIDE_PAGE: Final = 100
-_NARROW_PAGE: Final = 1000
+# Behind the ring; few of them would fit into a batch if events are large.
+_STORE_PAGE: Final = 100
 # Clients refuse messages of more than a megabyte.
 _BATCH_EVENTS: Final = 256
 _BATCH_BYTES: Final = 256 * 1024
@@ -52,7 +50,7 @@ class Tail:
 
     def __init__(
         self,
-        feed: EventFeed,
+        feed: SearchableFeed,
         doorbell: Doorbell,
         log_id: UUID,
         stopping: asyncio.Event,
@@ -194,9 +192,7 @@ class Cursor:
         """
         tail = self._tail
         if tail.ring_at(self.position) is None:
-            page = await tail.feed.read(
-                self.position, _NARROW_PAGE if self._wanted.is_narrow else _WIDE_PAGE
-            )
+            page = await tail.feed.search(self.position, self._wanted, min(limit, _STORE_PAGE))
             if page.reached > self.position:
                 events = (TailEvent(recorded, tail.log_id) for recorded in page.events)
                 return self._take(events, page.reached, limit)

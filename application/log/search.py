@@ -1,16 +1,12 @@
-"""Search of the log after a position, with a filter, in bounded steps."""
+"""Search of the log after a position: which events are wanted, and the port that finds them."""
 
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.log.event_log import EventFeed, type_of
+from application.log.event_log import EventFeed, FeedPage, type_of
 from domain.event import Event, Recorded
-
-# One search reads at most 20,000 events, also if few match.
-_PAGE: Final = 1000
-_PAGES: Final = 20
 
 _DEFAULT_KIND: Final = "user"
 
@@ -37,42 +33,20 @@ class EventFilter(Struct, frozen=True, kw_only=True):
             user=user,
         )
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether it leaves out some events of users."""
-        return self.user is not None or _DEFAULT_KIND not in self.kinds
-
     def matches(self, recorded: Recorded[Event]) -> bool:
         if self.user is not None and (recorded.stream != self.user or recorded.kind != "user"):
             return False
         return recorded.kind in self.kinds or type_of(recorded.event) in self.types
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """The search continues after `reached`; it is after all events read, also those not matching."""
+class SearchableFeed(EventFeed, Protocol):
+    """The log, for readers of a part of it."""
 
-    events: list[Recorded[Event]]
-    reached: int
+    async def search(self, after: int, wanted: EventFilter, limit: int) -> FeedPage:
+        """Up to `limit` matching events with a position above `after`.
 
-
-async def search(
-    feed: EventFeed, after: int, wanted: EventFilter, *, limit: int, head: int
-) -> Found:
-    """Up to `limit` matching events after a position; reads at most 20,000 events.
-
-    `head` was read before; later events may be left to the next search. Raises `PositionGone`.
-    """
-    found: list[Recorded[Event]] = []
-    # With a narrow filter, pages of `limit` events would need many round trips.
-    page_size = _PAGE if wanted.is_narrow else limit
-    for _ in range(_PAGES):
-        page = await feed.read(after, page_size)
-        for recorded in page.events:
-            if wanted.matches(recorded):
-                found.append(recorded)
-                if len(found) == limit:
-                    return Found(events=found, reached=recorded.position)
-        after = max(after, page.reached)
-        if after >= head or not page.events:
-            break
-    return Found(events=found, reached=after)
+        A step examines a limited number of events, so it may find none before the head. All events
+        up to `reached` were examined; it is `after` only at the head. Raises `PositionGone` and
+        `Unavailable`.
+        """
+        ...

@@ -16,7 +16,7 @@ from application.identity import Identity
 from application.jobs.model import JobList, Jobs
 from application.live.tail import Tail
 from application.live.tickets import Tickets
-from application.log.event_log import EventFeed
+from application.log.search import SearchableFeed
 from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
@@ -42,7 +42,7 @@ class Services:
     audit: Audit
     user_events: EventLookup
     documents: Documents
-    feed: EventFeed
+    feed: SearchableFeed
     tail: Tail
     doorbell: Doorbell
     identity: Identity

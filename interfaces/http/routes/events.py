@@ -8,7 +8,7 @@ from fastapi import Response
 from pydantic import Field
 
 from application.log.envelope import Envelope, envelope
-from application.log.search import EventFilter, search
+from application.log.search import EventFilter
 from domain.event import Event, Recorded
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Query
@@ -90,8 +90,7 @@ async def _awaited_page(call: Query[EventListParameters]) -> EventList:
 
 async def _page(call: Query[EventListParameters], after: int) -> EventList:
     head = await call.log_position()
-    feed, limit = call.services.feed, call.parameters.limit
-    found = await search(feed, after, _wanted(call), limit=limit, head=head)
+    found = await call.services.feed.search(after, _wanted(call), call.parameters.limit)
     if found.reached == after > head:
         # Not a position of this log: a client that continues there would miss earlier events.
         raise InvalidRequest.at("after", f"Is above the head of the log, {head}.")

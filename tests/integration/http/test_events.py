@@ -9,6 +9,7 @@ from httpx2 import AsyncClient
 from application.doorbell import LOG
 from application.errors import PositionGone
 from application.log.event_log import FeedPage
+from application.log.search import EventFilter
 from tests.support.http.directory import LOG_ID, Directory, registered
 
 
@@ -95,10 +96,10 @@ async def test_wrong_parameters_are_reported(
 async def test_a_position_lost_in_a_restore_gives_the_position_to_resume_after(
     directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone(after: int, limit: int) -> FeedPage:
+    async def gone(after: int, wanted: EventFilter, limit: int) -> FeedPage:
         raise PositionGone(40)
 
-    monkeypatch.setattr(directory.log, "read", gone)
+    monkeypatch.setattr(directory.log, "search", gone)
     answer = await admin.get("/v1/events?after=50")
     assert (answer.status_code, answer.json()["type"]) == (410, "/problems/position-gone")
     assert answer.json()["resume_after"] == 40

@@ -23,6 +23,7 @@ from application.log.event_log import (
     StreamSnapshot,
 )
 from application.log.sealed import Sealed
+from application.log.search import EventFilter
 from domain.event import ERASED, Event, Recorded
 from infrastructure.event_store.serializer import has_personal
 
@@ -135,6 +136,11 @@ class InMemoryEventLog:
     async def read(self, after: int, limit: int) -> FeedPage:
         events = self._events[after : after + limit]
         return FeedPage(events=events, reached=events[-1].position if events else after)
+
+    async def search(self, after: int, wanted: EventFilter, limit: int) -> FeedPage:
+        found = [each for each in self._events[after:] if wanted.matches(each)][:limit]
+        end = found[-1].position if len(found) == limit else max(after, len(self._events))
+        return FeedPage(events=found, reached=end)
 
     async def head(self) -> int:
         return len(self._events)

@@ -7,11 +7,12 @@ from uuid import UUID
 from application.errors import Unavailable
 from application.log.by_stream import Place
 from application.log.event_log import FeedPage
+from application.log.search import EventFilter
 from domain.event import Event, Recorded
 
 
 class ListFeed:
-    """See `EventFeed`; a page has `limit` events at most, also if the caller asks for more."""
+    """See `SearchableFeed`; a page has `limit` events at most, also if the caller asks for more."""
 
     def __init__(self, events: Sequence[Recorded[Event]] = (), limit: int = 1000) -> None:
         self.events = list(events)
@@ -24,6 +25,11 @@ class ListFeed:
         later = [event for event in self.events if event.position > after]
         page = later[: min(limit, self.limit)]
         return FeedPage(events=page, reached=page[-1].position if page else after)
+
+    async def search(self, after: int, wanted: EventFilter, limit: int) -> FeedPage:
+        """Examines a page of `limit` events, like `read`."""
+        page = await self.read(after, limit)
+        return FeedPage(events=list(filter(wanted.matches, page.events)), reached=page.reached)
 
     async def head(self) -> int:
         return self.events[-1].position if self.events else 0
