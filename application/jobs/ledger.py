@@ -1,12 +1,12 @@
 """The port of runs: store progress, get requests to cancel, record the outcome."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.jobs.model import JobState
+from application.jobs.model import Asked, JobState
 from application.jobs.pace import Progress
 
 
@@ -36,10 +36,6 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: str | None = None
     failed: bool = False
     seconds: float = 0.0
-
-
-# `lost`: this run is outdated; the job has another run, or none.
-Asked = Literal["cancel", "lost"]
 
 
 class JobLedger(Protocol):

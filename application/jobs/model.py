@@ -34,8 +34,16 @@ def class_of(kind: str) -> JobClass:
     return _CLASSES.get(kind, "maintenance")
 
 
+# What is asked of a run. `lost`: it is outdated; the job has another run, or none.
+Asked = Literal["cancel", "lost"]
+
+
 class JobCancelled(Exception):
     """A caller asked to cancel the job."""
+
+
+class RunOutdated(Exception):
+    """Another run of the job has replaced this one, which must change nothing more."""
 
 
 class JobFailed(Exception):
@@ -77,18 +85,24 @@ class JobRun:
         self.actor = actor
         self.attempt = attempt
         self.pace = Pace()
-        self.is_cancelled = False
+        self.asked: Asked | None = None
 
     async def report(self, done: int, total: int | None = None) -> None:
         """Report the progress; cheap to call often, because it is stored at most twice a second.
 
-        Raises `JobCancelled` within about a second after a request to cancel the job.
+        Raises `JobCancelled` within about a second after a request to cancel the job, and
+        `RunOutdated` after another run has begun.
         """
         self.pace.report(done, total)
         # Without this, work that never awaits would block the heartbeat of its worker.
         await asyncio.sleep(0)
-        if self.is_cancelled:
-            raise JobCancelled
+        match self.asked:
+            case "cancel":
+                raise JobCancelled
+            case "lost":
+                raise RunOutdated
+            case None:
+                return
 
 
 class JobKind(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from structlog import get_logger
 
 from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Unavailable
 from application.failures import describe, places
-from application.jobs.ledger import Asked, JobLedger, Outcome, Taken
+from application.jobs.ledger import JobLedger, Outcome, Taken
 from application.jobs.model import JobCancelled, JobFailed, JobKind, JobRun
 from application.retry import BackOff, raise_if_cancelled
 
@@ -49,7 +49,6 @@ class Runner:
         self._ledger = ledger
         self._timing = timing
         self._run = JobRun(taken.id, taken.arguments, taken.actor, taken.attempt)
-        self._asked: Asked | None = None
         self._stopped = False
         self._work: asyncio.Task[dict[str, Any]] | None = None
 
@@ -73,7 +72,7 @@ class Runner:
         finally:
             self._cancel_work()
             pulse.cancel()
-        if self._asked == "lost":
+        if self._run.asked == "lost":
             log.info("job_run_is_outdated", **what)
         else:
             log.info("job_run_ended", **what, outcome=outcome.state)
@@ -89,9 +88,8 @@ class Runner:
                 await back_off.wait(error)
                 continue
             back_off.reset()
-            if asked is not None and asked != self._asked:
-                self._asked = asked
-                self._run.is_cancelled = True
+            if asked is not None and asked != self._run.asked:
+                self._run.asked = asked
                 grace = 0 if asked == "lost" else self._timing.grace
                 asyncio.get_running_loop().call_later(grace, self._cancel_work)
 
@@ -99,7 +97,7 @@ class Runner:
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
         if error is None:
             return Outcome(state="succeeded", result=work.result())
-        if self._asked is not None or isinstance(error, JobCancelled):
+        if self._run.asked is not None or isinstance(error, JobCancelled):
             return Outcome(state="cancelled")
         if self._stopped and isinstance(error, asyncio.CancelledError):
             return Outcome(state="queued")
@@ -120,7 +118,7 @@ class Runner:
     async def _record(self, outcome: Outcome) -> None:
         """Retry until the outcome is recorded: meanwhile no other worker runs the job."""
         back_off = BackOff("worker")
-        while self._asked != "lost":
+        while self._run.asked != "lost":
             try:
                 await self._ledger.end(self._taken, self._run.pace.progress, outcome)
             except Unavailable as error:

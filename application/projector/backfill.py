@@ -17,7 +17,7 @@ from application.log.by_stream import (
     streams_in_order,
 )
 from application.projector.fold import QUEUED, counted, fold_events, parked_event
-from application.projector.generations import Batch, Build, BuildProgress
+from application.projector.generations import Batch, BuildProgress, Filling
 from application.projector.view_store import Changes, Entry, ParkedEvent, Unstorable
 from domain.event import Event, Recorded
 from projections.projection import V
@@ -31,7 +31,7 @@ Report = Callable[[int, int | None], Awaitable[None]]
 """Called with the number of events done and the total; an exception stops the work."""
 
 
-async def backfill(build: Build[V], events_by_stream: EventsByStream, report: Report) -> None:
+async def backfill(build: Filling[V], events_by_stream: EventsByStream, report: Report) -> None:
     """Store the views of all streams as they are at position `up_to` of the build.
 
     Resumes at the recorded progress. Parks the events that a projector would park.
@@ -143,7 +143,7 @@ class _Folding(Generic[V]):
         )
 
 
-async def _store(build: Build[V], events_by_stream: EventsByStream, batch: _Batch[V]) -> None:
+async def _store(build: Filling[V], events_by_stream: EventsByStream, batch: _Batch[V]) -> None:
     """Store a batch. Halves a batch that cannot be stored, down to one stream, and parks that."""
     if not batch.entries and not batch.parked:
         return

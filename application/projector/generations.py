@@ -1,4 +1,4 @@
-"""Generations: builds of a projection's views; all are kept up to date, one of them serves."""
+"""Generations: builds of a projection's views; one serves, the former one is kept up to date."""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -10,6 +10,7 @@ from msgspec import Struct
 from structlog import get_logger
 
 from application.doorbell import GENERATIONS, Doorbell
+from application.errors import Unavailable
 from application.projector.view_store import Changes, Skipped, Slot
 from application.retry import BackOff
 from projections.projection import Projection, V
@@ -23,6 +24,13 @@ log = get_logger(__name__)
 
 class RebuildUnderWay(Exception):
     """Another process is building a generation of this projection."""
+
+
+class TooManyToDrop(Unavailable):
+    """More than 50 former generations wait to be dropped; the build begins after that."""
+
+    def __str__(self) -> str:
+        return str(TooManyToDrop.__doc__)
 
 
 class BuildLost(Exception):
@@ -116,8 +124,10 @@ class Batch(Struct, Generic[V], frozen=True, kw_only=True):
     events: int
 
 
-class Build(Protocol[V]):
-    """A generation during its backfill. Each method raises `BuildLost` and `Unavailable`."""
+class Filling(Protocol[V]):
+    """A generation during its backfill. Each method raises `BuildLost` and `Unavailable`; after
+    another process has taken over, it changes nothing.
+    """
 
     @property
     def progress(self) -> BuildProgress[V]:
@@ -128,12 +138,24 @@ class Build(Protocol[V]):
         """Store a batch and record the progress: both or, with `Unstorable`, neither."""
         ...
 
+
+class Build(Filling[V], Protocol[V]):
+    """A generation that is built, from its backfill until it serves or is dropped."""
+
     async def index(self) -> None:
         """Create the indexes that readers and projectors need."""
         ...
 
     async def follow(self) -> None:
         """Hand the generation over to the projectors."""
+        ...
+
+    def switch(self) -> AbstractAsyncContextManager["Switch"]:
+        """A switch from the serving generation to this one."""
+        ...
+
+    async def drop(self) -> None:
+        """Drop the generation, unless it serves; housekeeping completes it if readers block it."""
         ...
 
 
@@ -207,16 +229,12 @@ class Generations(Protocol):
         """Resume the unfinished build of the same code, or begin a new one.
 
         No other process builds while the context is open. Raises `RebuildUnderWay` if another
-        process builds for more than a few seconds.
+        process builds for more than a few seconds, and `TooManyToDrop`.
         """
         ...
 
     def switch(self, slot: Slot[Any]) -> AbstractAsyncContextManager[Switch]:
-        """A switch from the serving generation to that of the slot."""
-        ...
-
-    async def drop(self, slot: Slot[Any]) -> None:
-        """Drop a generation that does not serve; housekeeping completes it if readers block it."""
+        """A switch from the serving generation to that of the slot, for a rollback."""
         ...
 
     async def finished(self, projection: Projection[V], by: str) -> Mapping[str, Any] | None:

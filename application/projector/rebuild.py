@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any, Final, Literal
+from collections.abc import Coroutine
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +14,6 @@ from application.log.by_stream import EventsByStream
 from application.projector.backfill import Report, backfill
 from application.projector.generations import (
     Build,
-    BuildProgress,
     Comparison,
     Generations,
     StreamsParked,
@@ -25,6 +25,8 @@ from projections.projection import Projection, V
 _LOOK_SECONDS: Final = 0.2
 # With more parked streams the fold is probably wrong: its author should look at it first.
 _MAX_PARKED: Final = 1000
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -66,7 +68,7 @@ async def rebuild(
     """Build a new generation and switch to it, or drop it. Returns a `Built` as JSON values.
 
     `by` names the caller: after a crash the same caller resumes its build, or gets the result if
-    its generation serves. A cancel by `report`, or `StreamsParked`, drops the generation.
+    its generation serves. A cancel, which `report` raises, or `StreamsParked` drops the generation.
     Raises `RebuildUnderWay`, `BuildLost` and `Unavailable`; the caller may retry after these.
     """
     generations = ports.generations
@@ -75,16 +77,27 @@ async def rebuild(
         return dict(done)
     began = time.monotonic()
     async with generations.build(projection, by) as build:
-        slot = build.progress.slot
         try:
             await prepare(build, ports, report)
-            built = await _compare(build.progress, ports, report, began, switch_if)
-        except (JobCancelled, StreamsParked):
-            await generations.drop(slot)
+            built = await _compare(build, report, began, switch_if)
+        except BaseException as error:
+            if isinstance(error, JobCancelled | StreamsParked) or await _is_cancelled(report):
+                await build.drop()
             raise
         if not built.switched:
-            await generations.drop(slot)
+            await build.drop()
     return msgspec.to_builtins(built)
+
+
+async def _is_cancelled(report: Report) -> bool:
+    """Whether a cancel was requested, whatever ended the work: a cancel that is noticed late cancels
+    the task, as the stop of a worker does, after which the build is to be resumed.
+    """
+    try:
+        await report(0, None)
+    except JobCancelled:
+        return True
+    return False
 
 
 async def prepare(build: Build[V], ports: RebuildPorts, report: Report) -> None:
@@ -92,7 +105,8 @@ async def prepare(build: Build[V], ports: RebuildPorts, report: Report) -> None:
     if not build.progress.followed:
         await backfill(build, ports.events_by_stream, report)
         log.info("generation_filled", slot=str(build.progress.slot), events=build.progress.events)
-        await build.index()
+        events = build.progress.events
+        await _while_reporting(build.index(), report, events)
         await build.follow()
     # From now on `skip` sees this generation, too. Events that were skipped earlier are handled by
     # the retry here.
@@ -105,19 +119,26 @@ async def prepare(build: Build[V], ports: RebuildPorts, report: Report) -> None:
         await retry_in_slot(slot, stream, ports.parked_streams, ports.events_by_stream)
 
 
-async def _compare(
-    progress: BuildProgress[Any],
-    ports: RebuildPorts,
-    report: Report,
-    began: float,
-    switch_if: SwitchIf,
-) -> Built:
+async def _while_reporting(work: Coroutine[Any, Any, T], report: Report, events: int) -> T:
+    """Do work that does not report by itself; a cancel ends it at once, also in the server."""
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
+            await report(events, events)
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _compare(build: Build[Any], report: Report, began: float, switch_if: SwitchIf) -> Built:
+    progress = build.progress
     slot = progress.slot
-    async with ports.generations.switch(slot) as switch:
+    async with build.switch() as switch:
         while await switch.gap() > 0:
             await report(progress.events, progress.events)
             await asyncio.sleep(_LOOK_SECONDS)
-        compared = await switch.compare()
+        compared = await _while_reporting(switch.compare(), report, progress.events)
         await report(progress.events, progress.events)
         # A generation that parks more than the serving one does not repair it.
         repairs = not compared.matches and not compared.newly_parked

@@ -10,7 +10,8 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from application.context import TENANT
-from application.jobs.ledger import Asked, Outcome, Taken
+from application.jobs.ledger import Outcome, Taken
+from application.jobs.model import Asked
 from application.jobs.pace import Progress
 from infrastructure.database import Database
 from infrastructure.jobs import queue

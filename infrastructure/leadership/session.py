@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,13 @@ SELECT set_config('idle_session_timeout', %(frozen)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(frozen)s::text, false)"""
 _RELEASE: Final = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
 _TRY: Final = "SELECT pg_try_advisory_lock(key) FROM unnest(%s::bigint[]) AS key"
+# Whether the session of a lead, in the server's view, still holds its lock: for a statement that must
+# change nothing in a process that was frozen and does not know yet that another one leads.
+IS_LED: Final = """
+EXISTS (SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = %(leader)s
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND (classid::bigint << 32 | objid::bigint) = %(lead)s)"""
 _END_FROZEN_LEADERS: Final = Path(__file__).with_name("end_frozen_leaders.sql").read_bytes()
 
 
@@ -38,8 +45,14 @@ def lock_key(name: str) -> int:
 class Lead:
     """The right to do what only one process may do, until its session is lost."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, key: int) -> None:
         self._connection = connection
+        self._key = key
+
+    @property
+    def fence(self) -> Mapping[str, int]:
+        """The parameters of `IS_LED`."""
+        return {"leader": self._connection.info.backend_pid, "lead": self._key}
 
     def check(self) -> None:
         """Raises `NotLeading` if the session is known to be lost, and its locks with it."""
@@ -127,7 +140,7 @@ class LeadingSession:
                 # Its caller was cancelled meanwhile.
                 self._released.append(key)
             else:
-                wanted[key].set_result(Lead(connection))
+                wanted[key].set_result(Lead(connection, key))
         await self._end_frozen(connection, [key for key in keys if not wanted[key].done()])
 
     async def _end_frozen(self, connection: Connection, keys: Sequence[int]) -> None:

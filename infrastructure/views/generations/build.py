@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Generic
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from application.projector.view_store import Changes, Slot
 from infrastructure.database import Database
 from infrastructure.leadership import Lead
 from infrastructure.postgres import Connection
+from infrastructure.views.generations.drop import drop
+from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.sql.copy_format import CopyFormat
 from infrastructure.views.sql.ddl import missing_indexes
 from infrastructure.views.sql.errors import translate_errors
@@ -95,6 +97,14 @@ class PostgresBuild(Generic[V]):
         async with self._connection() as connection:
             await self._expect_one(connection, _FOLLOWED)
         self._progress = msgspec.structs.replace(self._progress, followed=True)
+
+    def switch(self) -> AbstractAsyncContextManager[PostgresSwitch[V]]:
+        return PostgresSwitch[V].open(self._database, self._progress.slot, self._lead)
+
+    async def drop(self) -> None:
+        self._check_lead()
+        slot = self._progress.slot
+        await drop(self._database, slot.projection.name, slot.generation, lead=self._lead)
 
     async def _make(self, statements: Iterator[str]) -> None:
         self._check_lead()

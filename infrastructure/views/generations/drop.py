@@ -7,6 +7,7 @@ from psycopg.errors import LockNotAvailable
 
 from application.context import TENANT
 from infrastructure.database import Database
+from infrastructure.leadership import IS_LED, Lead
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.slot_lock import lock_of
 from infrastructure.views.sql.tables import table_names
@@ -18,11 +19,11 @@ _POLL_SECONDS: Final = 0.05
 _LOCK_TIMEOUT: Final = "200ms"
 _MAX_TRIES: Final = 50
 
-_DROPPING: Final = """
+_DROPPING: Final = f"""
 WITH marked AS (
     UPDATE generations SET state = 'dropping', touched_at = clock_timestamp()
     WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
-      AND state <> 'dropped'
+      AND state <> 'dropped' AND (%(leader)s::int IS NULL OR {IS_LED})
       AND NOT EXISTS (SELECT FROM projections p WHERE p.tenant = %(tenant)s
                       AND p.name = %(name)s AND p.generation = %(generation)s)
     RETURNING generation)
@@ -48,13 +49,16 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generatio
 )
 
 
-async def drop(database: Database, projection: str, generation: int) -> bool:
-    """Drop a generation that does not serve. Raises `Unavailable`.
+async def drop(
+    database: Database, projection: str, generation: int, *, lead: Lead | None = None
+) -> bool:
+    """Drop a generation that does not serve; with `lead`, only under it. Raises `Unavailable`.
 
     Returns False if other sessions kept its tables locked: try again later.
     """
     async with database.session("housekeeping") as connection:
-        given = {"tenant": TENANT, "name": projection, "generation": generation}
+        fence = lead.fence if lead is not None else {"leader": None, "lead": None}
+        given = {"tenant": TENANT, "name": projection, "generation": generation, **fence}
         async with connection.transaction():
             # Locks the row, so that no switch makes it serve in the meantime.
             await connection.execute(_SERVING, given)

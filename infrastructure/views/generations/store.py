@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final
 
 from application.context import TENANT
-from application.projector.generations import RebuildUnderWay
+from application.projector.generations import RebuildUnderWay, TooManyToDrop
 from application.projector.view_store import Slot
 from infrastructure.database import Database
 from infrastructure.leadership import Lead, lock_key
@@ -26,6 +26,10 @@ _OTHERS: Final = """
 SELECT generation FROM generations
 WHERE tenant = %(tenant)s AND projection = %(name)s AND served_at IS NULL
   AND state <> 'dropped' AND generation <> %(kept)s"""
+# Each has tables, and the person of an erasure, until it is dropped.
+_MAX_TO_DROP: Final = 50
+_TO_DROP: Final = """
+SELECT count(*) FROM generations WHERE tenant = %(tenant)s AND state = 'dropping'"""
 _FINISHED: Final = """
 SELECT result FROM generations
 WHERE tenant = %(tenant)s AND projection = %(name)s AND built_by = %(by)s
@@ -47,17 +51,15 @@ class PostgresGenerations:
                 given = {"tenant": TENANT, "name": projection.name, "kept": kept}
                 others = await (await connection.execute(_OTHERS, given)).fetchall()
             for (generation,) in others:
-                await drop(self._database, projection.name, generation)
+                await drop(self._database, projection.name, generation, lead=lead)
             if progress is None:
                 async with self._short() as connection:
+                    await _raise_if_too_many(connection)
                     progress = await begun(connection, projection, by)
             yield PostgresBuild(self._database, lead, progress)
 
     def switch(self, slot: Slot[Any]) -> AbstractAsyncContextManager[PostgresSwitch[Any]]:
         return PostgresSwitch[Any].open(self._database, slot)
-
-    async def drop(self, slot: Slot[Any]) -> None:
-        await drop(self._database, slot.projection.name, slot.generation)
 
     async def finished(self, projection: Projection[Any], by: str) -> Mapping[str, Any] | None:
         given = {"tenant": TENANT, "name": projection.name, "by": by}
@@ -81,6 +83,13 @@ class PostgresGenerations:
         async with self._database.connection(_SECONDS) as connection:
             with translate_errors(connection):
                 yield connection
+
+
+async def _raise_if_too_many(connection: Connection) -> None:
+    row = await (await connection.execute(_TO_DROP, {"tenant": TENANT})).fetchone()
+    assert row is not None
+    if row[0] > _MAX_TO_DROP:
+        raise TooManyToDrop
 
 
 def build_lock(projection: str) -> int:

@@ -12,6 +12,7 @@ from application.errors import Unavailable
 from application.projector.generations import BuildLost, Comparison, StreamsParked
 from application.projector.view_store import Slot
 from infrastructure.database import Database
+from infrastructure.leadership import IS_LED, Lead
 from infrastructure.postgres import Connection
 from infrastructure.views.generations.compare import compare
 from infrastructure.views.generations.parked import parked_in_both, take_over_parked
@@ -36,16 +37,18 @@ _LOCK_CHECKPOINT: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(held)s
 FOR UPDATE"""
-_SERVE: Final = """
+_SERVE: Final = f"""
 UPDATE generations
 SET served_at = clock_timestamp(), retired_at = NULL, drop_after = NULL,
     result = coalesce(%(result)s::jsonb, result), touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s
-  AND state = 'following'"""
-# Generations that served before the former one are dropped soon. A query may still read one.
+  AND state = 'following' AND (%(leader)s::int IS NULL OR {IS_LED})"""
+# Generations that served before the former one are no longer followed. A query that began before
+# the switch may still read one, so they are dropped a minute after they served.
 _EXPIRE: Final = """
 UPDATE generations
-SET drop_after = least(drop_after, greatest(now(), retired_at + interval '60 seconds'))
+SET state = 'dropping', drop_after = retired_at + interval '60 seconds',
+    touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND state = 'following'
   AND retired_at IS NOT NULL AND generation <> %(old)s"""
 _RETIRE: Final = """
@@ -62,7 +65,9 @@ SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(
 class PostgresSwitch(Generic[V]):
     """See `Switch`."""
 
-    def __init__(self, connection: Connection, old: Slot[V], new: Slot[V]) -> None:
+    def __init__(
+        self, connection: Connection, old: Slot[V], new: Slot[V], lead: Lead | None
+    ) -> None:
         self._connection = connection
         self._old = old
         self._new = new
@@ -71,16 +76,22 @@ class PostgresSwitch(Generic[V]):
             "name": new.projection.name,
             "old": old.generation,
             "new": new.generation,
+            **(lead.fence if lead is not None else {"leader": None, "lead": None}),
         }
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Database, new: Slot[V]) -> AsyncGenerator["PostgresSwitch[V]"]:
-        """A switch from the generation that serves now. Raises `Unavailable`."""
+    async def open(
+        cls, database: Database, new: Slot[V], lead: Lead | None = None
+    ) -> AsyncGenerator["PostgresSwitch[V]"]:
+        """A switch from the generation that serves now; with `lead`, only under it.
+
+        Raises `Unavailable`.
+        """
         async with database.session("rebuild") as connection:
             given = {"tenant": TENANT, "name": new.projection.name}
             row = await _one(connection, _SERVING, given)
-            yield cls(connection, Slot(new.projection, row[0]), new)
+            yield cls(connection, Slot(new.projection, row[0]), new, lead)
 
     @property
     def replaced(self) -> int:

@@ -11,8 +11,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from application.exports.requests import EXPORT
-from application.jobs.ledger import Asked, Outcome, Taken
-from application.jobs.model import FINISHED, Job, JobKind, JobPage, JobQuery
+from application.jobs.ledger import Outcome, Taken
+from application.jobs.model import FINISHED, Asked, Job, JobKind, JobPage, JobQuery
 from application.jobs.pace import Progress
 from application.jobs.runs import Runner, Timing
 

@@ -15,7 +15,6 @@ import msgspec
 from application.projector import backfill
 from application.projector.generations import Batch, Build, Comparison, Generations, Switch
 from application.projector.rebuild import rebuild
-from application.projector.view_store import Slot
 from projections.projection import Projection, V
 from projections.users import USERS
 from tests.support.views.rebuilding import Rebuilder, ignore_progress
@@ -52,6 +51,14 @@ class ReportingBuild:
         await self._build.follow()
         report("followed")
 
+    @asynccontextmanager
+    async def switch(self) -> AsyncGenerator["ReportingSwitch"]:
+        async with self._build.switch() as switch:
+            yield ReportingSwitch(switch)
+
+    async def drop(self) -> None:
+        await self._build.drop()
+
 
 class ReportingSwitch:
     """See `Switch`."""
@@ -82,18 +89,12 @@ class ReportingGenerations:
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
-        self.drop = generations.drop
         self.finished = generations.finished
 
     @asynccontextmanager
     async def build(self, projection: Projection[V], by: str) -> AsyncGenerator[ReportingBuild]:
         async with self._generations.build(projection, by) as build:
             yield ReportingBuild(build)
-
-    @asynccontextmanager
-    async def switch(self, slot: Slot[Any]) -> AsyncGenerator[ReportingSwitch]:
-        async with self._generations.switch(slot) as switch:
-            yield ReportingSwitch(switch)
 
 
 async def main(url: str, switch_if: Any) -> None:
