@@ -1,6 +1,5 @@
 """The relay: publishes the log to the message bus, sealed, in order and at least once."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -16,11 +15,10 @@ from application.log.event_log import FeedPage, Unreadable
 from application.log.follower import PageSource, follow
 from application.log.sealed import Sealed, sealed_envelope
 from application.messaging.bus import Bus, Message, Publisher
+from application.messaging.sending import Sender
 from domain.event import Event, Recorded
 
-# A refused message is retried after each of these pauses; then it is set aside.
-_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-REFUSED: Final = f"refused by the broker {1 + len(_PAUSES)} times"
+REFUSED: Final = "refused by the broker"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -76,6 +74,7 @@ class Relay:
 
     def __init__(self, publisher: Publisher, progress: Progress, log_id: UUID) -> None:
         self._publisher = publisher
+        self._sender = Sender(publisher)
         self._progress = progress
         self._log_id = log_id
 
@@ -104,22 +103,12 @@ class Relay:
                     set_aside.append(_unreadable(recorded, event))
                 case event:
                     raise TypeError(f"{event.topic} came out of a feed that is not sealed")
-        refused = await self._publish(messages)
+        refused = await self._sender.send(messages)
         set_aside += [_refused(message) for message in refused]
         await self._progress.advance(page.reached, set_aside)
         if set_aside:
             positions = [each.position for each in set_aside]
             log.warning("events_not_relayed", count=len(set_aside), first=min(positions))
-
-    async def _publish(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Publish with retries. Returns the messages that the bus refused each time."""
-        refused = await self._publisher.publish(messages)
-        for pause in _PAUSES:
-            if not refused:
-                break
-            await asyncio.sleep(pause)
-            refused = await self._publisher.publish(refused)
-        return refused
 
 
 def message_of(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> Message:

@@ -29,6 +29,9 @@ _AFTER: Final = f"""
 FROM {WITH_KEY} WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
 _PAGE: Final = f"SELECT {COLUMNS} {_AFTER}"
 _SEALED_PAGE: Final = f"SELECT {SEALED_COLUMNS} {_AFTER}"
+_SEALED_AT: Final = f"""
+SELECT {SEALED_COLUMNS} FROM stored_events e {PROBED_KEY}
+WHERE e.notification_id = ANY (%s) ORDER BY e.notification_id"""
 _CHANGED: Final = """
 SELECT notification_id, kind, originator_id FROM stored_events
 WHERE notification_id > %s ORDER BY notification_id LIMIT %s"""
@@ -118,8 +121,13 @@ class PostgresSealedFeed:
 
     async def read(self, after: int, limit: int) -> FeedPage:
         rows = await _page(self._database, self._breaks, _SEALED_PAGE, after, limit)
-        events = await in_slices(rows, lambda row: sealed(StoredRow.of(row)))
+        events = await in_slices(rows, _sealed)
         return FeedPage(events=events, reached=events[-1].position if events else after)
+
+    async def at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
+        """See `SealedEvents.at`."""
+        rows = await self._database.rows(_SEALED_AT, (list(positions),), seconds=_PAGE_SECONDS)
+        return await in_slices(rows, _sealed)
 
 
 class PostgresEventsByStream:
@@ -139,6 +147,10 @@ class PostgresEventsByStream:
         parameters = (after.stream, after.version, up_to, list(kinds), limit)
         rows = await self._database.rows(_STREAMS, parameters, seconds=_LONG_SECONDS)
         return await in_slices(rows, self._mapper.recorded_leniently)
+
+
+def _sealed(row: Row) -> Recorded[Event]:
+    return sealed(StoredRow.of(row))
 
 
 async def _page(

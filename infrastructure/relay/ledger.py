@@ -13,6 +13,9 @@ from application.messaging.relay import Progress, SetAside
 from infrastructure.database import Database
 from infrastructure.leadership import Lead
 
+LEADER: Final = f"relay {TENANT}"
+"""The name under which the relay leads."""
+
 _SECONDS: Final = 5.0
 
 # A crash loses the last pages together with their checkpoint, so they are published again.
@@ -35,7 +38,7 @@ class PostgresRelayLedger:
 
     @asynccontextmanager
     async def lead(self) -> AsyncGenerator[Progress]:
-        async with self._database.leading.lead(f"relay {TENANT}") as lead:
+        async with self._database.leading.lead(LEADER) as lead:
             async with self._database.connection(_SECONDS) as connection:
                 await connection.execute(_BEGIN, {"tenant": TENANT})
             rows = await self._database.rows(_POSITION, {"tenant": TENANT})

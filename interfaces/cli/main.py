@@ -18,6 +18,7 @@ from interfaces.cli.export.app import export
 from interfaces.cli.keys.app import keys
 from interfaces.cli.log.app import log
 from interfaces.cli.projections.app import projections
+from interfaces.cli.relay.app import relay_commands
 from interfaces.cli.server.listener import open_listener
 from interfaces.cli.server.supervised import Supervised
 from interfaces.garbage_collection import disable_gc
@@ -77,13 +78,6 @@ def projector() -> None:
     """Keep the views of ROLLBOOK_DATABASE_URL up to date; if several run, one leads."""
     with failing():
         _run_role("projector")
-
-
-@app.command()
-def relay() -> None:
-    """Publish events of ROLLBOOK_DATABASE_URL to ROLLBOOK_AMQP_URL; if several run, one leads."""
-    with failing():
-        _run_role("relay")
 
 
 @app.command()
@@ -203,6 +197,11 @@ def verify(
         raise typer.Exit(verify_views(data_dir, repair=repair, json=json))
 
 
+def _run_relay() -> NoReturn:
+    with failing():
+        _run_role("relay")
+
+
 def _run_role(role: Role) -> NoReturn:
     roles: Roles = frozenset({role})
     raise typer.Exit(_serve(load_for(roles), roles))
@@ -220,6 +219,8 @@ def _serve(
 
     return run(settings, roles, listener, supervised)
 
+
+app.add_typer(relay_commands(_run_relay), name="relay")
 
 if __name__ == "__main__":
     app()

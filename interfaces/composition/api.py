@@ -19,6 +19,7 @@ from application.users.service import UserService
 from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.keys import AesTokenSealer
+from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
@@ -68,6 +69,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             exports=export_service(store, parts.jobs, parts.exports),
             export_rows=export_rows(store, parts.directory, commands, parts.exports),
             projections=projection_admin(store),
+            relay=PostgresRelayRecords(parts.database),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,
             new_id=uuid7,

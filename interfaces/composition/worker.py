@@ -6,10 +6,14 @@ from typing import Any
 from application.erasure.service import erasure_jobs
 from application.jobs.maintenance import clean_up_jobs, purge_jobs
 from application.jobs.model import JobKind
+from application.jobs.relay_replay import relay_replay_jobs
 from application.keys.rotation import key_rotation
+from infrastructure.bus.rabbitmq import RabbitMQBus
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.housekeeping.postgres import PostgresHousekeeping
 from infrastructure.jobs.worker import JobWorkers
 from infrastructure.keys.store import key_stores
+from infrastructure.relay.records import PostgresRelayRecords
 from interfaces.composition.exports import export_kind
 from interfaces.composition.projector import drop_generations, rebuild_kinds
 from interfaces.composition.shared import Parts
@@ -30,5 +34,13 @@ def _job_kinds(parts: Parts) -> list[JobKind]:
         erasure_jobs(parts.coverage),
         export_kind(parts.store, parts.doorbell, parts.exports),
         *rebuild_kinds(parts.store, parts.notifications),
+        _relay_replay(parts),
         key_rotation(key_stores(parts.database), parts.masters),
     ]
+
+
+def _relay_replay(parts: Parts) -> JobKind:
+    given, store = parts.settings.amqp_url, parts.store
+    bus = None if given is None else RabbitMQBus(given.get_secret_value(), "rollbook relay replay")
+    feed = PostgresSealedFeed(parts.database, store.identity.breaks)
+    return relay_replay_jobs(bus, PostgresRelayRecords(parts.database), feed, store.identity.id)

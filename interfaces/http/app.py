@@ -27,6 +27,7 @@ from interfaces.http.routes import (
     metrics,
     overview,
     projections,
+    relay,
     tickets,
     users,
 )
@@ -44,6 +45,7 @@ _ROUTES: Final = (
     jobs,
     overview,
     projections,
+    relay,
     health,
     metrics,
 )

@@ -9,17 +9,19 @@ from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.log.follower import NotLeading
+from application.messaging.rejected import RelayRecords
 from application.messaging.relay import RelayLedger, SetAside
 from infrastructure.database import Database
 from infrastructure.relay.ledger import PostgresRelayLedger
+from infrastructure.relay.records import PostgresRelayRecords
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 
 
 class LedgerUnderTest(Struct, frozen=True):
-    """`set_aside` reads the stored events; `move` moves the checkpoint behind the leader's back."""
+    """`move` moves the checkpoint behind the leader's back."""
 
     ledger: RelayLedger
-    set_aside: Callable[[], Awaitable[list[SetAside]]]
+    records: RelayRecords
     move: Callable[[int], Awaitable[None]]
 
 
@@ -40,13 +42,10 @@ async def under_test(url: str | None) -> AsyncGenerator[LedgerUnderTest]:
 def _in_memory() -> LedgerUnderTest:
     ledger = MemoryRelayLedger()
 
-    async def set_aside() -> list[SetAside]:
-        return ledger.set_aside
-
     async def move(position: int) -> None:
         ledger.position = position
 
-    return LedgerUnderTest(ledger, set_aside, move)
+    return LedgerUnderTest(ledger, ledger, move)
 
 
 def _in_postgres(database: Database) -> LedgerUnderTest:
@@ -55,19 +54,18 @@ def _in_postgres(database: Database) -> LedgerUnderTest:
             cursor = await connection.execute(statement, parameters)
             return await cursor.fetchall() if cursor.description else []
 
-    async def set_aside() -> list[SetAside]:
-        rows = await execute(
-            b"SELECT position, event_id, topic, stream, error FROM relay_rejected ORDER BY 1"
-        )
-        return [
-            SetAside(position=row[0], event_id=row[1], type=row[2], stream=row[3], error=row[4])
-            for row in rows
-        ]
-
     async def move(position: int) -> None:
         await execute(b"UPDATE checkpoints SET position = %s", position)
 
-    return LedgerUnderTest(PostgresRelayLedger(database), set_aside, move)
+    return LedgerUnderTest(PostgresRelayLedger(database), PostgresRelayRecords(database), move)
+
+
+async def set_aside(records: RelayRecords, after: int = 0, limit: int = 100) -> list[SetAside]:
+    """The stored events, without the time at which they were set aside."""
+    return [
+        SetAside(**{name: getattr(each, name) for name in SetAside.__struct_fields__})
+        for each in await records.rejected(after, limit)
+    ]
 
 
 def refused(position: int) -> SetAside:
@@ -97,7 +95,7 @@ async def test_events_set_aside_are_stored_with_the_checkpoint(under_test: Ledge
     async with under_test.ledger.lead() as progress:
         await progress.advance(10, expected)
         await progress.advance(20, [])
-    assert await under_test.set_aside() == expected
+    assert await set_aside(under_test.records) == expected
 
 
 async def test_a_leader_whose_checkpoint_was_moved_writes_nothing(
@@ -108,7 +106,7 @@ async def test_a_leader_whose_checkpoint_was_moved_writes_nothing(
         await under_test.move(40)
         with pytest.raises(NotLeading):
             await progress.advance(20, [refused(12)])
-    assert await under_test.set_aside() == []
+    assert await set_aside(under_test.records) == []
     async with under_test.ledger.lead() as progress:
         assert progress.position == 40
 
@@ -124,3 +122,29 @@ async def test_only_one_relay_leads_at_a_time(under_test: LedgerUnderTest) -> No
         assert not waiting.done()
         await progress.advance(10, [])
     assert await asyncio.wait_for(waiting, 5) == 10
+
+
+async def test_records_are_read_in_pages_and_removed(under_test: LedgerUnderTest) -> None:
+    events = [refused(position) for position in (3, 8, 10**13)]
+    async with under_test.ledger.lead() as progress:
+        await progress.advance(10**13, events)
+    assert await set_aside(under_test.records, limit=2) == events[:2]
+    assert await set_aside(under_test.records, after=8) == events[2:]
+    await under_test.records.remove([8, 9])
+    assert await set_aside(under_test.records) == [events[0], events[2]]
+    await under_test.records.remove([])
+    assert len(await set_aside(under_test.records)) == 2
+
+
+async def test_the_status_says_whether_a_relay_leads_and_counts_what_was_set_aside(
+    under_test: LedgerUnderTest,
+) -> None:
+    status = await under_test.records.status()
+    assert (status.position, status.rejected, status.state) == (0, 0, "stopped")
+    assert status.last_rejected_at is None
+    async with under_test.ledger.lead() as progress:
+        await progress.advance(10, [refused(3), refused(8)])
+        status = await under_test.records.status()
+        assert (status.position, status.rejected, status.state) == (10, 2, "live")
+        assert status.last_rejected_at is not None
+    assert (await under_test.records.status()).state == "stopped"

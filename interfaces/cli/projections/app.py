@@ -117,10 +117,10 @@ def resume(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
 def _run_job(
     data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool, detach: bool
 ) -> None:
-    from interfaces.cli.projections.run import run_job
+    from interfaces.cli.projections.run import run_projection_job
 
     with failing():
-        raise typer.Exit(run_job(data_dir, name, what, body, json=json, detach=detach))
+        raise typer.Exit(run_projection_job(data_dir, name, what, body, json=json, detach=detach))
 
 
 def _admin_command(

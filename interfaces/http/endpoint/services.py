@@ -17,6 +17,7 @@ from application.jobs.model import JobList, Jobs
 from application.live.tail import Tail
 from application.live.tickets import Tickets
 from application.log.search import SearchableFeed
+from application.messaging.rejected import RelayRecords
 from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
 from application.queries.directory import DirectoryQueries
@@ -52,6 +53,7 @@ class Services:
     exports: ExportService
     export_rows: ExportRows
     projections: ProjectionAdmin
+    relay: RelayRecords
     cursors: TokenSealer
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]

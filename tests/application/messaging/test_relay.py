@@ -14,7 +14,7 @@ from application.errors import Unavailable
 from application.log.event_log import Unreadable
 from application.log.follower import NotLeading
 from application.log.sealed import Sealed
-from application.messaging import relay
+from application.messaging import sending
 from application.messaging.bus import Message
 from application.messaging.relay import REFUSED, Progress, SetAside, run_relay
 from domain.event import Event, Recorded
@@ -63,7 +63,7 @@ class Relaying:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "_PAUSES", (0.001,) * 5)
+    monkeypatch.setattr(sending, "_PAUSES", (0.001,) * 5)
 
 
 async def test_the_relay_publishes_every_event_once_and_in_order() -> None:

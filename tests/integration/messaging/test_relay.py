@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-from asyncio.subprocess import Process
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Final
-from uuid import uuid4
 
 import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
-from application.messaging.relay import REFUSED
 from infrastructure.bus.rabbitmq import RabbitMQBus
-from tests.support.jobs.relaying import EXCHANGE, Outsider, RelaySide
-from tests.support.run.background import module_process
+from tests.support.jobs.relaying import (
+    EXCHANGE,
+    RelaySide,
+    outsider,
+    positions_of,
+    relay_process,
+)
 from tests.support.servers.postgres import name_of, scaled
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rabbit import RabbitNode
@@ -37,26 +38,12 @@ async def relay_on_node(database_url: str, rabbit: RabbitNode) -> AsyncIterator[
         yield relay_side
 
 
-@asynccontextmanager
-async def outsider(relay_side: RelaySide, **arguments: str | int) -> AsyncGenerator[Outsider]:
-    name = f"rollbook-test-{uuid4().hex[:12]}"
-    given = arguments or {"x-queue-type": "quorum"}
-    async with Outsider.listening(relay_side.amqp_url, name, given) as outsider:
-        yield outsider
-
-
 async def record_for(relay_side: RelaySide, seconds: float) -> None:
     """Record users for some time, some hundred a second."""
     until = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until:
         await relay_side.record(20)
         await asyncio.sleep(0.05)
-
-
-async def positions_of(relay_side: RelaySide) -> list[int]:
-    """Every position of the log."""
-    statement = "SELECT notification_id FROM stored_events ORDER BY 1"
-    return [row[0] for row in await execute(relay_side.url, statement)]
 
 
 async def test_an_outsider_gets_every_event_once_in_order_and_sealed(relay_side: RelaySide) -> None:
@@ -165,52 +152,6 @@ async def test_a_deleted_exchange_is_declared_again(relay_side: RelaySide) -> No
             await other.wait_for(recorded.position)
 
 
-async def test_a_foreign_queue_that_refuses_events_does_not_affect_the_others(
-    relay_side: RelaySide,
-) -> None:
-    async with outsider(relay_side) as other, _full_queue(relay_side.amqp_url):
-        with capture_logs() as logs:
-            async with relay_side.relaying():
-                await relay_side.record(30)
-                head = await relay_side.wait_until_relayed()
-                await other.wait_for(head)
-        assert other.first_deliveries == await positions_of(relay_side)
-    rows = await execute(
-        relay_side.url, "SELECT position, topic, error FROM relay_rejected ORDER BY position"
-    )
-    assert [row[0] for row in rows] == await positions_of(relay_side)
-    assert {row[1:] for row in rows} == {("user.registered", REFUSED)}
-    logged = [entry for entry in logs if entry["event"] == "events_not_relayed"]
-    assert sum(entry["count"] for entry in logged) == 30
-    assert "Öberg" not in str(logs)
-
-
-async def test_a_foreign_queue_that_refuses_for_a_moment_gets_all_events(
-    relay_side: RelaySide,
-) -> None:
-    async with _full_queue(relay_side.amqp_url) as full, relay_side.relaying():
-        recording = asyncio.create_task(relay_side.record(1))
-        await asyncio.sleep(0.3)
-        await full.purge()
-        await recording
-        await relay_side.wait_until_relayed()
-        assert await full.get(no_ack=True, fail=False) is not None
-    assert await execute(relay_side.url, "SELECT * FROM relay_rejected") == []
-
-
-@asynccontextmanager
-async def _full_queue(amqp_url: str) -> AsyncGenerator[aio_pika.abc.AbstractQueue]:
-    """A queue without a consumer that has room for one message, and is full."""
-    async with await aio_pika.connect(amqp_url) as connection:
-        channel = await connection.channel()
-        exchange = await channel.declare_exchange(EXCHANGE, "topic", durable=True)
-        limits: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
-        queue = await channel.declare_queue(exclusive=True, arguments=dict(limits))
-        await queue.bind(exchange, "#")
-        await channel.default_exchange.publish(aio_pika.Message(b"full"), queue.name)
-        yield queue
-
-
 async def test_sessions_ended_by_the_database_cause_duplicates_but_lose_no_event(
     relay_side: RelaySide,
 ) -> None:
@@ -271,13 +212,3 @@ async def test_a_relay_that_was_frozen_does_not_move_the_checkpoint_back(
             await other.wait_for(await relay_side.wait_until_relayed())
         assert await relay_side.checkpoint() >= head
         assert other.first_deliveries == await positions_of(relay_side)
-
-
-@asynccontextmanager
-async def relay_process(relay_side: RelaySide, how: str) -> AsyncGenerator[Process]:
-    """A relay in a separate process; one that `dies` ends before its first checkpoint."""
-    urls = (relay_side.url, relay_side.amqp_url)
-    async with module_process("tests.support.processes.relay", *urls, how) as process:
-        yield process
-        if how == "dies":
-            await asyncio.wait_for(process.wait(), 10)

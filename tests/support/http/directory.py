@@ -43,6 +43,7 @@ from tests.support.doubles.audit_log import InMemoryAuditLog
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.tickets import InMemoryTickets
 from tests.support.views.projection_admin import empty_projection_admin
 
@@ -193,6 +194,7 @@ class Directory:
         )
         stopping = asyncio.Event()
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
+        self.relay = MemoryRelayLedger()
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
@@ -209,6 +211,7 @@ class Directory:
             job_list=self.jobs,
             exports=ExportService(self.exports, self.jobs, sealer, uuid7),
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
+            relay=self.relay,
             projections=empty_projection_admin("users", "headcount"),
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),

@@ -1,15 +1,18 @@
 """A relay between real servers, and outside consumers of its messages."""
 
 import asyncio
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Self
+from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from msgspec import Struct
 
 from application.messaging.bus import Bus
+from application.messaging.rejected import Replayed, replay
 from application.messaging.relay import run_relay
 from domain.event import Event, Recorded
 from infrastructure.bus.rabbitmq import RabbitMQBus
@@ -17,9 +20,10 @@ from infrastructure.doorbell.postgres import PostgresDoorbell
 from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.keys import MasterKeys
 from infrastructure.relay.ledger import PostgresRelayLedger
+from infrastructure.relay.records import PostgresRelayRecords
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.drafts import registration
-from tests.support.run.background import in_background
+from tests.support.run.background import in_background, module_process
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.views.directory import execute
 
@@ -57,6 +61,23 @@ class RelaySide(Struct, frozen=True):
         )
         async with in_background(relay):
             yield
+
+    async def replay(self) -> Replayed:
+        """Publish what was set aside again."""
+
+        async def report(_: int) -> None: ...
+
+        return await replay(
+            RabbitMQBus(self.amqp_url, "replay"),
+            self.records,
+            PostgresSealedFeed(self.events.database, self.events.identity.breaks),
+            self.events.identity.id,
+            report,
+        )
+
+    @property
+    def records(self) -> PostgresRelayRecords:
+        return PostgresRelayRecords(self.events.database)
 
     async def record(self, count: int) -> list[Recorded[Event]]:
         """Register this many users; the recorded events."""
@@ -125,3 +146,27 @@ class Outsider:
         async with asyncio.timeout(timeout_seconds):
             while position not in self.positions[-2000:]:
                 await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def outsider(relay_side: RelaySide, **arguments: str | int) -> AsyncGenerator[Outsider]:
+    name = f"rollbook-test-{uuid4().hex[:12]}"
+    given = arguments or {"x-queue-type": "quorum"}
+    async with Outsider.listening(relay_side.amqp_url, name, given) as outsider:
+        yield outsider
+
+
+async def positions_of(relay_side: RelaySide) -> list[int]:
+    """Every position of the log."""
+    statement = "SELECT notification_id FROM stored_events ORDER BY 1"
+    return [row[0] for row in await execute(relay_side.url, statement)]
+
+
+@asynccontextmanager
+async def relay_process(relay_side: RelaySide, how: str) -> AsyncGenerator[Process]:
+    """A relay in a separate process; one that `dies` ends before its first checkpoint."""
+    urls = (relay_side.url, relay_side.amqp_url)
+    async with module_process("tests.support.processes.relay", *urls, how) as process:
+        yield process
+        if how == "dies":
+            await asyncio.wait_for(process.wait(), 10)
