@@ -21,6 +21,8 @@ NOTIFICATIONS: Final = "notifications"
 # A listener can miss a bell.
 _POLL_SECONDS: Final = 2.0
 _PARKED_POLL_SECONDS: Final = 10.0
+# While many streams are retried, the number changes all the time: people get one message a second.
+_PARKED_PAUSE_SECONDS: Final = 1.0
 _PAGE: Final = 100
 # A slower listener loses the oldest.
 _MAX_WAITING: Final = 100
@@ -76,6 +78,7 @@ async def run_parked_notifications(watch: ParkedWatch, doorbell: Doorbell) -> No
                 await back_off.wait(error)
             else:
                 back_off.reset()
+                await asyncio.sleep(_PARKED_PAUSE_SECONDS)
                 await bell.wait(_PARKED_POLL_SECONDS)
 
 

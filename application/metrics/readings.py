@@ -83,7 +83,7 @@ def projection_readings(answer: Answer[Sequence[ProjectionStatus]]) -> Sequence[
         "position": "The position of the log that the view shows.",
         "lag": "Positions between the view and the head of the log.",
         "lag_seconds": "Age of the oldest event that the view does not show, in seconds.",
-        "parked": "Streams that are parked for the projection.",
+        "parked": "Streams that are parked for the projection; counted up to 10,000.",
     }
     readings = [
         Reading(

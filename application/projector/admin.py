@@ -2,13 +2,18 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
 from application.log.by_stream import EventsByStream
-from application.projector.parked import ParkedStreams, RetryResult, retry, skip
+from application.projector.parked import ParkedStreams, RemovedSkips, RetryResult
+from application.projector.refold import unskip
+from application.projector.retry import retry, skip
+
+MAX_COUNTED: Final = 10_000
+"""Parked streams are counted up to this number, so that a count never takes long."""
 
 
 class ParkedStream(Struct, frozen=True, kw_only=True):
@@ -39,7 +44,10 @@ class ProjectionAdminStore(Protocol):
         ...
 
     async def parked_counts(self) -> Mapping[str, int]:
-        """The number of parked streams in the serving generation, for each projection with any."""
+        """The number of parked streams in the serving generation, for each projection with any.
+
+        Counted up to `MAX_COUNTED`.
+        """
         ...
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
@@ -71,6 +79,7 @@ class ProjectionAdmin:
         names: Collection[str],
         store: ProjectionAdminStore,
         parked_streams: ParkedStreams,
+        removed_skips: RemovedSkips,
         events_by_stream: EventsByStream,
         previous_generations: PreviousGenerations,
     ) -> None:
@@ -78,6 +87,7 @@ class ProjectionAdmin:
         self.previous_generations = previous_generations
         self._store = store
         self._parked_streams = parked_streams
+        self._removed_skips = removed_skips
         self._events_by_stream = events_by_stream
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
@@ -91,7 +101,7 @@ class ProjectionAdmin:
         return await retry(projection, stream, self._parked_streams, self._events_by_stream)
 
     async def skip(
-        self, projection: str, stream: UUID, version: int | None, reason: str, actor: str
+        self, projection: str, stream: UUID, version: int, reason: str, actor: str
     ) -> RetryResult:
         """Skip the first parked event of a stream permanently, and retry the rest.
 
@@ -99,6 +109,18 @@ class ProjectionAdmin:
         """
         return await skip(
             projection, stream, version, reason, actor, self._parked_streams, self._events_by_stream
+        )
+
+    async def unskip(self, projection: str, stream: UUID, version: int, actor: str) -> RetryResult:
+        """Skip an event no more, and fold its stream again. Raises `NotSkipped`, `Unavailable`."""
+        return await unskip(
+            projection,
+            stream,
+            version,
+            actor,
+            self._removed_skips,
+            self._parked_streams,
+            self._events_by_stream,
         )
 
     async def pause(self, projection: str, reason: str | None, actor: str) -> None:

@@ -9,7 +9,8 @@ from structlog import get_logger
 
 from application.failures import describe
 from application.log.by_stream import EventsByStream
-from application.projector.parked import ParkedStreams, retry_in_slot
+from application.projector.parked import ParkedStreams, UnreadableStreams
+from application.projector.retry import retry_in_slot
 from application.projector.view_store import Slot
 from application.retry import BackOff, raise_if_cancelled
 
@@ -24,7 +25,10 @@ Retry = Callable[[Slot[Any]], Coroutine[Any, Any, NoReturn]]
 
 
 async def retry_unreadable(
-    slot: Slot[Any], parked_streams: ParkedStreams, events_by_stream: EventsByStream
+    slot: Slot[Any],
+    unreadable_streams: UnreadableStreams,
+    parked_streams: ParkedStreams,
+    events_by_stream: EventsByStream,
 ) -> NoReturn:
     """Retry for ever; cancel it to stop.
 
@@ -35,7 +39,7 @@ async def retry_unreadable(
     back_off, at_once = BackOff(f"retry {slot}"), True
     while True:
         try:
-            streams = await parked_streams.unreadable(slot, _STREAMS, at_once=at_once)
+            streams = await unreadable_streams.unreadable(slot, _STREAMS, at_once=at_once)
         except Exception as error:
             await back_off.wait(error)
             continue
@@ -46,7 +50,7 @@ async def retry_unreadable(
             try:
                 result = await retry_in_slot(slot, stream, parked_streams, events_by_stream)
                 if result.parked is not None:
-                    await parked_streams.postpone(slot, stream)
+                    await unreadable_streams.postpone(slot, stream)
                     continue
             except Exception as error:
                 # It stays parked, and its turn comes again; the others go on.

@@ -17,6 +17,7 @@ from domain.event import Event, Recorded
 from projections.projection import Projection, V
 
 QUEUED: Final = "queued behind a parked event"
+_UNFINISHED: Final = "not yet retried"
 NOTHING: Final[Entry[Any]] = Entry(None, 0, b"")
 """The entry of a stream before its first event."""
 
@@ -164,3 +165,8 @@ def parked_event(recorded: Recorded[Event], reason: str) -> ParkedEvent:
         error=reason,
         unreadable=isinstance(recorded.event, Unreadable) and reason != QUEUED,
     )
+
+
+def unfinished_event(recorded: Recorded[Event]) -> ParkedEvent:
+    """The event at which a retry goes on; if it was interrupted, by itself."""
+    return replace(parked_event(recorded, _UNFINISHED), unreadable=True)

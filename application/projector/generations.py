@@ -17,6 +17,8 @@ from projections.projection import Projection, V
 
 # The longest delay after a missed wake-up.
 _POLL_SECONDS: Final = 1.0
+# With more parked streams a fold is probably wrong: its author should look at it first.
+MAX_PARKED: Final = 1000
 _DROP_SECONDS: Final = 20.0
 
 log = get_logger(__name__)
@@ -207,15 +209,17 @@ class Switch(Protocol):
         """Switch to the new generation and record the result of the build; readers see no gap.
 
         The served position never decreases. A stream that is parked in both generations, and
-        earlier in the new one, takes its view and its parked events from the other. Raises
-        `StreamsParked` if a stream is parked in the new one only and `with_parked` is false, and
-        `Unavailable` if the new one is behind.
+        earlier in the new one, takes its view and its parked events from the other. Unless
+        `with_parked`, raises `StreamsParked` if a stream is parked in the new one only, or more
+        than `MAX_PARKED` are. Raises `Unavailable` if the new one is behind.
         """
         ...
 
 
 class StreamsParked(Exception):
-    """The new generation could not apply events that it must apply; `streams` are parked in it."""
+    """The new generation could not apply events that it must apply; `streams` are parked in it,
+    and perhaps more, if there are more than `MAX_PARKED`.
+    """
 
     def __init__(self, streams: Sequence[UUID]) -> None:
         self.streams = streams

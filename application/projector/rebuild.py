@@ -13,18 +13,19 @@ from application.jobs.model import JobCancelled
 from application.log.by_stream import EventsByStream
 from application.projector.backfill import Report, backfill
 from application.projector.generations import (
+    MAX_PARKED,
     Build,
     Comparison,
     Generations,
     StreamsParked,
 )
-from application.projector.parked import ParkedStreams, retry_in_slot
+from application.projector.parked import ParkedStreams, RemovedSkips
+from application.projector.refold import refold
+from application.projector.retry import retry_in_slot
 from projections.projection import Projection, V
 
 # Between two checks of how far the projectors are.
 _LOOK_SECONDS: Final = 0.2
-# With more parked streams the fold is probably wrong: its author should look at it first.
-_MAX_PARKED: Final = 1000
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class RebuildPorts(Struct, frozen=True, kw_only=True):
     generations: Generations
     events_by_stream: EventsByStream
     parked_streams: ParkedStreams
+    removed_skips: RemovedSkips
 
 
 async def rebuild(
@@ -108,12 +110,14 @@ async def prepare(build: Build[V], ports: RebuildPorts, report: Report) -> None:
         events = build.progress.events
         await _while_reporting(build.index(), report, events)
         await build.follow()
-    # From now on `skip` sees this generation, too. Events that were skipped earlier are handled by
-    # the retry here.
+    # From now on skips and retries see this generation, too. Those of before are handled here.
     slot = build.progress.slot
-    streams = await ports.parked_streams.streams(slot)
-    if len(streams) > _MAX_PARKED:
+    streams = await ports.parked_streams.streams(slot, None, MAX_PARKED + 1)
+    if len(streams) > MAX_PARKED:
         raise StreamsParked(streams)
+    for stream in await ports.removed_skips.removed(slot):
+        # The backfill may have skipped an event that is skipped no more.
+        await refold(slot, stream, ports.parked_streams, ports.events_by_stream)
     for stream in streams:
         # The backfill parked all events of a stream whose view could not be stored.
         await retry_in_slot(slot, stream, ports.parked_streams, ports.events_by_stream)

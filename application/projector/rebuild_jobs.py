@@ -11,6 +11,7 @@ from application.live.notifications import Notifier
 from application.projector.admin import PreviousGenerations
 from application.projector.backfill import Report
 from application.projector.generations import (
+    MAX_PARKED,
     BuildLost,
     Generations,
     RebuildUnderWay,
@@ -87,8 +88,10 @@ async def _run(
 
 def _parked(error: StreamsParked) -> str:
     named = ", ".join(map(str, error.streams[:_MAX_NAMED]))
+    is_capped = len(error.streams) > MAX_PARKED
+    number = f"more than {MAX_PARKED:,}" if is_capped else str(len(error.streams))
     return (
-        f"this release cannot apply all events of {len(error.streams)} streams ({named}"
+        f"this release cannot apply all events of {number} streams ({named}"
         f"{', …' if len(error.streams) > _MAX_NAMED else ''}): the new generation is dropped"
     )
 

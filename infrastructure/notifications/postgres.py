@@ -11,6 +11,8 @@ from infrastructure.postgres import Connection
 
 _SECONDS: Final = 2.0
 _MAX_ROWS: Final = 1000
+# The row locks are held while it counts.
+_MAX_COUNTED: Final = 10_000
 
 # One insert at a time, so that numbers rise in the order of commits: a reader of one number has
 # seen all lower ones.
@@ -31,8 +33,10 @@ SELECT number, id, severity, message, about, told_at FROM notifications
 WHERE tenant = %s AND number > %s ORDER BY number LIMIT %s"""
 _PARKED: Final = """
 SELECT p.name, p.told_parked, (
-    SELECT count(DISTINCT k.stream) FROM parked k
-    WHERE k.tenant = p.tenant AND k.projection = p.name AND k.generation = p.generation)
+    SELECT count(*) FROM (
+        SELECT FROM parked k
+        WHERE k.tenant = p.tenant AND k.projection = p.name AND k.generation = p.generation
+        LIMIT %s) counted)
 FROM projections p WHERE p.tenant = %s ORDER BY p.name FOR UPDATE"""
 _SET_NOTIFIED: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND name = %s"
 
@@ -59,7 +63,7 @@ class PostgresNotifications:
     async def notify_parked(self) -> None:
         """See `ParkedWatch.notify_parked`. The row lock lets one process notify."""
         async with self._database.transaction(_SECONDS) as connection:
-            rows = await (await connection.execute(_PARKED, (TENANT,))).fetchall()
+            rows = await (await connection.execute(_PARKED, (_MAX_COUNTED, TENANT))).fetchall()
             for name, notified, parked in rows:
                 if notified == parked:
                     continue
@@ -70,7 +74,7 @@ class PostgresNotifications:
                     await self._insert(connection, "success", message, about)
                 else:
                     severity: Severity = "warning" if parked > notified else "info"
-                    message = f"{name}: {parked} parked {'stream' if parked == 1 else 'streams'}"
+                    message = f"{name}: {_streams(parked)}"
                     await self._insert(connection, severity, message, about)
 
     async def _insert(
@@ -86,6 +90,12 @@ class PostgresNotifications:
             "kept": _MAX_ROWS,
         }
         await connection.execute(_INSERT, given)
+
+
+def _streams(number: int) -> str:
+    if number >= _MAX_COUNTED:
+        return f"{number:,} parked streams or more"
+    return f"{number} parked {'stream' if number == 1 else 'streams'}"
 
 
 def _notification(row: Sequence[Any]) -> Notification:

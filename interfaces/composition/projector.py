@@ -48,9 +48,11 @@ async def open_projectors(
     slots = PostgresFollowedSlots(reader, PROJECTIONS)
     views, pages = PostgresViewStore(store.database), SharedPages(store.feed)
 
+    parked_streams = PostgresParkedStreams(store.database, PROJECTIONS)
     retry = partial(
         retry_unreadable,
-        parked_streams=PostgresParkedStreams(store.database, PROJECTIONS),
+        unreadable_streams=parked_streams,
+        parked_streams=parked_streams,
         events_by_stream=PostgresEventsByStream(store.database, store.mapper),
     )
 
@@ -73,10 +75,12 @@ def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     """The job kinds for projections."""
     database, reader = store.database, ViewReader(store.database)
     generations = PostgresGenerations(database)
+    parked_streams = PostgresParkedStreams(database, PROJECTIONS)
     ports = RebuildPorts(
         generations=generations,
         events_by_stream=PostgresEventsByStream(database, store.mapper),
-        parked_streams=PostgresParkedStreams(database, PROJECTIONS),
+        parked_streams=parked_streams,
+        removed_skips=parked_streams,
     )
     return [
         *rebuild_jobs(PROJECTIONS, ports, notifier),
@@ -92,10 +96,12 @@ def drop_generations(database: Database) -> Coroutine[Any, Any, None]:
 def projection_admin(store: EventStore) -> ProjectionAdmin:
     """The operations of administrators on projections."""
     reader = ViewReader(store.database)
+    parked_streams = PostgresParkedStreams(store.database, PROJECTIONS)
     return ProjectionAdmin(
         [projection.name for projection in PROJECTIONS],
         PostgresProjectionAdmin(reader),
-        PostgresParkedStreams(store.database, PROJECTIONS),
+        parked_streams,
+        parked_streams,
         PostgresEventsByStream(store.database, store.mapper),
         PostgresPreviousGenerations(reader),
     )

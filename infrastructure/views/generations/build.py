@@ -20,7 +20,7 @@ from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.sql.copy_format import CopyFormat
 from infrastructure.views.sql.ddl import missing_indexes
 from infrastructure.views.sql.errors import translate_errors
-from infrastructure.views.sql.statements import counter_rows, run, statements_of
+from infrastructure.views.sql.statements import counter_rows, parked_rows, run, statements_of
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import V
 
@@ -154,8 +154,7 @@ async def _store_rest(connection: Connection, slot: Slot[V], changes: Changes[V]
     if changes.counters and statements.count is not None:
         await run(connection, statements.count, {"rows": counter_rows(changes.counters)})
     if changes.parked:
-        parked = msgspec.json.encode(changes.parked).decode()
-        await run(connection, statements.park, {"rows": parked})
+        await run(connection, statements.park, {"rows": parked_rows(changes.parked)})
 
 
 async def _lines(slot: Slot[V], changes: Changes[V]) -> list[bytes]:

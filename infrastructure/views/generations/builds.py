@@ -26,7 +26,8 @@ _TAKE_OVER: Final = """
 UPDATE generations SET built_by = %(by)s, touched_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s"""
 _SKIPPED: Final = """
-SELECT stream, version FROM skipped WHERE tenant = %(tenant)s AND projection = %(name)s"""
+SELECT stream, version FROM skipped
+WHERE tenant = %(tenant)s AND projection = %(name)s AND removed_at IS NULL"""
 # The statement that inserts the generation also reads the position; the log is read after its
 # commit. So an erasure sees this generation's checkpoint, or the build reads the data as erased.
 _ENTER: Final = """

@@ -35,6 +35,12 @@ SELECT EXISTS (SELECT FROM pg_locks
                WHERE locktype = 'advisory' AND granted AND objsubid = 1
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND (classid::bigint << 32 | objid::bigint) = %(lock)s)"""
+# In pieces, and before the tables are locked: there may be many.
+_DELETE_PARKED: Final = """
+DELETE FROM parked WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM parked
+    WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
+    LIMIT 5000))"""
 # Deleted together with the tables: an erasure waits for the checkpoints while the tables exist.
 _DELETE_RECORDS: Final = (
     """
@@ -66,6 +72,8 @@ async def drop(
         if row is None:
             return True
         await _wait_for_release(connection, lock_of(projection, generation))
+        while (await connection.execute(_DELETE_PARKED, given)).rowcount:
+            continue
         for _ in range(_MAX_TRIES):
             try:
                 await _drop(connection, given)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from application.context import TENANT
 from application.projector.fold import counted
+from application.projector.generations import MAX_PARKED, StreamsParked
 from application.projector.view_store import Slot
 from domain.user.events import UserErased
 from infrastructure.postgres import Connection
@@ -16,13 +17,14 @@ from infrastructure.views.sql.statements import counter_rows, run, statements_of
 from projections.projection import V
 
 _PARKED: Final = """
-SELECT n.stream, n.version,
-       (SELECT min(o.version) FROM parked o
-        WHERE o.tenant = %(tenant)s AND o.projection = %(name)s AND o.generation = %(old)s
-          AND o.stream = n.stream)
-FROM (SELECT stream, min(version) AS version FROM parked
+SELECT n.stream, n.version, o.version
+FROM (SELECT stream, version FROM parked
       WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(new)s
-      GROUP BY stream) n
+      ORDER BY stream LIMIT %(limit)s) n
+LEFT JOIN LATERAL (
+    SELECT version FROM parked
+    WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s
+      AND stream = n.stream) o ON true
 ORDER BY n.stream"""
 # The serving view of a person who is erased in the new generation already still has the data.
 _ERASED: Final = """
@@ -31,18 +33,13 @@ WHERE originator_id = ANY(%(streams)s) AND topic = %(erased)s AND notification_i
     (SELECT position FROM checkpoints
      WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s
        AND partition = 0)"""
-_DELETE_APPLIED: Final = """
-DELETE FROM parked n
-WHERE n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new)s
-  AND n.stream = ANY(%(streams)s)
-  AND n.version < (SELECT min(o.version) FROM parked o
-                   WHERE o.tenant = n.tenant AND o.projection = n.projection
-                     AND o.generation = %(old)s AND o.stream = n.stream)"""
-_SET_ERRORS: Final = """
-UPDATE parked n SET error = o.error, retry_at = o.retry_at, tries = o.tries
+_TAKE_OVER: Final = """
+UPDATE parked n
+SET version = o.version, position = o.position, event_id = o.event_id, error = o.error,
+    parked_at = o.parked_at, retry_at = o.retry_at, tries = o.tries
 FROM parked o
 WHERE o.tenant = n.tenant AND o.projection = n.projection AND o.generation = %(old)s
-  AND (o.stream, o.version) = (n.stream, n.version)
+  AND o.stream = n.stream
   AND n.tenant = %(tenant)s AND n.projection = %(name)s AND n.generation = %(new)s
   AND n.stream = ANY(%(streams)s)"""
 
@@ -65,8 +62,15 @@ class ParkedStreams(Struct, frozen=True):
 
 
 async def parked_in_both(connection: Connection, given: Mapping[str, Any]) -> ParkedStreams:
-    """Compare the generations `old` and `new` of the projection `name` of a tenant."""
-    rows = await (await connection.execute(_PARKED, given)).fetchall()
+    """Compare the generations `old` and `new` of the projection `name` of a tenant.
+
+    Raises `StreamsParked` if more are parked in the new one than a build may have: so a comparison,
+    and the switch that holds two checkpoints, cost no more than for these.
+    """
+    limited = {**given, "limit": MAX_PARKED + 1}
+    rows = await (await connection.execute(_PARKED, limited)).fetchall()
+    if len(rows) > MAX_PARKED:
+        raise StreamsParked([stream for stream, _, _ in rows])
     return ParkedStreams(
         [stream for stream, _, before in rows if before is not None],
         [stream for stream, version, before in rows if before is not None and version < before],
@@ -105,6 +109,5 @@ async def take_over_parked(
     counters = counted(new.projection, built, served)
     if counters and statements.count is not None:
         await run(connection, statements.count, {"rows": counter_rows(counters)})
-    await connection.execute(_DELETE_APPLIED, given)
-    await connection.execute(_SET_ERRORS, given)
+    await connection.execute(_TAKE_OVER, given)
     await connection.execute(_COUNT_REPAIR, given)

@@ -7,24 +7,18 @@ from sqlalchemy import text
 
 from application.context import TENANT
 from application.projector.admin import ParkedPage, ParkedStream
+from infrastructure.views.sql.parked_counts import parked_counts
 from infrastructure.views.sql.reader import ViewReader
 
-# The first parked event of each stream, in the order of the log.
+# In the order of the log.
 _PARKED: Final = text("""
-SELECT f.stream, f.version, f.position, f.event_id, e.topic, f.error, f.parked_at, f.events
-FROM (SELECT DISTINCT ON (k.stream) k.*, count(*) OVER (PARTITION BY k.stream) AS events
-      FROM parked k JOIN projections p
-          ON p.tenant = k.tenant AND p.name = k.projection AND p.generation = k.generation
-      WHERE k.tenant = :tenant AND k.projection = :name
-      ORDER BY k.stream, k.version) AS f
-LEFT JOIN stored_events e ON e.notification_id = f.position
-WHERE f.position > :after
-ORDER BY f.position LIMIT :limit""")
-_PARKED_STREAMS: Final = text("""
-SELECT k.projection, count(DISTINCT k.stream)
-FROM parked k JOIN projections p
-    ON p.tenant = k.tenant AND p.name = k.projection AND p.generation = k.generation
-WHERE k.tenant = :tenant GROUP BY k.projection ORDER BY k.projection""")
+SELECT k.stream, k.version, k.position, k.event_id, e.topic, k.error, k.parked_at,
+       greatest(k.last_version, k.version) - k.version + 1
+FROM parked k
+LEFT JOIN stored_events e ON e.notification_id = k.position
+WHERE k.tenant = :tenant AND k.projection = :name AND k.position > :after
+  AND k.generation = (SELECT generation FROM projections WHERE tenant = :tenant AND name = :name)
+ORDER BY k.position LIMIT :limit""")
 _PAUSE: Final = text("""
 WITH paused AS (
     UPDATE projections
@@ -66,8 +60,8 @@ class PostgresProjectionAdmin:
         return ParkedPage(items, items[-1].position if len(rows) > limit else None)
 
     async def parked_counts(self) -> Mapping[str, int]:
-        rows = await self._reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
-        return {row[0]: row[1] for row in rows}
+        counts = await parked_counts(self._reader)
+        return {name: streams for (name, _), streams in sorted(counts.items()) if streams}
 
     async def pause(self, projection: str, reason: str | None, actor: str | None) -> None:
         given = {"tenant": TENANT, "name": projection, "reason": reason, "actor": actor}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, Generic
 from uuid import UUID
 
-import msgspec
 import psycopg
 from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
@@ -24,6 +23,7 @@ from infrastructure.views.sql.statements import (
     SlotStatements,
     Statement,
     counter_rows,
+    parked_rows,
     run,
     statements_of,
 )
@@ -149,7 +149,7 @@ class _Page(Generic[V]):
         if changes.counters and statements.count is not None:
             work.append((statements.count, counter_rows(changes.counters)))
         if changes.parked:
-            work.append((statements.park, msgspec.json.encode(changes.parked).decode()))
+            work.append((statements.park, parked_rows(changes.parked)))
         with translate_errors(self._connection):
             async with self._connection.pipeline():
                 for statement, rows in work:

@@ -1,5 +1,6 @@
 """The status of each projection."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from application.context import TENANT
 from application.log.event_log import EventFeed
 from application.projector.view_store import ProjectionProgress
 from application.queries.directory import ProjectionStatus
+from infrastructure.views.sql.parked_counts import parked_counts
 from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.slot_lock import lock_of
 from projections.projection import Projection
@@ -23,9 +25,6 @@ _BEHIND_SECONDS: Final = 2.0
 _HELD_LOCKS: Final = text(
     Path(__file__).with_name("held_locks.sql").read_text().replace(":", "\\:")
 )
-_PARKED_STREAMS: Final = text("""
-SELECT projection, generation, count(DISTINCT stream) FROM parked
-WHERE tenant = :tenant GROUP BY projection, generation""")
 _PAUSED: Final = text(
     "SELECT name FROM projections WHERE tenant = :tenant AND paused_at IS NOT NULL"
 )
@@ -34,7 +33,7 @@ _PAUSED: Final = text(
 class StatusContext(Struct, frozen=True):
     """The data from which the statuses of all projections are derived."""
 
-    parked: dict[tuple[str, int], int]
+    parked: Mapping[tuple[str, int], int]
     held_locks: frozenset[int]
     paused: frozenset[str]
     head: int
@@ -42,11 +41,11 @@ class StatusContext(Struct, frozen=True):
 
 async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
     """The present data. Raises `Unavailable`."""
-    parked = await reader.rows(_PARKED_STREAMS, {"tenant": TENANT})
+    parked = await parked_counts(reader)
     locks = await reader.rows(_HELD_LOCKS)
     paused = await reader.rows(_PAUSED, {"tenant": TENANT})
     return StatusContext(
-        {(name, generation): streams for name, generation, streams in parked},
+        parked,
         frozenset(row[0] for row in locks),
         frozenset(row[0] for row in paused),
         await feed.head(),

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 from sqlalchemy import (
@@ -20,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    delete,
     func,
     select,
 )
@@ -27,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSON, TSVECTOR, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from application.context import TENANT
-from application.projector.view_store import Slot
+from application.projector.view_store import ParkedEvent, Slot
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.rows import BOOKKEEPING
 from infrastructure.views.sql.tables import tables_of
@@ -44,22 +47,26 @@ UPDATE checkpoints SET position = %(reached)s, updated_at = clock_timestamp()
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND partition = 0 AND position = %(position)s"""
 _PARKED: Final = b"""
-SELECT DISTINCT stream FROM parked
+SELECT stream FROM parked
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s
   AND stream = ANY(%(streams)s::uuid[])"""
 _SKIPPED: Final = b"""
 SELECT stream, version FROM skipped
-WHERE tenant = %(tenant)s AND projection = %(name)s AND stream = ANY(%(streams)s::uuid[])"""
+WHERE tenant = %(tenant)s AND projection = %(name)s AND stream = ANY(%(streams)s::uuid[])
+  AND removed_at IS NULL"""
+# Of a stream that is parked already, only the last version changes.
 _PARK: Final = b"""
-INSERT INTO parked
-    (tenant, projection, generation, stream, version, position, event_id, error, retry_at)
+INSERT INTO parked AS k
+    (tenant, projection, generation, stream, version, last_version, position, event_id, error,
+     retry_at)
 SELECT %(tenant)s::text, %(name)s::text, %(generation)s::integer,
-       r.stream, r.version, r.position, r.event_id, r.error,
+       r.stream, r.version, r.last_version, r.position, r.event_id, r.error,
        CASE WHEN r.unreadable THEN clock_timestamp() + interval '60 seconds' END
 FROM json_to_recordset(%(rows)s::text::json)
-    AS r (stream uuid, version bigint, position bigint, event_id uuid, error text,
-          unreadable boolean)
-ON CONFLICT DO NOTHING"""
+    AS r (stream uuid, version bigint, last_version bigint, position bigint, event_id uuid,
+          error text, unreadable boolean)
+ON CONFLICT (tenant, projection, generation, stream) DO UPDATE
+SET last_version = greatest(k.last_version, excluded.last_version)"""
 _COUNT: Final = """
 INSERT INTO {counters} AS c (counter, partition, value)
 SELECT r.counter, 0, r.value
@@ -90,6 +97,7 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
     parked: Statement
     skipped: Statement
     store: Statement
+    remove: Statement
     count: Statement | None
     park: Statement
 
@@ -109,6 +117,7 @@ def statements_of(slot: Slot[Any]) -> SlotStatements:
         parked=Statement(_PARKED, names),
         skipped=Statement(_SKIPPED, names),
         store=Statement.of(_store(tables.rows)),
+        remove=Statement.of(delete(tables.rows).where(tables.rows.c.id == _any_stream())),
         count=count,
         park=Statement(_PARK, names),
     )
@@ -127,6 +136,15 @@ def counter_rows(differences: Mapping[str, int]) -> str:
     """The parameter `rows` of `count`."""
     rows = [{"counter": name, "value": value} for name, value in differences.items()]
     return msgspec.json.encode(rows).decode()
+
+
+def parked_rows(parked: Iterable[ParkedEvent]) -> str:
+    """The parameter `rows` of `park`: one for each stream, whose events come in order."""
+    rows: dict[UUID, dict[str, Any]] = {}
+    for event in parked:
+        row = rows.setdefault(event.stream, asdict(event))
+        row["last_version"] = event.version
+    return msgspec.json.encode(list(rows.values())).decode()
 
 
 def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:

@@ -82,19 +82,28 @@ def retry(name: Name, stream: Stream, json: Json = False, data_dir: DataDir = _H
 def skip(
     name: Name,
     stream: Stream,
-    reason: Annotated[str, typer.Option(help="Why; the reason is recorded.")],
     version: Annotated[
-        int | None,
-        typer.Option(help="The event to skip, by version; no other one is skipped.", min=1),
-    ] = None,
+        int, typer.Option(help="The event to skip, by version; no other one is skipped.", min=1)
+    ],
+    reason: Annotated[str, typer.Option(help="Why; the reason is recorded.")],
     json: Json = False,
     data_dir: DataDir = _HERE,
 ) -> None:
     """Skip the parked event of a stream for good, and continue after it."""
-    body: dict[str, Any] = {"reason": reason}
-    if version is not None:
-        body["version"] = version
+    body = {"version": version, "reason": reason}
     _admin_command(data_dir, name, f"parked/{stream}/skip", body, json=json)
+
+
+@projections.command()
+def unskip(
+    name: Name,
+    stream: Stream,
+    version: Annotated[int, typer.Option(help="The event that is skipped, by version.", min=1)],
+    json: Json = False,
+    data_dir: DataDir = _HERE,
+) -> None:
+    """Skip an event no more, and fold its stream again from the first event."""
+    _admin_command(data_dir, name, f"parked/{stream}/unskip", {"version": version}, json=json)
 
 
 @projections.command()

@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import Response
 from msgspec import Struct
 
-from application.projector.parked import AnotherEventFirst, NothingParked
+from application.projector.parked import AnotherEventFirst, NothingParked, NotSkipped
 from application.projector.rebuild_jobs import REBUILD, ROLLBACK, VERIFY
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Call, Command, Nothing, Query
@@ -25,6 +25,7 @@ from interfaces.http.schemas.projections import (
     ProjectionOrdered,
     RetriedStream,
     SkipBody,
+    UnskipBody,
     VerifyBody,
 )
 
@@ -114,7 +115,7 @@ async def retry_parked(call: Command[Nothing]) -> Response:
     try:
         result = await call.services.projections.retry(name, stream)
     except NothingParked:
-        raise NotFound from None
+        raise NotFound("This stream is not parked.") from None
     return await _answer(call, RetriedStream.of(stream, result))
 
 
@@ -135,10 +136,29 @@ async def skip_parked(call: Command[SkipBody]) -> Response:
             name, stream, asked.version, asked.reason, actor
         )
     except NothingParked:
-        raise NotFound from None
+        raise NotFound("This stream is not parked.") from None
     except AnotherEventFirst as error:
-        detail = f"The stream stands at version {error.version}."
+        detail = f"The first parked event is version {error.version}."
         raise InvalidRequest.at("#/version", detail) from None
+    return await _answer(call, RetriedStream.of(stream, result))
+
+
+@operation(
+    "POST",
+    f"{_PATH}/parked/{{stream}}/unskip",
+    tag=_TAG,
+    summary="Skip an event no more: the stream is folded again from its first event",
+    needs="admin",
+    answers=RetriedStream,
+    body_required=True,
+)
+async def unskip_parked(call: Command[UnskipBody]) -> Response:
+    name, stream = _name(call), call.id_in_path("stream")
+    actor = call.principal.actor
+    try:
+        result = await call.services.projections.unskip(name, stream, call.body.version, actor)
+    except NotSkipped:
+        raise NotFound("This event was never skipped.") from None
     return await _answer(call, RetriedStream.of(stream, result))
 
 

@@ -24,11 +24,14 @@ Reason = Annotated[
 
 
 class SkipBody(RequestModel):
-    reason: Reason = Field(description="Why the event is skipped; recorded with the actor.")
-    version: PositiveField | None = Field(
-        default=None,
-        description="The event to skip, by version; if another one is first, nothing is skipped.",
+    version: PositiveField = Field(
+        description="The event to skip, by version; if another one is first, nothing is skipped."
     )
+    reason: Reason = Field(description="Why the event is skipped; recorded with the actor.")
+
+
+class UnskipBody(RequestModel):
+    version: PositiveField = Field(description="The event that is skipped, by version.")
 
 
 class VerifyBody(RequestModel):

@@ -11,7 +11,7 @@ import pytest
 from application.cache.documents import CachedDocuments, day_of
 from application.cache.followers import CacheFollower
 from application.cache.ports import Miss
-from application.projector.parked import retry
+from application.projector.retry import retry
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import RenderedDocuments, UserDocument

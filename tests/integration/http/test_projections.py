@@ -8,6 +8,11 @@ from httpx2 import AsyncClient
 from tests.support.http.directory import Directory
 
 COMMANDS = ("rebuild", "verify", "pause", "resume")
+BODIES: dict[str, dict[str, object]] = {
+    "retry": {},
+    "skip": {"version": 1, "reason": "a"},
+    "unskip": {"version": 1},
+}
 STREAM = "019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70"
 
 
@@ -91,15 +96,16 @@ async def test_a_projection_is_paused_and_resumed(directory: Directory) -> None:
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
-        ({}, "#/reason"),
-        ({"reason": ""}, "#/reason"),
-        ({"reason": "x" * 501}, "#/reason"),
+        ({"version": 1}, "#/reason"),
+        ({"version": 1, "reason": ""}, "#/reason"),
+        ({"version": 1, "reason": "x" * 501}, "#/reason"),
+        ({"reason": "a"}, "#/version"),
         ({"reason": "a", "version": 0}, "#/version"),
         ({"reason": "a", "version": "1"}, "#/version"),
-        ({"reason": "a", "more": 1}, "#/more"),
+        ({"version": 1, "reason": "a", "more": 1}, "#/more"),
     ],
 )
-async def test_a_skip_needs_a_reason(
+async def test_a_skip_needs_a_version_and_a_reason(
     directory: Directory, body: dict[str, object], pointer: str
 ) -> None:
     async with directory.as_("admin") as admin:
@@ -112,9 +118,9 @@ async def test_a_skip_needs_a_reason(
 @pytest.mark.parametrize("stream", [STREAM, str(UUID(int=7)), "no-id"])
 async def test_a_stream_that_is_not_parked_is_not_found(directory: Directory, stream: str) -> None:
     async with directory.as_("admin") as admin:
-        for command in ("retry", "skip"):
+        for command, body in BODIES.items():
             path = f"/v1/projections/users/parked/{stream}/{command}"
-            answer = await admin.post(path, json={"reason": "a"} if command == "skip" else {})
+            answer = await admin.post(path, json=body)
             assert answer.status_code == 404, answer.text
 
 

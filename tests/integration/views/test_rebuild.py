@@ -10,8 +10,9 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.log.event_log import Draft
-from application.projector.parked import retry, skip
 from application.projector.rebuild import prepare
+from application.projector.refold import unskip
+from application.projector.retry import retry, skip
 from application.projector.view_store import Slot
 from domain.event import Event
 from domain.user.events import (
@@ -154,9 +155,29 @@ async def parked_streams(rebuilder: Rebuilder, name: str) -> list[tuple[UUID]]:
 
 
 async def skip_some(rebuilder: Rebuilder, name: str, chance: random.Random) -> None:
+    """Skip the first event of some parked streams; take some skips back."""
     ports = rebuilder.ports
-    for (stream,) in await parked_streams(rebuilder, name):
+    first = "SELECT stream, version FROM parked WHERE projection = %s AND generation = 1"
+    for stream, version in await execute(rebuilder.url, first, name):
         if chance.random() < 0.5:
             await skip(
-                name, stream, None, "why not", "test", ports.parked_streams, ports.events_by_stream
+                name,
+                stream,
+                version,
+                "why not",
+                "test",
+                ports.parked_streams,
+                ports.events_by_stream,
+            )
+    skipped = "SELECT stream, version FROM skipped WHERE projection = %s ORDER BY position"
+    for stream, version in await execute(rebuilder.url, skipped, name):
+        if chance.random() < 0.3:
+            await unskip(
+                name,
+                stream,
+                version,
+                "test",
+                ports.removed_skips,
+                ports.parked_streams,
+                ports.events_by_stream,
             )

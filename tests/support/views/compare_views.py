@@ -17,9 +17,10 @@ from interfaces.composition.event_store import EventStore
 from tests.support.views.replay import Differences, ReadSlot, Snapshot, replay_differences
 
 _PARKED: Final = b"""
-SELECT stream, min(version) FROM parked
-WHERE projection = %(name)s AND generation = %(generation)s GROUP BY stream"""
-_SKIPPED: Final = b"SELECT stream, version FROM skipped WHERE projection = %(name)s"
+SELECT stream, version FROM parked
+WHERE projection = %(name)s AND generation = %(generation)s"""
+_SKIPPED: Final = b"""
+SELECT stream, version FROM skipped WHERE projection = %(name)s AND removed_at IS NULL"""
 
 
 async def ignore_progress(done: int, total: int | None) -> None:

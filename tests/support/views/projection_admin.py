@@ -14,11 +14,11 @@ from domain.event import Event, Recorded
 
 def empty_projection_admin(*names: str) -> ProjectionAdmin:
     empty = _Empty()
-    return ProjectionAdmin(names, empty, empty, empty, empty)
+    return ProjectionAdmin(names, empty, empty, empty, empty, empty)
 
 
 class _Empty:
-    """See `ProjectionAdminStore`, `ParkedStreams`, `EventsByStream` and `PreviousGenerations`."""
+    """See `ProjectionAdminStore`, `ParkedStreams`, `RemovedSkips`, `EventsByStream` and `PreviousGenerations`."""
 
     async def parked(self, projection: str, after: int, limit: int) -> ParkedPage:
         return ParkedPage([], None)
@@ -32,16 +32,16 @@ class _Empty:
     async def resume(self, projection: str) -> None:
         return
 
-    async def parked_in(self, projection: str, stream: UUID) -> Sequence[Slot[Any]]:
+    async def slots(self, projection: str) -> Sequence[Slot[Any]]:
         return ()
 
-    async def unreadable(self, slot: Slot[Any], limit: int, *, at_once: bool) -> Sequence[UUID]:
+    async def streams(self, slot: Slot[Any], after: UUID | None, limit: int) -> Sequence[UUID]:
         return ()
 
-    async def postpone(self, slot: Slot[Any], stream: UUID) -> None:
-        return
+    async def remove(self, projection: str, stream: UUID, version: int, actor: str) -> bool:
+        return False
 
-    async def streams(self, slot: Slot[Any]) -> Sequence[UUID]:
+    async def removed(self, slot: Slot[Any]) -> Sequence[UUID]:
         return ()
 
     @asynccontextmanager

@@ -49,16 +49,19 @@ class Rebuilder:
         self.slots = slots
         self.projections = {projection.name: projection for projection in projections}
         events = read_side.events
+        parked_streams = PostgresParkedStreams(self.database, self.projections.values())
         self.ports = RebuildPorts(
             generations=PostgresGenerations(self.database),
             events_by_stream=PostgresEventsByStream(events.database, events.mapper),
-            parked_streams=PostgresParkedStreams(self.database, self.projections.values()),
+            parked_streams=parked_streams,
+            removed_skips=parked_streams,
         )
         self.previous_generations = PostgresPreviousGenerations(reader)
         self.admin = ProjectionAdmin(
             self.projections,
             PostgresProjectionAdmin(reader),
-            self.ports.parked_streams,
+            parked_streams,
+            parked_streams,
             self.ports.events_by_stream,
             self.previous_generations,
         )
