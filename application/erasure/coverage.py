@@ -1,7 +1,7 @@
 """Coverage of an erasure: which stores are clean of a person, and which are not yet."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -61,11 +61,18 @@ class Covered(Struct, frozen=True):
     missing: tuple[str, ...]
 
 
+class ErasedPerson(Struct, frozen=True):
+    """A person, and the position of the event `user.erased`."""
+
+    user_id: UUID
+    position: int
+
+
 class Coverage:
     """Checks what the followers remove; it removes only cached copies itself.
 
-    The filters of an export may name a person, so no export requested before the erasure may be
-    pending.
+    The filters of an export may name a person, so no export requested before the erasure whose
+    filters may do so may be pending.
     """
 
     def __init__(
@@ -80,99 +87,130 @@ class Coverage:
         self._doorbell = doorbell
         self._exports = exports
 
-    async def wait_until_clean(
-        self,
-        user_id: UUID,
-        position: int,
-        seconds: float,
-        *,
-        finish_seconds: float = 0.0,
-        report: Callable[[int, int], Awaitable[None]] | None = None,
-    ) -> Covered:
-        """Wait up to `seconds` until all stores have passed the erasure at a position.
-
-        `finish_erasure` of a view may take up to `finish_seconds`, or the rest of the time.
-        `report` gets the number of clean stores and of all. Waits for a server that is away.
-        """
+    async def wait_until_clean(self, user_id: UUID, position: int, seconds: float) -> Covered:
+        """Wait up to `seconds` until all stores have passed the erasure at a position."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
+        people = [ErasedPerson(user_id, position)]
         async with AsyncExitStack() as stack:
             bells: dict[str, Bell] = {}
             for projection in PROJECTIONS:
                 bell = self._doorbell.listen(view_bell(projection.name))
                 bells[projection.name] = await stack.enter_async_context(bell)
             while True:
-                finish_within = max(deadline - loop.time(), finish_seconds, _POLL_SECONDS)
-                covered = await self._check(user_id, position, finish_within)
-                if report is not None:
-                    done = len(covered.covers)
-                    await report(done, done + len(covered.missing))
+                (covered,) = await self.check(people, max(deadline - loop.time(), _POLL_SECONDS))
                 left = deadline - loop.time()
                 if not covered.missing or left <= 0:
                     return covered
                 await _bell_of(covered.missing[0], bells).wait(min(left, _POLL_SECONDS))
 
-    async def _check(self, user_id: UUID, position: int, finish_within: float) -> Covered:
+    async def check(
+        self, people: Sequence[ErasedPerson], finish_seconds: float
+    ) -> Sequence[Covered]:
+        """Look once at all stores, for all of these people; a server that is away is not clean.
+
+        `finish_erasure` of a view may take up to `finish_seconds`.
+        """
         try:
             views = await self._views.generations()
         except Unavailable:
-            return Covered(BY_THE_APPEND, (VIEWS,))
+            return [Covered(BY_THE_APPEND, (VIEWS,)) for _ in people]
+        positions = sorted({person.position for person in people})
         known = {view.projection for view in views}
-        clean = {f"{VIEWS}:{each.name}": False for each in PROJECTIONS if each.name not in known}
+        # The position up to which each store is clean.
+        clean = {f"{VIEWS}:{each.name}": -1 for each in PROJECTIONS if each.name not in known}
         for view in views:
-            clean[str(view)] = await self._is_finished(view, position, finish_within)
-        if self._cache is not None:
-            clean[CACHE] = await self._is_forgotten(self._cache, user_id, position, views)
+            clean[str(view)] = await self._finished_to(view, positions, finish_seconds)
         if self._exports is not None:
-            clean[EXPORTS] = await _no_export_before(self._exports, position)
-        return Covered(
-            (*BY_THE_APPEND, *(store for store in clean if clean[store])),
-            tuple(store for store in clean if not clean[store]),
-        )
+            clean[EXPORTS] = await _no_export_to(self._exports, positions[-1])
+        passed = -1
+        if self._cache is not None:
+            passed = await _passed_to(self._cache, positions, views)
+        return [await self._covered(person, clean, passed, views) for person in people]
 
-    async def _is_finished(self, view: ViewGeneration, position: int, seconds: float) -> bool:
-        if view.position >= position:
+    async def _covered(
+        self,
+        person: ErasedPerson,
+        clean: Mapping[str, int],
+        cache_passed: int,
+        views: Sequence[ViewGeneration],
+    ) -> Covered:
+        covers = [store for store, reached in clean.items() if reached >= person.position]
+        missing = [store for store, reached in clean.items() if reached < person.position]
+        if self._cache is not None:
+            # Last, because nothing can bring back a copy that is removed then.
+            is_removed = (
+                not missing
+                and cache_passed >= person.position
+                and await _is_forgotten(self._cache, person.user_id, views)
+            )
+            (covers if is_removed else missing).append(CACHE)
+        return Covered((*BY_THE_APPEND, *covers), tuple(missing))
+
+    async def _finished_to(
+        self, view: ViewGeneration, positions: Sequence[int], seconds: float
+    ) -> int:
+        """The position up to which a view is clean, as far as these positions need it."""
+        passed = [position for position in positions if position <= view.position]
+        if passed:
             with suppress(Unavailable):
-                await self._views.finish_erasure(view, position, seconds)
-                return True
-        return False
-
-    async def _is_forgotten(
-        self, cache: ErasingCache, user_id: UUID, position: int, views: Iterable[ViewGeneration]
-    ) -> bool:
-        """Whether the cache has passed the erasure in all slots, and its copies are removed.
-
-        The cache takes no document read before a slot's position, so no copy can come back.
-        """
-        users = [view for view in views if view.projection == USERS.name]
-        with suppress(CacheUnavailable):
-            if all([await _has_passed(cache, view, position) for view in users]):
-                await cache.forget(user_id, _all_slots(users))
-                return True
-        return False
+                await self._views.finish_erasure(view, passed[-1], seconds)
+                return passed[-1]
+        return -1
 
 
-async def _no_export_before(exports: Exports, position: int) -> bool:
+async def _no_export_to(exports: Exports, newest: int) -> int:
+    """The position before which no request that may name a person is stored."""
     with suppress(Unavailable):
-        return not await exports.any_before(position)
-    return False
+        oldest = await exports.oldest_naming()
+        return newest if oldest is None else oldest
+    return -1
 
 
-async def _has_passed(cache: ErasingCache, view: ViewGeneration, position: int) -> bool:
-    """Whether the cache of one generation of the users has passed a position.
+async def _passed_to(
+    cache: ErasingCache, positions: Sequence[int], views: Iterable[ViewGeneration]
+) -> int:
+    """The position up to which the cache has passed the log in all slots.
 
-    A slot without a mark has no documents, and takes none that was read before its next mark. Ends
-    a slot that is behind in a generation that does not serve, which may have no follower.
+    The cache takes no document that was read before a slot's position, so no copy can come back.
     """
-    if view.position < position:
-        return False
+    reached = positions[-1]
+    with suppress(CacheUnavailable):
+        for view in views:
+            if view.projection == USERS.name:
+                reached = min(reached, await _slot_passed_to(cache, positions, view))
+        return reached
+    return -1
+
+
+async def _slot_passed_to(
+    cache: ErasingCache, positions: Sequence[int], view: ViewGeneration
+) -> int:
+    """A slot without a mark has no documents, and takes none that was read before its next mark.
+
+    Ends a slot that is behind in a generation that does not serve, which may have no follower.
+    """
+    passed = [position for position in positions if position <= view.position]
+    if not passed:
+        return -1
     slot = Slot[Any](USERS, view.generation)
     mark = await cache.mark(slot)
-    if mark is None or mark.position >= position:
+    if mark is None or mark.position >= passed[-1]:
+        return passed[-1]
+    if view.serves:
+        return mark.position
+    await cache.end(slot)
+    return passed[-1]
+
+
+async def _is_forgotten(
+    cache: ErasingCache, user_id: UUID, views: Sequence[ViewGeneration]
+) -> bool:
+    users = [view for view in views if view.projection == USERS.name]
+    with suppress(CacheUnavailable):
+        await cache.forget(user_id, _all_slots(users))
         return True
-    if not view.serves:
-        await cache.end(slot)
-    return not view.serves
+    return False
 
 
 def _all_slots(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:

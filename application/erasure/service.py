@@ -1,17 +1,15 @@
 """Erasing a person: the command, the wait until all stores are clean, and the receipt."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from application.context import Context
 from application.erasure.coverage import Coverage
-from application.errors import Unavailable
 from application.failures import already_recorded
-from application.jobs.model import Job, JobKind, JobRun, Jobs
+from application.jobs.model import Job, Jobs
 from application.timestamps import Timestamp, timestamp
 from application.users.commands import IfMatch
 from application.users.service import UserService
@@ -22,8 +20,6 @@ ERASURE: Final = "erasure"
 
 # How long a request waits for the followers, which normally need 0.1 s.
 TIMEOUT_SECONDS: Final = 2.0
-# ANALYZE takes Postgres one or two seconds, for a table of any size.
-_FINISH_SECONDS: Final = 60.0
 # By then the daily clean-up has removed dead rows, and the write-ahead log is overwritten.
 _REMAINS: Final = timedelta(days=30)
 
@@ -64,17 +60,6 @@ class Erasure(Struct, frozen=True, kw_only=True):
     replayed: bool
 
 
-class NotCleanYet(Unavailable):
-    """The person is erased in the log; some copies were not reached yet."""
-
-    def __init__(self, missing: tuple[str, ...]) -> None:
-        self.missing = missing
-        super().__init__(missing)
-
-    def __str__(self) -> str:
-        return f"Not reached yet: {', '.join(self.missing)}."
-
-
 class ErasureService:
     """Erases people. The command is recorded first: after any later failure a repeat continues."""
 
@@ -102,7 +87,7 @@ class ErasureService:
         """Erase a person, or return the state of an earlier erasure.
 
         Raises what `UserService.execute` raises. If not all stores are clean within 2 s, a job
-        continues.
+        waits for the rest.
         """
         outcome = await self._commands.execute(
             user_id, EraseUser(reason), context, if_match=if_match
@@ -115,7 +100,7 @@ class ErasureService:
         answer = (
             await self._submit_job(erased, context.actor)
             if covered.missing
-            else _receipt(user_id, erased.position, erased.updated_at, covered.covers)
+            else receipt_of(user_id, erased.position, erased.updated_at, covered.covers)
         )
         return Erasure(position=erased.position, answer=answer, replayed=outcome.replayed)
 
@@ -132,30 +117,10 @@ class ErasureService:
             )
 
 
-def erasure_jobs(coverage: Coverage) -> JobKind:
-    """The jobs that wait until all stores are clean of a person; the result is the receipt.
-
-    A run looks once and never waits: if a store is not clean yet, it ends and the job is queued
-    again. So any number of waiting erasures hold no place of other jobs.
-    """
-
-    async def run(job: JobRun) -> dict[str, Any]:
-        user_id, position = UUID(job.arguments["user_id"]), int(job.arguments["position"])
-        covered = await coverage.wait_until_clean(
-            user_id, position, 0, finish_seconds=_FINISH_SECONDS, report=job.report
-        )
-        if covered.missing:
-            raise NotCleanYet(covered.missing)
-        erased_at = datetime.fromisoformat(job.arguments["erased_at"])
-        receipt = _receipt(user_id, position, erased_at, covered.covers)
-        return msgspec.json.decode(msgspec.json.encode(receipt))
-
-    return JobKind(name=ERASURE, run=run)
-
-
-def _receipt(
+def receipt_of(
     user_id: UUID, position: int, erased_at: datetime, covers: tuple[str, ...]
 ) -> ErasureReceipt:
+    """The receipt of a person; made from the event alone, so that every caller gets the same one."""
     return ErasureReceipt(
         user_id=str(user_id),
         position=position,

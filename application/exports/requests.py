@@ -33,6 +33,15 @@ class ExportSpec(Struct, frozen=True, kw_only=True):
     def what(self) -> What:
         return "audit" if self.users is None else "users"
 
+    @property
+    def may_name_a_person(self) -> bool:
+        """Whether a value of a filter may be personal; ids, roles, states and times are not."""
+        users, audit = self.users, self.audit
+        return bool(
+            (users and (users.words or users.emails or users.external_ids))
+            or (audit and (audit.actors or audit.on_behalf_of or audit.correlation_ids))
+        )
+
 
 class Piece(Struct, frozen=True):
     """References to rows of an export: users with their versions, or positions of events."""
@@ -42,12 +51,16 @@ class Piece(Struct, frozen=True):
 
 
 class RequestedExport(Struct, frozen=True, kw_only=True):
-    """A requested export: `request` is the sealed `ExportSpec`, `position` the head of the log."""
+    """A requested export: `request` is the sealed `ExportSpec`, `position` the head of the log.
+
+    `names`: the request may name a person.
+    """
 
     id: UUID
     actor: str
     key: IdempotencyKey | None
     request: str
+    names: bool
     position: int
 
 
@@ -79,8 +92,8 @@ class Exports(Protocol):
         """A piece of an export, counted from 0; None if there is none."""
         ...
 
-    async def any_before(self, position: int) -> bool:
-        """Whether any stored request is from before a position."""
+    async def oldest_naming(self) -> int | None:
+        """The lowest position of the stored requests that may name a person, if there are any."""
         ...
 
 
@@ -135,6 +148,7 @@ class ExportService:
             actor=actor,
             key=key,
             request=seal_spec(self._sealer, spec),
+            names=spec.may_name_a_person,
             position=position,
         )
         export = await self._requests.record(requested)

@@ -29,6 +29,15 @@ _CLASSES: Final[Mapping[str, JobClass]] = {
 }
 
 
+# Jobs of these kinds have no runs: see `application.jobs.swept`.
+_SWEPT: Final = frozenset({"erasure"})
+
+
+def is_swept(kind: str) -> bool:
+    """Whether jobs of a kind are ended by a sweep, and so have no class and no queue."""
+    return kind in _SWEPT
+
+
 def class_of(kind: str) -> JobClass:
     """The class of the jobs of a kind."""
     return _CLASSES.get(kind, "maintenance")

@@ -26,8 +26,8 @@ class EventsByStream(Protocol):
     Each method raises `Unavailable`.
     """
 
-    async def count(self, up_to: int) -> int:
-        """The number of events up to a position, of all kinds."""
+    async def about_how_many(self, up_to: int) -> int:
+        """About how many events of all kinds there are up to a position; exact where they are few."""
         ...
 
     async def read(

@@ -38,7 +38,7 @@ async def backfill(build: Filling[V], events_by_stream: EventsByStream, report: 
     Raises `BuildLost`, `Unavailable` and what `report` raises.
     """
     progress = build.progress
-    total = await events_by_stream.count(progress.up_to)
+    total = await events_by_stream.about_how_many(progress.up_to)
     folding = _Folding(progress)
     begin = BEGINNING if progress.after is None else Place(progress.after)
     kinds = progress.slot.projection.kinds
@@ -54,7 +54,7 @@ async def backfill(build: Filling[V], events_by_stream: EventsByStream, report: 
                         await storing
                     batch = folding.full_batch()
                     storing = asyncio.create_task(_store(build, events_by_stream, batch))
-                await report(folding.events, total)
+                await report(folding.events, max(total, folding.events))
         if storing is not None:
             await storing
         await _store(build, events_by_stream, folding.last_batch())
@@ -62,7 +62,7 @@ async def backfill(build: Filling[V], events_by_stream: EventsByStream, report: 
         if storing is not None:
             storing.cancel()
             await asyncio.gather(storing, return_exceptions=True)
-    await report(total, total)
+    await report(folding.events, folding.events)
 
 
 class _Batch(Struct, Generic[V], frozen=True, kw_only=True):

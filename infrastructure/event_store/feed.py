@@ -43,7 +43,8 @@ _EVENT_NEAR: Final = f"""
 {Path(__file__).with_name("sql").joinpath("event_near.sql").read_text()}
 SELECT {COLUMNS} FROM around e {PROBED_KEY} WHERE e.event_id = %(id)s"""
 
-_COUNT: Final = "SELECT count(*) FROM stored_events WHERE notification_id <= %s"
+_ABOUT: Final = Path(__file__).with_name("sql").joinpath("about_how_many.sql").read_text()
+_MAX_COUNTED: Final = 100_000
 # One probe per row: a merge join would scan all earlier keys for each page.
 _STREAMS: Final = f"""
 SELECT {COLUMNS} FROM stored_events e {PROBED_KEY}
@@ -137,8 +138,9 @@ class PostgresEventsByStream:
         self._database = database
         self._mapper = mapper
 
-    async def count(self, up_to: int) -> int:
-        rows = await self._database.rows(_COUNT, (up_to,), seconds=_LONG_SECONDS)
+    async def about_how_many(self, up_to: int) -> int:
+        given = {"up_to": up_to, "limit": _MAX_COUNTED}
+        rows = await self._database.rows(_ABOUT, given, seconds=_PAGE_SECONDS)
         return cast("int", rows[0][0])
 
     async def read(

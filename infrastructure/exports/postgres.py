@@ -16,8 +16,9 @@ from infrastructure.postgres import Connection
 _SECONDS: Final = 5.0
 
 _RECORD: Final = """
-INSERT INTO exports (tenant, id, actor, key, fingerprint, request, position)
-VALUES (%(tenant)s, %(id)s, %(actor)s, %(key)s, %(fingerprint)s, %(request)s, %(position)s)
+INSERT INTO exports (tenant, id, actor, key, fingerprint, request, names, position)
+VALUES (%(tenant)s, %(id)s, %(actor)s, %(key)s, %(fingerprint)s, %(request)s, %(names)s,
+    %(position)s)
 ON CONFLICT DO NOTHING RETURNING id, fingerprint"""
 _SAME: Final = """
 SELECT id, fingerprint FROM exports
@@ -51,10 +52,9 @@ _DELETE_ORPHANS: Final = """
 DELETE FROM exports e
 WHERE e.request IS NOT NULL AND e.tenant = %(tenant)s AND e.asked_at < now() - interval '1 minute'
   AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = e.id AND j.tenant = e.tenant)"""
-_PENDING: Final = """
-SELECT EXISTS (
-    SELECT FROM exports
-    WHERE request IS NOT NULL AND position < %(position)s AND tenant = %(tenant)s)"""
+_OLDEST_NAMING: Final = """
+SELECT min(position) FROM exports
+WHERE request IS NOT NULL AND names AND tenant = %(tenant)s"""
 
 
 class PostgresExports:
@@ -77,6 +77,7 @@ class PostgresExports:
             "key": None if key is None else key.key,
             "fingerprint": fingerprint,
             "request": requested.request,
+            "names": requested.names,
             "position": requested.position,
         }
         async with self._database.connection(_SECONDS) as connection:
@@ -114,10 +115,10 @@ class PostgresExports:
         counted = {"rows": selected.rows, "shown": selected.position}
         return bool(await self._rows(_END, export, attempt=attempt, **counted))
 
-    async def any_before(self, position: int) -> bool:
+    async def oldest_naming(self) -> int | None:
         async with self._database.connection(_SECONDS) as connection:
             await connection.execute(_DELETE_ORPHANS, {"tenant": TENANT})
-        return (await self._rows(_PENDING, position=position))[0][0]
+        return (await self._rows(_OLDEST_NAMING))[0][0]
 
     async def _rows(
         self, query: str, export: UUID | None = None, **values: Any

@@ -11,6 +11,8 @@ LEFT JOIN procrastinate_jobs entry
 LEFT JOIN procrastinate_workers worker ON worker.id = entry.worker_id
 WHERE jobs.state IN ('queued', 'running')
   AND jobs.tenant = %(tenant)s
+  -- A job without an entry's number is one of a kind that a sweep ends.
+  AND jobs.task IS NOT NULL
   AND (entry.id IS NULL
        OR entry.status = 'doing'
        AND (jobs.state = 'queued'

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from application.context import TENANT
 from application.errors import OutcomeUnknown, Unavailable
-from application.jobs.model import JOB_STATES, Job, JobPage, JobQuery
+from application.jobs.model import JOB_STATES, Job, JobPage, JobQuery, is_swept
 from application.jobs.pace import progress_of
 from infrastructure.database import Database, MaybeCommitted
 from infrastructure.jobs import queue
@@ -83,7 +83,7 @@ class PostgresJobs:
         try:
             async with self._database.transaction() as connection:
                 match await _row(connection, _CANCEL, (job_id, TENANT)):
-                    case ("cancelled", entry):
+                    case ("cancelled", int(entry)):
                         await queue.withdraw(connection, entry)
                     case _:
                         pass
@@ -112,7 +112,8 @@ async def _insert(connection: Connection, row: Sequence[Any]) -> Job:
     _, job_id, kind, _, _, once = row
     while True:
         if inserted := await _row(connection, _INSERT, row):
-            await queue.put(connection, kind, job_id)
+            if not is_swept(kind):
+                await queue.put(connection, kind, job_id)
             return _job_of(inserted)
         if there := await _row(connection, _ONE, (job_id, TENANT)):
             return _job_of(there)

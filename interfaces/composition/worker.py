@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
-from application.erasure.service import erasure_jobs
+from application.erasure.sweep import run_erasures
 from application.jobs.maintenance import clean_up_jobs, purge_jobs
 from application.jobs.model import JobKind
 from application.jobs.relay_replay import relay_replay_jobs
@@ -11,6 +11,7 @@ from application.keys.rotation import key_rotation
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.housekeeping.postgres import PostgresHousekeeping
+from infrastructure.jobs.swept import PostgresSweptJobs
 from infrastructure.jobs.worker import JobWorkers
 from infrastructure.keys.store import key_stores
 from infrastructure.relay.records import PostgresRelayRecords
@@ -22,7 +23,11 @@ from interfaces.composition.shared import Parts
 def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """The tasks of a worker."""
     workers = JobWorkers(_job_kinds(parts), parts.database, parts.jobs, parts.doorbell)
-    return [workers.run(), drop_generations(parts.database)]
+    return [
+        workers.run(),
+        run_erasures(parts.coverage, PostgresSweptJobs(parts.database)),
+        drop_generations(parts.database),
+    ]
 
 
 def _job_kinds(parts: Parts) -> list[JobKind]:
@@ -31,7 +36,6 @@ def _job_kinds(parts: Parts) -> list[JobKind]:
     return [
         purge_jobs(housekeeping),
         clean_up_jobs(housekeeping),
-        erasure_jobs(parts.coverage),
         export_kind(parts.store, parts.doorbell, parts.exports),
         *rebuild_kinds(parts.store, parts.notifications),
         _relay_replay(parts),

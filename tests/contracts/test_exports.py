@@ -50,7 +50,9 @@ async def exports(opened: AbstractAsyncContextManager[Exports]) -> AsyncGenerato
 
 
 def requested(**fields: Any) -> RequestedExport:
-    default = RequestedExport(id=uuid7(), actor="token:x", key=None, request="sealed", position=7)
+    default = RequestedExport(
+        id=uuid7(), actor="token:x", key=None, request="sealed", names=True, position=7
+    )
     return replace(default, **fields)
 
 
@@ -135,11 +137,12 @@ async def test_an_idempotency_key_of_an_actor_belongs_to_one_request(exports: Ex
 
 
 async def test_requests_are_kept_until_their_rows_are_selected(exports: Exports) -> None:
-    assert not await exports.any_before(100)
-    export = await exports.record(requested(position=7))
-    assert await exports.any_before(8)
-    assert not await exports.any_before(7)
-    await exports.begin(export, 1)
-    assert await exports.any_before(8)
-    await exports.end(export, 1, DONE)
-    assert not await exports.any_before(8)
+    assert await exports.oldest_naming() is None
+    await exports.record(requested(position=6, names=False))
+    oldest = await exports.record(requested(position=7))
+    await exports.record(requested(position=8))
+    assert await exports.oldest_naming() == 7
+    await exports.begin(oldest, 1)
+    assert await exports.oldest_naming() == 7
+    await exports.end(oldest, 1, DONE)
+    assert await exports.oldest_naming() == 8

@@ -3,9 +3,11 @@
 import pytest
 from uuid_utils.compat import uuid7
 
+from application.audit.search import AuditQuery
 from application.erasure.coverage import BY_THE_APPEND
 from application.errors import Unavailable
-from application.exports.requests import RequestedExport, SelectedExport
+from application.exports.requests import ExportSpec, RequestedExport, SelectedExport
+from application.queries.directory import UserList
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.views.erasing import SERVING, World, job_of, receipt_of
 
@@ -15,10 +17,10 @@ class AwayExports(InMemoryExports):
 
     is_unavailable = False
 
-    async def any_before(self, position: int) -> bool:
+    async def oldest_naming(self) -> int | None:
         if self.is_unavailable:
             raise Unavailable
-        return await super().any_before(position)
+        return await super().oldest_naming()
 
 
 @pytest.fixture
@@ -34,16 +36,16 @@ async def world(exports: AwayExports) -> World:
     return world
 
 
-def requested(position: int) -> RequestedExport:
+def requested(position: int, *, names: bool = True) -> RequestedExport:
     return RequestedExport(
-        id=uuid7(), actor="token:x", key=None, request="sealed", position=position
+        id=uuid7(), actor="token:x", key=None, request="sealed", names=names, position=position
     )
 
 
 async def test_an_erasure_waits_for_an_earlier_request(world: World, exports: AwayExports) -> None:
     export = await exports.record(requested(1))
     job = job_of(await world.erase())
-    async with world.jobs.working():
+    async with world.sweeping():
         await world.wait_for_job(
             job.id, lambda job: "Not reached yet: exports." in (job.error or "")
         )
@@ -61,13 +63,38 @@ async def test_an_erasure_does_not_wait_for_a_later_request(
     assert receipt_of(await world.erase()).covers[-1] == "exports"
 
 
+async def test_an_erasure_does_not_wait_for_requests_that_name_nobody(
+    world: World, exports: AwayExports
+) -> None:
+    for _ in range(20):
+        await exports.record(requested(1, names=False))
+    assert receipt_of(await world.erase()).covers[-1] == "exports"
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        (ExportSpec(format="csv", users=UserList()), False),
+        (ExportSpec(format="csv", users=UserList(roles=("owner",), ids=(uuid7(),))), False),
+        (ExportSpec(format="csv", users=UserList(words="zoe")), True),
+        (ExportSpec(format="csv", users=UserList(emails=("zoe@example.org",))), True),
+        (ExportSpec(format="csv", users=UserList(external_ids=("7",))), True),
+        (ExportSpec(format="csv", audit=AuditQuery(user=uuid7(), types=("user.erased",))), False),
+        (ExportSpec(format="csv", audit=AuditQuery(actors=("local:zoe",))), True),
+        (ExportSpec(format="csv", audit=AuditQuery(on_behalf_of=("zoe",))), True),
+        (ExportSpec(format="csv", audit=AuditQuery(correlation_ids=("zoe",))), True),
+    ],
+)
+def test_a_request_names_a_person_if_one_of_its_filters_may(spec: ExportSpec, names: bool) -> None:
+    assert spec.may_name_a_person == names
+
+
 async def test_an_erasure_waits_for_a_store_that_is_unavailable(
     world: World, exports: AwayExports
 ) -> None:
     exports.is_unavailable = True
     job = job_of(await world.erase())
     exports.is_unavailable = False
-    await world.jobs.run_queued()
-    assert (
-        await world.wait_for_job(job.id, lambda job: job.state == "succeeded")
-    ).result is not None
+    async with world.sweeping():
+        done = await world.wait_for_job(job.id, lambda job: job.state == "succeeded")
+    assert done.result is not None

@@ -94,7 +94,7 @@ async def test_a_job_finishes_an_erasure_that_times_out(world: World) -> None:
     again = await world.erase()
     assert job_of(again).id == job.id
 
-    async with world.jobs.working():
+    async with world.sweeping():
         waiting = await world.wait_for_job(job.id, lambda job: job.error is not None)
         assert waiting.error is not None
         assert "views:users/1, views:headcount/1" in waiting.error
@@ -136,9 +136,9 @@ async def test_an_erasure_continues_after_a_process_died_before_it_submitted_a_j
 async def test_the_job_waits_for_a_view_store_that_is_unavailable(world: World) -> None:
     world.views.is_unavailable = True
     erasure = await world.erase()
-    async with world.jobs.working():
+    async with world.sweeping():
         waiting = await world.wait_for_job(job_of(erasure).id, lambda job: job.error is not None)
-        assert waiting.error == "NotCleanYet: Not reached yet: views."
+        assert waiting.error == "Not reached yet: views."
         world.views.move(2)
         world.views.is_unavailable = False
         await world.wait_for_job(job_of(erasure).id, lambda job: job.state == "succeeded")
@@ -174,9 +174,9 @@ async def test_the_job_waits_for_every_generation(world: World, other: ViewGener
     world.views.move(2)
     world.views.others = [other]
     erasure = await world.erase()
-    async with world.jobs.working():
+    async with world.sweeping():
         waiting = await world.wait_for_job(job_of(erasure).id, lambda job: job.error is not None)
-    assert waiting.error == f"NotCleanYet: Not reached yet: {other}."
+    assert waiting.error == f"Not reached yet: {other}."
 
 
 async def test_a_projection_without_a_generation_is_not_clean(world: World) -> None:

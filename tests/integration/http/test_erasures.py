@@ -198,7 +198,7 @@ async def test_while_a_view_is_behind_a_job_continues_the_erasure(
     assert again.headers["Idempotency-Replayed"] == "true"
 
     directory.views.lag = 0
-    await directory.jobs.run_queued()
+    await directory.sweep_erasures()
     done = (await admin.get(answer.headers["Location"])).json()
     assert (done["state"], done["progress"]["done"]) == ("succeeded", 7)
     receipt = await erase(admin, user_id)

@@ -53,9 +53,9 @@ class InMemoryExports:
         self._selected[export] = selected
         return True
 
-    async def any_before(self, position: int) -> bool:
+    async def oldest_naming(self) -> int | None:
         waiting = (each for each in self._asked.values() if each.id not in self._selected)
-        return any(each.position < position for each in waiting)
+        return min((each.position for each in waiting if each.names), default=None)
 
     def remove(self, export: UUID) -> None:
         """Delete an export, as the purge and the end of a failed job do."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,14 @@ from application.jobs.ledger import Outcome, Taken
 from application.jobs.model import FINISHED, Asked, Job, JobKind, JobPage, JobQuery
 from application.jobs.pace import Progress
 from application.jobs.runs import Runner, Timing
+from application.jobs.swept import SweptJob, Waiting
 
 _TIMING = Timing(pulse=0.01, grace=0.1, drain=0.1, poll=0.01)
 
 
 class InMemoryJobs:
-    """Jobs, their list, and the ledger of one worker, which `run_queued` and `working` start.
+    """Jobs, their list, the swept ones, and the ledger of one worker, which `run_queued` and
+    `working` start.
 
     A job that is retried is ready at once.
     """
@@ -32,6 +34,7 @@ class InMemoryJobs:
         self._once: dict[tuple[str, str], UUID] = {}
         self._failures: dict[UUID, int] = {}
         self._cancelled: set[UUID] = set()
+        self._waiting: dict[UUID, Waiting] = {}
 
     async def submit(
         self,
@@ -129,6 +132,30 @@ class InMemoryJobs:
         if changes["state"] in FINISHED:
             changes["finished_at"] = _now()
         self._change(taken.id, **changes)
+
+    async def unfinished(self, kind: str, after: UUID, limit: int) -> Sequence[SweptJob]:
+        found = sorted(
+            (
+                job
+                for job in self._jobs.values()
+                if job.kind == kind and job.state not in FINISHED and job.id > after
+            ),
+            key=lambda job: job.id,
+        )
+        return [SweptJob(job.id, job.arguments, self._waiting.get(job.id)) for job in found[:limit]]
+
+    async def note(self, jobs: Collection[UUID], waiting: Waiting) -> None:
+        for job in jobs:
+            if self._jobs[job].state not in FINISHED:
+                self._waiting[job] = waiting
+                self._change(job, progress=waiting.progress, error=waiting.error)
+
+    async def succeed(self, results: Mapping[UUID, Mapping[str, Any]], done: int) -> None:
+        for job, result in results.items():
+            if self._jobs[job].state not in FINISHED:
+                self._change(job, state="succeeded", error=None, attempts=1, result=dict(result))
+                progress = Progress(done=done, total=done)
+                self._change(job, progress=progress, started_at=_now(), finished_at=_now())
 
     async def _work(self, kinds: tuple[JobKind, ...], places: int, timing: Timing) -> None:
         known = {kind.name: kind for kind in kinds}

@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 
 from application.audit.search import Audit
 from application.erasure.coverage import Coverage, ViewGeneration
-from application.erasure.service import ErasureService, erasure_jobs
+from application.erasure.service import ErasureService
+from application.erasure.sweep import sweep_erasures
 from application.errors import PositionAhead, ViewBehind
 from application.exports.job import ExportSources, NotThereYet, Selection, export_jobs
 from application.exports.requests import PIECE_ROWS, ExportService, Piece
@@ -184,12 +185,12 @@ class Directory:
         self.doorbell = MemoryDoorbell()
         commands = UserService(self.log)
         coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
+        self._coverage = coverage
         self.exports = exports or InMemoryExports()
         audit, sealer = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
         sources = ExportSources(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
             uuid7,
-            erasure_jobs(coverage),
             export_jobs(self.exports, sealer, sources),
         )
         stopping = asyncio.Event()
@@ -224,6 +225,10 @@ class Directory:
             stopping=stopping,
         )
         self.app = create_app(self.services)
+
+    async def sweep_erasures(self) -> None:
+        """Complete erasures that wait, as a worker does."""
+        await sweep_erasures(self._coverage, self.jobs)
 
     @asynccontextmanager
     async def as_(self, token: str | None = "admin") -> AsyncGenerator[AsyncClient]:

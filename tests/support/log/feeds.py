@@ -47,7 +47,7 @@ class LogByStream:
     async def head(self) -> int:
         return max((each.position for each in self._log), default=0)
 
-    async def count(self, up_to: int) -> int:
+    async def about_how_many(self, up_to: int) -> int:
         return sum(each.position <= up_to for each in self._log)
 
     async def read(

@@ -1,7 +1,8 @@
 """An erasure in memory: a test sets how far the log, the views and the cache are."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from uuid_utils.compat import uuid7
 from application.cache.ports import CacheUnavailable, Mark
 from application.context import Context
 from application.erasure.coverage import Coverage, ViewGeneration
-from application.erasure.service import Erasure, ErasureReceipt, ErasureService, erasure_jobs
+from application.erasure.service import Erasure, ErasureReceipt, ErasureService
+from application.erasure.sweep import run_erasures
 from application.errors import Unavailable
 from application.exports.requests import Exports
 from application.jobs.model import Job
@@ -24,6 +26,7 @@ from tests.support.doubles.cache import MemoryCache
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.log.drafts import context
+from tests.support.run.background import in_background
 
 SERVING: Final = ("views:users/1", "views:headcount/1")
 
@@ -77,9 +80,9 @@ class World:
         self.cache = cache
         self.doorbell = MemoryDoorbell()
         self.commands = UserService(self.log)
-        coverage = Coverage(self.views, cache, self.doorbell, exports)
-        self.jobs = InMemoryJobs(uuid7, erasure_jobs(coverage))
-        self.service = ErasureService(self.commands, coverage, self.jobs, timeout_seconds=0.05)
+        self.coverage = Coverage(self.views, cache, self.doorbell, exports)
+        self.jobs = InMemoryJobs(uuid7)
+        self.service = ErasureService(self.commands, self.coverage, self.jobs, timeout_seconds=0.05)
         self.user_id = uuid7()
 
     async def register(self) -> None:
@@ -93,6 +96,12 @@ class World:
 
     async def erase(self, asked: Context | None = None, **options: Any) -> Erasure:
         return await self.service.erase(self.user_id, "retention", asked or context(), **options)
+
+    @asynccontextmanager
+    async def sweeping(self) -> AsyncGenerator[None]:
+        """Complete erasures until the block ends, as a worker does."""
+        async with in_background(run_erasures(self.coverage, self.jobs, look_seconds=0.01)):
+            yield
 
     async def wait_for_job(self, job_id: UUID, condition: Callable[[Job], bool]) -> Job:
         """The job, once the condition holds."""

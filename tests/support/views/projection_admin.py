@@ -52,7 +52,7 @@ class _Empty:
     async def head(self) -> int:
         return 0
 
-    async def count(self, up_to: int) -> int:
+    async def about_how_many(self, up_to: int) -> int:
         return 0
 
     async def read(

@@ -45,8 +45,8 @@ class Gate:
         self._events = events
         self.open = asyncio.Event()
 
-    async def count(self, up_to: int) -> int:
-        return await self._events.count(up_to)
+    async def about_how_many(self, up_to: int) -> int:
+        return await self._events.about_how_many(up_to)
 
     async def read(
         self, kinds: Collection[str], after: Place, up_to: int, limit: int
