@@ -2,9 +2,9 @@
 
 from infrastructure.migrations.statements import run_files
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 
 def upgrade() -> None:
-    run_files("0014_exports_that_name.sql")
+    run_files("0015_exports_that_name.sql")
