@@ -5,7 +5,9 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
+from math import ceil
 from typing import Any, Final, Self
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -26,7 +28,7 @@ from infrastructure.postgres import (
 )
 
 READ_SECONDS: Final = 1.5
-TRANSACTION_SECONDS: Final = 5.0
+TRANSACTION_SECONDS: Final = 5
 # A caller is told soon that the server is away.
 _WAIT_SECONDS: Final = 2.0
 POOL_SIZE: Final = 8
@@ -40,15 +42,16 @@ _ROWS: Final = 25
 
 # A commit waits for the disk even if the server's default is weaker. Rows are found by an index: a
 # plan made for a small table must not scan the table when it has grown. A backend whose client has
-# gone ends its statement.
-_SETTINGS: Final = """
+# gone ends its statement; one that cannot know it, behind a proxy, ends it after the timeout.
+_SETTINGS: Final = f"""
 SELECT set_config('synchronous_commit',
                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
                        ELSE current_setting('synchronous_commit') END, false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('client_connection_check_interval', '1s', false),
-       set_config('statement_timeout', '60s', false),
+       set_config('statement_timeout', '{TRANSACTION_SECONDS}s', false),
        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
+_LIMIT: Final = "SELECT set_config('statement_timeout', %s::text || 's', false)"
 # Long work reads whole tables, and has its own limits.
 _LONG_SETTINGS: Final = """
 SELECT set_config('application_name', current_setting('application_name') || ' ' || %s, false),
@@ -73,6 +76,8 @@ class Database:
         self._pool = pool
         self.leading = LeadingSession(url)
         self._long_uses = asyncio.Semaphore(long_uses)
+        # The `statement_timeout` of connections that have another one than at first.
+        self._limits = WeakKeyDictionary[Connection, float]()
 
     @classmethod
     @asynccontextmanager
@@ -97,10 +102,14 @@ class Database:
             await pool.close()
 
     @asynccontextmanager
-    async def connection(self, seconds: float) -> AsyncGenerator[Connection]:
+    async def connection(
+        self, seconds: float, *, limited: bool = True
+    ) -> AsyncGenerator[Connection]:
         """A connection in autocommit mode for at most `seconds`; at most two of them to wait for it.
 
-        Raises `Unavailable`, and the errors of queries.
+        The server ends statements after the longer of that time and `TRANSACTION_SECONDS`, unless
+        `limited` is false: such a block sets `statement_timeout` in its transaction. Raises
+        `Unavailable`, and the errors of queries.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -108,6 +117,8 @@ class Database:
             self._taken(min(seconds, _WAIT_SECONDS)) as connection,
             answered_within(max(deadline - loop.time(), 0.01), connection),
         ):
+            if limited:
+                await self._limit(connection, max(ceil(seconds), TRANSACTION_SECONDS))
             yield connection
 
     @asynccontextmanager
@@ -166,6 +177,11 @@ class Database:
                 yield connection
             finally:
                 await connection.close()
+
+    async def _limit(self, connection: Connection, seconds: float) -> None:
+        if self._limits.get(connection, TRANSACTION_SECONDS) != seconds:
+            await connection.execute(_LIMIT, (seconds,))
+            self._limits[connection] = seconds
 
     @asynccontextmanager
     async def _taken(self, seconds: float) -> AsyncGenerator[Connection]:
@@ -236,7 +252,7 @@ async def _fetched(
 
 async def _configure(connection: Connection) -> None:
     set_json_loads(msgspec.json.decode, connection)
-    await connection.execute(_SETTINGS)
+    await connection.execute(_SETTINGS.encode())
 
 
 async def _reconnect_if_needed(pool: Pool) -> None:

@@ -16,7 +16,9 @@ from infrastructure.views.sql.statements import counter_rows, run, statements_of
 from projections.projection import V
 
 # A process that freezes in a retry does not hold the checkpoint for long.
-_SETTINGS: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s::text, true)"
+_SETTINGS: Final = """
+SELECT set_config('idle_in_transaction_session_timeout', %s::text, true),
+       set_config('statement_timeout', '30s', true)"""
 _LOCK_CHECKPOINT: Final = """
 SELECT position FROM checkpoints
 WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(generation)s

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from application.context import TENANT
 from application.projector.view_store import Slot
-from infrastructure.database import Database
-from infrastructure.postgres import Connection
+from infrastructure.database import TRANSACTION_SECONDS, Database
 from infrastructure.views.projector.locked_stream import (
     PostgresLockedStream,
     checkpoint_names,
@@ -78,7 +77,7 @@ class PostgresParkedStreams:
         return [stream for (stream,) in await self._rows(_UNREADABLE, given)]
 
     async def postpone(self, slot: Slot[Any], stream: UUID) -> None:
-        async with self._connection() as connection:
+        async with self._database.connection(TRANSACTION_SECONDS) as connection:
             await connection.execute(_POSTPONE, checkpoint_names(slot) | {"stream": stream})
 
     async def remove(self, projection: str, stream: UUID, version: int, actor: str) -> bool:
@@ -90,15 +89,11 @@ class PostgresParkedStreams:
 
     @asynccontextmanager
     async def lock(self, slot: Slot[V], stream: UUID) -> AsyncGenerator[PostgresLockedStream[V]]:
-        async with self._connection() as connection:
-            yield await lock_stream(connection, slot, stream)
+        async with self._database.connection(_SECONDS, limited=False) as connection:
+            with translate_errors(connection):
+                locked = await lock_stream(connection, slot, stream)
+            yield locked
 
     async def _rows(self, query: str, given: Mapping[str, Any]) -> list[Any]:
-        async with self._connection() as connection:
-            return await (await connection.execute(query.encode(), given)).fetchall()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
-        async with self._database.connection(_SECONDS) as connection:
-            with translate_errors(connection):
-                yield connection
+        """The rows of a statement that may be repeated."""
+        return await self._database.rows(query, given, seconds=TRANSACTION_SECONDS)

@@ -34,7 +34,8 @@ _PAGE_SECONDS: Final = 30.0
 _SETTINGS: Final = """
 SELECT set_config('synchronous_commit', 'off', true),
        set_config('idle_in_transaction_session_timeout', %s::text, true),
-       set_config('lock_timeout', %s::text, true)"""
+       set_config('lock_timeout', %s::text, true),
+       set_config('statement_timeout', '30s', true)"""
 # A retry of a parked stream and a switch hold the checkpoint for less time. Behind the first page
 # of a new leader there may be a page of a frozen one.
 _LOCK_MILLISECONDS: Final = 5000
@@ -83,7 +84,7 @@ class PostgresViewWriter(Generic[V]):
 
     @asynccontextmanager
     async def page(self, reached: int, streams: Collection[UUID]) -> AsyncGenerator[PageOfViews[V]]:
-        async with self._database.connection(_PAGE_SECONDS) as connection:
+        async with self._database.connection(_PAGE_SECONDS, limited=False) as connection:
             try:
                 with translate_errors(connection):
                     page = await self._begin(connection, reached, list(streams))

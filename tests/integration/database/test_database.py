@@ -9,6 +9,7 @@ import pytest
 
 from application.errors import Unavailable
 from infrastructure.database import Database, MaybeCommitted
+from tests.support.servers.postgres import name_of
 from tests.support.servers.postgres_backends import terminate_all
 from tests.support.views.directory import execute
 
@@ -76,6 +77,31 @@ async def test_a_statement_that_takes_too_long_is_unavailable_in_time(database: 
     with pytest.raises(Unavailable):
         await database.rows("SELECT pg_sleep(60)", seconds=0.5)
     assert monotonic() - began < 2
+
+
+async def test_nothing_runs_on_after_its_caller_has_given_up(database: Database) -> None:
+    for seconds in (0.3, 1.5):
+        with pytest.raises(Unavailable):
+            await database.rows("SELECT pg_sleep(60)", seconds=seconds)
+    running = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = %s AND pid <> pg_backend_pid() AND state = 'active' AND query ~ 'pg_sleep.60'"""
+    async with asyncio.timeout(4):
+        while await execute(database.url, running, name_of(database.url)) != [(0,)]:
+            await asyncio.sleep(0.05)
+
+
+async def test_the_server_ends_statements_about_when_the_caller_gives_up(
+    database: Database,
+) -> None:
+    """Also behind a proxy, where it does not see that the caller has gone."""
+    shown = "SHOW statement_timeout"
+    for _ in range(2):
+        assert await database.rows(shown) == [("5s",)]
+        assert await database.rows(shown, seconds=29.5) == [("30s",)]
+        async with database.connection(60) as connection:
+            assert await (await connection.execute(shown)).fetchone() == ("1min",)
+        async with database.transaction() as connection:
+            assert await (await connection.execute(shown)).fetchone() == ("5s",)
 
 
 async def test_a_read_outlives_the_end_of_every_connection(database: Database) -> None:
