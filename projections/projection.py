@@ -37,6 +37,10 @@ class Projection(Struct, Generic[V], frozen=True, kw_only=True):
 
     `contribution` makes a view of many streams: what this one adds to each counter. Counters are
     sums: each change of a view adds its difference.
+
+    `revision` increases by one when the same events give other views than before, or when a column
+    is removed: the next release then rebuilds the projection by itself. A new column does that
+    without a new revision.
     """
 
     name: str
@@ -47,3 +51,10 @@ class Projection(Struct, Generic[V], frozen=True, kw_only=True):
     keys: tuple[Key[V], ...] = ()
     words: tuple[Words[V], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = ()
+    revision: int = 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns made from a view: its fields, then its keys and words."""
+        made = (*self.keys, *self.words)
+        return (*self.view.__struct_fields__, *(each.name for each in made))

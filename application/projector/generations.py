@@ -39,11 +39,17 @@ class BuildLost(Exception):
     """Another process took over or dropped the generation that was built here."""
 
 
+class OlderRelease(Unavailable):
+    """This worker's release is older than the serving generation: a newer one has to build it."""
+
+
 class FollowedSlots(Protocol):
     """The slots to keep up to date."""
 
     async def followed(self) -> Collection[Slot[Any]]:
         """The slots of all backfilled generations, without paused projections.
+
+        Without those of a later release, too: this process would not fill all of their columns.
 
         Raises `Unavailable`.
         """
@@ -233,7 +239,7 @@ class Generations(Protocol):
         """Resume the unfinished build of the same code, or begin a new one.
 
         No other process builds while the context is open. Raises `RebuildUnderWay` if another
-        process builds for more than a few seconds, and `TooManyToDrop`.
+        process builds for more than a few seconds, `TooManyToDrop` and `OlderRelease`.
         """
         ...
 

@@ -14,6 +14,7 @@ from application.projector.generations import (
     MAX_PARKED,
     BuildLost,
     Generations,
+    OlderRelease,
     RebuildUnderWay,
     StreamsParked,
 )
@@ -39,7 +40,8 @@ def rebuild_jobs(
     """The kinds `rebuild` and `verify`. Each notifies people of its progress.
 
     Arguments: `projection`; of `verify` also `repair`: whether to switch to the new generation if
-    anything differs. Result: a `Built`.
+    anything differs; of a `rebuild` for a new release, also that release's `revision` and the
+    `columns` to add: a worker that does not have them leaves the job to another. Result: a `Built`.
     """
     known = {projection.name: projection for projection in projections}
 
@@ -65,6 +67,7 @@ async def _run(
     switch_if: Callable[[JobRun], SwitchIf],
 ) -> dict[str, Any]:
     projection = _known(known, job)
+    _refuse_older_release(projection, job)
     progress = ProgressNotifier(notifier, job, f"{what} of {projection.name}")
     try:
         built = await rebuild(projection, str(job.id), ports, progress.report, switch_if(job))
@@ -84,6 +87,13 @@ async def _run(
     else:
         await progress.notify("success" if built["right"] else "warning", differing)
     return built
+
+
+def _refuse_older_release(projection: Projection[Any], job: JobRun) -> None:
+    columns: Iterable[str] = job.arguments.get("columns", ())
+    revision = int(job.arguments.get("revision", 0))
+    if revision > projection.revision or not set(projection.columns).issuperset(columns):
+        raise OlderRelease(OlderRelease.__doc__)
 
 
 def _parked(error: StreamsParked) -> str:

@@ -28,10 +28,15 @@ class Unstorable(Exception):
 
 
 class Slot(Struct, Generic[V], frozen=True):
-    """One generation of a projection, with its checkpoint."""
+    """One generation of a projection, with its checkpoint.
+
+    `lacks` names the columns of the projection that this generation was built without: they are
+    read as their defaults, and not written.
+    """
 
     projection: Projection[V]
     generation: int = 1
+    lacks: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.projection.name}/{self.generation}/{PARTITION}"

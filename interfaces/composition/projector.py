@@ -6,10 +6,11 @@ from typing import Any
 
 from application.cache.followers import follow_view
 from application.doorbell import Doorbell
-from application.jobs.model import JobKind
+from application.jobs.model import JobKind, Jobs
 from application.live.notifications import Notifier
 from application.log.shared_pages import SharedPages
 from application.projector.admin import ProjectionAdmin
+from application.projector.automatic_rebuild import rebuild_outdated
 from application.projector.automatic_retry import retry_unreadable
 from application.projector.generations import run_expiry, run_followers
 from application.projector.projector import run_projector
@@ -20,6 +21,7 @@ from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.database import Database
 from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
+from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.generations.store import PostgresGenerations
 from infrastructure.views.projector.admin import PostgresProjectionAdmin
 from infrastructure.views.projector.ensure import ensure_views
@@ -31,6 +33,7 @@ from infrastructure.views.projector.parked import PostgresParkedStreams
 from infrastructure.views.projector.store import PostgresViewStore
 from infrastructure.views.queries.entries import PostgresViewEntries
 from infrastructure.views.sql.reader import ViewReader
+from infrastructure.views.sql.shapes import Shapes
 from interfaces.composition.event_store import EventStore
 from projections.registry import PROJECTIONS
 
@@ -45,7 +48,7 @@ async def open_projectors(
     """The tasks of the projectors and of the cache followers, for all generations."""
     url, reader = store.database.url, ViewReader(store.database)
     await ensure_views(url, PROJECTIONS)
-    slots = PostgresFollowedSlots(reader, PROJECTIONS)
+    slots = PostgresFollowedSlots(reader, Shapes(store.database), PROJECTIONS)
     views, pages = PostgresViewStore(store.database), SharedPages(store.feed)
 
     parked_streams = PostgresParkedStreams(store.database, PROJECTIONS)
@@ -86,6 +89,11 @@ def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
         *rebuild_jobs(PROJECTIONS, ports, notifier),
         rollback_jobs(PROJECTIONS, generations, PostgresPreviousGenerations(reader)),
     ]
+
+
+def automatic_rebuilds(database: Database, jobs: Jobs) -> Coroutine[Any, Any, None]:
+    """The task that submits the rebuilds that this release needs; it ends by itself."""
+    return rebuild_outdated(PROJECTIONS, PostgresServingShapes(database), jobs)
 
 
 def drop_generations(database: Database) -> Coroutine[Any, Any, None]:

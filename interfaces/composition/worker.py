@@ -16,7 +16,11 @@ from infrastructure.jobs.worker import JobWorkers
 from infrastructure.keys.store import key_stores
 from infrastructure.relay.records import PostgresRelayRecords
 from interfaces.composition.exports import export_kind
-from interfaces.composition.projector import drop_generations, rebuild_kinds
+from interfaces.composition.projector import (
+    automatic_rebuilds,
+    drop_generations,
+    rebuild_kinds,
+)
 from interfaces.composition.shared import Parts
 
 
@@ -27,6 +31,7 @@ def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
         workers.run(),
         run_erasures(parts.coverage, PostgresSweptJobs(parts.database)),
         drop_generations(parts.database),
+        automatic_rebuilds(parts.database, parts.jobs),
     ]
 
 

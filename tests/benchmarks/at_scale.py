@@ -18,6 +18,7 @@ import uvloop
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from application.projector.view_store import Slot
 from infrastructure.keys import MasterKeys
 from infrastructure.views.sql.tables import tables_of
 from interfaces.composition.event_store import open_event_store
@@ -84,7 +85,7 @@ async def filled(url: str, users: int, events: int) -> None:
         async with rebuilder.projecting():
             for projection in PROJECTIONS:
                 done = await rebuilder.rebuild(projection.name)
-                rows = tables_of(projection, done["generation"]).rows
+                rows = tables_of(Slot(projection, done["generation"])).rows
                 # Autovacuum would do the same some time later.
                 await execute(url, f"VACUUM (ANALYZE) {rows.name}")
     sys.stdout.write(

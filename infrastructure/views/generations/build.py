@@ -78,7 +78,7 @@ class PostgresBuild(Generic[V]):
 
     async def index(self) -> None:
         slot = self._progress.slot
-        tables = tables_of(slot.projection, slot.generation).all
+        tables = tables_of(slot).all
         async with self._connection() as connection:
             statements = [
                 each for table in tables for each in await missing_indexes(connection, table)

@@ -2,10 +2,13 @@
 
 import hashlib
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import domain
+import projections
 from application.context import TENANT
 from application.projector.generations import BuildProgress
 from application.projector.view_store import Skipped, Slot
@@ -32,9 +35,9 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND removed_at IS NULL"""
 # commit. So an erasure sees this generation's checkpoint, or the build reads the data as erased.
 _ENTER: Final = """
 INSERT INTO generations (tenant, projection, generation, partitions, state, filled_to, built_by,
-    built_with)
+    built_with, revision)
 SELECT %(tenant)s, %(name)s, max(generation) + 1, 1, 'filling',
-    (SELECT coalesce(max(notification_id), 0) FROM stored_events), %(by)s, %(code)s
+    (SELECT coalesce(max(notification_id), 0) FROM stored_events), %(by)s, %(code)s, %(revision)s
 FROM generations WHERE tenant = %(tenant)s AND projection = %(name)s
 RETURNING generation, filled_to"""
 _CHECKPOINTS: Final = """
@@ -74,13 +77,13 @@ async def begun(connection: Connection, projection: Projection[V], by: str) -> B
         await connection.execute(
             _CHECKPOINTS, given | {"generation": generation, "position": position}
         )
-        tables = tables_of(projection, generation)
+        slot = Slot(projection, generation)
         # A bulk load costs half as much without indexes.
-        await create(connection, bare_rows(projection, generation))
-        if tables.counters is not None:
-            await create(connection, tables.counters)
+        await create(connection, bare_rows(slot))
+        if (counters := tables_of(slot).counters) is not None:
+            await create(connection, counters)
     return BuildProgress(
-        slot=Slot(projection, generation),
+        slot=slot,
         up_to=position,
         skipped=await _skipped(connection, projection),
     )
@@ -92,11 +95,28 @@ async def _skipped(connection: Connection, projection: Projection[Any]) -> Skipp
 
 
 def code_of(projection: Projection[Any]) -> str:
-    """Identifies the code of a fold: the release's version and a hash of the fold's source."""
-    source = sys.modules[projection.evolve.__module__].__file__
-    text = Path(source).read_bytes() if source else b""
-    return f"{version('rollbook')} {hashlib.sha256(text).hexdigest()[:16]}"
+    """Identifies the code of a fold: the release's version and a hash of all that a fold may use.
+
+    That is each file of the domain and of the projections, and the file of `evolve`.
+    """
+    own = sys.modules[projection.evolve.__module__].__file__
+    return f"{version('rollbook')} {_digest_of_sources(own or '')}"
+
+
+@cache
+def _digest_of_sources(own: str) -> str:
+    folders = [Path(package.__path__[0]) for package in (domain, projections)]
+    files = {file for folder in folders for file in folder.rglob("*.py")}
+    digest = hashlib.sha256()
+    for file in sorted(files | {Path(own)}):
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()[:16]
 
 
 def _names(projection: Projection[Any]) -> dict[str, Any]:
-    return {"tenant": TENANT, "name": projection.name, "code": code_of(projection)}
+    return {
+        "tenant": TENANT,
+        "name": projection.name,
+        "code": code_of(projection),
+        "revision": projection.revision,
+    }

@@ -1,4 +1,4 @@
-"""Compares two generations row by row in the server: version, chain and all view columns."""
+"""Compares two generations row by row in the server: version, chain, and all columns of both."""
 
 import asyncio
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ async def _try(
     await connection.execute(_SETTINGS)
     parked = await parked_in_both(connection, given)
     given |= {"low": low, "high": high, "earlier": list(parked.earlier)}
-    before, after = (tables_of(slot.projection, slot.generation) for slot in (old, new))
+    before, after = (tables_of(slot) for slot in (old, new))
     shown = await _one(connection, _formatted(_ROWS, before.rows, after.rows), given)
     counters: list[str] | None = None
     if before.counters is None or after.counters is None:
@@ -106,7 +106,7 @@ async def _try(
 
 
 def _formatted(text: str, old: Table, new: Table) -> sql.Composed:
-    names = [column.name for column in new.columns]
+    names = [column.name for column in new.columns if column.name in old.columns]
     return sql.SQL(text).format(  # pyright: ignore[reportArgumentType]
         a=sql.SQL(", ").join(sql.Identifier("a", name) for name in names),
         b=sql.SQL(", ").join(sql.Identifier("b", name) for name in names),

@@ -105,7 +105,8 @@ async def take_over_parked(
     ]
     given["streams"] = list(served)
     statements = statements_of(new)
-    await run(connection, statements.store, {"rows": RowFormat(new).to_json(served)})
+    rows = RowFormat(new).to_json(served, incomplete=bool(old.lacks))
+    await run(connection, statements.store, {"rows": rows})
     counters = counted(new.projection, built, served)
     if counters and statements.count is not None:
         await run(connection, statements.count, {"rows": counter_rows(counters)})

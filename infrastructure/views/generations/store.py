@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final
 
 from application.context import TENANT
-from application.projector.generations import RebuildUnderWay, TooManyToDrop
+from application.projector.generations import OlderRelease, RebuildUnderWay, TooManyToDrop
 from application.projector.view_store import Slot
 from infrastructure.database import Database
 from infrastructure.leadership import Lead, lock_key
@@ -14,6 +14,7 @@ from infrastructure.postgres import Connection
 from infrastructure.views.generations.build import PostgresBuild
 from infrastructure.views.generations.builds import begun, resumed
 from infrastructure.views.generations.drop import drop
+from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.generations.switch import PostgresSwitch
 from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
@@ -41,10 +42,12 @@ class PostgresGenerations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._serving = PostgresServingShapes(database)
 
     @asynccontextmanager
     async def build(self, projection: Projection[V], by: str) -> AsyncGenerator[PostgresBuild[V]]:
         async with self._alone(projection) as lead:
+            await self._refuse_older_release(projection)
             async with self._short() as connection:
                 progress = await resumed(connection, projection, by)
                 kept = 0 if progress is None else progress.slot.generation
@@ -65,6 +68,11 @@ class PostgresGenerations:
         given = {"tenant": TENANT, "name": projection.name, "by": by}
         rows = await self._database.rows(_FINISHED, given)
         return rows[0][0] if rows else None
+
+    async def _refuse_older_release(self, projection: Projection[Any]) -> None:
+        _, shape = await self._serving.shape(projection)
+        if shape.is_newer_than(projection):
+            raise OlderRelease(OlderRelease.__doc__)
 
     @asynccontextmanager
     async def _alone(self, projection: Projection[Any]) -> AsyncGenerator[Lead]:

@@ -16,6 +16,7 @@ from infrastructure.leadership import IS_LED, Lead
 from infrastructure.postgres import Connection
 from infrastructure.views.generations.compare import compare
 from infrastructure.views.generations.parked import parked_in_both, take_over_parked
+from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.sql.errors import translate_errors
 from projections.projection import V
 
@@ -88,10 +89,9 @@ class PostgresSwitch(Generic[V]):
 
         Raises `Unavailable`.
         """
+        old = await PostgresServingShapes(database).slot(new.projection)
         async with database.session("rebuild") as connection:
-            given = {"tenant": TENANT, "name": new.projection.name}
-            row = await _one(connection, _SERVING, given)
-            yield cls(connection, Slot(new.projection, row[0]), new, lead)
+            yield cls(connection, old, new, lead)
 
     @property
     def replaced(self) -> int:

@@ -12,7 +12,7 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.view_store import Slot
 from infrastructure.postgres import Connection, connect
-from infrastructure.views.sql.ddl import add_columns, create
+from infrastructure.views.sql.ddl import create, is_missing
 from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
@@ -30,11 +30,8 @@ _CHECKPOINT: Final = """
 INSERT INTO checkpoints (tenant, projection, generation, partition, position)
 VALUES (%s, %s, %s, 0, 0) ON CONFLICT DO NOTHING"""
 _ENTER: Final = """
-INSERT INTO generations (tenant, projection, generation, partitions, state, served_at)
-VALUES (%s, %s, %s, 1, 'following', now()) ON CONFLICT DO NOTHING"""
-_USED: Final = """
-SELECT generation FROM generations
-WHERE (tenant, projection) = (%s, %s) AND state IN ('filling', 'following')"""
+INSERT INTO generations (tenant, projection, generation, partitions, state, served_at, revision)
+VALUES (%s, %s, %s, 1, 'following', now(), %s) ON CONFLICT DO NOTHING"""
 
 
 class EnsureBusy(Exception):
@@ -44,10 +41,11 @@ class EnsureBusy(Exception):
 async def ensure_views(
     database_url: str, projections: Iterable[Projection[Any]], *, timeout_seconds: float = 60.0
 ) -> list[Slot[Any]]:
-    """Creates missing tables and optional columns, and returns the serving slots.
+    """Creates the tables of projections that have none, and returns the serving slots.
 
-    Several processes may call it at once. Needs the tables of the migrations. Raises
-    `Unavailable`, or `EnsureBusy` after `timeout_seconds`.
+    Existing tables stay as they are: a rebuild adds new columns. Several processes may call it at
+    once. Needs the tables of the migrations. Raises `Unavailable`, or `EnsureBusy` after
+    `timeout_seconds`.
     """
     projections = tuple(projections)
     deadline = time.monotonic() + timeout_seconds
@@ -83,14 +81,15 @@ async def _pause(deadline: float, seconds: float = _POLL_SECONDS) -> None:
 
 async def _ensure(connection: Connection, projection: Projection[Any]) -> Slot[Any]:
     generation = await _serving_generation(connection, projection)
-    for table in tables_of(projection, generation).all:
-        await create(connection, table)
-    await connection.execute(_ENTER, (TENANT, projection.name, generation))
-    # Also those that are built or may serve again.
-    for (used,) in await (await connection.execute(_USED, (TENANT, projection.name))).fetchall():
-        await add_columns(connection, tables_of(projection, used).rows)
-    await connection.execute(_CHECKPOINT, (TENANT, projection.name, generation))
-    return Slot(projection, generation)
+    slot = Slot(projection, generation)
+    tables = tables_of(slot)
+    if await is_missing(connection, tables.rows.name):
+        for table in tables.all:
+            await create(connection, table)
+    entry = (TENANT, projection.name, generation)
+    await connection.execute(_ENTER, (*entry, projection.revision))
+    await connection.execute(_CHECKPOINT, entry)
+    return slot
 
 
 async def _serving_generation(connection: Connection, projection: Projection[Any]) -> int:

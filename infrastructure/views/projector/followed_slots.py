@@ -9,6 +9,7 @@ from application.context import TENANT
 from application.errors import Unavailable
 from application.projector.view_store import Slot
 from infrastructure.views.sql.reader import ViewReader
+from infrastructure.views.sql.shapes import Shapes
 from projections.projection import Projection
 
 _SERVING: Final = text("SELECT generation FROM projections WHERE tenant = :tenant AND name = :name")
@@ -44,16 +45,20 @@ WHERE g.tenant = :tenant AND g.state = 'following' AND p.paused_at IS NULL""")
 
 
 class PostgresFollowedSlots:
-    """See `FollowedSlots`; for the given projections."""
+    """See `FollowedSlots`; for the given projections, and not for generations of later releases."""
 
-    def __init__(self, reader: ViewReader, projections: Iterable[Projection[Any]]) -> None:
+    def __init__(
+        self, reader: ViewReader, shapes: Shapes, projections: Iterable[Projection[Any]]
+    ) -> None:
         self._reader = reader
+        self._shapes = shapes
         self._projections = {projection.name: projection for projection in projections}
 
     async def followed(self) -> Collection[Slot[Any]]:
         rows = await self._reader.rows(_FOLLOWED, {"tenant": TENANT})
         return [
-            Slot(self._projections[name], generation)
+            slot
             for name, generation in rows
-            if name in self._projections
+            if (projection := self._projections.get(name)) is not None
+            if (slot := await self._shapes.writable(projection, generation)) is not None
         ]

@@ -14,6 +14,7 @@ from infrastructure.views.projector.locked_stream import (
     lock_stream,
 )
 from infrastructure.views.sql.errors import translate_errors
+from infrastructure.views.sql.shapes import Shapes
 from projections.projection import Projection, V
 
 _SECONDS: Final = 30.0
@@ -61,12 +62,14 @@ class PostgresParkedStreams:
 
     def __init__(self, database: Database, projections: Iterable[Projection[Any]]) -> None:
         self._database = database
+        self._shapes = Shapes(database)
         self._projections = {projection.name: projection for projection in projections}
 
     async def slots(self, projection: str) -> Sequence[Slot[Any]]:
         known = self._projections[projection]
         found = await self._rows(_SLOTS, {"tenant": TENANT, "name": projection})
-        return [Slot(known, generation) for (generation,) in found]
+        slots = [await self._shapes.writable(known, generation) for (generation,) in found]
+        return [slot for slot in slots if slot is not None]
 
     async def streams(self, slot: Slot[Any], after: UUID | None, limit: int) -> Sequence[UUID]:
         given = checkpoint_names(slot) | {"after": after or _NO_STREAM, "limit": limit}

@@ -14,6 +14,7 @@ from infrastructure.views.queries.statistics import counters, first_day, statist
 from infrastructure.views.queries.status import status_context, status_of
 from infrastructure.views.queries.users import one_user, page_of, page_query, user_of
 from infrastructure.views.sql.reader import TableGone, ViewReader
+from infrastructure.views.sql.shapes import Shapes
 from projections.headcount import HEADCOUNT
 from projections.registry import PROJECTIONS
 from projections.users import USERS, UserView
@@ -34,6 +35,7 @@ class PostgresDirectory:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._reader = reader = ViewReader(database)
+        self._shapes = Shapes(database)
         self._feed = feed
         self._now = now
         self._progress_readers = {
@@ -52,8 +54,9 @@ class PostgresDirectory:
 
     async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
         progress = await self._users.wait_for_position(at_least)
-        statement, parameters = page_query(query, progress.generation)
         try:
+            slot = await self._shapes.slot(USERS, progress.generation)
+            statement, parameters = page_query(query, slot)
             rows = await self._reader.rows(statement, parameters, planned_for_values=True)
         except TableGone:
             await self._users.progress_after_switch(progress.generation)
@@ -64,7 +67,8 @@ class PostgresDirectory:
         progress = await self._headcount.wait_for_position(at_least)
         parameters = {"first_day": first_day(now)}
         try:
-            rows = await self._reader.rows(counters(progress.generation), parameters)
+            slot = await self._shapes.slot(HEADCOUNT, progress.generation)
+            rows = await self._reader.rows(counters(slot), parameters)
         except TableGone:
             await self._headcount.progress_after_switch(progress.generation)
             return await self.stats(now, at_least=at_least)
@@ -87,8 +91,8 @@ class PostgresDirectory:
         """One round trip, unless the serving generation has changed since the last read."""
         progress = await self._users.last_read()
         while True:
-            statement = one_user(progress.generation)
             try:
+                statement = one_user(await self._shapes.slot(USERS, progress.generation))
                 rows = await self._reader.rows(statement, {"id": user_id}, by_key=True)
             except TableGone:
                 rows = ()

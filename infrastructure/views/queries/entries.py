@@ -39,7 +39,7 @@ class PostgresViewEntries:
 @cache
 def _statement(slot: Slot[Any]) -> ClauseElement:
     """The position, the repairs, then each entry's columns; these are NULL if there is no entry."""
-    rows = tables_of(slot.projection, slot.generation).rows
+    rows = tables_of(slot).rows
     wanted = rows.c.id == func.any(bindparam("streams", type_=ARRAY(Uuid())))
     return (
         select(CHECKPOINTS.c.position, CHECKPOINTS.c.repairs, *columns_of(slot))

@@ -7,18 +7,19 @@ from typing import Final, Literal
 
 from sqlalchemy import ClauseElement, bindparam, or_, select
 
+from application.projector.view_store import Slot
 from application.queries.directory import DayCount, Stats
 from infrastructure.views.sql.tables import tables_of
-from projections.headcount import HEADCOUNT, REGISTERED, ROLE, STATUS
+from projections.headcount import REGISTERED, ROLE, STATUS, Headcount
 
 _DAYS: Final = 30
 _WEEK: Final = 7
 
 
 @lru_cache
-def counters(generation: int) -> ClauseElement:
+def counters(slot: Slot[Headcount]) -> ClauseElement:
     """The name and value of each counter; counters of days only from `first_day` on."""
-    table = tables_of(HEADCOUNT, generation).counters
+    table = tables_of(slot).counters
     assert table is not None
     name = table.c.counter
     return select(name, table.c.value).where(

@@ -5,8 +5,11 @@ from typing import Any, Final, Literal
 from sqlalchemy import ARRAY, ColumnElement, Select, Subquery, Table, Text, bindparam, cast, func
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from application.queries.directory import SortField
+from application.errors import Unavailable
+from application.projector.view_store import Slot
+from application.queries.directory import SortField, UserList
 from projections.folding import marks, search_words
+from projections.users import UserRow
 
 AnySelect = Select[*tuple[Any, ...]]
 Filter = Literal["ids", "external_ids", "emails", "roles", "words"]
@@ -29,7 +32,23 @@ _COLUMNS: Final[dict[Filter | Literal["statuses"], str]] = {
     "roles": "role",
     "external_ids": "external_id",
     "emails": "email_comparable",
+    "words": "words",
 }
+
+
+def check_columns(query: UserList, slot: Slot[UserRow]) -> None:
+    """Raises `Unavailable` if the slot lacks a column that the query needs: a rebuild adds it."""
+    given: dict[Filter | Literal["statuses"], object] = {
+        "statuses": LISTED,
+        "ids": query.ids,
+        "roles": query.roles,
+        "external_ids": query.external_ids,
+        "emails": query.emails,
+        "words": query.words,
+    }
+    needed = {_COLUMNS[name] for name, values in given.items() if values}
+    if slot.lacks & {*needed, SORT_COLUMNS[query.sort]}:
+        raise Unavailable
 
 
 def is_any(rows: Table | Subquery, name: Filter | Literal["statuses"]) -> ColumnElement[bool]:

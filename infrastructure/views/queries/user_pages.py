@@ -12,7 +12,6 @@ from sqlalchemy import bindparam, select
 from infrastructure.views.queries.user_filters import AnySelect, Filter, is_any
 from infrastructure.views.queries.user_search import conditions, searched
 from infrastructure.views.queries.user_walks import (
-    FIELDS,
     Shape,
     materialized,
     page_of_places,
@@ -46,7 +45,7 @@ def _narrow(shape: Shape) -> AnySelect:
     named = select(shape.rows).where(*narrow).offset(0).subquery("few")
     key = shape.key(named)
     return (
-        select(*(named.c[name] for name in FIELDS), key.label("sort_key"))
+        select(*shape.fields(named), key.label("sort_key"))
         .where(*conditions(shape, named), *shape.behind_cursor(named))
         .order_by(*shape.order(key, named.c.id))
         .limit(bindparam("limit"))

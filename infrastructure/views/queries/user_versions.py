@@ -4,29 +4,35 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
+from application.projector.view_store import Slot
 from application.queries.directory import UserList
 from infrastructure.views.queries.user_filters import (
     LISTED,
     SORT_COLUMNS,
     AnySelect,
     Filter,
+    check_columns,
     has_words,
     is_any,
     prefix,
     query_words,
 )
 from infrastructure.views.sql.tables import tables_of
-from projections.users import USERS
+from projections.users import UserRow
 
 _PLAIN: Final[tuple[Filter, ...]] = ("ids", "external_ids", "emails", "roles")
 
 
-def versions_of(query: UserList, generation: int) -> tuple[AnySelect, AnySelect, dict[str, Any]]:
+def versions_of(
+    query: UserList, slot: Slot[UserRow]
+) -> tuple[AnySelect, AnySelect, dict[str, Any]]:
     """Two statements: the number of matching users, and their ids and versions in order.
 
-    They ignore the page's limit and cursor, and both have the same parameters.
+    They ignore the page's limit and cursor, and both have the same parameters. Raises
+    `Unavailable` if the slot lacks a column that the query needs.
     """
-    rows = tables_of(USERS, generation).rows
+    check_columns(query, slot)
+    rows = tables_of(slot).rows
     parameters: dict[str, Any] = {"statuses": list(query.statuses or LISTED)}
     # A stream without a view has no status, so it never matches.
     conditions = [is_any(rows, "statuses")]

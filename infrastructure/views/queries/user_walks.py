@@ -22,10 +22,12 @@ from sqlalchemy import (
     union_all,
 )
 
+from application.projector.view_store import Slot
 from application.queries.directory import SortField
 from infrastructure.views.queries.user_filters import SORT_COLUMNS, AnySelect, Filter
+from infrastructure.views.sql.statements import column_of
 from infrastructure.views.sql.tables import tables_of
-from projections.users import USERS, UserView
+from projections.users import UserRow, UserView
 
 FIELDS: Final = UserView.__struct_fields__
 
@@ -38,7 +40,7 @@ class Shape(Struct, frozen=True):
     a role filter and if there are too many roles.
     """
 
-    generation: int
+    slot: Slot[UserRow]
     sort: SortField
     descending: bool
     filters: frozenset[Filter]
@@ -50,7 +52,11 @@ class Shape(Struct, frozen=True):
     @property
     def rows(self) -> Table:
         """The table of the generation."""
-        return tables_of(USERS, self.generation).rows
+        return tables_of(self.slot).rows
+
+    def fields(self, rows: Table | Subquery) -> list[ColumnElement[Any]]:
+        """The fields of a user."""
+        return [column_of(self.slot, rows, name).label(name) for name in FIELDS]
 
     def key(self, rows: Table | Subquery) -> ColumnElement[Any]:
         """The sort key."""
@@ -144,7 +150,7 @@ def page_of_places(shape: Shape, places: CTE | Subquery) -> AnySelect:
     """The fields of the users at some places, in order, and `sort_key`."""
     rows = shape.rows
     return (
-        select(*(rows.c[name] for name in FIELDS), places.c.sort_key)
+        select(*shape.fields(rows), places.c.sort_key)
         .select_from(places.join(rows, rows.c.id == places.c.id))
         .order_by(*shape.order(places.c.sort_key, places.c.id))
     )

@@ -7,20 +7,23 @@ from typing import Any, Final
 
 from sqlalchemy import Uuid, and_, bindparam, select
 
+from application.projector.view_store import Slot
 from application.queries.directory import ListCursor, SortField, UserList, UserPage
 from infrastructure.views.queries.user_filters import (
     LISTED,
     WORD_SORTS,
     AnySelect,
     Filter,
+    check_columns,
     prefix,
     query_words,
 )
 from infrastructure.views.queries.user_pages import page_statement
 from infrastructure.views.queries.user_walks import FIELDS, Shape, numbered
 from infrastructure.views.sql.catalogue import CHECKPOINTS, PROJECTIONS, serving
+from infrastructure.views.sql.statements import column_of
 from infrastructure.views.sql.tables import tables_of
-from projections.users import USERS, UserView
+from projections.users import USERS, UserRow, UserView
 
 # Each status of each role has its own walk, and the walks are merged, unless there are too many.
 _MAX_WALKS: Final = 8
@@ -40,24 +43,27 @@ def user_of(row: Sequence[Any]) -> UserView:
 
 
 @lru_cache
-def one_user(generation: int) -> AnySelect:
-    """The serving generation, the its position and the fields of user `id`.
+def one_user(slot: Slot[UserRow]) -> AnySelect:
+    """The serving generation, its position and the fields of user `id`.
 
     Read atomically in one round trip; the fields are NULL if there is no such user.
     """
-    rows = tables_of(USERS, generation).rows
+    rows = tables_of(slot).rows
+    fields = [column_of(slot, rows, name) for name in FIELDS]
     return (
-        select(PROJECTIONS.c.generation, CHECKPOINTS.c.position, *(rows.c[name] for name in FIELDS))
+        select(PROJECTIONS.c.generation, CHECKPOINTS.c.position, *fields)
         .join_from(PROJECTIONS, CHECKPOINTS, serving(USERS.name))
         .outerjoin(rows, and_(rows.c.id == bindparam("id", type_=Uuid()), rows.c.shown))
     )
 
 
-def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, Any]]:
+def page_query(query: UserList, slot: Slot[UserRow]) -> tuple[AnySelect, dict[str, Any]]:
     """The statement for a page and one row more, and its parameters.
 
-    A row has the fields of the view, then its sort key.
+    A row has the fields of the view, then its sort key. Raises `Unavailable` if the slot lacks a
+    column that the query needs.
     """
+    check_columns(query, slot)
     wanted = query.limit + 1
     words = query_words(query.words or "")
     all_roles = _once(query.roles)
@@ -91,7 +97,7 @@ def page_query(query: UserList, generation: int) -> tuple[AnySelect, dict[str, A
         parameters["key"] = _parsed_key(query.sort, query.after.key)
         parameters["id"] = query.after.id
     shape = Shape(
-        generation=generation,
+        slot=slot,
         sort=query.sort,
         descending=query.descending,
         filters=frozenset(given),

@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from application.failures import describe
 from application.projector.view_store import PARTITION, Entry, Slot, Unstorable
-from infrastructure.views.sql.tables import tables_of
+from infrastructure.views.sql.rows import refuse_null
+from infrastructure.views.sql.tables import required_columns, tables_of
 from projections.projection import V
 
 _NULL: Final = "\\N"
@@ -29,12 +30,14 @@ class CopyFormat(Generic[V]):
     """Formats the entries of a slot for COPY; `sql` is the statement that takes the lines."""
 
     def __init__(self, slot: Slot[V]) -> None:
-        projection, table = slot.projection, tables_of(slot.projection, slot.generation).rows
+        projection, table = slot.projection, tables_of(slot).rows
         columns = ", ".join(column.name for column in table.columns)
         self.sql: Final = f"COPY {table.name} ({columns}) FROM STDIN"
         bookkeeping = ("id", "version", "chain", "partition", "shown")
         names = [name for name in projection.view.__struct_fields__ if name in table.c]
         shown = [name for name in names if name not in bookkeeping]
+        self._shown = shown
+        self._required = required_columns(projection)
         self._values_of = _getter(shown)
         self._written = [_written(table.c[name]) for name in shown]
         self._keys = [key.of for key in projection.keys]
@@ -46,6 +49,8 @@ class CopyFormat(Generic[V]):
         """One line per entry. Raises `Unstorable` if an entry cannot be written."""
         try:
             return "".join([self._line(stream, entry) for stream, entry in entries]).encode()
+        except Unstorable:
+            raise
         except Exception as error:
             raise Unstorable(describe(error)) from error
 
@@ -56,9 +61,13 @@ class CopyFormat(Generic[V]):
         view = entry.view
         if view is None:
             return f"{head}{self._nothing}\n"
+        values = self._values_of(view)
+        if None in values:
+            named = dict(zip(self._shown, values, strict=True))
+            refuse_null(filter(named.__contains__, self._required), named)
         columns = [
             _NULL if value is None else written(value)
-            for written, value in zip(self._written, self._values_of(view), strict=True)
+            for written, value in zip(self._written, values, strict=True)
         ]
         keys = [_as_text(key(view)) for key in self._keys]
         words = [_as_words(words(view)) for words in self._words]

@@ -1,16 +1,10 @@
-"""Creates the tables of a generation, or the missing parts of them."""
-
-from typing import Final
+"""Creates the tables of a generation and their indexes."""
 
 from sqlalchemy import Index, Table
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.statements import Statement
-
-_COLUMNS: Final = """
-SELECT attname FROM pg_attribute
-WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped"""
 
 
 async def create(connection: Connection, table: Table) -> None:
@@ -20,17 +14,6 @@ async def create(connection: Connection, table: Table) -> None:
     for index in table.indexes:
         if await is_missing(connection, str(index.name)):
             await connection.execute(Statement.of(CreateIndex(index)).sql)
-
-
-async def add_columns(connection: Connection, table: Table) -> None:
-    """Adds the fields that the code has and an existing table lacks; its rows have NULL there."""
-    present = {
-        name for (name,) in await (await connection.execute(_COLUMNS, (table.name,))).fetchall()
-    }
-    for column in table.columns if present else ():
-        if column.name not in present:
-            added = Statement.of(CreateColumn(column)).sql.decode()
-            await connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {added}".encode())
 
 
 async def missing_indexes(connection: Connection, table: Table) -> list[str]:

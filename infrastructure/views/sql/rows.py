@@ -1,6 +1,7 @@
 """Converts entries to and from rows: rows are written as JSON and read as tuples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Generic
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from msgspec.structs import asdict
 
 from application.failures import describe
 from application.projector.view_store import PARTITION, Entry, Slot, Unstorable
+from infrastructure.views.sql.tables import required_columns
 from projections.projection import V
 
 # The columns before those of the view.
@@ -19,27 +21,38 @@ class RowFormat(Generic[V]):
     """The row format of one slot's entries."""
 
     def __init__(self, slot: Slot[V]) -> None:
-        self._view = slot.projection.view
-        self._names = slot.projection.view.__struct_fields__
-        self._keys = slot.projection.keys
-        self._words = slot.projection.words
+        projection, lacks = slot.projection, slot.lacks
+        self._view = projection.view
+        self._names = projection.view.__struct_fields__
+        self._made = [
+            (made.name, made.of)
+            for made in (*projection.keys, *projection.words)
+            if made.name not in lacks
+        ]
+        self._required = [name for name in required_columns(projection) if name not in lacks]
 
-    def to_json(self, entries: Mapping[UUID, Entry[V]]) -> str:
-        """The rows of entries as one JSON array. Raises `Unstorable`."""
+    def to_json(self, entries: Mapping[UUID, Entry[V]], *, incomplete: bool = False) -> str:
+        """The rows of entries as one JSON array. Raises `Unstorable`.
+
+        `incomplete`: the entries were read where columns are lacking. What cannot be made without
+        these is NULL.
+        """
         try:
-            rows = [self._to_row(stream, entry) for stream, entry in entries.items()]
+            rows = [self._to_row(stream, entry, incomplete) for stream, entry in entries.items()]
             return msgspec.json.encode(rows).decode()
+        except Unstorable:
+            raise
         except Exception as error:
             raise Unstorable(describe(error)) from error
 
-    def _to_row(self, stream: UUID, entry: Entry[V]) -> dict[str, Any]:
+    def _to_row(self, stream: UUID, entry: Entry[V], incomplete: bool) -> dict[str, Any]:
         view = entry.view
         row: dict[str, Any] = {} if view is None else asdict(view)
         if view is not None:
-            for key in self._keys:
-                row[key.name] = key.of(view)
-            for words in self._words:
-                row[words.name] = words.of(view)
+            for name, of in self._made:
+                row[name] = _made_or_none(of, view) if incomplete else of(view)
+            if not incomplete:
+                refuse_null(self._required, row)
         row["id"] = stream
         row["version"] = entry.version
         row["chain"] = "\\x" + entry.chain.hex()
@@ -58,3 +71,16 @@ class RowFormat(Generic[V]):
             fields = dict(zip(self._names, row[len(BOOKKEEPING) :], strict=True))
             view = self._view(**fields)
         return Entry(view, version, bytes(chain))
+
+
+def refuse_null(required: Iterable[str], row: Mapping[str, Any]) -> None:
+    """Raises `Unstorable` if a required column has no value."""
+    for name in required:
+        if row[name] is None:
+            raise Unstorable(f"{name} is required, and is null")
+
+
+def _made_or_none(of: Callable[[Any], Any], view: Any) -> Any:
+    with suppress(Exception):
+        return of(view)
+    return None

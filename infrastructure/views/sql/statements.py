@@ -15,6 +15,7 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Subquery,
     Table,
     TableValuedAlias,
     Text,
@@ -24,6 +25,8 @@ from sqlalchemy import (
     column,
     delete,
     func,
+    literal,
+    null,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSON, TSVECTOR, insert
@@ -33,9 +36,9 @@ from application.context import TENANT
 from application.projector.view_store import ParkedEvent, Slot
 from infrastructure.postgres import Connection
 from infrastructure.views.sql.rows import BOOKKEEPING
-from infrastructure.views.sql.tables import tables_of
+from infrastructure.views.sql.tables import default_of, tables_of
 
-_DIALECT: Final = PGDialect_psycopg()
+DIALECT: Final = PGDialect_psycopg()
 
 _POSITION: Final = b"""
 SELECT position FROM checkpoints
@@ -82,7 +85,7 @@ class Statement(Struct, frozen=True):
 
     @classmethod
     def of(cls, clause: ClauseElement) -> "Statement":
-        compiled = clause.compile(dialect=_DIALECT)
+        compiled = clause.compile(dialect=DIALECT)
         given = compiled.params or {}
         constants = {name: value for name, value in given.items() if value is not None}
         return cls(str(compiled).encode(), constants)
@@ -105,7 +108,7 @@ class SlotStatements(Struct, frozen=True, kw_only=True):
 @cache
 def statements_of(slot: Slot[Any]) -> SlotStatements:
     """The slot's statements; cached, because compiling them takes some milliseconds."""
-    tables = tables_of(slot.projection, slot.generation)
+    tables = tables_of(slot)
     names = {"tenant": TENANT, "name": slot.projection.name, "generation": slot.generation}
     count = None
     if tables.counters is not None:
@@ -149,10 +152,20 @@ def parked_rows(parked: Iterable[ParkedEvent]) -> str:
 
 def columns_of(slot: Slot[Any]) -> list[ColumnElement[Any]]:
     """The columns that `RowFormat.entries` expects."""
-    rows = tables_of(slot.projection, slot.generation).rows
+    rows = tables_of(slot).rows
     names = (*BOOKKEEPING, *slot.projection.view.__struct_fields__)
     # An id or version in the view is selected twice, so that the view's fields are consecutive.
-    return [rows.c[name].label(f"column_{n}") for n, name in enumerate(names)]
+    return [column_of(slot, rows, name).label(f"column_{n}") for n, name in enumerate(names)]
+
+
+def column_of(slot: Slot[Any], rows: Table | Subquery, name: str) -> ColumnElement[Any]:
+    """A column of the slot's rows; one that the slot lacks has its default, or NULL."""
+    if name not in slot.lacks:
+        return rows.c[name]
+    default = default_of(slot.projection.view, name)
+    if default is None:
+        return null()
+    return literal(default, tables_of(Slot(slot.projection)).rows.c[name].type)
 
 
 def _store(rows: Table) -> ClauseElement:

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     Date,
     Double,
@@ -22,13 +22,11 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    func,
-    not_,
-    or_,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, TSVECTOR
 from sqlalchemy.types import TypeEngine
 
+from application.projector.view_store import Slot
 from projections.projection import Projection
 
 _TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
@@ -71,14 +69,17 @@ class ViewTables(Struct, frozen=True):
 
 
 @cache
-def tables_of(projection: Projection[Any], generation: int) -> ViewTables:
-    """The tables of a generation, such as `users_g1`; the same objects each time."""
-    rows, counted = table_names(projection.name, generation)
+def tables_of(slot: Slot[Any]) -> ViewTables:
+    """The tables of a generation, such as `users_g1`, without the columns that it lacks.
+
+    The same objects each time.
+    """
+    _, counted = table_names(slot.projection.name, slot.generation)
     metadata = MetaData()
     counters = None
-    if projection.contribution is not None:
+    if slot.projection.contribution is not None:
         counters = _counters(counted, metadata)
-    return ViewTables(_rows(rows, projection, metadata), counters)
+    return ViewTables(_rows(slot, metadata), counters)
 
 
 def table_names(projection: str, generation: int) -> tuple[str, str]:
@@ -97,17 +98,37 @@ def fields_of(view: type[Struct]) -> tuple[Field, ...]:
     return tuple(_field(name, hints[name]) for name in view.__struct_fields__)
 
 
-def bare_rows(projection: Projection[Any], generation: int) -> Table:
+def default_of(view: type[Struct], name: str) -> Any:
+    """The default of a view's field; None if it has none, or if the view has no such field."""
+    for field in msgspec.structs.fields(view):
+        if field.name == name and field.default is not msgspec.NODEFAULT:
+            return field.default
+        if field.name == name and field.default_factory is not msgspec.NODEFAULT:
+            return field.default_factory()
+    return None
+
+
+@cache
+def required_columns(projection: Projection[Any]) -> tuple[str, ...]:
+    """The columns that have a value in the row of every view."""
+    optional = {field.name for field in fields_of(projection.view) if field.optional}
+    return tuple(name for name in projection.columns if name not in optional)
+
+
+def bare_rows(slot: Slot[Any]) -> Table:
     """The table of the rows without any index, not even its primary key."""
-    name, _ = table_names(projection.name, generation)
-    return _rows(name, projection, MetaData(), bare=True)
+    return _rows(slot, MetaData(), bare=True)
 
 
-def _rows(
-    name: str, projection: Projection[Any], metadata: MetaData, *, bare: bool = False
-) -> Table:
-    fields = [f for f in fields_of(projection.view) if f.name not in ("id", "version")]
-    made = [Column(key.name, _KEY) for key in projection.keys]
+def _rows(slot: Slot[Any], metadata: MetaData, *, bare: bool = False) -> Table:
+    projection = slot.projection
+    name, _ = table_names(projection.name, slot.generation)
+    made = [
+        Column(field.name, field.type)
+        for field in fields_of(projection.view)
+        if field.name not in ("id", "version")
+    ]
+    made += [Column(key.name, _KEY) for key in projection.keys]
     made += [Column(words.name, TSVECTOR()) for words in projection.words]
     table = Table(
         name,
@@ -117,19 +138,16 @@ def _rows(
         Column("chain", LargeBinary(), nullable=False),
         Column("partition", Integer(), nullable=False),
         Column("shown", Boolean(), nullable=False),
-        *(Column(field.name, field.type) for field in fields),
-        *made,
+        *(column for column in made if column.name not in slot.lacks),
     )
-    required = [table.c[field.name] for field in fields if not field.optional]
-    required += [table.c[column.name] for column in made]
-    if required:
-        whole = or_(not_(table.c.shown), func.num_nulls(*required) == 0)
-        table.append_constraint(CheckConstraint(whole, name=f"{name}_whole"))
     if bare:
         return table
     for columns in projection.indexes:
-        Index(f"{name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
+        if slot.lacks.isdisjoint(columns):
+            Index(f"{name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
     for words in projection.words:
+        if words.name in slot.lacks:
+            continue
         Index(f"{name}_{words.name}", table.c[words.name], postgresql_using="gin")
     return table
 

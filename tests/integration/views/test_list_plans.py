@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from application.projector.view_store import Slot
 from application.queries.directory import ListCursor, UserList
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.queries.user_filters import LISTED, SORT_COLUMNS
@@ -16,6 +17,7 @@ from infrastructure.views.queries.users import page_of, page_query
 from infrastructure.views.sql.reader import SETTINGS
 from infrastructure.views.sql.statements import Statement
 from projections.registry import PROJECTIONS
+from projections.users import USERS
 from tests.support.servers.postgres import database
 
 # One word that all users have, one of a third of them, one of two users of which one is deleted,
@@ -75,7 +77,7 @@ def connection(postgres_url: str, migrated_template: str) -> Iterator[psycopg.Co
 
 def rows_read(connection: psycopg.Connection[Any], **asked: Any) -> int:
     """The number of user rows that the production statement reads, all of them by an index."""
-    query, parameters = page_query(UserList(**asked), 1)
+    query, parameters = page_query(UserList(**asked), Slot(USERS))
     statement = Statement.of(query)
     explain = b"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement.sql
     row = connection.execute(explain, {**statement.constants, **parameters}).fetchone()
@@ -133,7 +135,9 @@ def test_a_search_finds_rows_beyond_the_range_that_it_walks(
     connection: psycopg.Connection[Any],
 ) -> None:
     for descending in (False, True):
-        query, parameters = page_query(UserList(words="RARE all", descending=descending), 1)
+        query, parameters = page_query(
+            UserList(words="RARE all", descending=descending), Slot(USERS)
+        )
         statement = Statement.of(query)
         rows = connection.execute(statement.sql, {**statement.constants, **parameters}).fetchall()
         found = [row[1] for row in rows]
@@ -155,7 +159,7 @@ def pages(connection: psycopg.Connection[Any], asked: UserList) -> list[UUID]:
     """The users on the first three pages."""
     found: list[UUID] = []
     for _ in range(PAGES):
-        query, parameters = page_query(asked, 1)
+        query, parameters = page_query(asked, Slot(USERS))
         statement = Statement.of(query)
         rows = connection.execute(statement.sql, {**statement.constants, **parameters}).fetchall()
         page = page_of(asked, rows)

@@ -55,7 +55,7 @@ def views_in(database_url: str) -> ReadSlot:
 
 
 async def _read(connection: psycopg.AsyncConnection[Any], slot: Slot[Any]) -> Snapshot[Any]:
-    tables, projection = tables_of(slot.projection, slot.generation), slot.projection
+    tables, projection = tables_of(slot), slot.projection
 
     async def rows(statement: Statement) -> list[Any]:
         cursor = await connection.execute(statement.sql, statement.constants, binary=True)

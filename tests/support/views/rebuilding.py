@@ -21,6 +21,7 @@ from infrastructure.views.projector.followed_slots import (
 )
 from infrastructure.views.projector.parked import PostgresParkedStreams
 from infrastructure.views.sql.reader import ViewReader
+from infrastructure.views.sql.shapes import Shapes
 from projections.projection import Projection
 from projections.registry import PROJECTIONS
 from tests.support.views.compare_views import differences, views_in
@@ -76,7 +77,7 @@ class Rebuilder:
         async with ReadSide.open(url) as read_side:
             await ensure_views(url, projections)
             reader = ViewReader(read_side.events.database)
-            slots = PostgresFollowedSlots(reader, projections)
+            slots = PostgresFollowedSlots(reader, Shapes(read_side.events.database), projections)
             yield cls(read_side, slots, reader, projections)
 
     @asynccontextmanager
