@@ -1,6 +1,6 @@
 """Submits the rebuild of each projection that an older release built, when a worker starts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -32,6 +32,24 @@ class ServingShapes(Protocol):
     async def outdated(self, projection: Projection[Any]) -> Outdated | None:
         """What a rebuild by this release would add, None if nothing. Raises `Unavailable`."""
         ...
+
+
+class ViewsOutdated(Exception):
+    """The serving generations of some projections lack what this release has."""
+
+    def __init__(self, projections: Sequence[str]) -> None:
+        named = ", ".join(projections)
+        super().__init__(
+            f"An older release built the serving generation of {named}: new columns are empty "
+            "until a rebuild has switched. A worker submits it when it starts."
+        )
+
+
+async def check_views(projections: Iterable[Projection[Any]], shapes: ServingShapes) -> None:
+    """Raises `ViewsOutdated`, and `Unavailable` if the views cannot be read."""
+    outdated = [each.name for each in projections if await shapes.outdated(each) is not None]
+    if outdated:
+        raise ViewsOutdated(outdated)
 
 
 async def rebuild_outdated(

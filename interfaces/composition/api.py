@@ -14,12 +14,15 @@ from application.erasure.service import ErasureService
 from application.errors import MasterKeyMissing, Unavailable
 from application.live.notifications import NoticeBoard
 from application.live.tail import Tail
+from application.projector.automatic_rebuild import check_views
+from application.queries.directory import DirectoryQueries, NoProjector
 from application.queries.documents import Documents, RenderedDocuments
 from application.users.service import UserService
 from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.keys import AesTokenSealer
 from infrastructure.relay.records import PostgresRelayRecords
+from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
@@ -47,9 +50,12 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     identity = AdminTokenIdentity(settings.need("admin_token"))
     tickets = PostgresTickets(parts.database)
     commands = UserService(store.log)
+    shapes = PostgresServingShapes(parts.database)
     readiness = {
         "postgres": lambda: _check_postgres(store),
         "master-key": lambda: _check_master_key(store),
+        "views": lambda: check_views(PROJECTIONS, shapes),
+        "projector": lambda: _check_projector(parts.directory),
     }
     application = create_app(
         Services(
@@ -104,6 +110,12 @@ async def _check_master_key(store: EventStore) -> None:
     except Unavailable:
         # That Postgres is away says nothing about the key, and the other check tells it.
         return
+
+
+async def _check_projector(queries: DirectoryQueries) -> None:
+    statuses = (await queries.projections()).value
+    if stopped := [each.name for each in statuses if each.state == "stopped"]:
+        raise NoProjector(stopped)
 
 
 async def _check_postgres(store: EventStore) -> None:

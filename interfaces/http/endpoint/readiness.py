@@ -8,6 +8,8 @@ import structlog
 from msgspec import Struct
 
 from application.errors import DiskFull, MasterKeyMissing
+from application.projector.automatic_rebuild import ViewsOutdated
+from application.queries.directory import NoProjector
 from application.timestamps import Timestamp, timestamp
 
 State = Literal["up", "down", "degraded"]
@@ -16,6 +18,9 @@ _DETAILS: Final[Mapping[type[Exception], str]] = {
     DiskFull: "Postgres cannot write, because its disk is full; it still reads.",
     MasterKeyMissing: "This process lacks the current master key, which new users need.",
 }
+# Their messages name projections, and nothing secret.
+_PLAIN: Final = (NoProjector, ViewsOutdated)
+_DEGRADED: Final = (DiskFull, ViewsOutdated)
 _NO_ANSWER: Final = "It does not answer."
 
 log = structlog.stdlib.get_logger(__name__)
@@ -39,9 +44,10 @@ class Readiness:
         """The state of a dependency whose check raised this error, or none."""
         state, detail = "up", None
         if error is not None:
-            state = "degraded" if isinstance(error, DiskFull) else "down"
+            state = "degraded" if isinstance(error, _DEGRADED) else "down"
             # Any other error's own message may quote a secret.
-            detail = _DETAILS.get(type(error), _NO_ANSWER)
+            plain = str(error) if isinstance(error, _PLAIN) else _NO_ANSWER
+            detail = _DETAILS.get(type(error), plain)
         known = self._known.get(name)
         if known is not None and (known.state, known.detail) == (state, detail):
             return known

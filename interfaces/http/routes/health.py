@@ -1,7 +1,7 @@
 """Liveness and readiness of the process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -13,14 +13,19 @@ from interfaces.http.endpoint.auth import OPEN
 from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.openapi import answer
 from interfaces.http.endpoint.operation import operation
-from interfaces.http.endpoint.readiness import Check
+from interfaces.http.endpoint.readiness import Check, State
 from interfaces.http.endpoint.services import ReadinessCheck, Services
 from interfaces.http.protocol.body import JSON
 
 # All checks run at once, so the whole answer takes no longer either.
 _CHECK_SECONDS: Final = 1.8
-# What only some commands need: they are refused without it, and all others go on.
-_NOT_NEEDED_BY_ALL: Final = frozenset({"master-key"})
+# What is not needed to answer, in these states. Without the master key only some commands are
+# refused; old views are answered from; without a projector they are only not current.
+_NOT_NEEDED: Final[Mapping[str, Collection[State]]] = {
+    "master-key": ("down",),
+    "views": ("degraded",),
+    "projector": ("down",),
+}
 _HEADERS: Final = {"Cache-Control": "no-store"}
 
 
@@ -32,6 +37,8 @@ class Ready(Struct, frozen=True, omit_defaults=True):
     """`checks` has the state of each dependency. `master-key` is that of the current master key:
     without it new users are refused and all else goes on, so the status stays `ready`. `postgres`
     is `degraded` while its disk is full: no command can be recorded, so the status is `not-ready`.
+    `views` are `degraded` while the serving generations are of an older release: all answers go on,
+    with new columns empty. `projector` is `down` while none leads: the views are not up to date.
 
     `parked` counts the parked streams of each projection that has any: they need an administrator,
     but they stop nothing else.
@@ -78,8 +85,10 @@ async def read_readiness(call: Query[None]) -> Response:
     errors, parked = await asyncio.gather(checks, _parked(services))
     now, results = services.now(), zip(names, errors, strict=True)
     found = {name: services.found.of(name, error, now) for name, error in results}
-    needed = (check for name, check in found.items() if name not in _NOT_NEEDED_BY_ALL)
-    ready = all(check.state == "up" for check in needed) and not services.stopping.is_set()
+    ready = not services.stopping.is_set() and all(
+        check.state == "up" or check.state in _NOT_NEEDED.get(name, ())
+        for name, check in found.items()
+    )
     body = Ready("ready" if ready else "not-ready", found, parked)
     return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
 

