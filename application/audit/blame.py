@@ -1,6 +1,5 @@
 """Blame: for each field of a user, the event that set its current value."""
 
-from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -12,24 +11,13 @@ from application.timestamps import Timestamp, timestamp
 from application.users.service import UserService
 from application.users.states import UserAt
 from domain.event import Erased, Event, Recorded
-from domain.user.events import (
-    STATUS_CHANGES,
-    USER_EVENTS,
-    UserAttributesChanged,
-    UserRegistered,
-)
+from domain.user.events import UserRegistered
 from domain.user.state import PERSONAL
 
-_PAGE: Final = 500
-# The events that set each field; each attribute has its own.
-_SETTERS: Final[Mapping[str, Collection[str]]] = {
-    **{
-        name: [event.topic for event in USER_EVENTS if name in event.__struct_fields__]
-        for name in UserRegistered.__struct_fields__
-        if name != "attributes"
-    },
-    "status": [event.topic for event in (UserRegistered, *STATUS_CHANGES)],
-}
+_FIELDS: Final = (
+    *(name for name in UserRegistered.__struct_fields__ if name != "attributes"),
+    "status",
+)
 
 
 class Blame(Struct, frozen=True, kw_only=True):
@@ -51,7 +39,7 @@ UserBlame: Final = defstruct(
     [
         ("id", UUID),
         ("version", int),
-        *((name, Blame) for name in _SETTERS),
+        *((name, Blame) for name in _FIELDS),
         ("attributes", dict[str, Blame] | None),
         ("personal", Literal["open", "sealed"]),
     ],
@@ -73,25 +61,26 @@ async def blame(
     state = await commands.user_at(user_id)
     if state.user.status in ("deleted", "erased"):
         raise UserGone(state.user.status, state.version, state.updated_at)
-    last = {
-        each.event.topic: each for each in await events.last_of_each_type(user_id, state.version)
-    }
-    if UserRegistered.topic not in last or last[UserRegistered.topic].is_erased:
-        # Erased since the state was read.
+    setters = state.setters
+    # The first event has personal fields, so it shows whether the user was erased meanwhile.
+    versions = {1, *setters.fields.values(), *setters.attributes.values()}
+    found = {each.version: each for each in await events.events_of(user_id, versions)}
+    if found[1].is_erased:
         raise UserGone("erased", state.version, state.updated_at)
     fields = {
         name: _blame(
-            max((last[topic] for topic in topics if topic in last), key=lambda each: each.version),
+            found[setters.fields[name]],
             _value(state, name),
             shown=opened or name not in PERSONAL,
         )
-        for name, topics in _SETTERS.items()
+        for name in _FIELDS
     }
     attributes = None
     if opened:
-        setters = await _attribute_setters(events, state, last[UserRegistered.topic])
-        values = _attributes(state)
-        attributes = {key: _blame(setters[key], values[key], shown=True) for key in values}
+        attributes = {
+            key: _blame(found[setters.attributes[key]], value, shown=True)
+            for key, value in _value(state, "attributes").items()
+        }
     return UserBlame(
         id=user_id,
         version=state.version,
@@ -101,35 +90,11 @@ async def blame(
     )
 
 
-async def _attribute_setters(
-    events: EventLookup, state: UserAt, registered: Recorded[Event]
-) -> Mapping[str, Recorded[Event]]:
-    """The newest event that set each current attribute."""
-    wanted = set(_attributes(state))
-    found: dict[str, Recorded[Event]] = {}
-    below = state.version + 1
-    while wanted and below > registered.version:
-        page = await events.of_type(state.user_id, UserAttributesChanged.topic, below, _PAGE)
-        for recorded in page:
-            assert isinstance(recorded.event, UserAttributesChanged), "asked for by its type"
-            if isinstance(recorded.event.set, Erased):
-                raise UserGone("erased", state.version, state.updated_at)
-            for key in wanted & recorded.event.set.keys():
-                found[key] = recorded
-                wanted.remove(key)
-        below = page[-1].version if len(page) == _PAGE else registered.version
-    return {**dict.fromkeys(wanted, registered), **found}
-
-
 def _value(state: UserAt, name: str) -> Any:
     value = getattr(state.user, name)
     if isinstance(value, Erased):
         raise UserGone("erased", state.version, state.updated_at)
     return value
-
-
-def _attributes(state: UserAt) -> dict[str, Any]:
-    return _value(state, "attributes")
 
 
 def _blame(recorded: Recorded[Event], value: Any, *, shown: bool) -> Blame:

@@ -1,6 +1,6 @@
 """Search of the log backwards: the newest events that match, in bounded steps."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -77,14 +77,10 @@ class AuditLog(Protocol):
 class EventLookup(Protocol):
     """Single events of the log. Each method raises `Unavailable`."""
 
-    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """The newest event of each type of a user up to a version."""
-        ...
-
-    async def of_type(
-        self, user_id: UUID, topic: str, below: int, limit: int
+    async def events_of(
+        self, user_id: UUID, versions: Collection[int]
     ) -> Sequence[Recorded[Event]]:
-        """The newest events of one type of a user below a version, newest first."""
+        """The events of a user at these versions, in order."""
         ...
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:

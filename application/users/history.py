@@ -130,7 +130,7 @@ class UserHistory:
             events=(),
             context=_STORING,
             key=key,
-            snapshot=snapshot_of(state.user),
+            snapshot=snapshot_of(state.user, state.setters),
         )
         try:
             async with asyncio.timeout(_STORE_SECONDS):

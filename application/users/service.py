@@ -33,8 +33,16 @@ from application.users.history import (
     UserHistory,
     folded,
 )
+from application.users.setters import setters_after
 from application.users.snapshots import snapshot_of
-from application.users.states import ErasedAt, UserAt, UserState, gone, user_of
+from application.users.states import (
+    ErasedAt,
+    UserAt,
+    UserState,
+    gone,
+    setters_of,
+    user_of,
+)
 from application.users.stream_locks import StreamLocks
 from domain.errors import InvalidValue, UserAlreadyExists, UserIsDeleted, UserIsErased, UserNotFound
 from domain.user.claims import released, taken
@@ -167,9 +175,11 @@ class UserService:
         if state is not None and not events and context.idempotency is None:
             return Outcome(user=state, position=state.position, status=status)
         before = after = user_of(state)
-        for event in events:
-            after = evolve(after, event)
+        setters = setters_of(state)
         version = state.version if state is not None else 0
+        for number, event in enumerate(events, start=version + 1):
+            after = evolve(after, event)
+            setters = setters_after(setters, event, number)
         erases = isinstance(command, EraseUser) and bool(events)
         folds = version + len(events) - loaded.snapshot_version
         is_long = folds >= self._snapshot_every or loaded.size > SNAPSHOT_BYTES
@@ -184,7 +194,7 @@ class UserService:
             take=tuple(taken(before, after).items()),
             release=tuple(released(before, after).items()),
             destroy_key=erases,
-            snapshot=snapshot_of(after) if after is not None and needs_snapshot else None,
+            snapshot=snapshot_of(after, setters) if needs_snapshot and after is not None else None,
             status=status,
         )
         appended = await self._append(draft)

@@ -10,13 +10,17 @@ from msgspec.structs import replace
 from application.errors import UserGone
 from application.log.event_log import Unreadable
 from application.log.sealed import Sealed
+from application.users.setters import NO_SETTERS, Setters, setters_after
 from domain.event import Event, Recorded
 from domain.user.events import UserErased, UserEvent
 from domain.user.state import ERASED_FIELDS, User, evolve
 
 
 class UserAt(Struct, frozen=True, kw_only=True):
-    """A user at one version; `position` is that of the version's event."""
+    """A user at one version; `position` is that of the version's event.
+
+    `setters` has the versions that set its fields.
+    """
 
     user_id: UUID
     user: User
@@ -24,6 +28,7 @@ class UserAt(Struct, frozen=True, kw_only=True):
     position: int
     created_at: datetime
     updated_at: datetime
+    setters: Setters = NO_SETTERS
 
 
 class ErasedAt(Struct, frozen=True, kw_only=True):
@@ -57,6 +62,7 @@ def after(state: UserState | None, recorded: Recorded[Event]) -> UserState:
         position=recorded.position,
         created_at=state.created_at if state is not None else recorded.recorded_at,
         updated_at=recorded.recorded_at,
+        setters=setters_after(setters_of(state), event, recorded.version),
     )
 
 
@@ -88,6 +94,11 @@ def _erased_at(recorded: Recorded[Event]) -> ErasedAt:
 def user_of(state: UserState | None) -> User | None:
     """The state that the rules of a user check."""
     return _ERASED_USER if isinstance(state, ErasedAt) else state and state.user
+
+
+def setters_of(state: UserState | None) -> Setters:
+    """The setters of a state; none before the first event, or of an erased user."""
+    return state.setters if isinstance(state, UserAt) else NO_SETTERS
 
 
 def gone(state: UserState, *, erased: bool) -> UserGone:

@@ -1,6 +1,6 @@
 """The log for audit queries: each query uses the index that leaves the fewest events to check."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, cast
@@ -17,7 +17,7 @@ from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegi
 from domain.user.state import status_changes
 from infrastructure.database import Database
 from infrastructure.event_store.mapper import RollbookMapper
-from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, Row, StoredRow
+from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, StoredRow
 
 _SQL: Final = Path(__file__).with_name("sql")
 _LAST_BEFORE: Final = _SQL.joinpath("last_before.sql").read_text()
@@ -74,17 +74,9 @@ _CONDITIONS: Final = {
     "correlation_ids": "e.correlation_id = ANY (%(correlation_ids)s)",
     "user": "e.originator_id = %(user)s",
 }
-_LAST_OF_EACH_TYPE: Final = f"""
-SELECT {COLUMNS} FROM (
-    SELECT max(originator_version) AS version FROM stored_events
-    WHERE originator_id = %(user)s AND originator_version <= %(version)s
-    GROUP BY topic) AS last
-JOIN stored_events e ON e.originator_id = %(user)s AND e.originator_version = last.version
-LEFT JOIN subject_keys k ON k.subject = e.originator_id AND k.tenant = e.tenant"""
-_OF_TYPE: Final = f"""
+_OF_USER: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
-WHERE e.originator_id = %(user)s AND e.originator_version < %(below)s AND e.topic = %(topic)s
-ORDER BY e.originator_version DESC LIMIT %(limit)s"""
+WHERE e.originator_id = %s AND e.originator_version = ANY (%s) ORDER BY e.originator_version"""
 _AT: Final = f"""
 SELECT {COLUMNS} FROM {WITH_KEY}
 WHERE e.notification_id = ANY (%(positions)s) ORDER BY e.notification_id DESC"""
@@ -138,19 +130,10 @@ class PostgresAuditLog:
         )
         return [_status(*row) for row in rows]
 
-    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        parameters = {"user": user_id, "version": Int8(version)}
-        rows = await self._database.rows(_LAST_OF_EACH_TYPE, parameters)
-        return self._readable(rows)
-
-    async def of_type(
-        self, user_id: UUID, topic: str, below: int, limit: int
+    async def events_of(
+        self, user_id: UUID, versions: Collection[int]
     ) -> Sequence[Recorded[Event]]:
-        parameters = {"user": user_id, "topic": topic, "below": Int8(below), "limit": Int8(limit)}
-        rows = await self._database.rows(_OF_TYPE, parameters)
-        return self._readable(rows)
-
-    def _readable(self, rows: Sequence[Row]) -> Sequence[Recorded[Event]]:
+        rows = await self._database.rows(_OF_USER, (user_id, [Int8(each) for each in versions]))
         with self._mapper.refusing():
             return [self._mapper.recorded(StoredRow.of(row)) for row in rows]
 

@@ -200,22 +200,13 @@ async def test_statuses_come_in_the_requested_order(backend: Backend) -> None:
     assert [each.status for each in statuses] == ["suspended", "active", "active"]
 
 
-async def test_the_last_event_of_each_type_up_to_a_version_is_found(backend: Backend) -> None:
+async def test_events_of_a_user_are_found_by_their_versions(backend: Backend) -> None:
     stream = await user_with(backend, RENAMED, UserSuspended(), RENAMED)
-    found = await backend.events.last_of_each_type(stream, 3)
-    assert {each.event.topic: each.version for each in found} == {
-        "user.registered": 1,
-        "user.renamed": 2,
-        "user.suspended": 3,
-    }
-
-
-async def test_events_of_one_type_come_newest_first(backend: Backend) -> None:
-    stream = await user_with(backend, RENAMED, UserSuspended(), RENAMED, RENAMED)
-    found = await backend.events.of_type(stream, "user.renamed", 5, 10)
-    assert [each.version for each in found] == [4, 2]
-    found = await backend.events.of_type(stream, "user.renamed", 100, 1)
-    assert [each.version for each in found] == [5]
+    await user_with(backend, RENAMED)
+    found = await backend.events.events_of(stream, [4, 2, 9])
+    assert [(each.stream, each.version) for each in found] == [(stream, 2), (stream, 4)]
+    assert [each.event for each in found] == [RENAMED, RENAMED]
+    assert await backend.events.events_of(stream, []) == []
 
 
 @pytest.mark.parametrize(

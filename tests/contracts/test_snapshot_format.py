@@ -6,17 +6,18 @@ If this fails, a release would load states that its own fold would not give: rai
 
 import json
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 import pytest
 
 from application.log.event_log import StreamSnapshot
+from application.users.history import folded as fold_users
 from application.users.snapshots import SNAPSHOT_FORMAT, snapshot_of, state_of
-from domain.user.events import UserEvent
-from domain.user.state import User, fold
+from application.users.states import UserAt
 from infrastructure.event_store.serializer import to_event
 from infrastructure.keys import MasterKeyRing
 from tests.contracts.test_stored_forms import EVENT_ID, GOLDEN, STREAM, ring
+from tests.support.views.histories import history as recorded
 
 STATES: Final = GOLDEN / f"snapshot_{SNAPSHOT_FORMAT.replace('/', '_')}.json"
 AT: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -33,7 +34,7 @@ HISTORIES: Final[dict[str, list[str]]] = {
 }
 
 
-def folded(history: str, keys: MasterKeyRing) -> User:
+def folded(history: str, keys: MasterKeyRing) -> UserAt:
     """A user folded from stored events of any version."""
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))
     events = [
@@ -46,9 +47,9 @@ def folded(history: str, keys: MasterKeyRing) -> User:
         )
         for stem in HISTORIES[history]
     ]
-    user = fold(cast("list[UserEvent]", events))
-    assert user is not None
-    return user
+    state = fold_users(None, recorded(*events))
+    assert isinstance(state, UserAt)
+    return state
 
 
 def stored(state: bytes) -> StreamSnapshot:
@@ -66,7 +67,8 @@ def stored(state: bytes) -> StreamSnapshot:
 @pytest.mark.parametrize("history", HISTORIES)
 def test_a_snapshot_is_stored_as_in_its_golden_file(history: str, master_keys: str) -> None:
     golden = json.loads(STATES.read_text())
-    state = snapshot_of(folded(history, ring(master_keys))).state
+    user = folded(history, ring(master_keys))
+    state = snapshot_of(user.user, user.setters).state
     assert state.decode() == golden[history]
 
 
@@ -75,14 +77,16 @@ def test_a_state_is_the_same_when_restored_from_its_snapshot(
     history: str, master_keys: str
 ) -> None:
     user = folded(history, ring(master_keys))
-    state = state_of(stored(snapshot_of(user).state))
-    assert (state.user, state.version, state.updated_at) == (user, 7, AT)
+    state = state_of(stored(snapshot_of(user.user, user.setters).state))
+    assert (state.user, state.setters) == (user.user, user.setters)
+    assert (state.version, state.updated_at) == (7, AT)
 
 
 def test_a_field_with_a_default_may_be_absent_or_stored(master_keys: str) -> None:
     user = folded(_FIRST, ring(master_keys))
-    whole = json.loads(snapshot_of(user).state) | {"before_deletion": "active"}
-    assert state_of(stored(json.dumps(whole).encode())).user == user
+    whole = json.loads(snapshot_of(user.user, user.setters).state)
+    whole["user"]["before_deletion"] = "active"
+    assert state_of(stored(json.dumps(whole).encode())).user == user.user
 
 
 def test_the_only_golden_file_is_that_of_the_current_format() -> None:

@@ -8,10 +8,12 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from application.audit.blame import blame
 from application.context import Context
 from application.errors import UserGone
 from application.users.history import SNAPSHOT_EVERY
@@ -21,6 +23,7 @@ from domain.values import PersonName
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
 from tests.support.log.long_streams import (
+    event_at,
     make_snapshots,
     record_histories,
     user_at_with_retries,
@@ -28,6 +31,13 @@ from tests.support.log.long_streams import (
 from tests.support.servers.postgres import scaled
 
 VERSIONS = min(scaled(20_000), 100_000)
+SET_LAST = {
+    "name": "user.renamed",
+    "role": "user.role_changed",
+    "email": "user.registered",
+    "external_id": "user.registered",
+    "status": "user.registered",
+}
 CONTEXT = Context(actor="token:t", correlation_id="test")
 # Loose, because the machine may be busy; `tests/benchmarks/long_streams.py` measures.
 MAX_SLOWDOWN = 4
@@ -105,6 +115,25 @@ async def test_a_long_stream_is_read_and_commanded_like_a_short_one(
             assert reads[0] <= SNAPSHOT_EVERY + 1
         slowdown = statistics.median(times[1]) / statistics.median(times[0])
         assert slowdown <= MAX_SLOWDOWN, ask.__name__
+
+
+async def test_blame_reads_as_few_events_of_a_long_stream_as_of_a_short_one(
+    database_url: str, store: EventStore, users: UserService, reads: list[int]
+) -> None:
+    (long,) = await record_histories(database_url, store.keys, VERSIONS)
+    await make_snapshots(store.log, long)
+    del reads[:]
+    found = msgspec.to_builtins(await blame(users, store.audit, long, opened=True))
+    assert sum(reads) <= SNAPSHOT_EVERY + 1 + len(SET_LAST)
+    last_of_type = {type(event_at(n, long)).topic: n for n in range(1, VERSIONS + 1)}
+    assert {name: found[name]["version"] for name in SET_LAST} == {
+        name: last_of_type[topic] for name, topic in SET_LAST.items()
+    }
+    assert {key: each["version"] for key, each in found["attributes"].items()} == {
+        "team": 1,
+        "floor": last_of_type["user.attributes_changed"],
+    }
+    assert found["attributes"]["floor"]["value"] == last_of_type["user.attributes_changed"]
 
 
 async def test_an_erased_user_of_a_long_stream_is_known_by_one_row(

@@ -1,6 +1,6 @@
 """The in-memory audit log for tests; it passes the same contract suite as the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -42,24 +42,12 @@ class InMemoryAuditLog:
         events = await self._newest_first()
         return [_status(events, stream, version) for stream, version in places]
 
-    async def last_of_each_type(self, user_id: UUID, version: int) -> Sequence[Recorded[Event]]:
-        """See `EventLookup.last_of_each_type`."""
-        last: dict[str, Recorded[Event]] = {}
-        for recorded in await self._newest_first():
-            if recorded.stream == user_id and recorded.version <= version:
-                last.setdefault(recorded.event.topic, recorded)
-        return list(last.values())
-
-    async def of_type(
-        self, user_id: UUID, topic: str, below: int, limit: int
+    async def events_of(
+        self, user_id: UUID, versions: Collection[int]
     ) -> Sequence[Recorded[Event]]:
-        """See `EventLookup.of_type`."""
-        return [
-            recorded
-            for recorded in await self._newest_first()
-            if (recorded.stream, recorded.event.topic) == (user_id, topic)
-            and recorded.version < below
-        ][:limit]
+        """See `EventLookup.events_of`."""
+        events = reversed(await self._newest_first())
+        return [each for each in events if each.stream == user_id and each.version in versions]
 
     async def events_at(self, positions: Sequence[int]) -> Sequence[Recorded[Event]]:
         """See `EventLookup.events_at`."""

@@ -131,7 +131,8 @@ async def make_snapshots(log: EventLog, user_id: UUID) -> None:
         state = after(state, recorded)
         if recorded.version % SNAPSHOT_EVERY == 0 and isinstance(state, UserAt):
             draft = change(user_id, recorded.version, sealed_with=loaded.key)
-            await log.append(replace(draft, events=(), snapshot=snapshot_of(state.user)))
+            snapshot = snapshot_of(state.user, state.setters)
+            await log.append(replace(draft, events=(), snapshot=snapshot))
 
 
 async def user_at_with_retries(

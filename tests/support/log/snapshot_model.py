@@ -1,6 +1,6 @@
 """Users whose snapshots are made, dropped and deleted, compared with a fold of their events."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any, Final, Literal, cast
@@ -16,6 +16,7 @@ from application.errors import UserGone
 from application.log.event_log import Appended, Draft, EventLog
 from application.users.commands import Outcome
 from application.users.service import UserService
+from application.users.setters import Setters
 from application.users.states import UserAt
 from domain.errors import UserNotFound
 from domain.user.commands import (
@@ -28,8 +29,8 @@ from domain.user.commands import (
     SuspendUser,
     UserCommand,
 )
-from domain.user.events import UserErased, UserEvent
-from domain.user.state import fold
+from domain.user.events import StatusChanged, UserErased, UserEvent, UserRegistered
+from domain.user.state import User, fold
 from domain.values import EmailAddress, ExternalId, PersonName, Role
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -110,7 +111,8 @@ class World:
         events = (await self.log.load(user_id)).events
         states: list[UserAt] = []
         for recorded in events:
-            user = fold(cast(UserEvent, each.event) for each in events[: recorded.version])
+            until = [cast(UserEvent, each.event) for each in events[: recorded.version]]
+            user = fold(until)
             assert user is not None
             states.append(
                 UserAt(
@@ -120,6 +122,7 @@ class World:
                     position=recorded.position,
                     created_at=events[0].recorded_at,
                     updated_at=recorded.recorded_at,
+                    setters=_setters(user, until),
                 )
             )
         for state in states:
@@ -170,3 +173,27 @@ class World:
 def _keyed(user_id: UUID) -> Context:
     key = IdempotencyKey(str(user_id), b"register")
     return Context(actor="token:t", correlation_id="test", idempotency=key)
+
+
+def _setters(user: User, events: Sequence[UserEvent]) -> Setters:
+    """The setters by a search for each field: the last event that sets it."""
+
+    def last(sets: Callable[[UserEvent], bool]) -> int:
+        return max(n for n, event in enumerate(events, start=1) if sets(event))
+
+    def last_with(field: str) -> int:
+        return last(lambda event: hasattr(event, field))
+
+    def last_of(key: str) -> int:
+        return last(lambda event: key in _attributes_set(event))
+
+    names = [name for name in UserRegistered.__struct_fields__ if name != "attributes"]
+    fields = {name: last_with(name) for name in names}
+    status = last(lambda event: isinstance(event, UserRegistered | StatusChanged))
+    assert isinstance(user.attributes, dict)
+    return Setters({**fields, "status": status}, {key: last_of(key) for key in user.attributes})
+
+
+def _attributes_set(event: UserEvent) -> Mapping[str, Any]:
+    found = getattr(event, "set", None) or getattr(event, "attributes", None)
+    return cast("Mapping[str, Any]", found or {})
