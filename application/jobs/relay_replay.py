@@ -7,7 +7,7 @@ from msgspec.structs import asdict
 
 from application.jobs.model import JobFailed, JobKind, JobRun
 from application.messaging.bus import Bus
-from application.messaging.rejected import RelayRecords, SealedEvents, replay
+from application.messaging.rejected import RelayRecords, Replayed, SealedEvents, replay
 
 RELAY_REPLAY: Final = "relay-replay"
 
@@ -18,6 +18,8 @@ def relay_replay_jobs(
     """The result counts what was sent, refused again, and still cannot be read."""
 
     async def run(job: JobRun) -> dict[str, Any]:
+        if not await records.rejected(0, 1):
+            return asdict(Replayed())
         if bus is None:
             raise JobFailed("the worker has no ROLLBOOK_AMQP_URL")
         return asdict(await replay(bus, records, events, log_id, job.report))

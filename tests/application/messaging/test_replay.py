@@ -154,3 +154,5 @@ async def test_a_replay_in_a_worker_without_a_bus_fails_with_the_reason(
     with pytest.raises(JobFailed, match="ROLLBOOK_AMQP_URL"):
         await kind.run(JobRun(UUID(int=1), {}, "token:admin", 1))
     assert replaying.left == POSITIONS
+    await replaying.ledger.remove(POSITIONS)
+    assert (await kind.run(JobRun(UUID(int=1), {}, "token:admin", 1)))["sent"] == 0
