@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -193,6 +194,10 @@ class Database:
             # Commits or rolls back what the block has left open.
             async with connection:
                 yield connection
+                if connection.info.transaction_status == TransactionStatus.INERROR:
+                    # psycopg takes statements for prepared that a failed pipeline skipped, until
+                    # a rollback.
+                    await connection.rollback()
         except (psycopg.Error, OSError) as error:
             if not is_outage(error, connection):
                 raise

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from time import monotonic
+from typing import LiteralString
 
 import pytest
+from psycopg.errors import DivisionByZero
 
 from application.errors import Unavailable
 from infrastructure.database import Database, MaybeCommitted
+from infrastructure.postgres import Connection
 from tests.support.servers.postgres import name_of
 from tests.support.servers.postgres_backends import terminate_all
 from tests.support.views.directory import execute
@@ -164,3 +167,24 @@ async def test_commits_wait_for_the_disk_even_if_the_default_is_weaker(database_
     )
     async with Database.open(database_url) as database:
         assert await database.rows("SHOW synchronous_commit") == [("on",)]
+
+
+async def in_a_pipeline(connection: Connection, *statements: LiteralString) -> None:
+    async with connection.pipeline():
+        for statement in statements:
+            await connection.execute(statement)
+
+
+async def test_a_failed_pipeline_spoils_no_later_use_of_its_connection(database_url: str) -> None:
+    """psycopg prepares a statement at its sixth use, which the failed pipeline here skips."""
+    async with Database.open(database_url, size=1) as database:
+        for _ in range(5):
+            async with database.connection(5) as connection:
+                await connection.execute("SELECT 42")
+        async with database.connection(5) as connection:
+            await connection.execute("BEGIN")
+            with pytest.raises(DivisionByZero):
+                await in_a_pipeline(connection, "SELECT 1 / 0", "SELECT 42")
+        for _ in range(3):
+            async with database.connection(5) as connection:
+                assert await (await connection.execute("SELECT 42")).fetchall() == [(42,)]
