@@ -36,6 +36,14 @@ _REASONS: Final[Mapping[str, str]] = {
     "connection string": "ROLLBOOK_DATABASE_URL cannot be read",
     "invalid": "ROLLBOOK_DATABASE_URL cannot be read",
 }
+# What the server reserves for superusers, and for others since Postgres 16, Rollbook cannot use.
+_CONNECTIONS: Final = """
+SELECT least(
+    current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0),
+    (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()),
+    (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user))"""
 _AHEAD: Final = """
 SELECT extract(epoch FROM recorded_at - clock_timestamp())::float8
 FROM stored_events ORDER BY notification_id DESC LIMIT 1"""
@@ -76,6 +84,17 @@ async def has_schema(database_url: str) -> bool:
         async with await _connect(database_url) as session:
             found = await session.execute("SELECT to_regclass('subject_keys')::text")
             return await found.fetchone() != (None,)
+    except psycopg.Error as error:
+        raise _unreachable(database_url, error) from None
+
+
+async def connections_allowed(database_url: str) -> int:
+    """How many connections the server leaves to Rollbook. Raises `UnsuitableServer`."""
+    try:
+        async with await _connect(database_url) as session:
+            row = await (await session.execute(_CONNECTIONS)).fetchone()
+            assert row is not None
+            return row[0]
     except psycopg.Error as error:
         raise _unreachable(database_url, error) from None
 

@@ -6,6 +6,7 @@ import typer
 
 from application.errors import Unavailable
 from application.log.high_water import MarksUnavailable
+from infrastructure.database import Database
 from infrastructure.event_store.opening import find_log_id
 from infrastructure.high_water.redis import RedisHighWaterMarks
 from infrastructure.keys import MasterKeys
@@ -13,9 +14,13 @@ from infrastructure.keys.store import open_key_store
 from infrastructure.server_checks import (
     UnsuitableServer,
     check_server,
+    connections_allowed,
     has_schema,
     log_ahead_seconds,
 )
+from interfaces.composition.connections import MAX_OF_A_ROLE, MAX_OF_ALL
+from interfaces.composition.projector import unused_projections
+from interfaces.roles import ROLES
 from interfaces.settings import Settings, WrongSetting
 
 # Below this, the clocks of two servers may just differ.
@@ -33,12 +38,15 @@ def doctor(settings: Settings) -> None:
 async def _examine(url: str, redis_url: str | None, masters: MasterKeys) -> list[str]:
     version = await check_server(url)
     found = [f"settings are complete; Postgres {version} is reached directly"]
+    found += _connections(await connections_allowed(url))
     if not await has_schema(url):
         return [*found, "the database is empty: run `rollbook migrate`"]
     try:
         async with open_key_store(url) as store:
             counts, current = await store.counts(), await store.current()
         no_mark = await _why_no_mark(url, redis_url)
+        async with Database.open(url, size=2) as database:
+            unused = await unused_projections(database).names()
     except Unavailable:
         raise UnsuitableServer("cannot reach the database: it does not answer") from None
     used = {**({current: 0} if current is not None else {}), **counts}
@@ -54,6 +62,11 @@ async def _examine(url: str, redis_url: str | None, masters: MasterKeys) -> list
             f"the log's last event is {ahead:.0f} s ahead of the database's clock: a clock was "
             'wrong; see "A wrong clock" in docs/operations.md'
         )
+    found += [
+        f"this release does not have the projection {name}, and erasures wait for it: if no other "
+        f"release needs it, run `rollbook projections drop {name}`"
+        for name in unused
+    ]
     older = sum(keys for master_id, keys in counts.items() if master_id != masters.newest)
     if older:
         found.append(f"{older} keys are under an older master key: run `rollbook keys rotate`")
@@ -63,6 +76,23 @@ async def _examine(url: str, redis_url: str | None, masters: MasterKeys) -> list
             "directory is not noticed: run `rollbook log break` after it"
         )
     return found
+
+
+def _connections(allowed: int) -> list[str]:
+    """What is missing for one process with all roles, and for one process for each role."""
+    by_role = len(ROLES) * MAX_OF_A_ROLE
+    if allowed >= by_role:
+        return []
+    if allowed >= MAX_OF_ALL:
+        needed = f"one process for each role may need {by_role} ({MAX_OF_A_ROLE} each)"
+        lacking = by_role - allowed
+    else:
+        needed = f"one process with all roles may need {MAX_OF_ALL}"
+        lacking = MAX_OF_ALL - allowed
+    return [
+        f"Postgres leaves Rollbook {allowed} connections, and {needed}: raise max_connections "
+        f"by {lacking}, or the limit of the database or its user"
+    ]
 
 
 async def _why_no_mark(url: str, redis_url: str | None) -> str | None:

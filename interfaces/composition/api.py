@@ -27,7 +27,7 @@ from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
-from interfaces.composition.projector import projection_admin
+from interfaces.composition.projector import projection_admin, unused_projections
 from interfaces.composition.shared import Parts
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
@@ -75,6 +75,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             exports=export_service(store, parts.jobs, parts.exports),
             export_rows=export_rows(store, parts.directory, commands, parts.exports),
             projections=projection_admin(store),
+            unused_projections=unused_projections(parts.database),
             relay=PostgresRelayRecords(parts.database),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,

@@ -4,8 +4,9 @@ from typing import Final
 
 from interfaces.roles import Role, Roles
 
-# With its other connections (the writer, the session that leads, LISTEN and the doorbell's sender)
-# no role has more than 12, and a process with all roles no more than 25.
+# With its other connections (the writer, the session that leads, LISTEN and the doorbell's sender).
+MAX_OF_A_ROLE: Final = 12
+MAX_OF_ALL: Final = 25
 _POOL: Final[dict[Role, int]] = {"api": 8, "projector": 4, "relay": 3, "worker": 6}
 _MAX_POOL: Final = 12
 

@@ -16,6 +16,7 @@ from application.projector.generations import run_expiry, run_followers
 from application.projector.projector import run_projector
 from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
+from application.projector.unused import UnusedProjections
 from application.projector.view_store import Slot
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.database import Database
@@ -23,6 +24,7 @@ from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.generations.store import PostgresGenerations
+from infrastructure.views.generations.stored import PostgresStoredProjections
 from infrastructure.views.projector.admin import PostgresProjectionAdmin
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.followed_slots import (
@@ -99,6 +101,12 @@ def automatic_rebuilds(database: Database, jobs: Jobs) -> Coroutine[Any, Any, No
 def drop_generations(database: Database) -> Coroutine[Any, Any, None]:
     """The task that drops generations after their expiry."""
     return run_expiry(PostgresExpiredGenerations(database))
+
+
+def unused_projections(database: Database) -> UnusedProjections:
+    """What is stored of projections that this release does not have."""
+    names = [projection.name for projection in PROJECTIONS]
+    return UnusedProjections(names, PostgresStoredProjections(database))
 
 
 def projection_admin(store: EventStore) -> ProjectionAdmin:

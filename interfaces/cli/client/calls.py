@@ -40,13 +40,13 @@ async def items_of(remote: Remote, path: str) -> list[Json]:
 
 
 async def send_admin_command(
-    remote: Remote, path: str, body: Json, key: str | None = None
+    remote: Remote, path: str, body: Json, key: str | None = None, *, method: str = "POST"
 ) -> Reply:
     """The answer to a command; with a key, it is done once. Raises `Refused`."""
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Idempotency-Key"] = key
-    return await _answered(remote.command("POST", path, msgspec.json.encode(body), headers))
+    return await _answered(remote.command(method, path, msgspec.json.encode(body), headers))
 
 
 async def wait_for_job(remote: Remote, job: Job, report: JobReport) -> Job:

@@ -123,6 +123,15 @@ def resume(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
     _admin_command(data_dir, name, "resume", {}, json=json)
 
 
+@projections.command()
+def drop(name: Name, data_dir: DataDir = _HERE) -> None:
+    """Drop all that is stored of a projection that no release has any more."""
+    from interfaces.cli.projections.run import drop_projection
+
+    with failing():
+        drop_projection(data_dir, name)
+
+
 def _run_job(
     data_dir: Path, name: str, what: str, body: dict[str, Any], *, json: bool, detach: bool
 ) -> None:

@@ -37,6 +37,12 @@ def admin_command(data_directory: Path, name: str, what: str, body: Json, *, jso
         print_members(answer)
 
 
+def drop_projection(data_directory: Path, name: str) -> None:
+    """Drop a projection that no release has. Raises what `find_rollbook` does, and `Refused`."""
+    asyncio.run(_delete(data_directory, _path(name)))
+    typer.echo(f"{name} is dropped: erasures do not wait for it any more")
+
+
 def run_projection_job(
     data_directory: Path, name: str, what: str, body: Json, *, json: bool, detach: bool
 ) -> int:
@@ -58,6 +64,11 @@ async def _items(data_directory: Path, path: str) -> list[Json]:
 async def _send(data_directory: Path, path: str, body: Json) -> Json:
     async with find_rollbook(data_directory).client() as client:
         return (await send_admin_command(Remote(client), path, body)).read(Json)
+
+
+async def _delete(data_directory: Path, path: str) -> None:
+    async with find_rollbook(data_directory).client() as client:
+        await send_admin_command(Remote(client), path, {}, method="DELETE")
 
 
 def _path(name: str) -> str:

@@ -20,6 +20,7 @@ from application.log.search import SearchableFeed
 from application.messaging.rejected import RelayRecords
 from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
+from application.projector.unused import UnusedProjections
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
 from application.turns import Turns
@@ -53,6 +54,7 @@ class Services:
     exports: ExportService
     export_rows: ExportRows
     projections: ProjectionAdmin
+    unused_projections: UnusedProjections
     relay: RelayRecords
     cursors: TokenSealer
     now: Callable[[], datetime]

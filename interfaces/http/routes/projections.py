@@ -7,9 +7,11 @@ from msgspec import Struct
 
 from application.projector.parked import AnotherEventFirst, NothingParked, NotSkipped
 from application.projector.rebuild_jobs import REBUILD, ROLLBACK, VERIFY
+from application.projector.unused import StillProjected
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Call, Command, Nothing, Query
 from interfaces.http.endpoint.operation import operation
+from interfaces.http.protocol.consistency import POSITION
 from interfaces.http.protocol.cursors import PageParameters, Pages
 from interfaces.http.protocol.refusals import (
     InvalidRequest,
@@ -188,6 +190,29 @@ async def resume_projection(call: Command[Nothing]) -> Response:
     name = _name(call)
     await call.services.projections.resume(name)
     return await _answer(call, ProjectionOrdered(name=name, paused=False))
+
+
+@operation(
+    "DELETE",
+    _PATH,
+    tag=_TAG,
+    summary="Drop a projection that no release has any more",
+    needs="admin",
+    answers=None,
+    status=204,
+)
+async def drop_projection(call: Command[Nothing]) -> Response:
+    """Erasures wait for all that is stored, so they wait for such a projection until it is dropped."""
+    unused, name = call.services.unused_projections, call.request.path_params["name"]
+    if name in unused.known:
+        raise InvalidRequest.at("name", "This release has the projection.")
+    try:
+        is_dropped = await unused.drop(name, call.principal.actor)
+    except StillProjected as error:
+        raise InvalidRequest.at("name", str(error)) from None
+    if not is_dropped:
+        raise NotFound
+    return Response(status_code=204, headers={POSITION: str(await call.log_position())})
 
 
 async def _as_job(

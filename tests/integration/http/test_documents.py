@@ -46,6 +46,7 @@ CONTRACT = {
     ("GET", "/v1/relay/rejected"),
     ("POST", "/v1/relay/rejected/replay"),
     ("POST", "/v1/projections/{name}/parked/{stream}/unskip"),
+    ("DELETE", "/v1/projections/{name}"),
     ("GET", "/v1/me"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),

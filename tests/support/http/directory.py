@@ -22,6 +22,7 @@ from application.exports.requests import PIECE_ROWS, ExportService, Piece
 from application.exports.rows import ExportRows
 from application.identity import PRESETS, Permission, Preset, Principal
 from application.live.tail import Tail
+from application.projector.unused import UnusedProjections
 from application.queries.directory import (
     Answer,
     ListCursor,
@@ -45,6 +46,7 @@ from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
+from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
 from tests.support.views.projection_admin import empty_projection_admin
 
@@ -187,6 +189,7 @@ class Directory:
         coverage = Coverage(FoldedErasedViews(self.log, self.views), None, self.doorbell)
         self._coverage = coverage
         self.exports = exports or InMemoryExports()
+        self.stored_projections = InMemoryStoredProjections("users", "headcount")
         audit, sealer = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
         sources = ExportSources(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
@@ -214,6 +217,7 @@ class Directory:
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             relay=self.relay,
             projections=empty_projection_admin("users", "headcount"),
+            unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,

@@ -124,7 +124,9 @@ class Rebuilder:
     async def caught_up(self, name: str = "users") -> int:
         """The head of the log, once all followed generations have reached it."""
         head = await self.read_side.events.feed.head()
-        reached = "SELECT min(position) FROM checkpoints WHERE projection = %s"
+        reached = """SELECT min(position) FROM checkpoints
+            JOIN generations USING (tenant, projection, generation)
+            WHERE projection = %s AND state = 'following'"""
         async with asyncio.timeout(30):
             while (await execute(self.url, reached, name))[0][0] < head:
                 await asyncio.sleep(0.02)

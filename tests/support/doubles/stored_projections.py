@@ -1,0 +1,23 @@
+"""In-memory stored projections for tests."""
+
+from collections.abc import Sequence
+
+from application.projector.unused import StillProjected
+
+
+class InMemoryStoredProjections:
+    """See `StoredProjections`; those in `led` are projected by another process."""
+
+    def __init__(self, *names: str) -> None:
+        self.stored = set(names)
+        self.led = set[str]()
+
+    async def names(self) -> Sequence[str]:
+        return sorted(self.stored)
+
+    async def drop(self, projection: str) -> bool:
+        if projection in self.led:
+            raise StillProjected(StillProjected.__doc__)
+        is_stored = projection in self.stored
+        self.stored.discard(projection)
+        return is_stored
