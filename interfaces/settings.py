@@ -16,12 +16,12 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from application.cache.ports import MAX_TTL
 from interfaces.roles import Role, Roles, in_order
 
 PREFIX: Final = "ROLLBOOK_"
 MIN_TOKEN_LENGTH: Final = 32
 MASTER_KEY_BYTES: Final = 32
-MAX_TTL: Final = 365 * 24 * 3600
 
 RoleSecret = Literal["amqp_url", "master_key", "admin_token"]
 NEEDED: Final[Mapping[Role, Sequence[RoleSecret]]] = {

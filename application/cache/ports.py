@@ -8,7 +8,7 @@ slot's position or later. A slot that loses its mark, or starts over, loses all 
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -17,6 +17,9 @@ from application.projector.view_store import Entry, Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
 from projections.projection import V
+
+MAX_TTL: Final = 7 * 24 * 3600
+"""The longest life of a cached copy, in seconds."""
 
 K = TypeVar("K")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import CacheUnavailable, ErasingCache
+from application.cache.ports import MAX_TTL, CacheUnavailable, ErasingCache
 from application.doorbell import Bell, Doorbell, view_bell
 from application.errors import Unavailable
 from application.exports.requests import Exports
@@ -24,6 +24,8 @@ VIEWS: Final = "views"
 EXPORTS: Final = "exports"
 
 _POLL_SECONDS: Final = 0.25
+# A reader that read the view before it was dropped may store a copy a moment later.
+_COPIES_SECONDS: Final = MAX_TTL + 3600
 
 
 class ViewGeneration(Struct, frozen=True):
@@ -43,6 +45,10 @@ class ErasedViews(Protocol):
 
     async def generations(self) -> Sequence[ViewGeneration]:
         """All generations; one that no projector follows is at 0. Raises `Unavailable`."""
+        ...
+
+    async def dropped_since(self, seconds: int) -> Sequence[int]:
+        """The generations of the users that were dropped in this time. Raises `Unavailable`."""
         ...
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
@@ -142,7 +148,7 @@ class Coverage:
             is_removed = (
                 not missing
                 and cache_passed >= person.position
-                and await _is_forgotten(self._cache, person.user_id, views)
+                and await self._is_forgotten(self._cache, person.user_id, views)
             )
             (covers if is_removed else missing).append(CACHE)
         return Covered((*BY_THE_APPEND, *covers), tuple(missing))
@@ -157,6 +163,18 @@ class Coverage:
                 await self._views.finish_erasure(view, passed[-1], seconds)
                 return passed[-1]
         return -1
+
+    async def _is_forgotten(
+        self, cache: ErasingCache, user_id: UUID, views: Sequence[ViewGeneration]
+    ) -> bool:
+        """Cached copies outlive the tables of a dropped generation, but not for long."""
+        existing = {view.generation for view in views if view.projection == USERS.name}
+        with suppress(CacheUnavailable, Unavailable):
+            dropped = await self._views.dropped_since(_COPIES_SECONDS)
+            slots = [Slot[Any](USERS, number) for number in sorted(existing.union(dropped))]
+            await cache.forget(user_id, slots)
+            return True
+        return False
 
 
 async def _no_export_to(exports: Exports, newest: int) -> int:
@@ -201,22 +219,6 @@ async def _slot_passed_to(
         return mark.position
     await cache.end(slot)
     return passed[-1]
-
-
-async def _is_forgotten(
-    cache: ErasingCache, user_id: UUID, views: Sequence[ViewGeneration]
-) -> bool:
-    users = [view for view in views if view.projection == USERS.name]
-    with suppress(CacheUnavailable):
-        await cache.forget(user_id, _all_slots(users))
-        return True
-    return False
-
-
-def _all_slots(users: Sequence[ViewGeneration]) -> list[Slot[Any]]:
-    """The slots of all generations up to the newest: cached copies outlive dropped tables."""
-    newest = max((view.generation for view in users), default=0)
-    return [Slot[Any](USERS, generation) for generation in range(1, newest + 1)]
 
 
 def _bell_of(missing: str, bells: Mapping[str, Bell]) -> Bell:

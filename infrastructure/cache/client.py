@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -21,6 +21,18 @@ class Script(Protocol):
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int | bytes]) -> object: ...
 
 
+class Pipeline(Protocol):
+    """Commands that are sent together; in a cluster each goes to its own node."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def unlink(self, *names: str) -> object: ...
+
+    async def execute(self) -> object: ...
+
+
 class Client(Protocol):
     """The commands in use; redis-py's own annotations do not say what is awaitable."""
 
@@ -29,6 +41,8 @@ class Client(Protocol):
     async def getex(self, name: str, ex: int) -> bytes | None: ...
 
     async def unlink(self, *names: str) -> int: ...
+
+    def pipeline(self, transaction: bool) -> Pipeline: ...
 
     async def ping(self) -> object: ...
 

@@ -57,8 +57,9 @@ class RedisSlots:
             await self._client.unlink(keys.mark, keys.pages)
 
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
-        async with answered_within(_TIMEOUT_SECONDS):
-            for keys in self._keys.with_previous():
+        for keys in self._keys.with_previous():
+            async with answered_within(_TIMEOUT_SECONDS), self._client.pipeline(False) as pipeline:
                 # One command per slot: in a cluster the slots lie on different nodes.
                 for slot in slots:
-                    await self._client.unlink(keys.of(slot, user_id), keys.slot_keys(slot).pages)
+                    pipeline.unlink(keys.of(slot, user_id), keys.slot_keys(slot).pages)
+                await pipeline.execute()

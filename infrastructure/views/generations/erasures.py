@@ -14,8 +14,13 @@ from application.erasure.coverage import ViewGeneration
 from infrastructure.database import Database
 from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.tables import table_names
+from projections.users import USERS
 
 _GENERATIONS: Final[ClauseElement] = text(Path(__file__).with_name("generations.sql").read_text())
+_DROPPED: Final[ClauseElement] = text("""
+SELECT generation FROM generations
+WHERE tenant = :tenant AND projection = :name AND state = 'dropped'
+    AND touched_at > clock_timestamp() - make_interval(secs => :seconds)""")
 # Commits of views do not wait for the disk. This WAL record does, so after its commit all earlier
 # commits are durable, too, also on a synchronous replica.
 _FLUSH: Final = b"SELECT pg_logical_emit_message(true, 'rollbook', 'erased')"
@@ -34,6 +39,10 @@ class PostgresErasedViews:
     async def generations(self) -> Sequence[ViewGeneration]:
         rows = await self._reader.rows(_GENERATIONS, {"tenant": TENANT})
         return [ViewGeneration(*row) for row in rows]
+
+    async def dropped_since(self, seconds: int) -> Sequence[int]:
+        given = {"tenant": TENANT, "name": USERS.name, "seconds": seconds}
+        return [generation for (generation,) in await self._reader.rows(_DROPPED, given)]
 
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
         async with self._one_at_a_time:

@@ -83,9 +83,17 @@ async def test_a_cache_that_is_not_read_is_invalidated_at_once(
 async def test_copies_of_dropped_generations_are_removed(cached: CachedWorld) -> None:
     dropped = Slot[Any](USERS, 2)
     cached.views.others = [ViewGeneration("users", 3, False, 2)]
+    cached.views.dropped = [2]
     await cached.fill(1, dropped)
     assert receipt_of(await cached.erase())
     assert await cached.cached_version(dropped) is None
+
+
+async def test_only_generations_that_may_have_copies_are_searched(cached: CachedWorld) -> None:
+    cached.views.others = [ViewGeneration("users", 9000, False, 2)]
+    cached.views.dropped = [8998, 8999]
+    assert receipt_of(await cached.erase())
+    assert cached.redis.searched == [1, 8998, 8999, 9000]
 
 
 async def test_the_job_waits_for_a_cache_that_is_unavailable(cached: CachedWorld) -> None:

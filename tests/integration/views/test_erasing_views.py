@@ -88,6 +88,21 @@ VALUES ('main', 'relay', 1, 0, 7), ('main', 'users', 2, 0, 8), ('main', 'users',
     ]
 
 
+async def test_generations_count_as_dropped_for_a_time_only(
+    database_url: str, views: PostgresErasedViews
+) -> None:
+    await execute(
+        database_url,
+        """INSERT INTO generations (tenant, projection, generation, partitions, state, touched_at)
+        VALUES ('main', 'users', 7, 1, 'dropped', now() - interval '1 hour'),
+               ('main', 'users', 8, 1, 'dropped', now()),
+               ('main', 'users', 9, 1, 'dropping', now()),
+               ('main', 'headcount', 8, 1, 'dropped', now())""",
+    )
+    assert await views.dropped_since(3500) == [8]
+    assert sorted(await views.dropped_since(3700)) == [7, 8]
+
+
 async def test_the_planners_samples_of_a_person_are_removed(
     database_url: str, read_side: ReadSide, views: PostgresErasedViews
 ) -> None:

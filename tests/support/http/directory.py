@@ -169,6 +169,9 @@ class FoldedErasedViews:
         position = await self._log.head() - self._views.lag
         return [ViewGeneration(each.name, 1, True, position) for each in PROJECTIONS]
 
+    async def dropped_since(self, seconds: int) -> Sequence[int]:
+        return []
+
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
         """Returns at once: the views hold nothing that is erased."""
 

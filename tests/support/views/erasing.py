@@ -8,7 +8,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from application.cache.ports import CacheUnavailable, Mark
+from application.cache.ports import MAX_TTL, CacheUnavailable, Mark
 from application.context import Context
 from application.erasure.coverage import Coverage, ViewGeneration
 from application.erasure.service import Erasure, ErasureReceipt, ErasureService
@@ -36,6 +36,7 @@ class FixedViews:
 
     def __init__(self, position: int = 0) -> None:
         self.others: list[ViewGeneration] = []
+        self.dropped: list[int] = []
         self.is_unavailable = False
         self.finished: list[tuple[str, int]] = []
         self.move(position)
@@ -49,6 +50,10 @@ class FixedViews:
         serving = [ViewGeneration(p.name, 1, True, self._position) for p in PROJECTIONS]
         return [*serving, *self.others]
 
+    async def dropped_since(self, seconds: int) -> Sequence[int]:
+        assert seconds > MAX_TTL
+        return self.dropped
+
     async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
         if self.is_unavailable:
             raise Unavailable
@@ -56,9 +61,10 @@ class FixedViews:
 
 
 class UnavailableCache(MemoryCache):
-    """A cache that a test can make unavailable."""
+    """A cache that a test can make unavailable; `searched` has the generations of the last removal."""
 
     is_unavailable = False
+    searched: Sequence[int] = ()
 
     async def mark(self, slot: Slot[Any]) -> Mark | None:
         if self.is_unavailable:
@@ -68,6 +74,7 @@ class UnavailableCache(MemoryCache):
     async def forget(self, user_id: UUID, slots: Collection[Slot[Any]]) -> None:
         if self.is_unavailable:
             raise CacheUnavailable
+        self.searched = [slot.generation for slot in slots]
         await super().forget(user_id, slots)
 
 

@@ -1,5 +1,6 @@
 """The relay over HTTP: how far it is, what it set aside, and the job that publishes it again."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,17 @@ ROUTES = [
     ("GET", "/v1/relay/rejected"),
     ("POST", "/v1/relay/rejected/replay"),
 ]
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+@pytest.fixture
+async def admin(directory: Directory) -> AsyncIterator[AsyncClient]:
+    async with directory.as_("admin") as client:
+        yield client
 
 
 def set_aside(directory: Directory, *positions: int) -> None:
