@@ -107,3 +107,7 @@ class PositionGone(ApplicationError):
     def __init__(self, resume_after: int) -> None:
         self.resume_after = resume_after
         super().__init__(resume_after)
+
+
+class NotRunning(Exception):
+    """No process does a part of the work; the message says which, and what waits for it."""

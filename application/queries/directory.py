@@ -83,13 +83,6 @@ class ProjectionStatus(Struct, frozen=True, kw_only=True):
     state: str
 
 
-class NoProjector(Exception):
-    """No process leads some projections, so their views do not move."""
-
-    def __init__(self, projections: Sequence[str]) -> None:
-        super().__init__(f"No projector leads {', '.join(projections)}.")
-
-
 class DirectoryQueries(Protocol):
     """`at_least` is the position that the view must have reached (0: any). A query waits for it for
     2 s, then raises `ViewBehind`; above the head of the log it raises `PositionAhead` at once.

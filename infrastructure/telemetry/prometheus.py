@@ -103,7 +103,7 @@ class PrometheusTelemetry:
         found = await asyncio.gather(*(_readings(source) for source in self._sources))
         up = Reading(
             name="rollbook_up",
-            help="Whether a server that Rollbook needs answers.",
+            help="Whether a server answers, or a part of Rollbook does its work.",
             labels=("dependency",),
             values={(name,): state for name, state in zip(names, await states, strict=True)},
         )

@@ -11,23 +11,19 @@ from uuid_utils.compat import uuid7
 from application.audit.search import Audit
 from application.cache.documents import CachedDocuments
 from application.erasure.service import ErasureService
-from application.errors import MasterKeyMissing, Unavailable
 from application.live.notifications import NoticeBoard
 from application.live.tail import Tail
-from application.projector.automatic_rebuild import check_views
-from application.queries.directory import DirectoryQueries, NoProjector
 from application.queries.documents import Documents, RenderedDocuments
 from application.users.service import UserService
 from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.keys import AesTokenSealer
 from infrastructure.relay.records import PostgresRelayRecords
-from infrastructure.views.generations.serving import PostgresServingShapes
 from infrastructure.views.projector.ensure import ensure_views
-from interfaces.composition.event_store import EventStore
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.projector import projection_admin, unused_projections
+from interfaces.composition.readiness import readiness_of
 from interfaces.composition.shared import Parts
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
@@ -50,13 +46,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     identity = AdminTokenIdentity(settings.need("admin_token"))
     tickets = PostgresTickets(parts.database)
     commands = UserService(store.log)
-    shapes = PostgresServingShapes(parts.database)
-    readiness = {
-        "postgres": lambda: _check_postgres(store),
-        "master-key": lambda: _check_master_key(store),
-        "views": lambda: check_views(PROJECTIONS, shapes),
-        "projector": lambda: _check_projector(parts.directory),
-    }
+    readiness = readiness_of(parts)
     application = create_app(
         Services(
             commands=commands,
@@ -101,24 +91,3 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-async def _check_master_key(store: EventStore) -> None:
-    try:
-        await store.log.check_master_key()
-    except MasterKeyMissing:
-        raise
-    except Unavailable:
-        # That Postgres is away says nothing about the key, and the other check tells it.
-        return
-
-
-async def _check_projector(queries: DirectoryQueries) -> None:
-    statuses = (await queries.projections()).value
-    if stopped := [each.name for each in statuses if each.state == "stopped"]:
-        raise NoProjector(stopped)
-
-
-async def _check_postgres(store: EventStore) -> None:
-    await store.database.rows("SELECT 1")
-    await store.writer.disk.check(store.database)

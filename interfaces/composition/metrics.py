@@ -1,6 +1,6 @@
 """Builds the telemetry of a process that answers HTTP."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from application.metrics.readings import (
     backlog_readings,
@@ -14,6 +14,7 @@ from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.telemetry.backlog import PostgresBacklog
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.composition.event_store import EventStore
+from interfaces.http.endpoint.services import Readiness
 
 
 def telemetry_of(
@@ -21,9 +22,9 @@ def telemetry_of(
     store: EventStore,
     queries: DirectoryQueries,
     cache: RedisCache | None,
-    checks: Mapping[str, Callable[[], Awaitable[None]]],
+    readiness: Readiness,
 ) -> Telemetry:
-    """Counters of this process and readings taken at each scrape; `checks` are of servers."""
+    """Counters of this process and readings taken at each scrape."""
     backlog = PostgresBacklog(store.database)
 
     async def writer() -> Sequence[Reading]:
@@ -43,5 +44,5 @@ def telemetry_of(
             return cache_readings(counts)
 
         sources.append(cache_lookups)
-        checks = {**checks, "redis": cache.answers}
+    checks = {name: check for name, check in readiness.items() if check is not None}
     return PrometheusTelemetry(version, sources, checks)

@@ -7,19 +7,18 @@ from typing import Final, Literal
 import structlog
 from msgspec import Struct
 
-from application.errors import DiskFull, MasterKeyMissing
+from application.errors import DiskFull, MasterKeyMissing, NotRunning
 from application.projector.automatic_rebuild import ViewsOutdated
-from application.queries.directory import NoProjector
 from application.timestamps import Timestamp, timestamp
 
-State = Literal["up", "down", "degraded"]
+State = Literal["up", "down", "degraded", "off"]
 
 _DETAILS: Final[Mapping[type[Exception], str]] = {
     DiskFull: "Postgres cannot write, because its disk is full; it still reads.",
     MasterKeyMissing: "This process lacks the current master key, which new users need.",
 }
-# Their messages name projections, and nothing secret.
-_PLAIN: Final = (NoProjector, ViewsOutdated)
+# Their messages hold nothing secret.
+_PLAIN: Final = (NotRunning, ViewsOutdated)
 _DEGRADED: Final = (DiskFull, ViewsOutdated)
 _NO_ANSWER: Final = "It does not answer."
 
@@ -27,22 +26,24 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Check(Struct, frozen=True, omit_defaults=True):
-    """`since` is when this process first saw the state; `detail` says what is wrong."""
+    """`since` is when this process first saw the state; `detail` says what is wrong. What is not
+    configured is `off`.
+    """
 
     state: State
     since: Timestamp
     detail: str | None = None
 
 
-class Readiness:
+class KnownStates:
     """Remembers the states that the checks found; each change is logged once."""
 
     def __init__(self) -> None:
         self._known: dict[str, Check] = {}
 
-    def of(self, name: str, error: Exception | None, now: datetime) -> Check:
-        """The state of a dependency whose check raised this error, or none."""
-        state, detail = "up", None
+    def of(self, name: str, error: Exception | None, now: datetime, *, off: bool = False) -> Check:
+        """The state of what `name` names; its check raised this error, or none."""
+        state, detail = "off" if off else "up", None
         if error is not None:
             state = "degraded" if isinstance(error, _DEGRADED) else "down"
             # Any other error's own message may quote a secret.

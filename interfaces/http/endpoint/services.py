@@ -25,15 +25,17 @@ from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
 from application.turns import Turns
 from application.users.service import UserService
-from interfaces.http.endpoint.readiness import Readiness
+from interfaces.http.endpoint.readiness import KnownStates
 from interfaces.http.protocol.consistency import RecentCommands
 
 ReadinessCheck = Callable[[], Awaitable[None]]
+Readiness = Mapping[str, ReadinessCheck | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`readiness` names each dependency; its check raises if the dependency is down.
+    """`readiness` names each server and each part of Rollbook; its check raises if that is down. A
+    name without a check is off.
 
     `turns` are for the checks of large requests. `stopping` is set when the server begins to drain: requests that wait then end.
     """
@@ -62,9 +64,9 @@ class Services:
     log_id: UUID
     version: str
     public_url: str | None = None
-    readiness: Mapping[str, ReadinessCheck]
+    readiness: Readiness
     telemetry: Telemetry
     recent: RecentCommands = field(default_factory=RecentCommands)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    found: Readiness = field(default_factory=Readiness)
+    states: KnownStates = field(default_factory=KnownStates)
     turns: Turns = field(default_factory=Turns)

@@ -19,12 +19,11 @@ from interfaces.http.protocol.body import JSON
 
 # All checks run at once, so the whole answer takes no longer either.
 _CHECK_SECONDS: Final = 1.8
-# What is not needed to answer, in these states. Without the master key only some commands are
-# refused; old views are answered from; without a projector they are only not current.
-_NOT_NEEDED: Final[Mapping[str, Collection[State]]] = {
-    "master-key": ("down",),
-    "views": ("degraded",),
-    "projector": ("down",),
+# What the process needs to answer, by the states that prevent it. Without the rest some commands are
+# refused, answers are slower or not current, or work waits; each check says what.
+_NEEDED: Final[Mapping[str, Collection[State]]] = {
+    "postgres": ("down", "degraded"),
+    "views": ("down",),
 }
 _HEADERS: Final = {"Cache-Control": "no-store"}
 
@@ -34,11 +33,13 @@ class Live(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, omit_defaults=True):
-    """`checks` has the state of each dependency. `master-key` is that of the current master key:
-    without it new users are refused and all else goes on, so the status stays `ready`. `postgres`
-    is `degraded` while its disk is full: no command can be recorded, so the status is `not-ready`.
-    `views` are `degraded` while the serving generations are of an older release: all answers go on,
-    with new columns empty. `projector` is `down` while none leads: the views are not up to date.
+    """`checks` has the state of each server (`postgres`, `redis`, `rabbitmq`), of each part of
+    Rollbook (`projector`, `relay`, `worker`: `up` if any process does its work), of the current
+    `master-key`, and of the `views`. What is not configured is `off`.
+
+    Only without `postgres` or readable `views` the status is `not-ready`. `postgres` is `degraded`
+    while its disk is full: no command can be recorded. `views` are `degraded` while the serving
+    generations are of an older release: all answers go on, with new columns empty.
 
     `parked` counts the parked streams of each projection that has any: they need an administrator,
     but they stop nothing else.
@@ -80,15 +81,15 @@ async def read_liveness(_: Query[None]) -> Response:
 )
 async def read_readiness(call: Query[None]) -> Response:
     services = call.services
-    names = list(services.readiness)
+    names, now = list(services.readiness), services.now()
     checks = asyncio.gather(*(_error(services.readiness[name]) for name in names))
     errors, parked = await asyncio.gather(checks, _parked(services))
-    now, results = services.now(), zip(names, errors, strict=True)
-    found = {name: services.found.of(name, error, now) for name, error in results}
-    ready = not services.stopping.is_set() and all(
-        check.state == "up" or check.state in _NOT_NEEDED.get(name, ())
-        for name, check in found.items()
-    )
+    found = {
+        name: services.states.of(name, error, now, off=services.readiness[name] is None)
+        for name, error in zip(names, errors, strict=True)
+    }
+    missing = any(check.state in _NEEDED.get(name, ()) for name, check in found.items())
+    ready = not missing and not services.stopping.is_set()
     body = Ready("ready" if ready else "not-ready", found, parked)
     return Response(msgspec.json.encode(body), 200 if ready else 503, _HEADERS, JSON)
 
@@ -102,7 +103,9 @@ async def _parked(services: Services) -> Mapping[str, int]:
         return {}
 
 
-async def _error(check: ReadinessCheck) -> Exception | None:
+async def _error(check: ReadinessCheck | None) -> Exception | None:
+    if check is None:
+        return None
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             await check()
