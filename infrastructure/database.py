@@ -43,7 +43,8 @@ _ROWS: Final = 25
 
 # A commit waits for the disk even if the server's default is weaker. Rows are found by an index: a
 # plan made for a small table must not scan the table when it has grown. A backend whose client has
-# gone ends its statement; one that cannot know it, behind a proxy, ends it after the timeout.
+# gone ends its statement; one that cannot know it, behind a proxy, ends it after the timeout. A client
+# that froze in a transaction loses its locks.
 _SETTINGS: Final = f"""
 SELECT set_config('synchronous_commit',
                   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
@@ -51,6 +52,7 @@ SELECT set_config('synchronous_commit',
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('client_connection_check_interval', '1s', false),
        set_config('statement_timeout', '{TRANSACTION_SECONDS}s', false),
+       set_config('idle_in_transaction_session_timeout', '10s', false),
        set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)"""
 _LIMIT: Final = "SELECT set_config('statement_timeout', %s::text || 's', false)"
 # Long work reads whole tables, and has its own limits.

@@ -15,6 +15,11 @@ _LOCK: Final = (1383034987, 2)
 _POLL_SECONDS: Final = 0.1
 # Every other session queues behind a session that waits for a table's lock.
 _LOCK_TIMEOUT: Final = "500ms"
+# Between two statements a migration takes milliseconds.
+_FROZEN: Final = "5s"
+_SETTINGS: Final = """
+SELECT set_config('idle_session_timeout', %(frozen)s, false),
+       set_config('idle_in_transaction_session_timeout', %(frozen)s, false)"""
 
 # A waiter ends an autovacuum in its way after this time, by default after a second.
 _END_AUTOVACUUM: Final = """
@@ -43,31 +48,44 @@ async def migrate(database_url: str, *, timeout_seconds: float = 120.0) -> None:
 
 
 def _migrate(database_url: str, timeout_seconds: float) -> None:
-    with psycopg.connect(database_url, autocommit=True) as session:
-        # A newer schema is that of a newer release, which is being deployed.
-        if (_version(session) or "") >= newest():
-            return
-        # Polled outside a transaction: a session that waits inside one holds a snapshot, and
-        # CREATE INDEX CONCURRENTLY in the lock's holder would wait for that snapshot for ever.
-        deadline = time.monotonic() + timeout_seconds
-        while not _try_lock(session):
-            if time.monotonic() > deadline:
-                raise MigrationBusy(MigrationBusy.__doc__)
-            time.sleep(_POLL_SECONDS)
-        # Alembic takes half a second to import, and at most starts the schema is up to date.
-        from infrastructure.migrations.upgrade import upgrade  # noqa: PLC0415
-
-        while True:
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with _connect(database_url) as session:
+            # A newer schema is that of a newer release, which is being deployed.
+            if (_version(session) or "") >= newest():
+                return
             try:
-                upgrade(lambda: _connect(database_url))
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-                _wait_for_locks(session, deadline)
-            except psycopg.Error as error:
-                if error.sqlstate is None:
+                _migrate_on(session, deadline)
+            except psycopg.OperationalError:
+                # The server has ended the session of a process that was frozen for some seconds.
+                if not session.broken or time.monotonic() > deadline:
                     raise
-                raise MigrationFailed(_failure(error, _version(session))) from None
             else:
                 return
+
+
+def _migrate_on(session: psycopg.Connection, deadline: float) -> None:
+    """Migrate on the session that holds the lock: with its lock, a session also loses its work."""
+    # Polled outside a transaction: a session that waits inside one holds a snapshot, and
+    # CREATE INDEX CONCURRENTLY in the lock's holder would wait for that snapshot for ever.
+    while not _try_lock(session):
+        if time.monotonic() > deadline:
+            raise MigrationBusy(MigrationBusy.__doc__)
+        time.sleep(_POLL_SECONDS)
+    # Alembic takes half a second to import, and at most starts the schema is up to date.
+    from infrastructure.migrations.upgrade import upgrade  # noqa: PLC0415
+
+    while True:
+        try:
+            upgrade(session)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            _wait_for_locks(session, deadline)
+        except psycopg.Error as error:
+            if error.sqlstate is None or session.broken:
+                raise
+            raise MigrationFailed(_failure(error, _version(session))) from None
+        else:
+            return
 
 
 def newest() -> str:
@@ -91,12 +109,12 @@ def _wait_for_locks(session: psycopg.Connection, deadline: float) -> None:
 
 
 def _connect(database_url: str) -> psycopg.Connection:
-    """A connection that waits only briefly for a table lock."""
+    """A connection that waits only briefly for a table lock, and that the server ends if we freeze."""
     given = conninfo_to_dict(database_url).get("options") or ""
     options = f"{given} -c lock_timeout={_LOCK_TIMEOUT}".strip()
-    connection = psycopg.connect(make_conninfo(database_url, options=options))
+    connection = psycopg.connect(make_conninfo(database_url, options=options), autocommit=True)
+    connection.execute(_SETTINGS, {"frozen": _FROZEN})
     connection.execute(_END_AUTOVACUUM)
-    connection.commit()
     return connection
 
 

@@ -1,6 +1,5 @@
 """Runs the missing migrations with Alembic."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -8,17 +7,18 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import StaticPool
 
 DIRECTORY = Path(__file__).parent
 
 
-def upgrade(connect: Callable[[], psycopg.Connection], to: str = "head") -> None:
-    """Upgrade the database of these connections, each migration in a transaction of its own.
+def upgrade(session: psycopg.Connection, to: str = "head") -> None:
+    """Upgrade the database of a session, each migration in a transaction of its own.
 
-    Raises psycopg's errors.
+    The session stays open, in autocommit mode. Raises psycopg's errors.
     """
-    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: session, poolclass=StaticPool)
+    session.autocommit = False
     try:
         with engine.connect() as connection:
             config = Config()
@@ -29,4 +29,6 @@ def upgrade(connect: Callable[[], psycopg.Connection], to: str = "head") -> None
         # SQLAlchemy's own message has the whole statement.
         raise (error.orig or error) from None
     finally:
-        engine.dispose()
+        if not session.closed:
+            session.rollback()
+            session.autocommit = True

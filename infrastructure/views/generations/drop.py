@@ -16,7 +16,9 @@ from infrastructure.views.sql.tables import table_names
 _RELEASE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 # All other sessions queue behind a session that waits for a table's lock, so it waits only briefly.
-_LOCK_TIMEOUT: Final = "200ms"
+_SETTINGS: Final = """
+SELECT set_config('lock_timeout', '200ms', true),
+       set_config('idle_in_transaction_session_timeout', '5s', true)"""
 _MAX_TRIES: Final = 50
 
 _DROPPING: Final = f"""
@@ -96,7 +98,7 @@ async def _wait_for_release(connection: Connection, lock: int) -> None:
 
 async def _drop(connection: Connection, given: dict[str, Any]) -> None:
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        await connection.execute(_SETTINGS)
         for name in table_names(given["name"], given["generation"]):
             await connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
         for statement in _DELETE_RECORDS:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from application.context import TENANT
@@ -23,6 +24,7 @@ from projections.projection import Projection, V
 _TIMEOUT_SECONDS: Final = 10.0
 _SECONDS: Final = 30.0
 
+_END_FORMER_BUILDERS: Final = Path(__file__).with_name("end_former_builders.sql").read_bytes()
 _OTHERS: Final = """
 SELECT generation FROM generations
 WHERE tenant = %(tenant)s AND projection = %(name)s AND served_at IS NULL
@@ -49,6 +51,8 @@ class PostgresGenerations:
         async with self._alone(projection) as lead:
             await self._refuse_older_release(projection)
             async with self._short() as connection:
+                given = {"tenant": TENANT, "name": projection.name}
+                await connection.execute(_END_FORMER_BUILDERS, given)
                 progress = await resumed(connection, projection, by)
                 kept = 0 if progress is None else progress.slot.generation
                 given = {"tenant": TENANT, "name": projection.name, "kept": kept}

@@ -17,6 +17,10 @@ from infrastructure.views.sql.tables import tables_of
 from projections.projection import Projection
 
 _LOCK: Final = (1383034987, 3)
+# A process that freezes loses the lock: the server ends its session.
+_SETTINGS: Final = """
+SELECT set_config('idle_session_timeout', '5s', false),
+       set_config('idle_in_transaction_session_timeout', '5s', false)"""
 _POLL_SECONDS: Final = 0.05
 # All other sessions queue behind a session that waits for a table's lock, so it waits only briefly,
 # and leaves them much more time before it tries again.
@@ -51,6 +55,7 @@ async def ensure_views(
     deadline = time.monotonic() + timeout_seconds
     try:
         async with await connect(database_url, "rollbook ensure") as connection:
+            await connection.execute(_SETTINGS)
             await _lock(connection, deadline)
             while True:
                 try:

@@ -53,7 +53,12 @@ async def session(url: str) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
 
 async def migrate_to(url: str, version: str) -> None:
     """An older schema."""
-    await asyncio.to_thread(upgrade, lambda: psycopg.connect(url), version)
+
+    def migrate_session() -> None:
+        with psycopg.connect(url, autocommit=True) as session:
+            upgrade(session, version)
+
+    await asyncio.to_thread(migrate_session)
 
 
 async def write_until(stopped: asyncio.Event, url: str, waits: list[float]) -> None:

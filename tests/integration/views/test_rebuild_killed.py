@@ -1,6 +1,9 @@
 """A rebuild whose process is killed at any moment continues at its place and leaves nothing."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncGenerator
 
@@ -14,6 +17,22 @@ from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
 
 USER_COUNT = 40
+
+# Stops itself in the middle of its first batch.
+FREEZES = """
+import asyncio, os, signal, sys
+from infrastructure.views.generations import build
+from tests.support.processes.rebuild import main
+
+async def freeze(connection, statement, lines):
+    async with connection.cursor().copy(statement.encode()) as copy:
+        for line in lines:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            await copy.write(line)
+
+build._copy = freeze
+asyncio.run(main(sys.argv[1], "always"))
+"""
 
 
 @pytest.fixture
@@ -102,3 +121,27 @@ async def test_the_generation_of_a_killed_rebuild_is_dropped_after_ten_minutes(
     left = "SELECT count(*) FROM checkpoints WHERE projection = 'users'"
     assert await execute(rebuilder.url, left) == [(1,)]
     assert (await rebuilder.read_side.queries.progress("users")).generation == 1
+
+
+async def test_a_rebuild_that_freezes_in_the_middle_of_a_batch_is_replaced(
+    rebuilder: Rebuilder,
+) -> None:
+    """In the middle of a COPY no idle timeout runs, and its transaction has locks."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", FREEZES, rebuilder.url],
+        env=rollbook_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        async with asyncio.timeout(15):
+            rebuilt = await rebuilder.rebuild(by="test")
+        process.send_signal(signal.SIGCONT)
+        assert await asyncio.to_thread(process.wait, 20) != 0
+    finally:
+        process.kill()
+        process.wait()
+    assert (rebuilt["generation"], rebuilt["events"]) == (2, 2 * USER_COUNT)
+    assert await rebuilder.generations() == [(1, "following"), (2, "following")]
+    assert await rebuilder.differences() == []
