@@ -17,6 +17,7 @@ from domain.user.events import STATUS_CHANGES, UserDeleted, UserErased, UserRegi
 from domain.user.state import status_changes
 from infrastructure.database import Database
 from infrastructure.event_store.mapper import RollbookMapper
+from infrastructure.event_store.search_statements import IN_ORDER, last_version
 from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, WITH_KEY, StoredRow
 
 _SQL: Final = Path(__file__).with_name("sql")
@@ -37,15 +38,16 @@ _BY_POSITION: Final = f"""
     SELECT e.* FROM stored_events e
     WHERE {_STRETCH}
     ORDER BY e.notification_id DESC LIMIT %(look)s"""
-# If the range ends at an event of this stream, its version is used to skip to that place.
-_BY_STREAM: Final = f"""
+_BY_STREAM: Final = """
     SELECT e.* FROM stored_events e
     WHERE e.originator_id = %(user)s
-      AND e.originator_version < coalesce(
-            (SELECT b.originator_version FROM stored_events b
-             WHERE b.notification_id = %(below)s AND b.originator_id = %(user)s), %(below)s)
-      AND {_STRETCH}
+      AND e.originator_version > (SELECT max(low) FROM above_range)
+      AND e.originator_version <= (SELECT max(low) FROM in_range)
     ORDER BY e.originator_version DESC LIMIT %(look)s"""
+_RANGE_OF_STREAM: Final = (
+    last_version("above_range", "%(above)s"),
+    last_version("in_range", "(%(below)s - 1)"),
+)
 
 
 def _by(column: str, values: str) -> str:
@@ -106,6 +108,7 @@ class PostgresAuditLog:
                 "look": Int8(step),
                 "limit": Int8(limit),
             },
+            settings=IN_ORDER,
         )
         scanned, lowest = rows[0][:_SUMMARY_COLUMNS]
         found = [row[_SUMMARY_COLUMNS:] for row in rows if row[_SUMMARY_COLUMNS] is not None]
@@ -153,8 +156,10 @@ def step_size(query: AuditQuery, limit: int) -> int:
 def search_sql(query: AuditQuery) -> str:
     """The statement for the given filters: it depends on their names, not on their values."""
     conditions = [_TYPES, *(sql for name, sql in _CONDITIONS.items() if getattr(query, name))]
+    ranges = () if query.user is None else _RANGE_OF_STREAM
+    parts = (*ranges, f"looked AS MATERIALIZED ({_path(query)})")
     return f"""
-WITH looked AS MATERIALIZED ({_path(query)})
+WITH RECURSIVE {", ".join(parts)}
 SELECT whole.looked, whole.lowest, matching.*
 FROM (SELECT count(*) AS looked, min(notification_id) AS lowest FROM looked) AS whole
 LEFT JOIN LATERAL (

@@ -15,7 +15,7 @@ from domain.event import Event, Recorded
 from infrastructure.database import Database
 from infrastructure.event_store.identity import LogBreak, raise_if_gone
 from infrastructure.event_store.mapper import RollbookMapper, sealed
-from infrastructure.event_store.search_statements import search_statement
+from infrastructure.event_store.search_statements import IN_ORDER, search_statement
 from infrastructure.event_store.stored_rows import (
     COLUMNS,
     PROBED_KEY,
@@ -81,7 +81,9 @@ class PostgresEventFeed:
         """See `SearchableFeed.search`; only events that match are decrypted and decoded."""
         raise_if_gone(after, self._breaks)
         statement, parameters = search_statement(after, wanted, limit)
-        rows = await self._database.rows(statement, parameters, seconds=_PAGE_SECONDS)
+        rows = await self._database.rows(
+            statement, parameters, seconds=_PAGE_SECONDS, settings=IN_ORDER
+        )
         # One row at least: the end of the examined stretch, beside an event if there is one.
         reached: int | None = rows[0][0]
         found = [row[1:] for row in rows if row[1] is not None]

@@ -9,17 +9,32 @@ from psycopg.types.numeric import Int8
 from application.log.search import EventFilter
 from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY
 
+# The planner may think that few rows match. A sort would first read them all, however many there are.
+IN_ORDER: Final = b"""
+SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"""
+
 # A search examines so many positions, or versions of a user.
 _LOOK: Final = 20_000
 
 
+_SQL: Final = Path(__file__).with_name("sql")
+
+
+def last_version(name: str, position: str) -> str:
+    """A part of a recursive WITH; its greatest `low` is the user's last version up to a position."""
+    text = _SQL.joinpath("last_version.sql").read_text()
+    return text.replace("{NAME}", name).replace("{POSITION}", position)
+
+
 def _with_columns(name: str) -> str:
-    statement = Path(__file__).with_name("sql").joinpath(name).read_text()
+    statement = _SQL.joinpath(name).read_text()
     return statement.replace("{COLUMNS}", COLUMNS).replace("{PROBED_KEY}", PROBED_KEY)
 
 
 _BY_POSITION: Final = _with_columns("search_by_position.sql")
-_BY_STREAM: Final = _with_columns("search_by_stream.sql")
+_BY_STREAM: Final = _with_columns("search_by_stream.sql").replace(
+    "{BEGIN}", last_version("begin", "%(after)s")
+)
 
 
 def search_statement(after: int, wanted: EventFilter, limit: int) -> tuple[str, Mapping[str, Any]]:

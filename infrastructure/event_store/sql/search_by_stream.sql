@@ -1,26 +1,6 @@
--- The next matching events of one user after a position, among a limited number of versions. Positions
--- rise with versions, so a binary search finds the last version up to the position: all versions up
--- to `low` are, none from `high` on.
-WITH RECURSIVE probes (low, high) AS (
-    SELECT 0::bigint, (
-        SELECT coalesce(max(originator_version), 0) + 1 FROM stored_events
-        WHERE originator_id = %(user)s)
-    UNION ALL
-    SELECT
-        CASE WHEN probe.notification_id <= %(after)s
-            THEN probe.originator_version ELSE probes.low END,
-        CASE WHEN probe.notification_id <= %(after)s THEN probes.high ELSE middle.version END
-    FROM probes
-    CROSS JOIN LATERAL (SELECT (probes.low + probes.high) / 2 AS version) AS middle
-    LEFT JOIN LATERAL (
-        SELECT e.originator_version, e.notification_id FROM stored_events e
-        WHERE e.originator_id = %(user)s
-            AND e.originator_version >= middle.version AND e.originator_version < probes.high
-        ORDER BY e.originator_version LIMIT 1
-    ) AS probe ON true
-    WHERE probes.high - probes.low > 1
-), place AS MATERIALIZED (
-    SELECT max(low) AS low, max(low) + %(look)s AS last FROM probes
+-- The next matching events of one user after a position, among a limited number of versions.
+WITH RECURSIVE {BEGIN}, place AS MATERIALIZED (
+    SELECT max(low) AS low, max(low) + %(look)s AS last FROM begin
 ), stretch AS MATERIALIZED (
     -- Beyond the user's last event, all positions are known not to match.
     SELECT place.low, place.last, CASE

@@ -1,16 +1,19 @@
 """A search reads a limited part of the log, however long the log is and however rare the events."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.numeric import Int8
 
+from application.audit.search import AuditQuery
 from application.log.search import EventFilter
 from infrastructure.database import Database
-from infrastructure.event_store.search_statements import search_statement
+from infrastructure.event_store.audit import search_sql, step_size
+from infrastructure.event_store.search_statements import IN_ORDER, search_statement
 from tests.support.servers.postgres import database, scaled
 
 EVENTS: Final = scaled(60_000)
@@ -52,6 +55,8 @@ FILTERS: Final = {
     "a rare type of that user": wanted("user.suspended", user=LONG),
     "an unknown user": wanted(user=NOBODY),
 }
+# A step of an audit examines 2,000 events.
+MAX_AUDITED_ROWS: Final = 2500
 # These find a page, or the end of the user's events, without examining others.
 MAX_FEW_ROWS: Final = 5 * LIMIT
 FEW: Final = ("no filter", "a frequent type", "a user", "a user with half of the log")
@@ -74,9 +79,12 @@ async def reader(url: str) -> AsyncIterator[Database]:
 
 async def rows_read(reader: Database, asked: EventFilter, after: int) -> int:
     """The number of rows that the production statement reads, all of them by an index."""
-    statement, parameters = search_statement(after, asked, LIMIT)
+    return await rows_of_statement(reader, *search_statement(after, asked, LIMIT))
+
+
+async def rows_of_statement(reader: Database, statement: str, parameters: Mapping[str, Any]) -> int:
     explain = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}"
-    ((plan,),) = await reader.rows(explain, parameters, seconds=30)
+    ((plan,),) = await reader.rows(explain, parameters, seconds=30, settings=IN_ORDER)
     return sum(rows_of(node) for node in nodes(plan[0]["Plan"]))
 
 
@@ -87,7 +95,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(node: dict[str, Any]) -> int:
-    assert node["Node Type"] not in ("Seq Scan", "Sort") or node["Actual Rows"] <= LIMIT, node
+    assert node["Node Type"] not in ("Seq Scan", "Sort") or node["Actual Rows"] <= LIMIT + 1, node
     if "Index" not in node["Node Type"]:
         return 0
     filtered = node.get("Rows Removed by Filter", 0)
@@ -101,6 +109,26 @@ async def test_a_search_reads_a_limited_number_of_rows(
 ) -> None:
     limit = MAX_FEW_ROWS if name in FEW else MAX_ROWS
     assert await rows_read(reader, FILTERS[name], round(place * EVENTS)) <= limit
+
+
+@pytest.mark.parametrize("between", [(0, 1), (0.5, 0.501), (0, 0.001), (0.999, 1), (0.2, 0.8)])
+@pytest.mark.parametrize("types", [("user.suspended",), ("user.renamed",)])
+@pytest.mark.parametrize("user", [LONG, SHORT, NOBODY])
+async def test_an_audit_of_a_user_reads_a_limited_number_of_rows(
+    reader: Database, user: UUID, types: tuple[str, ...], between: tuple[float, float]
+) -> None:
+    query = AuditQuery(user=user, types=types)
+    above, below = (Int8(round(place * EVENTS)) for place in between)
+    parameters = {
+        "user": user,
+        "types": list(types),
+        "kinds": [],
+        "above": above,
+        "below": below,
+        "look": Int8(step_size(query, LIMIT)),
+        "limit": Int8(LIMIT),
+    }
+    assert await rows_of_statement(reader, search_sql(query), parameters) <= MAX_AUDITED_ROWS
 
 
 @pytest.mark.alone
