@@ -28,6 +28,10 @@ class KeySeen(ApplicationError):
     """The idempotency key was used before."""
 
 
+class InProgress(ApplicationError):
+    """Another request with this idempotency key is still being carried out."""
+
+
 class IdempotencyMismatch(ApplicationError):
     """The idempotency key was used before, with another request."""
 

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 
 from application.audit.search import AuditQuery
-from application.context import IdempotencyKey
 from application.cursors import TokenSealer
 from application.jobs.model import Job, Jobs
 from application.queries.directory import UserList
@@ -58,7 +57,6 @@ class RequestedExport(Struct, frozen=True, kw_only=True):
 
     id: UUID
     actor: str
-    key: IdempotencyKey | None
     request: str
     names: bool
     position: int
@@ -81,11 +79,8 @@ class SelectedExport(Struct, frozen=True):
 class Exports(Protocol):
     """The exports, for all but their worker. Each method raises `Unavailable`."""
 
-    async def record(self, requested: RequestedExport) -> UUID:
-        """Record an export. Returns its id, or that of the earlier export of the same key.
-
-        Raises `IdempotencyMismatch`.
-        """
+    async def record(self, requested: RequestedExport) -> None:
+        """Record an export; one with its id stays as it is."""
         ...
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
@@ -134,27 +129,25 @@ class ExportService:
         filters: Mapping[str, Any],
         *,
         actor: str,
-        key: IdempotencyKey | None,
         position: int,
-    ) -> tuple[Job, bool]:
-        """Submit an export. Returns the job, and whether it is an earlier one of the same key.
+        export_id: UUID | None = None,
+    ) -> Job:
+        """Submit an export, or find the one with this id.
 
         `filters` are shown with the job, so nothing in them is personal. The request is recorded
-        first, so a repeat finds it after any interruption. Raises `IdempotencyMismatch`,
-        `Unavailable` and `OutcomeUnknown`.
+        first, so a repeat finds it after any interruption. Raises `Unavailable` and
+        `OutcomeUnknown`.
         """
         requested = RequestedExport(
-            id=self._new_id(),
+            id=export_id or self._new_id(),
             actor=actor,
-            key=key,
             request=seal_spec(self._sealer, spec),
             names=spec.may_name_a_person,
             position=position,
         )
-        export = await self._requests.record(requested)
+        await self._requests.record(requested)
         arguments = {"what": spec.what, "format": spec.format, "filters": dict(filters)}
-        job = await self._jobs.submit(EXPORT, arguments, actor=actor, job_id=export)
-        return job, export != requested.id
+        return await self._jobs.submit(EXPORT, arguments, actor=actor, job_id=requested.id)
 
 
 def seal_spec(sealer: TokenSealer, spec: ExportSpec) -> str:

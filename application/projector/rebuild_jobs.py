@@ -66,7 +66,7 @@ async def _run(
     what: str,
     switch_if: Callable[[JobRun], SwitchIf],
 ) -> dict[str, Any]:
-    projection = _known(known, job)
+    projection = known_projection(known, job)
     _refuse_older_release(projection, job)
     progress = ProgressNotifier(notifier, job, f"{what} of {projection.name}")
     try:
@@ -115,20 +115,21 @@ def rollback_jobs(
     known = {projection.name: projection for projection in projections}
 
     async def run(job: JobRun) -> dict[str, Any]:
-        projection = _known(known, job)
+        projection = known_projection(known, job)
         left, entered = int(job.arguments["from"]), int(job.arguments["to"])
         serving = await previous_generations.serving(projection.name)
-        if serving == left:
+        # If this run was repeated after its own switch, `entered` serves already.
+        if serving != entered:
+            if serving != left:
+                raise JobFailed(f"generation {serving} serves, and not {left} any more")
             await _roll_back(Slot(projection, entered), generations, job.report)
-        elif serving != entered:
-            # If this run was repeated after its own switch, `entered` serves already.
-            raise JobFailed(f"generation {serving} serves, and not {left} any more")
         return dict(job.arguments)
 
     return JobKind(name=ROLLBACK, run=run)
 
 
-def _known(known: Known, job: JobRun) -> Projection[Any]:
+def known_projection(known: Known, job: JobRun) -> Projection[Any]:
+    """The projection that a job names. Raises `JobFailed` if this release does not have it."""
     name = job.arguments["projection"]
     try:
         return known[name]

@@ -73,8 +73,11 @@ class Stats(Struct, frozen=True, kw_only=True):
 
 
 class ProjectionStatus(Struct, frozen=True, kw_only=True):
+    """`former` is the generation that a rollback switches to; None if none is kept."""
+
     name: str
     generation: int
+    former: int | None = None
     position: int
     head: int
     lag: int

@@ -147,7 +147,8 @@ class PostgresEventLog:
                 version,
                 self._mapper.seal_snapshot(snapshot, draft.stream, version, key),
             ),
-            receipt=idempotency and (idempotency.key, self._digest(idempotency), draft.status),
+            receipt=idempotency
+            and (idempotency.key, self._keys.request(idempotency.fingerprint), draft.status),
         )
 
     async def _already_appended(self, draft: Draft, result: AppendResult) -> Appended:
@@ -162,15 +163,12 @@ class PostgresEventLog:
         if request is None:
             return None
         return StoredReceipt(
-            matches=hmac.compare_digest(request, self._digest(idempotency)),
+            matches=hmac.compare_digest(request, self._keys.request(idempotency.fingerprint)),
             status=status,
             stream=stream,
             version=version,
             position=position,
         )
-
-    def _digest(self, idempotency: IdempotencyKey) -> bytes:
-        return self._keys.mac(b"\x00receipt\x00" + idempotency.fingerprint)
 
 
 def _recorded_now(draft: Draft, ids: list[UUID], result: AppendResult) -> list[Recorded[Event]]:

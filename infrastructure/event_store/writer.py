@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
 import psycopg
+from psycopg.errors import UniqueViolation
 from structlog import get_logger
 
-from application.errors import DiskFull, OutcomeUnknown, Overloaded, Unavailable
+from application.errors import DiskFull, KeySeen, OutcomeUnknown, Overloaded, Unavailable
 from infrastructure.event_store.append_requests import AppendRequest, AppendResult
 from infrastructure.event_store.disk import Disk
 from infrastructure.event_store.writer_session import ConnectionLost, NotConnected, WriterSession
@@ -194,6 +195,10 @@ class GroupCommitWriter:
             await self._record(batch[middle:], in_doubt=in_doubt)
             return
         outcome: Exception = Refused(str(Refused.__doc__))
+        if _is_key_taken(error):
+            # An administrative command began with it after the append had looked.
+            batch[0].resolve(KeySeen())
+            return
         if _is_of_the_server(error):
             outcome = unavailable(error)
         if isinstance(outcome, DiskFull):
@@ -219,6 +224,10 @@ def _still_waiting(batch: Iterable[_Waiting]) -> list[_Waiting]:
 def _mark_sent(batch: Iterable[_Waiting], *, sent: bool) -> None:
     for waiting in batch:
         waiting.sent = sent
+
+
+def _is_key_taken(error: Exception) -> bool:
+    return isinstance(error, UniqueViolation) and error.diag.constraint_name == "receipts_pkey"
 
 
 def _sqlstate(error: Exception) -> str | None:

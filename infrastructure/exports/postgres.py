@@ -7,22 +7,16 @@ from uuid import UUID
 from psycopg.rows import TupleRow
 
 from application.context import TENANT
-from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 from infrastructure.database import Database
-from infrastructure.keys import MasterKeyRing
 from infrastructure.postgres import Connection
 
 _SECONDS: Final = 5.0
 
 _RECORD: Final = """
-INSERT INTO exports (tenant, id, actor, key, fingerprint, request, names, position)
-VALUES (%(tenant)s, %(id)s, %(actor)s, %(key)s, %(fingerprint)s, %(request)s, %(names)s,
-    %(position)s)
-ON CONFLICT DO NOTHING RETURNING id, fingerprint"""
-_SAME: Final = """
-SELECT id, fingerprint FROM exports
-WHERE actor = %(actor)s AND key = %(key)s AND tenant = %(tenant)s"""
+INSERT INTO exports (tenant, id, actor, request, names, position)
+VALUES (%(tenant)s, %(id)s, %(actor)s, %(request)s, %(names)s, %(position)s)
+ON CONFLICT DO NOTHING RETURNING id"""
 _PIECE: Final = """
 SELECT users, numbers FROM export_pieces
 WHERE export = %(id)s AND number = %(number)s AND tenant = %(tenant)s"""
@@ -58,36 +52,20 @@ WHERE request IS NOT NULL AND names AND tenant = %(tenant)s"""
 
 
 class PostgresExports:
-    """See `Exports` and `ExportRuns`.
+    """See `Exports` and `ExportRuns`."""
 
-    The fingerprint of a request is stored as a MAC, because its filters could be guessed.
-    """
-
-    def __init__(self, database: Database, keys: MasterKeyRing) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._keys = keys
 
-    async def record(self, requested: RequestedExport) -> UUID:
-        key = requested.key
-        fingerprint = None if key is None else self._keys.mac(key.fingerprint)
-        values = {
-            "tenant": TENANT,
-            "id": requested.id,
-            "actor": requested.actor,
-            "key": None if key is None else key.key,
-            "fingerprint": fingerprint,
-            "request": requested.request,
-            "names": requested.names,
-            "position": requested.position,
-        }
-        async with self._database.connection(_SECONDS) as connection:
-            # Neither is found if the earlier export is deleted in between: try again.
-            while (found := await _row(connection, _RECORD, values)) is None:
-                if (found := await _row(connection, _SAME, values)) is not None:
-                    break
-        if found[1] != fingerprint:
-            raise IdempotencyMismatch
-        return found[0]
+    async def record(self, requested: RequestedExport) -> None:
+        await self._rows(
+            _RECORD,
+            requested.id,
+            actor=requested.actor,
+            request=requested.request,
+            names=requested.names,
+            position=requested.position,
+        )
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         rows = await self._rows(_PIECE, export, number=number)

@@ -76,6 +76,10 @@ class MasterKeyRing:
         """The stored form of a claim: a MAC, with a domain of its own for each scope."""
         return self.mac(f"{scope}\x00{value}".encode())
 
+    def request(self, fingerprint: bytes) -> bytes:
+        """The stored form of a request with an idempotency key: its values could be guessed."""
+        return self.mac(b"\x00receipt\x00" + fingerprint)
+
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""
         mac = self._mac.copy()

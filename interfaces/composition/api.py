@@ -18,6 +18,7 @@ from application.users.service import UserService
 from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.keys import AesTokenSealer
+from infrastructure.receipts.postgres import PostgresAnswerReceipts
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.exports import export_rows, export_service
@@ -67,6 +68,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             projections=projection_admin(store),
             unused_projections=unused_projections(parts.database),
             relay=PostgresRelayRecords(parts.database),
+            receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,
             new_id=uuid7,

@@ -16,6 +16,7 @@ from application.projector.generations import run_expiry, run_followers
 from application.projector.projector import run_projector
 from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs
+from application.projector.retry_jobs import retry_jobs
 from application.projector.unused import UnusedProjections
 from application.projector.view_store import Slot
 from infrastructure.cache.redis_cache import RedisCache
@@ -90,6 +91,7 @@ def rebuild_kinds(store: EventStore, notifier: Notifier) -> list[JobKind]:
     return [
         *rebuild_jobs(PROJECTIONS, ports, notifier),
         rollback_jobs(PROJECTIONS, generations, PostgresPreviousGenerations(reader)),
+        retry_jobs(PROJECTIONS, parked_streams, ports.events_by_stream),
     ]
 
 

@@ -66,7 +66,7 @@ async def open_parts(
             )
         )
     database = store.database
-    exports = PostgresExports(database, store.keys)
+    exports = PostgresExports(database)
     return Parts(
         settings=settings,
         database=database,

@@ -9,14 +9,10 @@ import pytest
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
-from application.context import IdempotencyKey
-from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 from infrastructure.database import Database
 from infrastructure.exports.postgres import PostgresExports
-from infrastructure.keys import MasterKeyRing, MasterKeys
 from tests.support.doubles.exports import InMemoryExports
-from tests.support.servers.postgres import MASTER_KEYS
 
 Exports = InMemoryExports | PostgresExports
 USERS: Final = (uuid7(), uuid7())
@@ -31,9 +27,8 @@ async def in_memory() -> AsyncGenerator[Exports]:
 
 @asynccontextmanager
 async def in_postgres(url: str) -> AsyncGenerator[Exports]:
-    keys = MasterKeyRing(MasterKeys.parse(MASTER_KEYS), b"i" * 32)
     async with Database.open(url) as database:
-        yield PostgresExports(database, keys)
+        yield PostgresExports(database)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -50,16 +45,15 @@ async def exports(opened: AbstractAsyncContextManager[Exports]) -> AsyncGenerato
 
 
 def requested(**fields: Any) -> RequestedExport:
-    default = RequestedExport(
-        id=uuid7(), actor="token:x", key=None, request="sealed", names=True, position=7
-    )
+    default = RequestedExport(id=uuid7(), actor="token:x", request="sealed", names=True, position=7)
     return replace(default, **fields)
 
 
 async def begun(exports: Exports, attempt: int = 1) -> UUID:
-    export = await exports.record(requested())
-    assert await exports.begin(export, attempt) == PendingExport("sealed", 7)
-    return export
+    export = requested()
+    await exports.record(export)
+    assert await exports.begin(export.id, attempt) == PendingExport("sealed", 7)
+    return export.id
 
 
 async def test_pieces_are_read_as_they_were_added(exports: Exports) -> None:
@@ -123,26 +117,24 @@ async def test_an_unknown_export_cannot_begin(exports: Exports) -> None:
     assert not await exports.end(uuid7(), 1, DONE)
 
 
-async def test_an_idempotency_key_of_an_actor_belongs_to_one_request(exports: Exports) -> None:
-    key = IdempotencyKey("k", b"one")
-    first = requested(key=key)
-    assert await exports.record(first) == first.id
-    assert await exports.record(requested(key=key)) == first.id
-    with pytest.raises(IdempotencyMismatch):
-        await exports.record(requested(key=replace(key, fingerprint=b"two")))
-    others = requested(key=key, actor="token:y")
-    assert await exports.record(others) == others.id
-    without = requested()
-    assert await exports.record(without) == without.id
+async def test_an_export_that_is_recorded_again_stays_as_it_is(exports: Exports) -> None:
+    export = await begun(exports)
+    assert await exports.add(export, 1, 0, FIRST)
+    await exports.record(requested(id=export, position=99))
+    assert await exports.end(export, 1, DONE)
+    await exports.record(requested(id=export, position=99))
+    assert await exports.begin(export, 2) == DONE
+    assert await exports.piece(export, 0) is not None
 
 
 async def test_requests_are_kept_until_their_rows_are_selected(exports: Exports) -> None:
     assert await exports.oldest_naming() is None
     await exports.record(requested(position=6, names=False))
-    oldest = await exports.record(requested(position=7))
+    oldest = requested(position=7)
+    await exports.record(oldest)
     await exports.record(requested(position=8))
     assert await exports.oldest_naming() == 7
-    await exports.begin(oldest, 1)
+    await exports.begin(oldest.id, 1)
     assert await exports.oldest_naming() == 7
-    await exports.end(oldest, 1, DONE)
+    await exports.end(oldest.id, 1, DONE)
     assert await exports.oldest_naming() == 8

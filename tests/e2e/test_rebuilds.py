@@ -117,9 +117,11 @@ async def busy(users: list[str], *calls: Callable[[str], Awaitable[None]]) -> As
             task.cancel()
 
 
-async def run_admin_command(client: httpx2.AsyncClient, name: str, command: str) -> Json:
+async def run_admin_command(
+    client: httpx2.AsyncClient, name: str, command: str, **body: Any
+) -> Json:
     """Starts an admin command of a projection, waits for its job, and returns the result."""
-    answer = await client.post(f"/v1/projections/{name}/{command}")
+    answer = await client.post(f"/v1/projections/{name}/{command}", json=body)
     assert answer.status_code == 202, answer.text
     async with asyncio.timeout(_TIMEOUT_SECONDS):
         while True:
@@ -145,7 +147,7 @@ def test_the_command_shows_the_progress_and_the_result_of_a_rebuild(
     code, lines, _ = command(rollbook, "rebuild", "users", "--json")
     last = json.loads(lines.splitlines()[-1])
     assert (code, last["state"], last["result"]["generation"]) == (0, "succeeded", 3)
-    assert command(rollbook, "rollback", "users")[0] == 0
+    assert command(rollbook, "rollback", "users", "--to", "2")[0] == 0
     _, lines, _ = command(rollbook, "--json")
     users, headcount = (json.loads(line) for line in lines.splitlines())
     assert (users["generation"], headcount["generation"]) == (2, 1)
@@ -187,7 +189,9 @@ async def test_rebuilds_disturb_no_read_and_no_write(rollbook: RunningRollbook) 
                 )
                 assert result["compared"]["differing"] == 0
                 assert directory.reads > before
-            await run_admin_command(client, "users", "rollback")
+            listed = (await client.get("/v1/projections")).raise_for_status().json()["items"]
+            [former] = [item["former"] for item in listed if item["name"] == "users"]
+            await run_admin_command(client, "users", "rollback", to=former)
         listed = (await client.get("/v1/projections")).raise_for_status().json()["items"]
         generations = {item["name"]: item["generation"] for item in listed}
         assert generations["headcount"] == 1 + REBUILDS // 5

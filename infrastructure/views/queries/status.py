@@ -25,6 +25,12 @@ _BEHIND_SECONDS: Final = 2.0
 _HELD_LOCKS: Final = text(
     Path(__file__).with_name("held_locks.sql").read_text().replace(":", "\\:")
 )
+_FORMER: Final = text("""
+SELECT DISTINCT ON (g.projection) g.projection, g.generation
+FROM generations g JOIN projections p ON p.tenant = g.tenant AND p.name = g.projection
+WHERE g.tenant = :tenant AND g.state = 'following' AND g.retired_at IS NOT NULL
+  AND g.generation <> p.generation
+ORDER BY g.projection, g.retired_at DESC""")
 _PAUSED: Final = text(
     "SELECT name FROM projections WHERE tenant = :tenant AND paused_at IS NOT NULL"
 )
@@ -36,6 +42,7 @@ class StatusContext(Struct, frozen=True):
     parked: Mapping[tuple[str, int], int]
     held_locks: frozenset[int]
     paused: frozenset[str]
+    former: Mapping[str, int]
     head: int
 
 
@@ -44,10 +51,12 @@ async def status_context(reader: ViewReader, feed: EventFeed) -> StatusContext:
     parked = await parked_counts(reader)
     locks = await reader.rows(_HELD_LOCKS)
     paused = await reader.rows(_PAUSED, {"tenant": TENANT})
+    former = await reader.rows(_FORMER, {"tenant": TENANT})
     return StatusContext(
         parked,
         frozenset(row[0] for row in locks),
         frozenset(row[0] for row in paused),
+        {row[0]: row[1] for row in former},
         await feed.head(),
     )
 
@@ -77,6 +86,7 @@ async def status_of(
     return ProjectionStatus(
         name=projection.name,
         generation=progress.generation,
+        former=context.former.get(projection.name),
         position=progress.position,
         head=context.head,
         lag=context.head - progress.position,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
@@ -40,12 +41,10 @@ async def items_of(remote: Remote, path: str) -> list[Json]:
 
 
 async def send_admin_command(
-    remote: Remote, path: str, body: Json, key: str | None = None, *, method: str = "POST"
+    remote: Remote, path: str, body: Json, *, method: str = "POST"
 ) -> Reply:
-    """The answer to a command; with a key, it is done once. Raises `Refused`."""
-    headers = {"Content-Type": "application/json"}
-    if key is not None:
-        headers["Idempotency-Key"] = key
+    """The answer to a command, which is done once however often it is sent. Raises `Refused`."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
     return await _answered(remote.command(method, path, msgspec.json.encode(body), headers))
 
 

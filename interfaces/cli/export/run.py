@@ -8,7 +8,6 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
-from uuid import uuid4
 
 import httpx2
 import typer
@@ -52,7 +51,7 @@ async def _export(data_directory: Path, request: Json, output: Path | None, *, j
         async with find_rollbook(data_directory).client() as client:
             remote = Remote(client)
             # Requested once, also if the request is sent again.
-            reply = await send_admin_command(remote, _EXPORTS, request, f"export-{uuid4()}")
+            reply = await send_admin_command(remote, _EXPORTS, request)
             job = await wait_for_job(remote, reply.read(Job), _report(json))
             if job.state != "succeeded":
                 reason = f": {job.error}" if job.error else ""

@@ -42,10 +42,17 @@ def rebuild(
 
 @projections.command()
 def rollback(
-    name: Name, json: Json = False, detach: Detach = False, data_dir: DataDir = _HERE
+    name: Name,
+    to: Annotated[
+        int,
+        typer.Option(help="The generation; the list of projections shows the former one.", min=1),
+    ],
+    json: Json = False,
+    detach: Detach = False,
+    data_dir: DataDir = _HERE,
 ) -> None:
     """Switch back to the previous generation."""
-    _run_job(data_dir, name, "rollback", {}, json=json, detach=detach)
+    _run_job(data_dir, name, "rollback", {"to": to}, json=json, detach=detach)
 
 
 @projections.command()
@@ -73,9 +80,21 @@ def parked(name: Name, json: Json = False, data_dir: DataDir = _HERE) -> None:
 
 
 @projections.command()
-def retry(name: Name, stream: Stream, json: Json = False, data_dir: DataDir = _HERE) -> None:
-    """Retry a parked stream, from the event that is parked."""
-    _admin_command(data_dir, name, f"parked/{stream}/retry", {}, json=json)
+def retry(
+    name: Name,
+    stream: Annotated[str | None, typer.Argument(help="The parked stream, by id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Retry all, as a job.")] = False,
+    json: Json = False,
+    detach: Detach = False,
+    data_dir: DataDir = _HERE,
+) -> None:
+    """Retry a parked stream, from the event that is parked; or each of them once."""
+    if every == (stream is not None):
+        raise typer.BadParameter("give either a stream or --all")
+    if every:
+        _run_job(data_dir, name, "parked/retry", {}, json=json, detach=detach)
+    else:
+        _admin_command(data_dir, name, f"parked/{stream}/retry", {}, json=json)
 
 
 @projections.command()

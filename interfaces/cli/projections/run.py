@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -15,11 +16,22 @@ from interfaces.cli.client.client import Remote
 from interfaces.cli.client.job_command import print_members, run_job
 from interfaces.cli.target.connection import find_rollbook
 
+_STATUS: Final = (
+    "name",
+    "generation",
+    "former",
+    "state",
+    "position",
+    "lag",
+    "lag_seconds",
+    "parked",
+)
+
 
 def list_projections(data_directory: Path, *, json: bool) -> None:
     """A table of all projections. Raises what `find_rollbook` does, and `Refused`."""
     items = asyncio.run(_items(data_directory, "/v1/projections"))
-    _print(items, ("name", "generation", "state", "position", "lag", "lag_seconds", "parked"), json)
+    _print(items, _STATUS, json)
 
 
 def list_parked(data_directory: Path, name: str, *, json: bool) -> None:

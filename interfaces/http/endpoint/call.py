@@ -9,6 +9,7 @@ from msgspec import Struct
 from application.context import Context, IdempotencyKey
 from application.errors import PositionAhead
 from application.identity import Principal
+from application.receipts import Execution
 from application.users.commands import IfMatch
 from domain.errors import InvalidValue, UserNotFound
 from interfaces.http.endpoint.middleware import request_id_of
@@ -28,7 +29,8 @@ class Nothing(RequestModel):
 class Call(Struct, Generic[P, B], frozen=True):
     """`at_least` is the position that the answer to a query must show.
 
-    The headers that an operation does not declare are None.
+    The headers that an operation does not declare are None. `execution` is that of an administrative
+    command with an idempotency key.
     """
 
     services: Services
@@ -40,6 +42,17 @@ class Call(Struct, Generic[P, B], frozen=True):
     if_match: IfMatch | None = None
     on_behalf_of: str | None = None
     key: IdempotencyKey | None = None
+    execution: Execution | None = None
+
+    @property
+    def job_id(self) -> UUID | None:
+        """The id for the job of an administrative command, the same in each of its attempts."""
+        return None if self.execution is None else self.execution.id
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether an earlier attempt, which ended without an answer, may have done the command."""
+        return self.execution is not None and self.execution.attempt > 1
 
     @property
     def context(self) -> Context:

@@ -26,9 +26,9 @@ _ON_PROBLEMS: Final[Mapping[int, str]] = {
 
 _BY_HEADER: Final[Mapping[str, tuple[Slug, ...]]] = {
     MIN_POSITION: ("view-behind", "unavailable"),
-    IDEMPOTENCY_KEY: ("outcome-unknown",),
+    IDEMPOTENCY_KEY: ("outcome-unknown", "conflict", "idempotency-mismatch"),
     # Only the log records it; a repeat cannot show a user that was erased meanwhile.
-    ON_BEHALF_OF: ("conflict", "user-erased", "overloaded", "idempotency-mismatch"),
+    ON_BEHALF_OF: ("user-erased", "overloaded"),
     IF_MATCH: ("version-conflict",),
 }
 
@@ -77,12 +77,12 @@ def answer(
 
 def _answer_headers(operation: Operation) -> list[str]:
     headers = operation.headers
-    is_replayed = "idempotency-mismatch" in _problems(operation)
+    is_command = IDEMPOTENCY_KEY in headers
     return [
-        *[POSITION] * (MIN_POSITION in headers or IDEMPOTENCY_KEY in headers),
-        *[IDEMPOTENCY_REPLAYED] * is_replayed,
+        *[POSITION] * (MIN_POSITION in headers or is_command),
+        *[IDEMPOTENCY_REPLAYED] * is_command,
         *["ETag"] * (operation.answers is User),
-        *["Location"] * (operation.status in (201, 202) and IDEMPOTENCY_KEY in headers),
+        *["Location"] * (operation.status in (201, 202) and is_command and not operation.secrets),
     ]
 
 

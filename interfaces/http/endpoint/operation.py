@@ -44,7 +44,13 @@ class Operation(Struct, frozen=True, kw_only=True):
     status: int
     problems: Sequence[Slug]
     responses: Mapping[str, Any]
+    secrets: Sequence[str]
     endpoint: Endpoint
+
+    @property
+    def has_kept_answer(self) -> bool:
+        """Whether the answer is kept for repeats with its key: the log keeps those to users."""
+        return IDEMPOTENCY_KEY in self.headers and ON_BEHALF_OF not in self.headers
 
     @property
     def name(self) -> str:
@@ -70,6 +76,7 @@ def operation(
     formats: Sequence[str] | None = None,
     problems: Sequence[Slug] = (),
     responses: Mapping[str, Any] | None = None,
+    secrets: Sequence[str] = (),
 ) -> Callable[[Endpoint], Operation]:
     """Declare an operation: the function gets the call once all checks have passed.
 
@@ -78,7 +85,8 @@ def operation(
     caller. `headers` are those of the request that are read: by default, a query reads the position
     to wait for, and a command its idempotency key. `formats` are the media types of the answer, by
     default JSON; with none, `Accept` is not read. `problems` are those that the rest does not
-    imply, and `responses` replace the described ones.
+    imply, and `responses` replace the described ones. `secrets` are the members of the answer that
+    a repeat has as null.
     """
     is_query = method == "GET"
     if headers is None:
@@ -104,6 +112,7 @@ def operation(
             status=status,
             problems=problems,
             responses=responses or {},
+            secrets=secrets,
             endpoint=endpoint,
         )
 

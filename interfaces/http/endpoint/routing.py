@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from interfaces.http.endpoint.auth import ON_BEHALF_OF, on_behalf_of
 from interfaces.http.endpoint.call import Call, Nothing
 from interfaces.http.endpoint.operation import Operation
+from interfaces.http.endpoint.repeats import once
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.body import parse_body, read_body
 from interfaces.http.protocol.consistency import min_position
@@ -121,6 +122,7 @@ def _command(operation: Operation, body: TypeAdapter[Any], services: Services) -
             )
             return Call(services, request, principal, values, members, 0, condition, behalf, key)
 
-        return await endpoint(await _in_turn(services, request, raw, checked))
+        call = await _in_turn(services, request, raw, checked)
+        return await (once(operation, call) if operation.has_kept_answer else endpoint(call))
 
     return command

@@ -23,6 +23,7 @@ from application.projector.admin import ProjectionAdmin
 from application.projector.unused import UnusedProjections
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
+from application.receipts import AnswerReceipts
 from application.turns import Turns
 from application.users.service import UserService
 from interfaces.http.endpoint.readiness import KnownStates
@@ -66,6 +67,7 @@ class Services:
     public_url: str | None = None
     readiness: Readiness
     telemetry: Telemetry
+    receipts: AnswerReceipts
     recent: RecentCommands = field(default_factory=RecentCommands)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     states: KnownStates = field(default_factory=KnownStates)

@@ -23,7 +23,6 @@ from interfaces.http.schemas.jobs import Job
     answers=Job,
     status=202,
     body_required=True,
-    problems=("idempotency-mismatch",),
 )
 async def create_export(call: Command[ExportBody]) -> Response:
     services, principal, body = call.services, call.principal, call.body
@@ -31,14 +30,14 @@ async def create_export(call: Command[ExportBody]) -> Response:
     if body.what == "users" and not principal.may("users:read"):
         raise Forbidden("users:read")
     head = await call.log_position()
-    job, is_replayed = await services.exports.submit(
+    job = await services.exports.submit(
         await _export_spec(call),
         body.shown_filters,
         actor=principal.actor,
-        key=call.key,
+        export_id=call.job_id,
         position=max(head, services.recent.position(principal.actor)),
     )
-    return accepted(job, head, is_replayed=is_replayed)
+    return accepted(job, head)
 
 
 async def _export_spec(call: Command[ExportBody]) -> ExportSpec:

@@ -65,6 +65,6 @@ async def list_rejected(call: Query[PageParameters]) -> Response:
 async def replay_rejected(call: Command[Nothing]) -> Response:
     """A caller that asks while such a job is unfinished gets that one."""
     job = await call.services.jobs.submit(
-        RELAY_REPLAY, {}, actor=call.principal.actor, once=RELAY_REPLAY
+        RELAY_REPLAY, {}, actor=call.principal.actor, once=RELAY_REPLAY, job_id=call.job_id
     )
     return accepted(job, await call.log_position())

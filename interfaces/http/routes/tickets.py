@@ -1,13 +1,12 @@
 """Tickets to the live stream, for clients that cannot send a header, such as browsers."""
 
-import msgspec
 from fastapi import Response
 from msgspec import Struct
 
 from application.timestamps import Timestamp, timestamp
+from interfaces.http.endpoint.answers import resource
 from interfaces.http.endpoint.call import Command
 from interfaces.http.endpoint.operation import operation
-from interfaces.http.protocol.body import JSON
 from interfaces.http.protocol.validation import RequestModel
 
 
@@ -16,9 +15,9 @@ class TicketRequest(RequestModel):
 
 
 class StreamTicket(Struct, frozen=True):
-    """Send `ticket` in the first message to `WS /v1/stream`."""
+    """Send `ticket` in the first message to `WS /v1/stream`; a repeat of the request has none."""
 
-    ticket: str
+    ticket: str | None
     expires_at: Timestamp
 
 
@@ -30,9 +29,9 @@ class StreamTicket(Struct, frozen=True):
     needs="events:read",
     answers=StreamTicket,
     status=201,
-    headers=(),
+    secrets=("ticket",),
 )
 async def create_stream_ticket(call: Command[TicketRequest]) -> Response:
     issued = await call.services.tickets.issue(call.principal)
     ticket = StreamTicket(issued.ticket, timestamp(issued.expires_at))
-    return Response(msgspec.json.encode(ticket), 201, media_type=JSON)
+    return resource(ticket, await call.log_position(), 201)

@@ -23,6 +23,10 @@ Reason = Annotated[
 ]
 
 
+class RollbackBody(RequestModel):
+    to: PositiveField = Field(description="The generation to switch back to.")
+
+
 class SkipBody(RequestModel):
     version: PositiveField = Field(
         description="The event to skip, by version; if another one is first, nothing is skipped."

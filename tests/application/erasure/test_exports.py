@@ -38,19 +38,20 @@ async def world(exports: AwayExports) -> World:
 
 def requested(position: int, *, names: bool = True) -> RequestedExport:
     return RequestedExport(
-        id=uuid7(), actor="token:x", key=None, request="sealed", names=names, position=position
+        id=uuid7(), actor="token:x", request="sealed", names=names, position=position
     )
 
 
 async def test_an_erasure_waits_for_an_earlier_request(world: World, exports: AwayExports) -> None:
-    export = await exports.record(requested(1))
+    export = requested(1)
+    await exports.record(export)
     job = job_of(await world.erase())
     async with world.sweeping():
         await world.wait_for_job(
             job.id, lambda job: "Not reached yet: exports." in (job.error or "")
         )
-        await exports.begin(export, 1)
-        await exports.end(export, 1, SelectedExport(1, 1))
+        await exports.begin(export.id, 1)
+        await exports.end(export.id, 1, SelectedExport(1, 1))
         done = await world.wait_for_job(job.id, lambda job: job.state == "succeeded")
     assert done.result is not None
     assert done.result["covers"] == [*BY_THE_APPEND, *SERVING, "exports"]

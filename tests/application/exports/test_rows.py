@@ -54,9 +54,7 @@ async def exported(
         await directory.log.append(registration(stream))
         await directory.log.append(change(stream, 1))
     order = ExportSpec(format="csv", users=None if audit else UserList(), audit=audit)
-    job, _ = await directory.services.exports.submit(
-        order, {}, actor="token:t", key=None, position=2 * users
-    )
+    job = await directory.services.exports.submit(order, {}, actor="token:t", position=2 * users)
     await directory.jobs.run_queued()
     done = await directory.jobs.job(job.id)
     assert done is not None

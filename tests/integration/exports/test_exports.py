@@ -11,7 +11,6 @@ from uuid_utils.compat import uuid7
 
 from application.audit.items import AuditItem
 from application.audit.search import AuditQuery
-from application.context import IdempotencyKey
 from application.exports.requests import PIECE_ROWS, ExportSpec
 from application.exports.rows import ExportGone
 from application.jobs.model import Job, JobQuery
@@ -259,9 +258,9 @@ async def test_exports_leave_room_for_other_jobs(seeded: ExportWorld) -> None:
     assert second.state == "queued"
 
 
-async def test_requests_with_one_key_at_once_are_one_export(world: ExportWorld) -> None:
-    key = IdempotencyKey("one", b"request")
-    jobs = await asyncio.gather(*(world.ask(ALL, key) for _ in range(8)))
+async def test_requests_with_one_id_at_once_are_one_export(world: ExportWorld) -> None:
+    export = uuid7()
+    jobs = await asyncio.gather(*(world.ask(ALL, export) for _ in range(8)))
     assert len({job.id for job in jobs}) == 1
     assert len((await world.bench.jobs.jobs(JobQuery())).items) == 1
 

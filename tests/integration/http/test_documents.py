@@ -40,6 +40,7 @@ CONTRACT = {
     ("POST", "/v1/projections/{name}/pause"),
     ("POST", "/v1/projections/{name}/resume"),
     ("GET", "/v1/projections/{name}/parked"),
+    ("POST", "/v1/projections/{name}/parked/retry"),
     ("POST", "/v1/projections/{name}/parked/{stream}/retry"),
     ("POST", "/v1/projections/{name}/parked/{stream}/skip"),
     ("GET", "/v1/relay"),

@@ -1,11 +1,15 @@
 """A command with an Idempotency-Key is carried out once, however often it is sent."""
 
 import asyncio
+from typing import Any, Final
 
 import pytest
 from httpx2 import AsyncClient, Response
 
+from application.projector.admin import ProjectionAdmin
 from tests.support.http.directory import ADA, Directory, registered
+
+PAUSE: Final = "/v1/projections/users/pause"
 
 
 async def register(client: AsyncClient, key: str, **fields: str) -> Response:
@@ -79,3 +83,29 @@ async def test_two_keys_are_refused(admin: AsyncClient) -> None:
     twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     answer = await admin.post("/v1/users", json=ADA, headers=twice)
     assert answer.status_code == 422
+
+
+async def test_a_repeat_of_a_command_that_still_runs_is_a_conflict_after_a_while(
+    directory: Directory, admin: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, go_on = asyncio.Event(), asyncio.Event()
+
+    async def pause(self: ProjectionAdmin, *_: Any) -> None:
+        running.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(ProjectionAdmin, "pause", pause)
+    headers = {"Idempotency-Key": "k"}
+    first = asyncio.create_task(admin.post(PAUSE, headers=headers))
+    await running.wait()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    refused = await admin.post(PAUSE, headers=headers)
+    assert 4.5 < loop.time() - began < 7
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+    assert "Retry-After" in refused.headers
+    waiting = asyncio.create_task(admin.post(PAUSE, headers=headers))
+    await asyncio.sleep(0.2)
+    go_on.set()
+    assert (await first).status_code == 200
+    assert (await waiting).headers["Idempotency-Replayed"] == "true"

@@ -71,16 +71,20 @@ async def test_only_administrators_may_send_commands_to_projections(
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "rollback", f"parked/{STREAM}/retry"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "rollback", "parked/retry", f"parked/{STREAM}/retry"]
+)
 async def test_an_unknown_projection_is_not_found(directory: Directory, command: str) -> None:
     async with directory.as_("admin") as admin:
-        answer = await admin.post(f"/v1/projections/nothing/{command}")
+        answer = await admin.post(
+            f"/v1/projections/nothing/{command}", json={"to": 1} if command == "rollback" else {}
+        )
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
 async def test_without_a_former_generation_a_rollback_is_not_found(directory: Directory) -> None:
     async with directory.as_("admin") as admin:
-        answer = await admin.post("/v1/projections/users/rollback")
+        answer = await admin.post("/v1/projections/users/rollback", json={"to": 2})
     assert answer.status_code == 404
     assert answer.json()["detail"] == "No former generation of it is kept."
 

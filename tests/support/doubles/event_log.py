@@ -37,7 +37,7 @@ class InMemoryEventLog:
         self._new_id = new_id
         self._events: list[Recorded[Event]] = []
         self._claims: dict[tuple[str, str], UUID] = {}
-        self._receipts: dict[tuple[str, str], tuple[bytes, StoredReceipt]] = {}
+        self.receipts: dict[tuple[str, str], tuple[bytes, StoredReceipt]] = {}
         self._keys: dict[UUID, StreamKey] = {}
         self.snapshots: dict[UUID, dict[tuple[str, int], StreamSnapshot]] = {}
 
@@ -50,7 +50,7 @@ class InMemoryEventLog:
         idempotency: IdempotencyKey | None = None,
     ) -> LoadedStream:
         receipt = None
-        if idempotency and (stored := self._receipts.get((actor, idempotency.key))):
+        if idempotency and (stored := self.receipts.get((actor, idempotency.key))):
             request, first = stored
             receipt = StoredReceipt(
                 matches=request == idempotency.fingerprint,
@@ -77,7 +77,7 @@ class InMemoryEventLog:
     async def append(self, draft: Draft) -> Appended:
         context = draft.context
         key = context.idempotency
-        if key and (context.actor, key.key) in self._receipts:
+        if key and (context.actor, key.key) in self.receipts:
             raise KeySeen
         stored = self._stream(draft.stream)
         if (draft.events or key) and len(stored) != draft.after_version:
@@ -127,7 +127,7 @@ class InMemoryEventLog:
                 version=draft.after_version + len(events),
                 position=position,
             )
-            self._receipts[context.actor, key.key] = (key.fingerprint, receipt)
+            self.receipts[context.actor, key.key] = (key.fingerprint, receipt)
         return Appended(events=events, position=position)
 
     async def holder_of(self, scope: str, value: str) -> UUID | None:

@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from application.errors import IdempotencyMismatch
 from application.exports.requests import PendingExport, Piece, RequestedExport, SelectedExport
 
 
@@ -15,16 +14,8 @@ class InMemoryExports:
         self._pieces: dict[UUID, dict[int, Piece]] = {}
         self._selected: dict[UUID, SelectedExport] = {}
 
-    async def record(self, requested: RequestedExport) -> UUID:
-        for earlier in self._asked.values():
-            if requested.key is None or earlier.key is None or earlier.actor != requested.actor:
-                continue
-            if earlier.key.key == requested.key.key:
-                if earlier.key != requested.key:
-                    raise IdempotencyMismatch
-                return earlier.id
-        self._asked[requested.id] = requested
-        return requested.id
+    async def record(self, requested: RequestedExport) -> None:
+        self._asked.setdefault(requested.id, requested)
 
     async def piece(self, export: UUID, number: int) -> Piece | None:
         return self._pieces.get(export, {}).get(number)

@@ -45,6 +45,7 @@ from tests.support.doubles.audit_log import InMemoryAuditLog
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.doubles.receipts import InMemoryAnswerReceipts
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
@@ -185,6 +186,7 @@ class Directory:
         exports: InMemoryExports | None = None,
     ) -> None:
         self.log = InMemoryEventLog(uuid7)
+        self.receipts = InMemoryAnswerReceipts(self.log, uuid7)
         self.views = FoldedQueries(self.log)
         self.audit_log = InMemoryAuditLog(self.log)
         self.doorbell = MemoryDoorbell()
@@ -221,6 +223,7 @@ class Directory:
             relay=self.relay,
             projections=empty_projection_admin("users", "headcount"),
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),
+            receipts=self.receipts,
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
+from uuid import UUID
 
-from application.context import IdempotencyKey
 from application.exports.requests import ExportSpec
 from application.exports.rows import ExportRows, Row
 from application.jobs.model import Job, JobKind
@@ -38,16 +38,17 @@ class ExportWorld:
         async with AsyncExitStack() as stack:
             views = await stack.enter_async_context(ReadSide.open(url))
             bench = await stack.enter_async_context(Bench.in_postgres(url))
-            exports = exports_of(views.events.database, views.events.keys)
+            exports = exports_of(views.events.database)
             kind = export_kind(views.events, views.doorbell, exports)
             yield cls(views, bench, exports, kind)
 
     async def ask(
-        self, order: ExportSpec, key: IdempotencyKey | None = None, actor: str = "token:test"
+        self, order: ExportSpec, export_id: UUID | None = None, actor: str = "token:test"
     ) -> Job:
         position = await self.views.events.feed.head()
-        job, _ = await self._service.submit(order, {}, actor=actor, key=key, position=position)
-        return job
+        return await self._service.submit(
+            order, {}, actor=actor, export_id=export_id, position=position
+        )
 
     async def done(self, order: ExportSpec) -> Job:
         """Run a new export, and return its finished job."""

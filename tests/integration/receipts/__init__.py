@@ -1,0 +1,1 @@
+"""The receipts of administrative commands over Postgres."""
