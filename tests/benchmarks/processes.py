@@ -13,7 +13,13 @@ from msgspec import Struct
 
 from infrastructure.embedded.valkey import EmbeddedValkey
 from tests.support.servers.postgres import MASTER_KEYS
-from tests.support.servers.rollbook import ROOT, rollbook_command, rollbook_environment, until
+from tests.support.servers.rollbook import (
+    ROOT,
+    end_with_parent,
+    rollbook_command,
+    rollbook_environment,
+    until,
+)
 
 TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
 
@@ -73,7 +79,9 @@ async def twin(module: str, *arguments: str) -> AsyncGenerator[int]:
 def _running(program: Sequence[str], port: int, **settings: str) -> Generator[None]:
     """Runs a program until the context ends; yields when the port answers."""
     environment = rollbook_environment(**settings)
-    with subprocess.Popen(program, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(
+        program, env=environment, cwd=ROOT, preexec_fn=end_with_parent
+    ) as process:
         until(lambda: _answers(port), 30)
         try:
             yield

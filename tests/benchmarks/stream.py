@@ -27,9 +27,10 @@ from msgspec import Struct
 
 from tests.support.http.streaming import streaming
 from tests.support.servers.postgres import database, postgres_server
-from tests.support.servers.rollbook import RunningRollbook, rollbook_environment
+from tests.support.servers.rollbook import RunningRollbook, end_with_parent, rollbook_environment
 
 MAX_MILLISECONDS: Final = 15.0
+_END_SECONDS: Final = 30
 
 
 class Side(Struct, frozen=True):
@@ -95,14 +96,18 @@ def _twin(server: str) -> Generator[Side]:
     with database(server) as url:
         command = [sys.executable, "-P", "-m", "tests.benchmarks.stream_twin", url]
         process = subprocess.Popen(
-            command, env=rollbook_environment(), stdout=subprocess.PIPE, text=True
+            command,
+            env=rollbook_environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=end_with_parent,
         )
         assert process.stdout is not None
         try:
             yield Side(f"http://127.0.0.1:{process.stdout.readline().strip()}", "any")
         finally:
             process.terminate()
-            process.wait()
+            process.wait(timeout=_END_SECONDS)
 
 
 def _measure(side: Side, rate: float, seconds: float) -> Times:

@@ -51,12 +51,22 @@ def create_app(database_url: str) -> FastAPI:
         await websocket.accept()
         await websocket.receive_text()
         queue = asyncio.Queue[str]()
-        queues.add(queue)
-        with suppress(WebSocketDisconnect):
+
+        async def send() -> None:
             await websocket.send_text('{"kind": "ready"}')
             while True:
                 await websocket.send_text(await queue.get())
-        queues.discard(queue)
+
+        queues.add(queue)
+        sending = asyncio.create_task(send())
+        try:
+            # Only a receiver learns that the client has gone, or that the server shuts down.
+            with suppress(WebSocketDisconnect):
+                while True:
+                    await websocket.receive_text()
+        finally:
+            sending.cancel()
+            queues.discard(queue)
 
     app.add_api_route("/v1/users", register, methods=["POST"], status_code=201)
     app.add_api_websocket_route("/v1/stream", stream)

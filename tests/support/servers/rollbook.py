@@ -18,7 +18,7 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).parents[3]
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """The kernel sends SIGTERM to the child when its parent ends (Linux: PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -92,7 +92,7 @@ class RunningRollbook:
                 stdout=output,
                 stderr=output,
                 cwd="/",
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         until(self._is_up, timeout_seconds)
         return time.monotonic() - began
