@@ -25,7 +25,8 @@ _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def parse_attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy within the limits: at most 64 keys and 16 KiB of JSON, 8 levels (itself the first).
+    """A copy within the limits: at most 64 keys, 8 levels (itself the first), and 16 KiB of JSON
+    with all digits of each number.
 
     Keys have 1 to 128 characters. Raises `InvalidValue`.
     """
@@ -100,12 +101,19 @@ def _checked(raw: Mapping[str, Any], what: str, limit: int) -> dict[str, Any]:
         raise InvalidValue(_TEXT) from None
     except TypeError:
         raise InvalidValue(_VALUES) from None
-    if len(encoded) > limit:
+    size = len(encoded)
+    if size > limit:
         raise InvalidValue(f"{what} must have at most {limit} bytes as JSON.")
     for depth, level in enumerate(levels(dict(raw)), 1):
         if depth > MAX_DEPTH:
             raise _too_deep()
         _check(level)
+        # Postgres shows numbers without exponents: 5e-324 has 326 digits there.
+        size += sum(map(_omitted_digits, level.of(float)))
+        if size > limit:
+            raise InvalidValue(
+                f"{what} must have at most {limit} bytes as JSON with all digits of each number."
+            )
     return msgspec.json.decode(encoded)
 
 
@@ -121,6 +129,12 @@ def _check(level: Level) -> None:
         raise InvalidValue(_NUMBERS)
     if level.has_unfit_text():
         raise InvalidValue(_TEXT)
+
+
+def _omitted_digits(number: float) -> int:
+    """How many zeros an exponent stands for."""
+    mantissa, exponent, power = repr(number).partition("e")
+    return abs(int(power)) if exponent and mantissa else 0
 
 
 def _refuse_depth(depth: int) -> None:

@@ -9,7 +9,7 @@ import idna
 from email_validator import EmailNotValidError, validate_email
 
 from domain.errors import InvalidValue
-from domain.text import tidied
+from domain.text import has_invisible, tidied
 
 MAX_EMAIL_LENGTH: Final = 254
 
@@ -29,6 +29,8 @@ def tidied_address(raw: str) -> str:
     address = tidied(raw, "An e-mail address", MAX_EMAIL_LENGTH)
     _check(address)
     if not address.isascii():
+        if has_invisible(address):
+            raise InvalidValue("An e-mail address must not contain invisible characters.")
         try:
             _check_comparable(comparable_address(address))
         except InvalidValue:

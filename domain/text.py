@@ -1,5 +1,6 @@
 """Rules for text that people type."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -8,9 +9,19 @@ from domain.errors import InvalidValue
 # Persian, Urdu and the scripts of India need them to spell names; all other invisible formatting
 # characters (bidirectional overrides above all) only make one text look like another.
 # As the FreeformClass of RFC 8264 has it.
-_JOINERS: Final = frozenset("\u200c\u200d")
+_JOINERS: Final = "\u200c\u200d"
 _UNREADABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_INVISIBLE: Final = frozenset({"Cf", "Zs"})
+
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16): shown as nothing.
+_IGNORABLE: Final = (
+    "\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
+# Letters and symbols without ink: the empty Braille pattern, a notehead, and hieroglyphs.
+_BLANK: Final = "\u2800\U0001d159\U00013441\U00013442"
+_INVISIBLE: Final = re.compile(f"[{_IGNORABLE}{_BLANK}]")
+_NOTHING_VISIBLE: Final = re.compile(rf"[\s{_IGNORABLE}{_BLANK}]*")
 
 # NFC composes at most four characters into one: a letter and three marks.
 _COMPOSED: Final = 4
@@ -50,4 +61,9 @@ def refuse_control(text: str, what: str) -> None:
 
 def is_blank(text: str) -> bool:
     """Whether the text has no visible character."""
-    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+    return _NOTHING_VISIBLE.fullmatch(text) is not None
+
+
+def has_invisible(text: str) -> bool:
+    """Whether the text has a character that is shown as nothing, and that is no space."""
+    return _INVISIBLE.search(text) is not None

@@ -6,9 +6,24 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.log.event_log import EventFeed, FeedPage, type_of
+from domain.catalogue import EVENT_TYPES, kind_of
+from domain.errors import InvalidValue
 from domain.event import Event, Recorded
 
 _DEFAULT_KIND: Final = "user"
+LIBRARY_KIND: Final = "library"
+"""The kind of streams that an application of the eventsourcing library saves."""
+
+_KINDS: Final = dict.fromkeys((*map(kind_of, EVENT_TYPES), LIBRARY_KIND))
+TYPE_NAMES: Final = (*EVENT_TYPES, *(f"{kind}.*" for kind in _KINDS))
+"""The names that filters know: all types of events, and a pattern for each kind of stream."""
+
+
+def parse_type(name: str) -> str:
+    """The name, if it is one of `TYPE_NAMES`. Raises `InvalidValue`, which names these."""
+    if name not in TYPE_NAMES:
+        raise InvalidValue(f"Must be among the types of events: {', '.join(TYPE_NAMES)}.")
+    return name
 
 
 class EventFilter(Struct, frozen=True, kw_only=True):
@@ -22,7 +37,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     def parse(cls, types: tuple[str, ...], *, user: UUID | None, every_kind: bool) -> Self:
         """From names such as `user.renamed` and `user.*`; without names, all events of users.
 
-        Kinds other than `user` match only with `every_kind`; unknown names never match.
+        Kinds other than `user` match only with `every_kind`.
         """
         if not types:
             return cls(user=user)

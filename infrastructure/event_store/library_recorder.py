@@ -31,6 +31,7 @@ from uuid_utils.compat import uuid7
 
 from application.context import TENANT
 from application.errors import VersionConflict
+from application.log.search import LIBRARY_KIND
 from infrastructure.event_store.append_requests import (
     APPEND,
     CHANNEL,
@@ -41,7 +42,7 @@ from infrastructure.event_store.append_requests import (
     batch_payload,
 )
 from infrastructure.event_store.mapper import RollbookMapper
-from infrastructure.event_store.stored_rows import COLUMNS, LIBRARY_KIND, WITH_KEY, StoredRow
+from infrastructure.event_store.stored_rows import COLUMNS, WITH_KEY, StoredRow
 from infrastructure.keys import MasterKeyRing
 
 # The transaction holds the append function's lock until the commit, which is another round trip:

@@ -13,9 +13,10 @@ from structlog import get_logger
 from application.errors import MasterKeyMissing, StreamUnreadable
 from application.keys.ports import SealBroken, UnknownMasterKey
 from application.log.event_log import DraftSnapshot, StreamKey, StreamSnapshot, Unreadable
+from application.log.search import LIBRARY_KIND
 from domain.event import Event, Recorded
 from infrastructure.event_store.serializer import Undecodable, to_event, to_sealed, to_state
-from infrastructure.event_store.stored_rows import LIBRARY_KIND, Row, StoredRow, key_of
+from infrastructure.event_store.stored_rows import Row, StoredRow, key_of
 from infrastructure.keys import MasterKeyRing
 
 # Begins the context of a snapshot's seal. An event's context is two ids (32 bytes), so that the

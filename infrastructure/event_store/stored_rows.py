@@ -10,9 +10,6 @@ from eventsourcing.persistence import Notification
 
 from application.log.event_log import StreamKey
 
-LIBRARY_KIND: Final = "library"
-"""The kind of streams that an application of the library saves."""
-
 EVENT: Final = """
     e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.kind, e.event_id,
     e.actor, e.on_behalf_of, e.correlation_id, e.causation_id, e.recorded_at"""

@@ -9,8 +9,10 @@ from msgspec import Meta, Struct
 
 from application.identity import Identity, Principal
 from application.live.tickets import Tickets
-from application.log.search import EventFilter
+from application.log.search import EventFilter, parse_type
+from domain.errors import InvalidValue
 from interfaces.stream.closing import CloseCode, Closed
+from interfaces.strict_json import BadJson, parse_json
 
 _MAX_TYPES: Final = 200
 _MAX_PARAMETERS: Final = 20
@@ -52,10 +54,11 @@ R = TypeVar("R", bound=StreamRequest)
 
 def from_message(message: str | bytes) -> FirstMessage:
     """Raises `Closed`."""
+    raw = message.encode() if isinstance(message, str) else message
     try:
-        members = msgspec.json.decode(message)
-    except (msgspec.DecodeError, UnicodeError):
-        raise Closed(CloseCode.BAD_REQUEST, "The first message is no JSON.") from None
+        members = parse_json(raw, "The first message")
+    except BadJson as error:
+        raise Closed(CloseCode.BAD_REQUEST, str(error)) from None
     if not isinstance(members, dict):
         raise Closed(CloseCode.BAD_REQUEST, "The first message is no JSON object.")
     asked = _checked(cast(dict[str, Any], members), FirstMessage, strict=True)
@@ -95,7 +98,13 @@ def _checked(values: dict[str, Any], kind: type[R], *, strict: bool) -> R:
             converted[name] = msgspec.convert(value, types[name], strict=strict)
         except msgspec.ValidationError:
             raise Closed(CloseCode.BAD_REQUEST, f"{name} must be {_FORMS[name]}.") from None
-    return kind(**converted)
+    request = kind(**converted)
+    try:
+        for name in request.types or ():
+            parse_type(name)
+    except InvalidValue as error:
+        raise Closed(CloseCode.BAD_REQUEST, f"types: {error}") from None
+    return request
 
 
 async def by_header(authorization: str, identity: Identity) -> Principal:

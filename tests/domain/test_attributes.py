@@ -70,11 +70,20 @@ def test_attributes_within_the_limits_are_accepted(attributes: dict[str, Any]):
         nested(9, {}),
         nested(5000, []),
         {"x": "é" * (8 * 1024)},
+        # Postgres shows 326 digits for each.
+        {"x": [5e-324] * 60},
+        {"x": {str(n): -1.5e-300 for n in range(60)}},
+        {"x": [1e-5] * 1650},
     ],
 )
 def test_attributes_beyond_the_limits_are_refused(attributes: dict[str, Any]):
     with pytest.raises(InvalidValue):
         parse_attributes(attributes)
+
+
+def test_a_few_numbers_with_exponents_are_accepted():
+    attributes = {"x": [5e-324, 1e15, 2.5e-7] * 12}
+    assert parse_attributes(attributes) == attributes
 
 
 def test_parsed_attributes_do_not_change_with_their_source():

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from interfaces.http.protocol.headers import MAX_LIST_LENGTH, header
 from interfaces.http.protocol.refusals import MalformedRequest, TooLarge, UnsupportedMediaType
-from interfaces.http.protocol.strict_json import parse_json
+from interfaces.strict_json import BadJson, parse_json
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 # No body within the other limits has more: attributes with 16 KiB of such characters, a patch that
@@ -40,7 +40,10 @@ async def read_body(request: Request, accepted: Sequence[str], *, required: bool
 def parse_body(body: bytes, *, required: bool) -> Any:
     """The JSON value of a body; an empty object if there is none and none is required."""
     if body:
-        return parse_json(body)
+        try:
+            return parse_json(body)
+        except BadJson as error:
+            raise MalformedRequest(str(error)) from None
     if required:
         raise MalformedRequest("A body is needed.")
     return {}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar
 from uuid import RFC_4122, UUID
 
@@ -64,8 +64,13 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 _VERSIONS: Final = range(1, 9)
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _TIME: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+ -]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:)(\d\d)(?:\.(\d{1,30}))?([Zz]|[+ -]\d\d:\d\d)", re.ASCII
 )
+# RFC 3339, section 5.7: it is the last of a day in UTC. It is read as the second after it.
+_LEAP_SECOND: Final = "60"
+_LAST_MINUTE: Final = (23, 59)
+_MICROSECOND_DIGITS: Final = 6
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,16 +150,50 @@ def parse_uuid(text: str) -> UUID:
 
 
 def parse_time(text: str) -> datetime:
-    """A time of RFC 3339, in UTC. Raises `InvalidValue`."""
+    """The last microsecond that is not after a time of RFC 3339, in UTC. Raises `InvalidValue`.
+
+    So what is recorded up to it is what is recorded up to that time.
+    """
+    return _parsed_time(text)[0]
+
+
+def parse_bound(text: str) -> datetime:
+    """The first microsecond that is not before a time of RFC 3339, in UTC. Raises `InvalidValue`.
+
+    So what is recorded before it is what is recorded before that time.
+    """
+    moment, is_later = _parsed_time(text)
+    try:
+        return moment + _MICROSECOND if is_later else moment
+    except OverflowError:
+        raise _no_such_time() from None
+
+
+def _parsed_time(text: str) -> tuple[datetime, bool]:
+    """The microsecond of a time, and whether the time is later in it."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise InvalidValue("Must be a time of RFC 3339 with an offset: 2026-03-01T09:30:00Z.")
+    to_the_minute, second, digits, offset = match.groups()
+    digits = digits or ""
+    is_leap_second = second == _LEAP_SECOND
+    clock = f"{to_the_minute.upper()}{'59' if is_leap_second else second}"
+    fraction = digits[:_MICROSECOND_DIGITS].ljust(_MICROSECOND_DIGITS, "0")
     try:
         # A plus sign that was not percent-encoded arrives as a space.
-        moment = datetime.fromisoformat(match[1].upper() + match[2].upper().replace(" ", "+"))
-        return moment.astimezone(UTC)
+        moment = datetime.fromisoformat(f"{clock}.{fraction}{offset.upper().replace(' ', '+')}")
+        moment = moment.astimezone(UTC)
+        if is_leap_second:
+            if (moment.hour, moment.minute) != _LAST_MINUTE:
+                raise _no_such_time()
+            moment += timedelta(seconds=1)
     except (ValueError, OverflowError):
-        raise InvalidValue("There is no such time.") from None
+        raise _no_such_time() from None
+    return moment, digits[_MICROSECOND_DIGITS:].strip("0") != ""
+
+
+def _no_such_time() -> InvalidValue:
+    return InvalidValue("There is no such time.")
 
 
 _HEX: Final = "[0-9a-fA-F]"
@@ -177,4 +216,6 @@ PositiveField = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}),
 ]
 UuidField = Annotated[UUID, Parsed(parse_uuid, UUID_SCHEMA)]
-TimeField = Annotated[datetime, Parsed(parse_time, {"type": "string", "format": "date-time"})]
+_TIME_SCHEMA: Final[Schema] = {"type": "string", "format": "date-time"}
+TimeField = Annotated[datetime, Parsed(parse_time, _TIME_SCHEMA)]
+TimeBoundField = Annotated[datetime, Parsed(parse_bound, _TIME_SCHEMA)]

@@ -2,6 +2,7 @@
 
 from typing import Any, Final, cast
 
+from application.log.search import TYPE_NAMES
 from domain.attributes import MAX_KEY_LENGTH, MAX_NUMBER
 
 Schema = dict[str, Any]
@@ -12,6 +13,7 @@ JSON_VALUE: Final[Schema] = {"x-schema": "JsonValue"}
 TEXT: Final = r"^[^\u0000]*$"
 _REF: Final[Schema] = {"$ref": "#/components/schemas/JsonValue"}
 
+EVENT_TYPE: Final[Schema] = {"type": "string", "enum": list(TYPE_NAMES)}
 JSON_KEY: Final[Schema] = {
     "type": "string",
     "minLength": 1,

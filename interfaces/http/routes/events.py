@@ -8,13 +8,13 @@ from fastapi import Response
 from pydantic import Field
 
 from application.log.envelope import Envelope, envelope
-from application.log.search import EventFilter
+from application.log.search import EventFilter, parse_type
 from domain.event import Event, Recorded
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.fields import UuidField, comma_list, whole_number
-from interfaces.http.protocol.json_schemas import TEXT
+from interfaces.http.protocol.json_schemas import EVENT_TYPE
 from interfaces.http.protocol.refusals import InvalidRequest, NotFound
 from interfaces.http.protocol.validation import NoParameters, RequestModel
 from interfaces.http.schemas.lists import EventList
@@ -30,8 +30,8 @@ class EventListParameters(RequestModel):
         default=0, description="Events after this position, without it; 0 is the beginning."
     )
     limit: Annotated[int, whole_number(1, _MAX_EVENTS)] = 100
-    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
-        default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
+    types: Annotated[tuple[str, ...], comma_list(parse_type, EVENT_TYPE)] = Field(
+        default=(), description="Such as `user.renamed`, or `user.*` for all of a kind."
     )
     user: UuidField | None = None
     wait: Annotated[int, whole_number(0, _MAX_SECONDS)] = Field(

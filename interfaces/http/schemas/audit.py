@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from application.audit.search import AuditQuery
-from application.log.search import EventFilter
+from application.log.search import EventFilter, parse_type
 from domain.errors import InvalidValue
 from domain.values import EmailAddress
 from interfaces.http.protocol.cursors import PageParameters
@@ -15,12 +15,12 @@ from interfaces.http.protocol.fields import (
     UUID_SCHEMA,
     Parsed,
     Schema,
-    TimeField,
+    TimeBoundField,
     comma_list,
     parse_uuid,
 )
 from interfaces.http.protocol.headers import is_visible_ascii
-from interfaces.http.protocol.json_schemas import TEXT
+from interfaces.http.protocol.json_schemas import EVENT_TYPE
 from interfaces.http.protocol.validation import RequestModel
 
 _MAX_CHARACTERS: Final = 255
@@ -53,14 +53,14 @@ class AuditFilters(RequestModel):
     user: Annotated[UUID | EmailAddress, Parsed(_user, _USER)] | None = Field(
         default=None, description="A user's id, or the e-mail address a user has now."
     )
-    types: Annotated[tuple[str, ...], comma_list(str, {"type": "string", "pattern": TEXT})] = Field(
-        default=(), description="Such as `user.renamed` or `user.*`; others match nothing."
+    types: Annotated[tuple[str, ...], comma_list(parse_type, EVENT_TYPE)] = Field(
+        default=(), description="Such as `user.renamed`, or `user.*` for all of a kind."
     )
     correlation_id: Names = Field(default=(), description="The `X-Request-ID` of a command.")
-    from_: TimeField | None = Field(
+    from_: TimeBoundField | None = Field(
         default=None, alias="from", description="Recorded then or later."
     )
-    to: TimeField | None = Field(default=None, description="Recorded before then.")
+    to: TimeBoundField | None = Field(default=None, description="Recorded before then.")
 
     def query(self, user: UUID | None, *, every_kind: bool) -> AuditQuery:
         """What is asked for, from the newest on."""

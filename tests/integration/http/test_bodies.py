@@ -51,16 +51,21 @@ async def test_a_body_that_is_not_json_is_malformed(admin: AsyncClient, content:
     [
         ("NaN", "NaN is not JSON."),
         ("[-Infinity]", "-Infinity is not JSON."),
-        ('{"a": 1, "a": 1}', "An object in the body has a key twice."),
-        ('[{"a": 1, "\\u0061": 2}]', "An object in the body has a key twice."),
-        ("1e400", "Numbers in the body must be finite and within ±2⁵³."),
-        ("9007199254740993", "Numbers in the body must be finite and within ±2⁵³."),
-        ("-1e16", "Numbers in the body must be finite and within ±2⁵³."),
-        ("1" * 10_000, "Numbers in the body must be finite and within ±2⁵³."),
-        ('"\\u0000"', "Text in the body must not contain U+0000 or lone surrogates."),
-        ('{"\\u0000": 1}', "Text in the body must not contain U+0000 or lone surrogates."),
-        ('["\\ud800"]', "Text in the body must not contain U+0000 or lone surrogates."),
-        ('{"a": "\\uDC00x"}', "Text in the body must not contain U+0000 or lone surrogates."),
+        ('{"a": 1, "a": 1}', "An object has a key twice."),
+        ('[{"a": 1, "\\u0061": 2}]', "An object has a key twice."),
+        ("1e400", "Numbers must be finite and within ±2⁵³."),
+        ("9007199254740993", "Numbers must be finite and within ±2⁵³."),
+        ("9007199254740993.0", "Numbers must be finite and within ±2⁵³."),
+        ("9007199254740992.000000000000000001", "Numbers must be finite and within ±2⁵³."),
+        ("-9007199254740993e0", "Numbers must be finite and within ±2⁵³."),
+        ("90071992547409930e-1", "Numbers must be finite and within ±2⁵³."),
+        ("1e9999999999999999999", "Numbers must be finite and within ±2⁵³."),
+        ("-1e16", "Numbers must be finite and within ±2⁵³."),
+        ("1" * 10_000, "Numbers must be finite and within ±2⁵³."),
+        ('"\\u0000"', "Text must not contain U+0000 or lone surrogates."),
+        ('{"\\u0000": 1}', "Text must not contain U+0000 or lone surrogates."),
+        ('["\\ud800"]', "Text must not contain U+0000 or lone surrogates."),
+        ('{"a": "\\uDC00x"}', "Text must not contain U+0000 or lone surrogates."),
         ("[" * 40 + "]" * 40, "The body is more than 32 levels deep."),
     ],
 )
@@ -249,3 +254,23 @@ async def test_a_reason_is_checked(admin: AsyncClient, reason: object) -> None:
     path = "/v1/users/018f0000-0000-7000-8000-000000000009/suspend"
     answer = await admin.post(path, json={"reason": reason})
     assert [error["pointer"] for error in answer.json()["errors"]] == ["#/reason"]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("9007199254740992.0", 9007199254740992.0),
+        ("-9007199254740992", -9007199254740992),
+        ("-0.0", 0),
+        ("-0e5", 0),
+        ("-0", 0),
+    ],
+)
+async def test_numbers_at_the_limits_are_kept(
+    admin: AsyncClient, written: str, kept: float
+) -> None:
+    body = f'{{"name": "Ada", "email": "ada@example.org", "attributes": {{"n": {written}}}}}'
+    created = await admin.post("/v1/users", content=body, headers=JSON)
+    assert created.status_code == 201, created.text
+    assert created.json()["attributes"] == {"n": kept}
+    assert '"n":-0' not in created.text

@@ -40,12 +40,27 @@ async def test_types_and_users_narrow_the_events(admin: AsyncClient) -> None:
     ada = await registered(admin)
     await registered(admin, email="other@example.org")
     await admin.patch(f"/v1/users/{ada['id']}", json={"role": "owner", "name": "Ada King"})
-    by_type = await page(admin, types="user.renamed,user.role_changed,no.such")
+    by_type = await page(admin, types="user.renamed,user.role_changed")
     assert {event["type"] for event in by_type["items"]} == {"user.renamed", "user.role_changed"}
     by_user = await page(admin, user=ada["id"], types="user.*")
     assert [event["version"] for event in by_user["items"]] == [1, 2, 3]
-    nothing = await page(admin, types="no.such")
+    nothing = await page(admin, types="library.*")
     assert (nothing["items"], nothing["next_after"]) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    "types", ["user.role-changed", "user.", "*", "nothing.*", "user.renamed,User.Renamed", ""]
+)
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/audit"])
+async def test_a_misspelt_type_is_refused_with_the_known_ones(
+    admin: AsyncClient, path: str, types: str
+) -> None:
+    answer = await admin.get(path, params={"types": types})
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == "types"
+    assert "user.role_changed" in error["detail"]
+    assert "user.*" in error["detail"]
 
 
 async def test_personal_data_is_open_to_readers_of_users_only(directory: Directory) -> None:
