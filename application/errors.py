@@ -54,6 +54,20 @@ class UserGone(ApplicationError):
         super().__init__(status, version, since)
 
 
+class NoSuchState(ApplicationError):
+    """The user exists, but not at that version or time."""
+
+    def __init__(self, last_version: int, registered_at: datetime) -> None:
+        self.last_version = last_version
+        self.registered_at = registered_at
+        super().__init__(last_version, registered_at)
+
+    def __str__(self) -> str:
+        versions = "version 1" if self.last_version == 1 else f"versions 1 to {self.last_version}"
+        moment = f"{self.registered_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        return f"The user has {versions}, and was registered at {moment}."
+
+
 class Contended(ApplicationError):
     """Other commands kept changing this user; try again."""
 

@@ -14,6 +14,7 @@ from application.errors import (
     Contended,
     IdempotencyMismatch,
     KeySeen,
+    NoSuchState,
     Overloaded,
     VersionConflict,
 )
@@ -108,20 +109,26 @@ class UserService:
     ) -> UserAt:
         """The user at a version or a moment, or now.
 
-        Raises `UserNotFound` if there was none, and `UserGone` if the user is erased.
+        Raises `UserNotFound`, `NoSuchState` if the user had no such version or did not exist then,
+        and `UserGone` if the user is erased.
         """
-        state = await self._state(user_id, version, at)
+        state = (await self._history.load(user_id, version=version, at=at)).state
+        if state is None and at is not None:
+            # The user may have been registered later.
+            state = await self._state(user_id)
+            if isinstance(state, UserAt):
+                raise NoSuchState(state.version, state.created_at)
+        if state is None:
+            raise UserNotFound
         if isinstance(state, ErasedAt):
             raise gone(state, erased=True)
+        if version is not None and state.version != version:
+            raise NoSuchState(state.version, state.created_at)
         return state
 
-    async def _state(
-        self, user_id: UUID, version: int | None = None, at: datetime | None = None
-    ) -> UserState:
-        state = (await self._history.load(user_id, version=version, at=at)).state
-        if state is None or (
-            isinstance(state, UserAt) and version is not None and state.version != version
-        ):
+    async def _state(self, user_id: UUID, version: int | None = None) -> UserState:
+        state = (await self._history.load(user_id, version=version)).state
+        if state is None:
             raise UserNotFound
         return state
 

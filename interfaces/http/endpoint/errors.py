@@ -17,6 +17,7 @@ from application.errors import (
     InProgress,
     KeySeen,
     MasterKeyMissing,
+    NoSuchState,
     OutcomeUnknown,
     Overloaded,
     PositionAhead,
@@ -43,6 +44,7 @@ _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     InProgress: "conflict",
     KeySeen: "conflict",
     MasterKeyMissing: "unavailable",
+    NoSuchState: "not-found",
     OutcomeUnknown: "outcome-unknown",
     Overloaded: "overloaded",
     PositionAhead: "invalid-request",
@@ -123,6 +125,8 @@ def _facts(error: Exception, request: Request) -> Mapping[str, Any] | None:
             principal = principal_of(request)
             may_know = principal is not None and principal.may("admin")
             return {"holder": error.holder} if may_know and error.holder else None
+        case NoSuchState():
+            return {"version": error.last_version, "created_at": timestamp(error.registered_at)}
         case PreconditionFailed():
             return {"version": error.version}
         case PositionGone():

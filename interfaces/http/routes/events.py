@@ -67,7 +67,7 @@ async def read_event(call: Query[NoParameters]) -> Response:
     position = await call.log_position()
     recorded = await call.services.feed.event(event_id)
     if recorded is None or not (recorded.kind == "user" or call.principal.may("admin")):
-        raise NotFound
+        raise NotFound("There is no event with this id.")
     return resource(_envelope(call, recorded), position)
 
 

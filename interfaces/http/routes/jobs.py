@@ -25,6 +25,7 @@ from interfaces.http.routes.export_files import FORMATS, export_file, or_file
 from interfaces.http.schemas.jobs import Job, JobList, JobListParameters, JobResult
 
 _PATH: Final = "/v1/jobs/{job_id}"
+_NO_JOB: Final = "There is no job with this id."
 _RESULT: Final = "Get the result of a job; for an export, the file"
 
 
@@ -124,7 +125,7 @@ async def read_job_result(call: Query[NoParameters]) -> Response:
 async def cancel_job(call: Command[Nothing]) -> Response:
     job = await call.services.jobs.cancel(call.id_in_path("job_id"))
     if job is None:
-        raise NotFound
+        raise NotFound(_NO_JOB)
     return resource(Job.of(job), await call.log_position())
 
 
@@ -138,7 +139,7 @@ async def _asked_for(services: Services, request: Request) -> jobs.Job:
     try:
         job = await services.jobs.job(parse_uuid(request.path_params["job_id"]))
     except InvalidValue:
-        raise NotFound from None
+        raise NotFound(_NO_JOB) from None
     if job is None:
-        raise NotFound
+        raise NotFound(_NO_JOB)
     return job

@@ -33,6 +33,7 @@ async def answered(call: Command[Any], body: Struct) -> Response:
 def name_of(call: Call[Any, Any]) -> str:
     """The projection in the path. Raises `NotFound` if this release does not have it."""
     name: str = call.request.path_params["name"]
-    if name not in call.services.projections.names:
-        raise NotFound
+    names = call.services.projections.names
+    if name not in names:
+        raise NotFound(f"There is no such projection. There are: {', '.join(names)}.")
     return name

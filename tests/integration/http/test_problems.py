@@ -108,3 +108,30 @@ async def test_a_client_that_disconnects_before_its_body_gets_no_answer(
         "headers": [(b"authorization", b"Bearer admin")],
     }
     await directory.app(scope, receive, send)
+
+
+async def test_what_is_not_found_is_named_with_what_there_is(admin: AsyncClient) -> None:
+    person = {"name": "Ada", "email": "ada@example.org"}
+    user = (await admin.post("/v1/users", json=person)).json()
+    path, nobody = f"/v1/users/{user['id']}", "/v1/users/018f3f5e-0000-7000-8000-00000000000f"
+    await admin.patch(path, json={"name": "Ada King"})
+    unknown = "There is no user with this id."
+    job = "/v1/jobs/018f3f5e-0000-7000-8000-00000000000f"
+    for request, detail in {
+        f"GET {path}?version=99": "The user has versions 1 to 2,",
+        f"GET {path}?at=2001-01-01T00:00:00Z": f"was registered at {user['created_at'][:19]}",
+        f"GET {nobody}?version=99": unknown,
+        f"GET {nobody}?at=2001-01-01T00:00:00Z": unknown,
+        f"GET {nobody}": unknown,
+        "POST /v1/projections/foo/rebuild": "There are: users, headcount.",
+        "GET /v1/projections/foo/parked": "There are: users, headcount.",
+        f"GET {job}": "There is no job with this id.",
+        f"POST {job}/cancel": "There is no job with this id.",
+        "GET /v1/events/018f3f5e-0000-7000-8000-00000000000f": "There is no event with this id.",
+    }.items():
+        method, _, target = request.partition(" ")
+        answer = await admin.request(method, target)
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found"), request
+        assert detail in answer.json()["detail"], request
+    past = (await admin.get(f"{path}?version=99")).json()
+    assert (past["version"], past["created_at"]) == (2, user["created_at"])

@@ -12,13 +12,12 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.context import Context, IdempotencyKey
-from application.errors import UserGone
+from application.errors import NoSuchState, UserGone
 from application.log.event_log import Appended, Draft, EventLog
 from application.users.commands import Outcome
 from application.users.service import UserService
 from application.users.setters import Setters
 from application.users.states import UserAt
-from domain.errors import UserNotFound
 from domain.user.commands import (
     ChangeUser,
     DeleteUser,
@@ -132,9 +131,9 @@ class World:
             just_before = following.updated_at - _MICROSECOND
             assert await self.users.user_at(user_id, at=just_before) == state
         assert await self.users.user_at(user_id) == states[-1]
-        with pytest.raises(UserNotFound):
+        with pytest.raises(NoSuchState):
             await self.users.user_at(user_id, version=len(states) + 1)
-        with pytest.raises(UserNotFound):
+        with pytest.raises(NoSuchState):
             await self.users.user_at(user_id, at=states[0].created_at - _MICROSECOND)
 
     async def _command(self, user_id: UUID, command: UserCommand) -> None:
