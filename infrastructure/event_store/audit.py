@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, cast
 from uuid import UUID
@@ -122,16 +123,24 @@ class PostgresAuditLog:
         return cast("int", rows[0][0])
 
     async def statuses(self, places: Sequence[tuple[UUID, int]]) -> Sequence[StatusBefore]:
+        versions: dict[UUID, list[int]] = {}
+        for stream, version in places:
+            versions.setdefault(stream, []).append(version)
         rows = await self._database.rows(
             _STATUSES,
             {
-                "streams": [stream for stream, _ in places],
-                "versions": [Int8(version) for _, version in places],
+                "streams": list(versions),
+                "first": [Int8(min(each)) for each in versions.values()],
+                "last": [Int8(max(each)) for each in versions.values()],
                 "ends": _ENDS,
                 "changes": _STATUS_TOPICS,
             },
+            settings=IN_ORDER,
         )
-        return [_status(*row) for row in rows]
+        events: dict[UUID, list[tuple[int, str]]] = {}
+        for stream, version, topic in rows:
+            events.setdefault(stream, []).append((version, topic))
+        return [_status(events.get(stream, ()), version) for stream, version in places]
 
     async def events_of(
         self, user_id: UUID, versions: Collection[int]
@@ -180,12 +189,11 @@ def _path(query: AuditQuery) -> str:
     return _BY_ACTOR if query.actors else _BY_POSITION
 
 
-def _status(alive: str, last: str | None) -> StatusBefore:
-    """The status after the last event of a user that is not deleted, and the last one since."""
+def _status(events: Sequence[tuple[int, str]], version: int) -> StatusBefore:
+    """The status after the events below a version."""
     before = StatusBefore()
-    for topic in (alive, last):
-        event = _STATUS_CHANGES.get(topic or "")
-        # A restoration gives back the status that the first of the two left.
-        if event is not None and event is not UserRestored:
+    for _, topic in takewhile(lambda each: each[0] < version, events):
+        event = _STATUS_CHANGES.get(topic)
+        if event is not None:
             before = replace(before, **status_changes(before, event()))
     return before

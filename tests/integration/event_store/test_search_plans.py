@@ -12,9 +12,11 @@ from psycopg.types.numeric import Int8
 from application.audit.search import AuditQuery
 from application.log.search import EventFilter
 from infrastructure.database import Database
-from infrastructure.event_store.audit import search_sql, step_size
+from infrastructure.event_store.audit import PostgresAuditLog, search_sql, step_size
 from infrastructure.event_store.search_statements import IN_ORDER, search_statement
-from tests.support.servers.postgres import database, scaled
+from infrastructure.keys import MasterKeys
+from interfaces.composition.event_store import open_event_store
+from tests.support.servers.postgres import MASTER_KEYS, database, scaled
 
 EVENTS: Final = scaled(60_000)
 LIMIT: Final = 100
@@ -129,6 +131,25 @@ async def test_an_audit_of_a_user_reads_a_limited_number_of_rows(
         "limit": Int8(LIMIT),
     }
     assert await rows_of_statement(reader, search_sql(query), parameters) <= MAX_AUDITED_ROWS
+
+
+async def test_the_statuses_of_one_user_at_many_versions_are_found_in_one_pass(
+    url: str, reader: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    rows = reader.rows
+
+    async def recorded(statement: str, parameters: Any, **named: Any) -> list[Any]:
+        asked.append((statement, parameters))
+        return await rows(statement, parameters, **named)
+
+    async with open_event_store(url, MasterKeys.parse(MASTER_KEYS)) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(reader, "rows", recorded)
+            places = [(LONG, EVENTS // 2 - n) for n in range(0, 100, 5)]
+            await PostgresAuditLog(reader, store.mapper).statuses([*places, (SHORT, 3)])
+    # Once for the last status before the first place, and once for those between.
+    assert sum([await rows_of_statement(reader, *each) for each in asked]) <= EVENTS + 10
 
 
 @pytest.mark.alone
