@@ -83,7 +83,9 @@ async def rebuild(
             await prepare(build, ports, report)
             built = await _compare(build, report, began, switch_if)
         except BaseException as error:
-            if isinstance(error, JobCancelled | StreamsParked) or await _is_cancelled(report):
+            if isinstance(error, JobCancelled | StreamsParked) or await _is_cancelled(
+                build, report
+            ):
                 await build.drop()
             raise
         if not built.switched:
@@ -91,12 +93,12 @@ async def rebuild(
     return msgspec.to_builtins(built)
 
 
-async def _is_cancelled(report: Report) -> bool:
+async def _is_cancelled(build: Build[Any], report: Report) -> bool:
     """Whether a cancel was requested, whatever ended the work: a cancel that is noticed late cancels
     the task, as the stop of a worker does, after which the build is to be resumed.
     """
     try:
-        await report(0, None)
+        await report(build.progress.events, None)
     except JobCancelled:
         return True
     return False

@@ -31,6 +31,18 @@ _LOOK_SECONDS: Final = 0.2
 _TIMEOUT_SECONDS: Final = 10.0
 _MAX_NAMED: Final = 3
 
+
+class BuildWaits(Unavailable):
+    """The build cannot go on now; its job is run again."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 Known = Mapping[str, Projection[Any]]
 
 
@@ -80,7 +92,7 @@ async def _run(
         raise
     except (RebuildUnderWay, BuildLost) as error:
         # Another build runs; or a rollback came in between, or the build expired.
-        raise Unavailable from error
+        raise BuildWaits(str(error)) from error
     differing = f"{built['compared']['differing']} views differ"
     if built["switched"]:
         await progress.notify("success", f"generation {built['generation']} serves; {differing}")

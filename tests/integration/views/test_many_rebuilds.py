@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from application.erasure.coverage import ViewGeneration
 from application.jobs.model import JobCancelled
-from application.projector.generations import BuildLost, TooManyToDrop
+from application.projector.generations import BuildLost, RebuildUnderWay, TooManyToDrop
 from application.projector.rebuild_jobs import rebuild_jobs
 from application.projector.view_store import Slot
 from domain.user.events import UserErased
@@ -131,6 +131,20 @@ async def test_a_rebuild_waits_while_too_many_generations_wait_to_be_dropped(
             )
             await PostgresExpiredGenerations(rebuilder.database).drop_expired()
             assert (await bench.wait_for(job)).state == "succeeded"
+
+
+async def test_a_rebuild_says_that_it_waits_for_another_one(
+    rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.views.generations.store._TIMEOUT_SECONDS", 0.2)
+    notifier = InMemoryNotifications(MemoryDoorbell(), uuid7, lambda: datetime.now(UTC))
+    kinds = rebuild_jobs([USERS], rebuilder.ports, notifier)
+    async with Bench.in_postgres(rebuilder.url) as bench, bench.working(*kinds):
+        async with rebuilder.ports.generations.build(USERS, "another"):
+            job = await bench.submit("rebuild", {"projection": "users"})
+            waiting = await bench.wait_until(job, lambda job: job.error is not None)
+        assert waiting.error == f"BuildWaits: {RebuildUnderWay.__doc__}"
+        assert (await bench.wait_for(job)).state == "succeeded"
 
 
 @pytest.mark.parametrize("how", ["verify", "cancel", "crash"])
