@@ -128,5 +128,5 @@ async def drop_projection(call: Command[Nothing]) -> Response:
     except StillProjected as error:
         raise InvalidRequest.at("name", str(error)) from None
     if not is_dropped and not call.may_be_done:
-        raise NotFound
+        raise NotFound("Nothing is stored of a projection with this name.")
     return Response(status_code=204, headers={POSITION: str(await call.log_position())})
