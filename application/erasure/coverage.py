@@ -127,31 +127,28 @@ class Coverage:
         clean = {f"{VIEWS}:{each.name}": -1 for each in PROJECTIONS if each.name not in known}
         for view in views:
             clean[str(view)] = await self._finished_to(view, positions, finish_seconds)
+        if self._cache is not None:
+            clean[CACHE] = await _passed_to(self._cache, positions, views)
         if self._exports is not None:
             clean[EXPORTS] = await _no_export_to(self._exports, positions[-1])
-        passed = -1
-        if self._cache is not None:
-            passed = await _passed_to(self._cache, positions, views)
-        return [await self._covered(person, clean, passed, views) for person in people]
+        return [await self._covered(person, clean, views) for person in people]
 
     async def _covered(
         self,
         person: ErasedPerson,
         clean: Mapping[str, int],
-        cache_passed: int,
         views: Sequence[ViewGeneration],
     ) -> Covered:
-        covers = [store for store, reached in clean.items() if reached >= person.position]
-        missing = [store for store, reached in clean.items() if reached < person.position]
+        is_clean = {store: reached >= person.position for store, reached in clean.items()}
         if self._cache is not None:
             # Last, because nothing can bring back a copy that is removed then.
-            is_removed = (
-                not missing
-                and cache_passed >= person.position
-                and await self._is_forgotten(self._cache, person.user_id, views)
+            is_clean[CACHE] = all(is_clean.values()) and await self._is_forgotten(
+                self._cache, person.user_id, views
             )
-            (covers if is_removed else missing).append(CACHE)
-        return Covered((*BY_THE_APPEND, *covers), tuple(missing))
+        return Covered(
+            (*BY_THE_APPEND, *(store for store in is_clean if is_clean[store])),
+            tuple(store for store in is_clean if not is_clean[store]),
+        )
 
     async def _finished_to(
         self, view: ViewGeneration, positions: Sequence[int], seconds: float
