@@ -16,16 +16,7 @@ from interfaces.cli.client.client import Remote
 from interfaces.cli.client.job_command import print_members, run_job
 from interfaces.cli.target.connection import find_rollbook
 
-_STATUS: Final = (
-    "name",
-    "generation",
-    "former",
-    "state",
-    "position",
-    "lag",
-    "lag_seconds",
-    "parked",
-)
+_STATUS: Final = ("name", "generation", "former", "state", "position", "lag_seconds", "parked")
 
 
 def list_projections(data_directory: Path, *, json: bool) -> None:
@@ -62,7 +53,7 @@ def run_projection_job(
 
     It is 0 if the job succeeded and its result is not wrong.
     """
-    path, title = f"{_path(name)}/{what}", f"{what} {name}"
+    path, title = f"{_path(name)}/{what}", f"{what.rpartition('/')[2]} {name}"
     job = run_job(data_directory, path, body, title, json=json, detach=detach)
     is_right = job.state == "succeeded" and (job.result or {}).get("right", True)
     return 0 if is_right or detach else 1
