@@ -1,8 +1,10 @@
 """The relay: publishes the log to the message bus, sealed, in order and at least once."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Final, NoReturn, Protocol
 from uuid import UUID
 
@@ -19,6 +21,8 @@ from application.messaging.sending import Sender
 from domain.event import Event, Recorded
 
 REFUSED: Final = "refused by the broker"
+# While a queue is full, a line for each page would fill the log of the process.
+_REPORT_SECONDS: Final = 10.0
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -77,6 +81,8 @@ class Relay:
         self._sender = Sender(publisher)
         self._progress = progress
         self._log_id = log_id
+        self._unreported: list[int] = []
+        self._reported_at = -inf
 
     @classmethod
     @asynccontextmanager
@@ -84,7 +90,11 @@ class Relay:
         # Connects first, so that a process that cannot reach the bus does not take the lead.
         async with bus.connect() as publisher, ledger.lead() as progress:
             log.info("relay_leads", position=progress.position)
-            yield cls(publisher, progress, log_id)
+            relay = cls(publisher, progress, log_id)
+            try:
+                yield relay
+            finally:
+                relay._report()
 
     @property
     def position(self) -> int:
@@ -106,9 +116,16 @@ class Relay:
         refused = await self._sender.send(messages)
         set_aside += [_refused(message) for message in refused]
         await self._progress.advance(page.reached, set_aside)
-        if set_aside:
-            positions = [each.position for each in set_aside]
-            log.warning("events_not_relayed", count=len(set_aside), first=min(positions))
+        self._unreported += [each.position for each in set_aside]
+        if asyncio.get_running_loop().time() >= self._reported_at + _REPORT_SECONDS:
+            self._report()
+
+    def _report(self) -> None:
+        if self._unreported:
+            count, first = len(self._unreported), min(self._unreported)
+            log.warning("events_not_relayed", count=count, first=first)
+            self._unreported.clear()
+            self._reported_at = asyncio.get_running_loop().time()
 
 
 def message_of(recorded: Recorded[Event], event: Sealed, log_id: UUID) -> Message:

@@ -129,6 +129,16 @@ async def test_a_message_refused_after_five_retries_is_set_aside() -> None:
     assert [(entry["count"], entry["first"]) for entry in logged] == [(1, 20)]
 
 
+async def test_many_pages_with_refused_messages_are_reported_in_few_lines() -> None:
+    relaying = Relaying([sealed(n, n) for n in range(1, 100)])
+    relaying.bus.refuses = lambda _: True
+    with capture_logs() as logs:
+        async with relaying.in_background():
+            await relaying.reach(99)
+    logged = [entry for entry in logs if entry["event"] == "events_not_relayed"]
+    assert [(entry["count"], entry["first"]) for entry in logged] == [(3, 1), (96, 4)]
+
+
 async def test_an_event_that_cannot_be_read_is_set_aside_with_its_reason() -> None:
     unreadable = recorded(Unreadable(type="user.renamed", reason="MalformedState"), 2, 20)
     relaying = Relaying([sealed(10), unreadable, sealed(30, 3)])
