@@ -35,6 +35,13 @@ class TooManyToDrop(Unavailable):
         return str(TooManyToDrop.__doc__)
 
 
+class NotProjected(Unavailable):
+    """No projector brings the new generation to the position of the serving one."""
+
+    def __str__(self) -> str:
+        return str(NotProjected.__doc__)
+
+
 class BuildLost(Exception):
     """Another process took over or dropped the generation that was built here."""
 

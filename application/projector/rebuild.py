@@ -17,7 +17,9 @@ from application.projector.generations import (
     Build,
     Comparison,
     Generations,
+    NotProjected,
     StreamsParked,
+    Switch,
 )
 from application.projector.parked import ParkedStreams, RemovedSkips
 from application.projector.refold import refold
@@ -26,6 +28,8 @@ from projections.projection import Projection, V
 
 # Between two checks of how far the projectors are.
 _LOOK_SECONDS: Final = 0.2
+# A build that nobody projects keeps no place: it ends, and its job resumes it later.
+_STANDSTILL_SECONDS: Final = 10.0
 
 T = TypeVar("T")
 
@@ -137,13 +141,24 @@ async def _while_reporting(work: Coroutine[Any, Any, T], report: Report, events:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def _wait_for_projectors(switch: Switch, report: Report, events: int) -> None:
+    """Wait until the generation has reached the serving one. Raises `NotProjected`."""
+    loop = asyncio.get_running_loop()
+    least, since = await switch.gap(), loop.time()
+    while (gap := await switch.gap()) > 0:
+        await report(events, events)
+        if gap < least:
+            least, since = gap, loop.time()
+        elif loop.time() > since + _STANDSTILL_SECONDS:
+            raise NotProjected
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
 async def _compare(build: Build[Any], report: Report, began: float, switch_if: SwitchIf) -> Built:
     progress = build.progress
     slot = progress.slot
     async with build.switch() as switch:
-        while await switch.gap() > 0:
-            await report(progress.events, progress.events)
-            await asyncio.sleep(_LOOK_SECONDS)
+        await _wait_for_projectors(switch, report, progress.events)
         compared = await _while_reporting(switch.compare(), report, progress.events)
         await report(progress.events, progress.events)
         # A generation that parks more than the serving one does not repair it.

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from application.projector.generations import NotProjected
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from tests.support.views.directory import execute
 from tests.support.views.stopped_builds import PHASES, Phase, StoppedBuild
@@ -72,6 +73,19 @@ async def test_the_stop_of_a_worker_keeps_the_build_until_the_job_is_cancelled(
     assert cancelled.state == "cancelled"
     assert await expired.drop_expired() == ["users/2"]
     assert await build.left() == SERVING
+
+
+async def test_a_build_that_nobody_projects_keeps_no_place(
+    build: StoppedBuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.projector.rebuild._STANDSTILL_SECONDS", 0.2)
+    async with build.bench.working(*build.kinds):
+        async with build.stopped_in("waiting") as job:
+            waiting = await build.bench.wait_until(job, lambda job: job.attempts > 2)
+            assert waiting.error == f"NotProjected: {NotProjected.__doc__}"
+        async with build.rebuilder.projecting():
+            done = await build.bench.wait_for(job)
+    assert (done.result or {})["generation"] == 2
 
 
 async def _until_no_run_is_left(build: StoppedBuild) -> None:

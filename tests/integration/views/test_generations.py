@@ -136,6 +136,21 @@ async def test_a_paused_projection_stops_and_continues_after_a_resume(rebuilder:
     assert await rebuilder.differences() == []
 
 
+async def test_a_rebuild_of_a_paused_projection_brings_it_to_where_it_began(
+    rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.views.generations.compare._TIMEOUT_SECONDS", 0.2)
+    await rebuilder.read_side.record(registered("before"))
+    await rebuilder.caught_up()
+    await rebuilder.admin.pause("users", None, "token:admin")
+    await asyncio.sleep(0.5)
+    await rebuilder.read_side.record(registered("during"))
+    assert (await rebuilder.rebuild())["switched"]
+    await rebuilder.read_side.record(registered("after"))
+    users, _ = (await rebuilder.read_side.queries.projections()).value
+    assert (users.state, users.generation, users.lag) == ("paused", 2, 1)
+
+
 async def test_an_old_generation_is_dropped_by_the_next_rebuild_or_after_a_day(
     rebuilder: Rebuilder,
 ) -> None:

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from uuid_utils.compat import uuid7
 
+from application.projector.generations import RebuildUnderWay
 from domain.user.events import PreviousName, UserRegistered, UserRenamed
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
 from tests.support.servers.rollbook import rollbook_environment
@@ -123,6 +126,13 @@ async def test_the_generation_of_a_killed_rebuild_is_dropped_after_ten_minutes(
     assert (await rebuilder.read_side.queries.progress("users")).generation == 1
 
 
+async def retried(rebuilder: Rebuilder) -> dict[str, Any]:
+    """Rebuild as a job does, which is run again while another builder leads."""
+    while True:
+        with suppress(RebuildUnderWay):
+            return await rebuilder.rebuild(by="test")
+
+
 async def test_a_rebuild_that_freezes_in_the_middle_of_a_batch_is_replaced(
     rebuilder: Rebuilder,
 ) -> None:
@@ -136,7 +146,7 @@ async def test_a_rebuild_that_freezes_in_the_middle_of_a_batch_is_replaced(
     try:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         async with asyncio.timeout(15):
-            rebuilt = await rebuilder.rebuild(by="test")
+            rebuilt = await retried(rebuilder)
         process.send_signal(signal.SIGCONT)
         assert await asyncio.to_thread(process.wait, 20) != 0
     finally:
