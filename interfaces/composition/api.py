@@ -21,6 +21,7 @@ from infrastructure.keys import AesTokenSealer
 from infrastructure.receipts.postgres import PostgresAnswerReceipts
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
+from infrastructure.views.projector.stored_views import PostgresStoredViews
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.projector import projection_admin, unused_projections
@@ -67,6 +68,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             export_rows=export_rows(store, parts.directory, commands, parts.exports),
             projections=projection_admin(store),
             unused_projections=unused_projections(parts.database),
+            stored_views=PostgresStoredViews(parts.database, PROJECTIONS),
             relay=PostgresRelayRecords(parts.database),
             receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),

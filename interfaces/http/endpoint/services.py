@@ -20,6 +20,7 @@ from application.log.search import SearchableFeed
 from application.messaging.rejected import RelayRecords
 from application.metrics.telemetry import Telemetry
 from application.projector.admin import ProjectionAdmin
+from application.projector.stored_views import StoredViews
 from application.projector.unused import UnusedProjections
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
@@ -58,6 +59,7 @@ class Services:
     export_rows: ExportRows
     projections: ProjectionAdmin
     unused_projections: UnusedProjections
+    stored_views: StoredViews
     relay: RelayRecords
     cursors: TokenSealer
     now: Callable[[], datetime]

@@ -6,7 +6,8 @@ from fastapi import Response
 
 from application.projector.rebuild_jobs import REBUILD, ROLLBACK, VERIFY
 from application.projector.unused import StillProjected
-from interfaces.http.endpoint.call import Command, Nothing
+from interfaces.http.endpoint.answers import resource_list
+from interfaces.http.endpoint.call import Command, Nothing, Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.consistency import POSITION
 from interfaces.http.protocol.refusals import (
@@ -14,12 +15,15 @@ from interfaces.http.protocol.refusals import (
     NoPreviousGeneration,
     NotFound,
 )
+from interfaces.http.protocol.validation import NoParameters
 from interfaces.http.routes.projection_calls import answered, as_job, name_of
 from interfaces.http.schemas.jobs import Job
 from interfaces.http.schemas.projections import (
     PauseBody,
     ProjectionOrdered,
     RollbackBody,
+    StoredView,
+    StoredViewList,
     VerifyBody,
 )
 
@@ -79,6 +83,26 @@ async def verify_projection(call: Command[VerifyBody]) -> Response:
     arguments = {"projection": name, "repair": repairing}
     # A repair has its own job: one that only compares does not repair.
     return await as_job(call, VERIFY, arguments, once=f"{name} repair" if repairing else name)
+
+
+@operation(
+    "GET",
+    f"{_PATH}/views/{{stream}}",
+    tag=_TAG,
+    summary="Show the view of one stream in each generation",
+    needs="admin",
+    answers=StoredViewList,
+)
+async def read_stored_views(call: Query[NoParameters]) -> Response:
+    """Of each generation that is kept up to date, the newest first."""
+    name, stream = name_of(call), call.id_in_path("stream")
+    position = await call.log_position()
+    found = await call.services.stored_views.views(name, stream)
+    if not any(each.version for each in found):
+        raise NotFound("The projection has no view of such a stream.")
+    items = [StoredView.of(each) for each in found]
+    page = StoredViewList(items=items, next_cursor=None, position=position)
+    return await resource_list(call, page, position)
 
 
 @operation(

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 from pydantic import Field, StrictBool, StringConstraints, WithJsonSchema
 
+from application.projector import stored_views
 from application.projector.admin import ParkedStream
 from application.projector.parked import RetryResult
 from application.projector.view_store import ParkedEvent
@@ -102,6 +104,30 @@ class RetriedStream(Struct, frozen=True, kw_only=True):
     def of(cls, stream: UUID, result: RetryResult) -> Self:
         parked = result.parked and StillParked.of(result.parked)
         return cls(stream=stream, applied=result.applied, parked=parked)
+
+
+class StoredView(Struct, frozen=True, kw_only=True):
+    """The view after `version` events of its stream; null if it has none, as after an erasure."""
+
+    generation: int
+    serving: bool
+    version: int
+    view: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, stored: stored_views.StoredView) -> Self:
+        return cls(
+            generation=stored.generation,
+            serving=stored.serving,
+            version=stored.version,
+            view=msgspec.to_builtins(stored.view),
+        )
+
+
+class StoredViewList(Struct, frozen=True, kw_only=True):
+    items: Sequence[StoredView]
+    next_cursor: None
+    position: int
 
 
 class ProjectionOrdered(Struct, frozen=True, kw_only=True):

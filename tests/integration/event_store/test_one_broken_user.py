@@ -78,6 +78,7 @@ REQUESTS: Final[list[tuple[str, str, Any, int]]] = [
     ("read_event", "/v1/events/{event}", None, 200),
     ("read_stats", "/v1/stats", None, 200),
     ("list_projections", "/v1/projections", None, 200),
+    ("read_stored_views", "/v1/projections/users/views/{user}", None, 200),
     ("list_parked", "/v1/projections/users/parked", None, 200),
     ("retry_parked", "/v1/projections/users/parked/{user}/retry", {}, 404),
     (

@@ -39,6 +39,7 @@ CONTRACT = {
     ("POST", "/v1/projections/{name}/verify"),
     ("POST", "/v1/projections/{name}/pause"),
     ("POST", "/v1/projections/{name}/resume"),
+    ("GET", "/v1/projections/{name}/views/{stream}"),
     ("GET", "/v1/projections/{name}/parked"),
     ("POST", "/v1/projections/{name}/parked/retry"),
     ("POST", "/v1/projections/{name}/parked/{stream}/retry"),

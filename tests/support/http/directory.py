@@ -49,7 +49,7 @@ from tests.support.doubles.receipts import InMemoryAnswerReceipts
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
-from tests.support.views.projection_admin import empty_projection_admin
+from tests.support.views.projection_admin import NoStoredViews, empty_projection_admin
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
 _OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
@@ -222,6 +222,7 @@ class Directory:
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             relay=self.relay,
             projections=empty_projection_admin("users", "headcount"),
+            stored_views=NoStoredViews(),
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),
             receipts=self.receipts,
             cursors=AesTokenSealer(os.urandom(32), "cursor"),

@@ -8,6 +8,7 @@ from uuid import UUID
 from application.log.by_stream import Place
 from application.projector.admin import ParkedPage, ProjectionAdmin
 from application.projector.parked import LockedStream
+from application.projector.stored_views import StoredView
 from application.projector.view_store import Slot
 from domain.event import Event, Recorded
 
@@ -65,3 +66,10 @@ class _Empty:
 
     async def previous(self, projection: str) -> int | None:
         return None
+
+
+class NoStoredViews:
+    """See `StoredViews`."""
+
+    async def views(self, projection: str, stream: UUID) -> Sequence[StoredView]:
+        return ()
