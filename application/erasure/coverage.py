@@ -1,15 +1,17 @@
 """Coverage of an erasure: which stores are clean of a person, and which are not yet."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
 
-from application.cache.ports import MAX_TTL, CacheUnavailable, ErasingCache
+from application.cache.ports import MAX_TTL, ErasingCache
 from application.doorbell import Bell, Doorbell, view_bell
+from application.erasure.cached_copies import is_forgotten, passed_to
+from application.erasure.erased_views import VIEWS, ErasedViews, ViewGeneration
 from application.errors import Unavailable
 from application.exports.requests import Exports
 from application.projector.view_store import Slot
@@ -20,44 +22,11 @@ from projections.users import USERS
 # that the key sealed, in the log, snapshots and messages, can no longer be opened.
 BY_THE_APPEND: Final = ("data-key", "events", "snapshots", "messages", "claims")
 CACHE: Final = "cache"
-VIEWS: Final = "views"
 EXPORTS: Final = "exports"
 
 _POLL_SECONDS: Final = 0.25
 # A reader that read the view before it was dropped may store a copy a moment later.
 _COPIES_SECONDS: Final = MAX_TTL + 3600
-
-
-class ViewGeneration(Struct, frozen=True):
-    """One generation of a view: its position, and whether it serves."""
-
-    projection: str
-    generation: int
-    serves: bool
-    position: int
-
-    def __str__(self) -> str:
-        return f"{VIEWS}:{self.projection}/{self.generation}"
-
-
-class ErasedViews(Protocol):
-    """All generations of all views, for erasures."""
-
-    async def generations(self) -> Sequence[ViewGeneration]:
-        """All generations; one that no projector follows is at 0. Raises `Unavailable`."""
-        ...
-
-    async def dropped_since(self, seconds: int) -> Sequence[int]:
-        """The generations of the users that were dropped in this time. Raises `Unavailable`."""
-        ...
-
-    async def finish_erasure(self, view: ViewGeneration, position: int, seconds: float) -> None:
-        """Make the removal from a view durable, once the view has passed the position.
-
-        Also renews the planner statistics of the view, which may hold samples of the person.
-        Raises `Unavailable`, also if it takes longer than `seconds`.
-        """
-        ...
 
 
 class Covered(Struct, frozen=True):
@@ -128,22 +97,25 @@ class Coverage:
         for view in views:
             clean[str(view)] = await self._finished_to(view, positions, finish_seconds)
         if self._cache is not None:
-            clean[CACHE] = await _passed_to(self._cache, positions, views)
+            clean[CACHE] = await passed_to(self._cache, positions, views)
         if self._exports is not None:
             clean[EXPORTS] = await _no_export_to(self._exports, positions[-1])
-        return [await self._covered(person, clean, views) for person in people]
+        slots = await self._cached_slots(views)
+        return [await self._covered(person, clean, slots) for person in people]
 
     async def _covered(
         self,
         person: ErasedPerson,
         clean: Mapping[str, int],
-        views: Sequence[ViewGeneration],
+        slots: Sequence[Slot[Any]] | None,
     ) -> Covered:
         is_clean = {store: reached >= person.position for store, reached in clean.items()}
         if self._cache is not None:
             # Last, because nothing can bring back a copy that is removed then.
-            is_clean[CACHE] = all(is_clean.values()) and await self._is_forgotten(
-                self._cache, person.user_id, views
+            is_clean[CACHE] = (
+                slots is not None
+                and all(is_clean.values())
+                and await is_forgotten(self._cache, person.user_id, slots)
             )
         return Covered(
             (*BY_THE_APPEND, *(store for store in is_clean if is_clean[store])),
@@ -161,17 +133,17 @@ class Coverage:
                 return passed[-1]
         return -1
 
-    async def _is_forgotten(
-        self, cache: ErasingCache, user_id: UUID, views: Sequence[ViewGeneration]
-    ) -> bool:
-        """Cached copies outlive the tables of a dropped generation, but not for long."""
+    async def _cached_slots(self, views: Sequence[ViewGeneration]) -> Sequence[Slot[Any]] | None:
+        """Where cached copies may be: they outlive the tables of a dropped generation, but not for
+        long. None if that is not known now.
+        """
+        if self._cache is None:
+            return None
         existing = {view.generation for view in views if view.projection == USERS.name}
-        with suppress(CacheUnavailable, Unavailable):
+        with suppress(Unavailable):
             dropped = await self._views.dropped_since(_COPIES_SECONDS)
-            slots = [Slot[Any](USERS, number) for number in sorted(existing.union(dropped))]
-            await cache.forget(user_id, slots)
-            return True
-        return False
+            return [Slot[Any](USERS, number) for number in sorted(existing.union(dropped))]
+        return None
 
 
 async def _no_export_to(exports: Exports, newest: int) -> int:
@@ -180,42 +152,6 @@ async def _no_export_to(exports: Exports, newest: int) -> int:
         oldest = await exports.oldest_naming()
         return newest if oldest is None else oldest
     return -1
-
-
-async def _passed_to(
-    cache: ErasingCache, positions: Sequence[int], views: Iterable[ViewGeneration]
-) -> int:
-    """The position up to which the cache has passed the log in all slots.
-
-    The cache takes no document that was read before a slot's position, so no copy can come back.
-    """
-    reached = positions[-1]
-    with suppress(CacheUnavailable):
-        for view in views:
-            if view.projection == USERS.name:
-                reached = min(reached, await _slot_passed_to(cache, positions, view))
-        return reached
-    return -1
-
-
-async def _slot_passed_to(
-    cache: ErasingCache, positions: Sequence[int], view: ViewGeneration
-) -> int:
-    """A slot without a mark has no documents, and takes none that was read before its next mark.
-
-    Ends a slot that is behind in a generation that does not serve, which may have no follower.
-    """
-    passed = [position for position in positions if position <= view.position]
-    if not passed:
-        return -1
-    slot = Slot[Any](USERS, view.generation)
-    mark = await cache.mark(slot)
-    if mark is None or mark.position >= passed[-1]:
-        return passed[-1]
-    if view.serves:
-        return mark.position
-    await cache.end(slot)
-    return passed[-1]
 
 
 def _bell_of(missing: str, bells: Mapping[str, Bell]) -> Bell:

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import ClauseElement, text
 
 from application.context import TENANT
-from application.erasure.coverage import ViewGeneration
+from application.erasure.erased_views import ViewGeneration
 from infrastructure.database import Database
 from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.tables import table_names

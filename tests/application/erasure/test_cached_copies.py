@@ -5,7 +5,8 @@ from typing import Any, Final
 import pytest
 
 from application.cache.ports import Miss
-from application.erasure.coverage import BY_THE_APPEND, ViewGeneration
+from application.erasure.coverage import BY_THE_APPEND
+from application.erasure.erased_views import ViewGeneration
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument

@@ -8,7 +8,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.doorbell import view_bell
-from application.erasure.coverage import BY_THE_APPEND, Coverage, ViewGeneration
+from application.erasure.coverage import BY_THE_APPEND, Coverage
+from application.erasure.erased_views import ViewGeneration
 from application.erasure.service import ErasureService
 from application.errors import OutcomeUnknown, PreconditionFailed, Unavailable, UserGone
 from application.jobs.model import Job

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.erasure.coverage import ViewGeneration
+from application.erasure.erased_views import ViewGeneration
 from application.errors import Unavailable
 from application.users.service import UserService
 from domain.user.commands import EraseUser, RegisterUser

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
-from application.erasure.coverage import ViewGeneration
+from application.erasure.erased_views import ViewGeneration
 from application.jobs.model import JobCancelled
 from application.projector.generations import BuildLost, RebuildUnderWay, TooManyToDrop
 from application.projector.rebuild_jobs import rebuild_jobs

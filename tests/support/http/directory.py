@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.audit.search import Audit
-from application.erasure.coverage import Coverage, ViewGeneration
+from application.erasure.coverage import Coverage
+from application.erasure.erased_views import ViewGeneration
 from application.erasure.service import ErasureService
 from application.erasure.sweep import sweep_erasures
 from application.errors import PositionAhead, ViewBehind

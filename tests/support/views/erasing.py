@@ -10,7 +10,8 @@ from uuid_utils.compat import uuid7
 
 from application.cache.ports import MAX_TTL, CacheUnavailable, Mark
 from application.context import Context
-from application.erasure.coverage import Coverage, ViewGeneration
+from application.erasure.coverage import Coverage
+from application.erasure.erased_views import ViewGeneration
 from application.erasure.service import Erasure, ErasureReceipt, ErasureService
 from application.erasure.sweep import run_erasures
 from application.errors import Unavailable
