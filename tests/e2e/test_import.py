@@ -11,7 +11,8 @@ import httpx2
 import pytest
 
 from domain.values import EmailAddress, PersonName
-from interfaces.cli.ldif_import.people import Person, read_people
+from interfaces.cli.ldif_import.people import read_people
+from interfaces.cli.ldif_import.rows import Person
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
@@ -26,18 +27,18 @@ NOT_PEOPLE: Final = {
 UNCHANGED: Final = {253, 2063}
 DIFFERS: Final = {
     1822: "line 1801 is about the same user and came first",
-    1895: "line 1874 is about the same user and came first",
 }
 REFUSED: Final = {
     698: "the entry has no mail",
     1251: "the entry has no mail",
     1757: "the address is held by a user with another external id",
+    1895: "line 1874 has the same external id and another address",
     2104: "the entry has no mail",
     2308: "cn in line 2310 is not valid base64",
     2418: "email: The part after the @-sign is a special-use or reserved name that cannot be used "
     "with email",
     2523: "change records are not imported, only entries",
-    2620: "a value is not UTF-8 text",
+    2620: "cn in line 2622 is not UTF-8 text",
 }
 CREATED: Final = 135
 PEOPLE: Final = 800
@@ -69,7 +70,8 @@ def rollbook_import(rollbook: RunningRollbook) -> Import:
         result = run_rollbook("import", str(file), "--json", *local, *options)
         *rows, last = (json.loads(line) for line in result.stdout.splitlines())
         summary = last["summary"]
-        assert result.returncode == (1 if summary["refused"] or summary["stopped"] else 0)
+        failed = summary["refused"] or summary["file_problem"]
+        assert result.returncode == (1 if failed else 0)
         assert summary["stopped"] is None
         assert [row["line"] for row in rows] == sorted(row["line"] for row in rows)
         return {row["line"]: (row["outcome"], row["reason"]) for row in rows}, summary
@@ -127,15 +129,57 @@ def test_a_changed_file_differs_and_update_applies_the_changes(
     assert len(all_events(client)) == before + len(added)
 
 
+def test_a_deleted_user_is_refused_on_any_day(
+    rollbook_import: Import, client: httpx2.Client, tmp_path: Path
+):
+    people = tmp_path / "people.ldif"
+    people.write_text(_people(2))
+    rollbook_import(people)
+    for user in all_users(client):
+        client.delete(f"/v1/users/{user['id']}").raise_for_status()
+    # Another request than the first, as if that were forgotten.
+    people.write_text(people.read_text().replace("cn: Person", "cn: Dr Person"))
+    for options in ((), ("--update",)):
+        rows, summary = rollbook_import(people, *options)
+        assert summary["refused"] == 2
+        assert {reason for _, reason in rows.values()} == {
+            "a user with this external id was deleted"
+        }
+    assert all_users(client) == []
+
+
+def test_a_file_that_is_not_whole_fails_but_its_people_are_imported(
+    rollbook_import: Import, client: httpx2.Client, tmp_path: Path
+):
+    file = tmp_path / "people.ldif"
+    file.write_bytes(_people(2).encode("utf-16") + "search: 2\nresult: 4 x\n\n".encode("utf-16-le"))
+    _, summary = rollbook_import(file)
+    problem = "entries are missing: by line 12 the search ended with size limit exceeded"
+    assert (summary["created"], summary["file_problem"]) == (2, problem)
+    file.write_text("")
+    assert rollbook_import(file)[1]["file_problem"] == "the file has no entries"
+    file.write_text(_people(3).replace("\n", "\r"))
+    assert rollbook_import(file)[1]["unchanged"] == 2
+    assert len(all_users(client)) == 3
+
+
+def test_two_imports_of_one_file_at_once_register_each_person_once(
+    rollbook_import: Import, client: httpx2.Client, tmp_path: Path
+):
+    people = tmp_path / "people.ldif"
+    people.write_text(_people(60))
+    with ThreadPoolExecutor() as threads:
+        runs = [threads.submit(rollbook_import, people) for _ in range(2)]
+        summaries = [run.result()[1] for run in runs]
+    assert [summary["created"] + summary["unchanged"] for summary in summaries] == [60, 60]
+    assert sum(summary["created"] for summary in summaries) == 60
+    assert len(all_events(client)) == 60
+
+
 @pytest.mark.long
 def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
     people = tmp_path / "people.ldif"
-    people.write_text(
-        "".join(
-            f"dn: uid=u{n}\nuid: u{n}\ncn: Person {n}\nmail: u{n}@example.org\n\n"
-            for n in range(PEOPLE)
-        )
-    )
+    people.write_text(_people(PEOPLE))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (
@@ -154,6 +198,12 @@ def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
         assert {row["outcome"] for row in rows} <= {"created", "unchanged"}
         events = events_of(rollbook)
     assert len(rows) == len(events) == len({event["subject"] for event in events}) == PEOPLE
+
+
+def _people(count: int) -> str:
+    return "".join(
+        f"dn: uid=u{n}\nuid: u{n}\ncn: Person {n}\nmail: u{n}@example.org\n\n" for n in range(count)
+    )
 
 
 def assert_rows_change(rows: Rows, outcome: str) -> None:

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.email import comparable_address
-from interfaces.cli.ldif_import.people import Person, Refused
+from interfaces.cli.ldif_import.identity import folded_key, keys_of
+from interfaces.cli.ldif_import.rows import Person, Refused
 
 AT_ONCE: Final = 16
 
@@ -16,11 +18,12 @@ Result = Literal["created", "unchanged", "differs", "updated", "refused"]
 
 
 class Outcome(Struct, frozen=True):
-    """The result for the entry that begins at `line`; the reason holds no values of it."""
+    """The result for the entry that begins at `line`; reason and warning hold no values of it."""
 
     line: int
     result: Result
     reason: str | None = None
+    warning: str | None = None
 
 
 Settle = Callable[[Person], Awaitable[Outcome]]
@@ -69,14 +72,13 @@ async def _settled(row: Person | Refused, before: set[_Task], settle: Settle) ->
         return Outcome(row.line, "refused", row.reason)
     if before:
         await asyncio.wait(before)
-    return await settle(row)
+    outcome = await settle(row)
+    return outcome if row.warning is None else replace(outcome, warning=row.warning)
 
 
 def _names(row: Person | Refused) -> list[_Name]:
     """The values that no two users may share."""
     if isinstance(row, Refused):
         return []
-    names = [("email", comparable_address(row.email))]
-    if row.external_id is not None:
-        names.append(("external_id", row.external_id))
-    return names
+    keys = {folded_key(key) for key in keys_of(row)}
+    return [("email", comparable_address(row.email)), *(("key", key) for key in keys)]

@@ -4,11 +4,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from msgspec import Struct
-
-from interfaces.cli.ldif_import.ldif import BrokenEntry, Entry, read_ldif
-
-Values = str | list[str]
+from interfaces.cli.ldif_import.ldif import (
+    BrokenEntry,
+    BrokenValue,
+    Entry,
+    FileProblem,
+    read_ldif,
+)
+from interfaces.cli.ldif_import.rows import NotAPerson, Person, Refused, Values
 
 # All attributes that are read, by usual name, with their other names in LDAP schemas. Others are
 # never read: pictures, certificates and, above all, credentials (userPassword, authPassword,
@@ -75,51 +78,43 @@ _THINGS: Final = {
     "organization": "organizations",
     "domain": "domains",
     "dcobject": "domains",
+    "msexchdynamicdistributionlist": "groups",
+    "applicationprocess": "other entries",
+    "room": "other entries",
 }
+_UNKNOWN_CLASS: Final = "its object classes are not known: read as a person, for its name and mail"
+
+# RFC 4530: no two entries ever have the same entryUUID. Nothing says this of the others.
+_UNIQUE_KEY: Final = "entryUUID"
+_KEYS: Final = (_UNIQUE_KEY, "employeeNumber", "uid")
 
 
-class Person(Struct, frozen=True, kw_only=True):
-    """An entry as a user; `external_id` is None if the entry has no stable id."""
-
-    line: int
-    name: str
-    email: str
-    external_id: str | None
-    attributes: dict[str, Values]
-
-
-class Refused(Struct, frozen=True):
-    """An entry that should be imported but cannot be."""
-
-    line: int
-    reason: str
-
-
-class NotAPerson(Struct, frozen=True):
-    """An entry of another kind; `what` is the kind in the plural."""
-
-    line: int
-    what: str
-
-
-def read_people(lines: Iterable[bytes]) -> Iterator[Person | Refused | NotAPerson]:
-    """Each entry of an LDIF file, in file order; raises `UnknownVersion`."""
-    for entry in read_ldif(lines, READ_NAMES):
-        if isinstance(entry, BrokenEntry):
-            yield Refused(entry.line, entry.reason)
-            continue
-        try:
-            yield _meaning(entry)
-        except UnicodeDecodeError:
-            yield Refused(entry.line, "a value is not UTF-8 text")
+def read_people(chunks: Iterable[bytes]) -> Iterator[Person | Refused | NotAPerson | FileProblem]:
+    """Each entry of an LDIF file, in file order, then the problems of the file."""
+    for entry in read_ldif(chunks, READ_NAMES):
+        match entry:
+            case Entry():
+                try:
+                    yield _meaning(entry)
+                except BrokenValue as broken:
+                    yield Refused(entry.line, str(broken))
+            case BrokenEntry():
+                yield Refused(entry.line, entry.reason)
+            case FileProblem():
+                yield entry
 
 
 def _meaning(entry: Entry) -> Person | Refused | NotAPerson:
-    mails = [_composed(mail) for mail in entry.texts("mail")]
-    thing = _thing(entry, has_mail=bool(mails))
-    if thing is not None:
+    """What is not a person is known by its class; nothing else of it is read."""
+    classes = {text.lower() for text in entry.texts("objectClass")}
+    is_person = bool(classes & _PERSON) and "computer" not in classes
+    thing = next((_THINGS[name] for name in _THINGS if name in classes), None)
+    if thing is not None and not is_person:
         return NotAPerson(entry.line, thing)
-    name = _name(entry)
+    mails = [_composed(mail) for mail in entry.texts("mail")]
+    name = _name(entry) if mails or is_person else None
+    if not is_person and (not mails or (classes and not name)):
+        return NotAPerson(entry.line, "other entries")
     if not mails:
         return Refused(entry.line, "the entry has no mail")
     if not name:
@@ -127,23 +122,17 @@ def _meaning(entry: Entry) -> Person | Refused | NotAPerson:
     attributes = {key: texts for key in MANAGED if (texts := entry.texts(key))}
     if others := list(dict.fromkeys(mails[1:])):
         attributes[OTHER_MAIL] = others
+    keys = [text for key in _KEYS for text in entry.texts(key)]
     return Person(
         line=entry.line,
         name=_composed(name),
         email=mails[0],
-        external_id=_first(entry, "entryUUID", "employeeNumber", "uid"),
+        external_id=keys[0] if keys else None,
         attributes={key: one_or_all(texts) for key, texts in attributes.items()},
+        other_keys=tuple(keys[1:]),
+        is_key_unique=bool(entry.texts(_UNIQUE_KEY)),
+        warning=_UNKNOWN_CLASS if classes and not is_person else None,
     )
-
-
-def _thing(entry: Entry, *, has_mail: bool) -> str | None:
-    """The kind of an entry that is not a person; without a class, a mail makes it a person."""
-    classes = {text.lower() for text in entry.texts("objectClass")}
-    if classes & _PERSON and "computer" not in classes:
-        return None
-    if not classes and has_mail:
-        return None
-    return next((_THINGS[name] for name in _THINGS if name in classes), "other entries")
 
 
 def _name(entry: Entry) -> str | None:

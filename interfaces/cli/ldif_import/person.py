@@ -2,16 +2,30 @@
 
 import hashlib
 import hmac
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from domain.attributes import parse_attributes
 from domain.email import comparable_address
+from domain.errors import InvalidValue
+from domain.values import EmailAddress, ExternalId, PersonName
 from interfaces.cli.client.client import Remote, Reply
+from interfaces.cli.ldif_import.identity import (
+    STATUSES,
+    RemoteUser,
+    RowRefused,
+    folded_key,
+    is_certain,
+    keys_of,
+    user_of,
+)
 from interfaces.cli.ldif_import.order import Outcome
-from interfaces.cli.ldif_import.people import MANAGED, Person
-from interfaces.http.protocol.fields import list_of_one
+from interfaces.cli.ldif_import.people import MANAGED
+from interfaces.cli.ldif_import.rows import Person
+from interfaces.http.protocol.fields import MAX_ELEMENTS, list_of_one
 
 # Another client may change a user between read and update, or may have taken an address so
 # recently that the list does not show it yet.
@@ -19,26 +33,21 @@ _MAX_ATTEMPTS: Final = 5
 _FIRST_WAIT: Final = 0.1
 
 _USERS: Final = "/v1/users"
+_STATUSES: Final = ",".join(STATUSES)
 _TAKEN: Final = frozenset({"email-taken", "external-id-taken"})
 
-
-class RemoteUser(Struct, frozen=True, kw_only=True):
-    """A live user as the server shows it."""
-
-    id: str
-    name: str
-    email: str
-    external_id: str | None
-    attributes: dict[str, Any]
-    version: int
+T = TypeVar("T")
 
 
 class _Page(Struct, frozen=True):
     items: list[RemoteUser]
 
 
-class _RowRefused(Exception):
-    """The row cannot be imported; the message says why."""
+class _Settled(Struct, frozen=True):
+    """An earlier row of the file that is in the directory."""
+
+    line: int
+    address: str
 
 
 class PersonImport:
@@ -53,51 +62,67 @@ class PersonImport:
         self._secret = secret.encode()
         self._update = update
         self._first_line = dict[str, int]()
+        self._by_key = dict[str, _Settled]()
 
     async def settle(self, person: Person) -> Outcome:
         """Raises `Stopped`."""
         try:
-            return await self._register(person)
-        except _RowRefused as refusal:
+            _check(person)
+            self._refuse_another_of_the_file(person)
+            outcome = await self._register_or_compare(person)
+        except RowRefused as refusal:
             return Outcome(person.line, "refused", str(refusal))
+        if person.external_id is not None:
+            settled = _Settled(person.line, comparable_address(person.email))
+            self._by_key.setdefault(folded_key(person.external_id), settled)
+        return outcome
 
-    async def _register(self, person: Person) -> Outcome:
+    def _refuse_another_of_the_file(self, person: Person) -> None:
+        """Two entries of one directory are two people, also where they have the same name."""
+        for key in keys_of(person):
+            first = self._by_key.get(folded_key(key))
+            if first is not None and first.address != comparable_address(person.email):
+                raise RowRefused(f"line {first.line} has the same external id and another address")
+
+    async def _register_or_compare(self, person: Person) -> Outcome:
+        for attempt in range(_MAX_ATTEMPTS):
+            if attempt:
+                await self._remote.sleep(_FIRST_WAIT * 2**attempt)
+            user = user_of(person, await self._candidates(person))
+            if user is not None:
+                return await self._compare(person, user)
+            reply = await self._register(person)
+            if reply.status == 201:
+                return await self._registered(person, reply)
+            if reply.slug not in _TAKEN:
+                raise RowRefused(reply.reason)
+        raise RowRefused("the address or external id is held by a user who cannot be found")
+
+    async def _candidates(self, person: Person) -> list[RemoteUser]:
+        """All users with a key or the address of the row, deleted ones included."""
+        spellings = _spellings(keys_of(person))
+        by_key = await self._find("external_id", spellings) if spellings else []
+        if any(is_certain(person, user) for user in by_key):
+            return by_key
+        by_address = await self._find("email", [person.email])
+        return list({user.id: user for user in (*by_key, *by_address)}.values())
+
+    async def _register(self, person: Person) -> Reply:
         body = {
             "name": person.name,
             "email": person.email,
             "external_id": person.external_id,
             "attributes": person.attributes,
         }
-        reply = await self._command("POST", _USERS, body)
-        if reply.status == 201:
-            user = reply.read(RemoteUser)
-            if not reply.is_replayed:
-                self._first_line[user.id] = person.line
-                return Outcome(person.line, "created")
-            # An earlier run registered the person; the replay does not show later changes.
-            return await self._compare(person, await self._read(user.id))
-        if reply.slug in _TAKEN:
-            return await self._compare(person, await self._holder(person))
-        raise _RowRefused(reply.reason)
+        return await self._command("POST", _USERS, body)
 
-    async def _holder(self, person: Person) -> RemoteUser:
-        """The user who has the row's external id, else its address."""
-        for attempt in range(_MAX_ATTEMPTS):
-            if attempt:
-                await self._remote.sleep(_FIRST_WAIT * 2**attempt)
-            by_email = await self._find("email", person.email)
-            by_id = None
-            if person.external_id is not None:
-                by_id = await self._find("external_id", person.external_id)
-            if by_id and by_email and by_id.id != by_email.id:
-                raise _RowRefused("the address is held by another user")
-            if by_id is not None:
-                return by_id
-            if by_email is not None:
-                if None not in (by_email.external_id, person.external_id):
-                    raise _RowRefused("the address is held by a user with another external id")
-                return by_email
-        raise _RowRefused("the address or external id is held by a user who cannot be found")
+    async def _registered(self, person: Person, reply: Reply) -> Outcome:
+        user = reply.read(RemoteUser)
+        if reply.is_replayed:
+            # An earlier run registered the person; the replay does not show later changes.
+            return await self._compare(person, await self._current(person, user.id))
+        self._first_line[user.id] = person.line
+        return Outcome(person.line, "created")
 
     async def _compare(self, person: Person, user: RemoteUser) -> Outcome:
         first = self._first_line.setdefault(user.id, person.line)
@@ -116,20 +141,27 @@ class PersonImport:
             if reply.status == 200:
                 return Outcome(person.line, "updated", fields)
             if reply.status != 412:
-                raise _RowRefused(reply.reason)
-            user = await self._read(user.id)
-        raise _RowRefused("others kept changing the user")
+                raise RowRefused(reply.reason)
+            user = await self._current(person, user.id)
+        raise RowRefused("others kept changing the user")
 
-    async def _find(self, field: str, value: str) -> RemoteUser | None:
-        reply = await self._remote.get(_USERS, {field: list_of_one(value)})
-        users = reply.read(_Page).items if reply.status == 200 else []
-        return next((user for user in users if _has(user, field, value)), None)
+    async def _find(self, field: str, values: list[str]) -> list[RemoteUser]:
+        wanted = ",".join(list_of_one(value) for value in values)
+        parameters = {field: wanted, "status": _STATUSES, "sort": "-updated_at", "limit": "200"}
+        reply = await self._remote.get(_USERS, parameters)
+        if reply.status != 200:
+            raise RowRefused(reply.reason)
+        return reply.read(_Page).items
 
-    async def _read(self, user_id: str) -> RemoteUser:
+    async def _current(self, person: Person, user_id: str) -> RemoteUser:
+        """The user as it is now, if it still is who the row is about."""
         reply = await self._remote.get(f"{_USERS}/{user_id}")
         if reply.status != 200:
-            raise _RowRefused(reply.reason)
-        return reply.read(RemoteUser)
+            raise RowRefused(reply.reason)
+        user = user_of(person, [reply.read(RemoteUser)])
+        if user is None:
+            raise RowRefused("the user has another address and another external id now")
+        return user
 
     async def _command(self, method: str, path: str, body: object, if_match: str = "") -> Reply:
         content = msgspec.json.encode(body, order="deterministic")
@@ -141,19 +173,50 @@ class PersonImport:
         return await self._remote.command(method, path, content, headers)
 
 
+def _check(person: Person) -> None:
+    """Refuse what the server would refuse: it could not be looked for either."""
+    _checked("name", PersonName.parse, person.name)
+    _checked("email", EmailAddress.parse, person.email)
+    if person.external_id is not None:
+        _checked("external_id", ExternalId.parse, person.external_id)
+    _checked("attributes", parse_attributes, person.attributes)
+
+
+def _checked(field: str, parse: Callable[[T], object], value: T) -> None:
+    try:
+        parse(value)
+    except InvalidValue as error:
+        raise RowRefused(f"{field}: {str(error).rstrip('.')}") from None
+
+
+def _spellings(keys: list[str]) -> list[str]:
+    """The keys as filters: as written, and in lower and upper case."""
+    spellings = dict.fromkeys(text for key in keys for text in (key, key.lower(), key.upper()))
+    return [text for text in spellings if _is_external_id(text)][:MAX_ELEMENTS]
+
+
+def _is_external_id(text: str) -> bool:
+    try:
+        ExternalId.parse(text)
+    except InvalidValue:
+        return False
+    return True
+
+
 def difference(person: Person, user: RemoteUser) -> dict[str, Any]:
     """The merge patch (RFC 7396) that makes the user what the row says.
 
     It leaves alone what a row cannot say: the role, attributes that no import sets, and the
-    external id if the row has none.
+    external id if the row has none, or has it in other letters.
     """
     patch: dict[str, Any] = {}
     if person.name != user.name:
         patch["name"] = person.name
     if person.email != user.email:
         patch["email"] = person.email
-    if person.external_id not in (None, user.external_id):
-        patch["external_id"] = person.external_id
+    key = person.external_id
+    if key is not None and folded_key(key) != folded_key(user.external_id or ""):
+        patch["external_id"] = key
     wanted, present = person.attributes, user.attributes
     changed = {key: wanted.get(key) for key in MANAGED if wanted.get(key) != present.get(key)}
     return {**patch, "attributes": changed} if changed else patch
@@ -162,10 +225,3 @@ def difference(person: Person, user: RemoteUser) -> dict[str, Any]:
 def _changed(patch: dict[str, Any]) -> list[str]:
     attributes = [f"attributes.{key}" for key in patch.get("attributes", ())]
     return [field for field in patch if field != "attributes"] + attributes
-
-
-def _has(user: RemoteUser, field: str, value: str) -> bool:
-    """Whether the user has exactly this: a comma in a value makes the filter a list."""
-    if field == "email":
-        return comparable_address(user.email) == comparable_address(value)
-    return user.external_id == value

@@ -33,14 +33,17 @@ class ImportReport(Report):
     def __init__(self) -> None:
         self.counts: dict[Result, int] = dict.fromkeys(_RESULTS, 0)
         self.others = Counter[str]()
+        self.warnings = 0
         self.last_line = 0
+        self.file_problem: str | None = None
 
-    def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The same lines, counted."""
-        yield from lines
+    def reading(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same bytes, counted."""
+        yield from chunks
 
     def row(self, outcome: Outcome) -> None:
         self.counts[outcome.result] += 1
+        self.warnings += outcome.warning is not None
         self.last_line = outcome.line
 
     def skipped(self, what: str) -> None:
@@ -51,17 +54,26 @@ class ImportReport(Report):
 
 
 class JsonReport(ImportReport):
-    """`{"line", "outcome", "reason"}` per row, then one `{"summary": {…}}`."""
+    """`{"line", "outcome", "reason", "warning"}` per row, then one `{"summary": {…}}`."""
 
     def row(self, outcome: Outcome) -> None:
         super().row(outcome)
-        _print_json({"line": outcome.line, "outcome": outcome.result, "reason": outcome.reason})
+        _print_json(
+            {
+                "line": outcome.line,
+                "outcome": outcome.result,
+                "reason": outcome.reason,
+                "warning": outcome.warning,
+            }
+        )
 
     def finish(self, stopped: str | None) -> None:
         summary = {
             **self.counts,
+            "warnings": self.warnings,
             "not_people": dict(self.others),
             "last_line": self.last_line,
+            "file_problem": self.file_problem,
             "stopped": stopped,
         }
         _print_json({"summary": summary})
@@ -70,10 +82,11 @@ class JsonReport(ImportReport):
 class TerminalReport(ImportReport):
     """The bar counts bytes: the number of rows is known only at the end."""
 
-    def __init__(self, size: int, console: Console | None = None) -> None:
+    def __init__(self, size: int | None, console: Console | None = None) -> None:
         super().__init__()
         self._console = console or Console()
         self._shown = list[Outcome]()
+        self._notable = 0
         self._bar = self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -87,33 +100,40 @@ class TerminalReport(ImportReport):
         )
         self._task = self._bar.add_task("Importing", total=size, rows=0)
 
-    def reading(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        for line in lines:
-            self._bar.advance(self._task, len(line))
-            yield line
+    def reading(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._bar.advance(self._task, len(chunk))
+            yield chunk
 
     def row(self, outcome: Outcome) -> None:
         super().row(outcome)
         self._bar.update(self._task, rows=sum(self.counts.values()))
-        if outcome.result not in _QUIET and len(self._shown) < _MAX_SHOWN:
-            self._shown.append(outcome)
+        if _is_notable(outcome):
+            self._notable += 1
+            if len(self._shown) < _MAX_SHOWN:
+                self._shown.append(outcome)
 
     def finish(self, stopped: str | None) -> None:
         if self._shown:
             self._console.print(_table(self._shown))
-        notable = sum(n for result, n in self.counts.items() if result not in _QUIET)
-        if notable > len(self._shown):
-            self._print(f"… and {notable - len(self._shown)} more; --json shows every row.")
+        if self._notable > len(self._shown):
+            self._print(f"… and {self._notable - len(self._shown)} more; --json shows every row.")
         self._print(", ".join(f"{count} {result}" for result, count in self.counts.items()) + ".")
         if self.others:
             counts = ", ".join(f"{what} {count}" for what, count in self.others.items())
             self._print(f"Not people: {counts}.")
+        if self.file_problem is not None:
+            self._print(f"Problem of the file: {self.file_problem}.")
         if stopped is not None:
             self._print(f"Stopped after line {self.last_line}: {stopped}.")
             self._print("Run the same command again to continue; nothing is done twice.")
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text))
+
+
+def _is_notable(outcome: Outcome) -> bool:
+    return outcome.result not in _QUIET or outcome.warning is not None
 
 
 def _table(outcomes: list[Outcome]) -> Table:
@@ -123,7 +143,7 @@ def _table(outcomes: list[Outcome]) -> Table:
         table.add_row(
             Text(str(outcome.line), justify="right"),
             Text(outcome.result, style=colour),
-            Text(outcome.reason or ""),
+            Text("; ".join(filter(None, (outcome.reason, outcome.warning)))),
         )
     return table
 

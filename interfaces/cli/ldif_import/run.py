@@ -3,52 +3,58 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from interfaces.cli.client.client import Remote, Stopped
-from interfaces.cli.ldif_import.ldif import UnknownVersion
+from interfaces.cli.ldif_import.ldif import FileProblem
 from interfaces.cli.ldif_import.order import outcomes
-from interfaces.cli.ldif_import.people import NotAPerson, Person, Refused, read_people
+from interfaces.cli.ldif_import.people import read_people
 from interfaces.cli.ldif_import.person import PersonImport
 from interfaces.cli.ldif_import.report import ImportReport, JsonReport, TerminalReport
+from interfaces.cli.ldif_import.rows import NotAPerson, Person, Refused
 from interfaces.cli.target.connection import Connection, find_rollbook
+
+_CHUNK_BYTES: Final = 1 << 16
 
 
 def import_file(file: Path, data_directory: Path, *, update: bool, json: bool) -> int:
-    """The exit code: 0 if every row is in the directory, 1 if rows were refused or it stopped.
+    """The exit code: 0 if every person of the directory is a user, else 1.
 
     Raises `NoRollbook` or `WrongSetting`.
     """
     connection = find_rollbook(data_directory)
     report = JsonReport() if json else TerminalReport(file.stat().st_size)
-    with report:
-        stopped = asyncio.run(_import(file, connection, report, update=update))
+    with report, file.open("rb") as opened:
+        stopped = asyncio.run(_import(opened, connection, report, update=update))
     report.finish(stopped)
-    return 0 if stopped is None and not report.counts["refused"] else 1
+    is_complete = stopped is None and report.file_problem is None
+    return 0 if is_complete and not report.counts["refused"] else 1
 
 
 async def _import(
-    file: Path, connection: Connection, report: ImportReport, *, update: bool
+    file: BinaryIO, connection: Connection, report: ImportReport, *, update: bool
 ) -> str | None:
     """Why the run stopped before the end of the file, None if it did not."""
-    with file.open("rb") as lines:
-        try:
-            async with connection.client() as client:
-                remote = Remote(client)
-                await remote.check()
-                person_import = PersonImport(remote, connection.token, update=update)
-                rows = _people(report.reading(lines), report)
-                async for outcome in outcomes(rows, person_import.settle):
-                    report.row(outcome)
-        except Stopped as reason:
-            return str(reason)
-        except UnknownVersion:
-            return "the file is not LDIF of version 1"
+    chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+    try:
+        async with connection.client() as client:
+            remote = Remote(client)
+            await remote.check()
+            person_import = PersonImport(remote, connection.token, update=update)
+            rows = _people(report.reading(chunks), report)
+            async for outcome in outcomes(rows, person_import.settle):
+                report.row(outcome)
+    except Stopped as reason:
+        return str(reason)
     return None
 
 
-def _people(lines: Iterable[bytes], report: ImportReport) -> Iterator[Person | Refused]:
-    for row in read_people(lines):
-        if isinstance(row, NotAPerson):
-            report.skipped(row.what)
-        else:
-            yield row
+def _people(chunks: Iterable[bytes], report: ImportReport) -> Iterator[Person | Refused]:
+    for row in read_people(chunks):
+        match row:
+            case NotAPerson():
+                report.skipped(row.what)
+            case FileProblem():
+                report.file_problem = row.reason
+            case _:
+                yield row

@@ -21,9 +21,10 @@ BESIDES: Final = {
     "domain/user/claims.py",
     "infrastructure/views/queries/user_filters.py",
     "interfaces/cli/export/app.py",
-    "interfaces/cli/ldif_import/order.py",
+    "interfaces/cli/ldif_import/identity.py",
     "interfaces/cli/ldif_import/people.py",
     "interfaces/cli/ldif_import/person.py",
+    "interfaces/cli/ldif_import/rows.py",
 }
 
 

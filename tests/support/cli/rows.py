@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from interfaces.cli.ldif_import.people import Person
 from interfaces.cli.ldif_import.person import PersonImport
+from interfaces.cli.ldif_import.rows import Person
 
 Runs = Callable[..., PersonImport]
 

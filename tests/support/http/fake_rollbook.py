@@ -74,7 +74,13 @@ class FakeRollbook:
         if (refusal := self._refusal("", user)) is not None:
             return refusal
         user_id = str(uuid4())
-        self.users[user_id] = {**user, "id": user_id, "version": 1, "role": "member"}
+        self.users[user_id] = {
+            **user,
+            "id": user_id,
+            "version": 1,
+            "role": "member",
+            "status": "active",
+        }
         self.keys[key] = (body, user_id)
         return JSONResponse(self.users[user_id], 201, {"Rollbook-Position": str(len(self.users))})
 
@@ -105,7 +111,8 @@ class FakeRollbook:
         return None
 
     def _list(self, filters: Any) -> Response:
-        users = self._present_users()
+        asked = split_list(filters.get("status", "active,suspended"))
+        users = [user for user in self._all_users() if user["status"] in asked]
         if "email" in filters:
             wanted = comparable_address(filters["email"])
             users = [user for user in users if comparable_address(user["email"]) == wanted]
@@ -119,8 +126,14 @@ class FakeRollbook:
             return problem(410, "user-deleted", "The user is deleted.")
         return JSONResponse(self.users[user_id])
 
+    def _all_users(self) -> list[dict[str, Any]]:
+        """Each with its status; `gone` may also hide a user from the list."""
+        return [
+            {**user, "status": self.gone.get(user["id"], "active")} for user in self.users.values()
+        ]
+
     def _present_users(self) -> list[dict[str, Any]]:
-        return [user for user in self.users.values() if user["id"] not in self.gone]
+        return [user for user in self._all_users() if user["status"] == "active"]
 
 
 def problem(status: int, slug: str, detail: str, **facts: Any) -> Response:

@@ -89,6 +89,6 @@ async def test_a_cut_connection_is_retried_with_the_same_key(waits: FakeSleep):
 
 
 async def test_an_answer_of_another_server_stops_the_run(server: FakeRollbook, runs: Runs):
-    server.failures.append(HTMLResponse("<p>Welcome", 201))
+    server.failures.append(HTMLResponse("<p>Welcome", 200))
     with pytest.raises(Stopped, match="not from a Rollbook"):
         await runs().settle(row())

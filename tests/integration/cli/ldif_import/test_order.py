@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from interfaces.cli.ldif_import.order import AT_ONCE, Outcome, Settle, outcomes
-from interfaces.cli.ldif_import.people import Person, Refused
+from interfaces.cli.ldif_import.rows import Person, Refused
 
 
 def person(line: int, email: str | None = None, external_id: str | None = None) -> Person:

@@ -1,0 +1,111 @@
+"""Which user a row of an import is about: two people never become one, and nobody returns."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from domain.email import comparable_address
+from interfaces.cli.ldif_import.rows import Person
+
+Status = Literal["active", "suspended", "deleted"]
+STATUSES: Final[tuple[Status, ...]] = ("active", "suspended", "deleted")
+
+
+class RemoteUser(Struct, frozen=True, kw_only=True):
+    """A user as the server shows it."""
+
+    id: str
+    name: str
+    email: str
+    external_id: str | None
+    status: Status
+    attributes: dict[str, Any]
+    version: int
+
+
+class RowRefused(Exception):
+    """The row cannot be imported; the message says why."""
+
+
+def user_of(person: Person, users: Iterable[RemoteUser]) -> RemoteUser | None:
+    """The user that the row is about, of those with one of its keys or with its address.
+
+    None if it is about a new one. Raises `RowRefused` where that is not certain.
+    """
+    users = list(users)
+    present = [user for user in users if user.status != "deleted"]
+    deleted = [user for user in users if user.status == "deleted"]
+    address = comparable_address(person.email)
+    holder = next((user for user in present if comparable_address(user.email) == address), None)
+    owners = _owners(person, present)
+    if holder is not None and owners:
+        if holder not in owners:
+            raise RowRefused("the address is held by another user")
+        return holder
+    if owners:
+        return _owner(person, owners)
+    if any(_has_key(user, person) for user in deleted):
+        raise RowRefused("a user with this external id was deleted")
+    if holder is not None:
+        if None not in (holder.external_id, person.external_id):
+            raise RowRefused("the address is held by a user with another external id")
+        return holder
+    if deleted:
+        raise RowRefused("a user with this address was deleted")
+    return None
+
+
+def is_certain(person: Person, user: RemoteUser) -> bool:
+    """Whether the row is about this user, no matter which others there are."""
+    has_address = comparable_address(user.email) == comparable_address(person.email)
+    return has_address and user.status != "deleted" and user.external_id == person.external_id
+
+
+def folded_key(key: str) -> str:
+    """Directories compare ids without regard to case."""
+    return unicodedata.normalize("NFKC", key).casefold()
+
+
+def keys_of(person: Person) -> list[str]:
+    """The ids of the person, the chosen one first."""
+    return [] if person.external_id is None else [person.external_id, *person.other_keys]
+
+
+def _owners(person: Person, users: list[RemoteUser]) -> list[RemoteUser]:
+    """The users with the best key that any of them has."""
+    for key in keys_of(person):
+        exact = [user for user in users if user.external_id == key]
+        if owners := exact or [user for user in users if _is_key(user, key)]:
+            return owners
+    return []
+
+
+def _owner(person: Person, owners: list[RemoteUser]) -> RemoteUser:
+    """Nobody has the address, so the user has another one: the key alone must be enough.
+
+    An employee number or a login name may be that of somebody else in another branch or another
+    year, so then the name must be the same.
+    """
+    owner, *others = owners
+    if others:
+        raise RowRefused("several users have this external id, in upper and lower case")
+    is_proof = person.is_key_unique and _is_key(owner, person.external_id)
+    if is_proof or _folded_name(owner.name) == _folded_name(person.name):
+        return owner
+    raise RowRefused("a user with this external id has another name and another address")
+
+
+def _has_key(user: RemoteUser, person: Person) -> bool:
+    return any(_is_key(user, key) for key in keys_of(person))
+
+
+def _is_key(user: RemoteUser, key: str | None) -> bool:
+    if user.external_id is None or key is None:
+        return False
+    return folded_key(user.external_id) == folded_key(key)
+
+
+def _folded_name(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

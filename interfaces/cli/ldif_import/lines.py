@@ -1,0 +1,73 @@
+"""The lines of a file in UTF-8, whatever its line ends are and its byte order mark says."""
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+# What is longer is cut to one byte more, so that no line fills the memory.
+MAX_LINE: Final = 1 << 20
+
+# A carriage return too many is left by files that were converted twice.
+_END: Final = re.compile(rb"\r{0,2}\n|\r")
+# The marks of UTF-32 come first, because one of them begins like one of UTF-16.
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_LONGEST_MARK: Final = 4
+
+# Number, text without its end, and whether it has an end: the last line may be cut off.
+Line = tuple[int, bytes, bool]
+
+
+class UnreadableText(Exception):
+    """The bytes are not what the byte order mark says; the message names the encoding."""
+
+
+def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
+    """Line ends are CR LF, LF or CR. Where files are joined, each may begin with a byte order mark.
+
+    Raises `UnreadableText`.
+    """
+    number, rest = 0, b""
+    for chunk in _utf8(chunks):
+        data = rest + chunk
+        # A line feed may follow in the next chunk.
+        held = 2 if data.endswith(b"\r\r") else 1 if data.endswith(b"\r") else 0
+        end = len(data) - held
+        *lines, rest = _END.split(data[:end])
+        for line in lines:
+            number += 1
+            yield number, line[: MAX_LINE + 1].removeprefix(codecs.BOM_UTF8), True
+        rest = rest[: MAX_LINE + 1] + data[end:]
+    *lines, rest = _END.split(rest)
+    for line in lines:
+        number += 1
+        yield number, line.removeprefix(codecs.BOM_UTF8), True
+    if rest:
+        yield number + 1, rest.removeprefix(codecs.BOM_UTF8), False
+
+
+def _utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    chunks = iter(chunks)
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        if len(start) >= _LONGEST_MARK:
+            break
+    encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+    if encoding is None:
+        yield start
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        yield decoder.decode(start).encode()
+        for chunk in chunks:
+            yield decoder.decode(chunk).encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise UnreadableText(encoding.upper()) from None
