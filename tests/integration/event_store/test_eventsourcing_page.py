@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from typing import Any, Final
@@ -10,24 +9,18 @@ from uuid import UUID
 
 from httpx2 import AsyncClient
 
+from tests.support.documents import listing
 from tests.support.http.in_process import in_process
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.servers.rollbook import ROOT
 from tests.support.views.directory import execute
 
-PAGE: Final = ROOT / "docs" / "eventsourcing.md"
 COUNTED: Final = "SELECT kind, n FROM counts ORDER BY 1"
 RECORDED: Final = """
 SELECT CASE kind WHEN 'library' THEN 'badge' ELSE kind END, count(*)::int FROM stored_events
 WHERE notification_id <= (
     SELECT notification_id FROM counting_tracking WHERE application_name = 'Badges')
 GROUP BY kind ORDER BY 1"""
-
-
-def program() -> str:
-    """The only Python block of the page."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return code
 
 
 async def register(client: AsyncClient, name: str, number: int) -> str:
@@ -38,7 +31,7 @@ async def register(client: AsyncClient, name: str, number: int) -> str:
 
 async def run(url: str, user_id: str, **settings: str) -> tuple[int | None, str, str]:
     process = await create_subprocess_exec(
-        *(sys.executable, "-P", "-c", program(), user_id),
+        *(sys.executable, "-P", "-c", listing("eventsourcing.md", "python"), user_id),
         stdout=PIPE,
         stderr=PIPE,
         env={

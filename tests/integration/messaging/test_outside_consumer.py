@@ -1,7 +1,6 @@
 """The consumer of the documentation runs unchanged, in a process without Rollbook's sources."""
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,9 +10,9 @@ from typing import Final
 import aio_pika
 import pytest
 
+from tests.support.documents import listing
 from tests.support.jobs.relaying import RelaySide
 from tests.support.servers.rabbit import RabbitNode
-from tests.support.servers.rollbook import ROOT
 from tests.support.views.directory import execute
 
 LINES: Final = 28
@@ -22,11 +21,9 @@ LINES: Final = 28
 
 @pytest.fixture
 def consumer(tmp_path: Path) -> Path:
-    """The first Python listing of the page, as a file."""
-    listing = re.search(r"```python\n(.*?)```", (ROOT / "docs/consumers.md").read_text(), re.DOTALL)
-    assert listing is not None
+    """The listing of the page, as a file."""
     path = tmp_path / "consumer.py"
-    path.write_text(listing[1])
+    path.write_text(listing("consumers.md", "python"))
     return path
 
 
