@@ -188,3 +188,11 @@ async def test_a_failed_pipeline_spoils_no_later_use_of_its_connection(database_
         for _ in range(3):
             async with database.connection(5) as connection:
                 assert await (await connection.execute("SELECT 42")).fetchall() == [(42,)]
+
+
+async def test_a_transaction_of_a_process_that_froze_is_ended(database: Database) -> None:
+    """So it loses its locks; no block of ours is idle in a transaction for nearly as long."""
+    shown = "SHOW idle_in_transaction_session_timeout"
+    assert await database.rows(shown) == [("10s",)]
+    async with database.session("long") as session:
+        assert await (await session.execute(shown)).fetchall() == [("10s",)]

@@ -7,7 +7,9 @@ import sys
 from time import monotonic
 
 from infrastructure.keys import MasterKeys
+from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import open_event_store
+from projections.registry import PROJECTIONS
 from tests.support.log.drafts import registration
 from tests.support.servers.rollbook import ROOT
 
@@ -35,6 +37,19 @@ async def start():
 asyncio.run(start())
 """
 
+# Stops itself while it has the lock on the tables of the views.
+FREEZES_LATER = """
+import asyncio, os, signal, sys
+from infrastructure.views.projector import ensure
+from projections.registry import PROJECTIONS
+
+async def freeze(*arguments):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+ensure._ensure = freeze
+asyncio.run(ensure.ensure_views(sys.argv[1], PROJECTIONS))
+"""
+
 
 async def test_a_frozen_start_loses_its_lock_on_the_log(
     database_url: str, master_keys: str
@@ -53,3 +68,14 @@ async def test_a_frozen_start_loses_its_lock_on_the_log(
         finally:
             starting.send_signal(signal.SIGKILL)
             starting.wait()
+
+
+async def test_a_frozen_start_loses_its_lock_on_the_views(database_url: str) -> None:
+    starting = subprocess.Popen([sys.executable, "-c", FREEZES_LATER, database_url], cwd=ROOT)
+    try:
+        os.waitid(os.P_PID, starting.pid, os.WSTOPPED)
+        slots = await ensure_views(database_url, PROJECTIONS, timeout_seconds=20)
+    finally:
+        starting.send_signal(signal.SIGKILL)
+        starting.wait()
+    assert {slot.projection for slot in slots} == set(PROJECTIONS)

@@ -6,12 +6,17 @@ from collections.abc import AsyncGenerator
 import psycopg
 import pytest
 
+from application.erasure.coverage import Coverage
+from application.erasure.sweep import sweep_erasures
 from application.projector.unused import StillProjected, TablesInUse
+from domain.user.events import UserErased
+from infrastructure.jobs.swept import PostgresSweptJobs
 from infrastructure.views.generations import stored
 from infrastructure.views.generations.erasures import PostgresErasedViews
 from infrastructure.views.generations.stored import PostgresStoredProjections
 from projections.registry import PROJECTIONS
 from tests.integration.views.test_generations import append, registered
+from tests.support.jobs.jobs import Bench
 from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
 from tests.support.views.registrations import NEWCOMERS
@@ -60,6 +65,25 @@ async def test_it_is_dropped_with_all_that_is_stored_of_it(rebuilder: Rebuilder)
     head = await rebuilder.caught_up("headcount")
     await rebuilder.caught_up()
     assert min(view.position for view in await views.generations()) == head
+
+
+async def test_an_erasure_that_waits_for_it_completes_after_the_drop(rebuilder: Rebuilder) -> None:
+    user = await rebuilder.read_side.record(registered("secret"))
+    await append(rebuilder, user, UserErased(), 1)
+    head = await rebuilder.caught_up()
+    await rebuilder.caught_up("headcount")
+    coverage = Coverage(PostgresErasedViews(rebuilder.database), None, rebuilder.read_side.doorbell)
+    arguments = {"user_id": str(user), "position": head, "erased_at": "2026-03-01T00:00:00+00:00"}
+    async with Bench.in_postgres(rebuilder.url) as bench:
+        job, swept = await bench.submit("erasure", arguments), PostgresSweptJobs(rebuilder.database)
+        await sweep_erasures(coverage, swept)
+        waiting = await bench.wait_for(job, "queued")
+        assert waiting.error is not None
+        assert "views:newcomers/4" in waiting.error
+        await PostgresStoredProjections(rebuilder.database).drop("newcomers")
+        await sweep_erasures(coverage, swept)
+        done = await bench.wait_for(job)
+    assert (done.state, (done.result or {})["position"]) == ("succeeded", head)
 
 
 async def test_what_a_process_of_another_release_projects_is_not_dropped(
