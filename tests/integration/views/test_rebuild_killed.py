@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from application.errors import Unavailable
 from application.projector.generations import RebuildUnderWay
 from domain.user.events import PreviousName, UserRegistered, UserRenamed
 from infrastructure.views.generations.expiry import PostgresExpiredGenerations
@@ -129,7 +130,7 @@ async def test_the_generation_of_a_killed_rebuild_is_dropped_after_ten_minutes(
 async def retried(rebuilder: Rebuilder) -> dict[str, Any]:
     """Rebuild as a job does, which is run again while another builder leads."""
     while True:
-        with suppress(RebuildUnderWay):
+        with suppress(RebuildUnderWay, Unavailable):
             return await rebuilder.rebuild(by="test")
 
 
@@ -144,7 +145,7 @@ async def test_a_rebuild_that_freezes_in_the_middle_of_a_batch_is_replaced(
         stderr=subprocess.DEVNULL,
     )
     try:
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)
         async with asyncio.timeout(15):
             rebuilt = await retried(rebuilder)
         process.send_signal(signal.SIGCONT)
