@@ -210,3 +210,32 @@ async def test_a_migration_elsewhere_that_takes_too_long_is_an_error(
             await migrate(empty_database_url, timeout_seconds=0.3)
         assert time.monotonic() - began < 3
     await migrate(empty_database_url)
+
+
+async def test_each_parked_stream_of_an_older_release_becomes_one_row(
+    empty_database_url: str,
+) -> None:
+    await migrate_to(empty_database_url, "0013")
+    async with session(empty_database_url) as connection:
+        await connection.execute(
+            """INSERT INTO parked (tenant, projection, generation, stream, version, position, event_id,
+                error)
+            SELECT 'main', 'users', generation, stream::text::uuid, version, 10 * version,
+                gen_random_uuid(), CASE WHEN version = first THEN 'ValueError' ELSE 'queued' END
+            FROM (VALUES (1, '018f0000-0000-7000-8000-000000000001', 3, 7),
+                         (1, '018f0000-0000-7000-8000-000000000002', 1, 1),
+                         (2, '018f0000-0000-7000-8000-000000000001', 2, 7))
+                AS parked (generation, stream, first, last)
+            CROSS JOIN LATERAL generate_series(first, last) AS version"""
+        )
+    await migrate(empty_database_url)
+    found = await rows(
+        empty_database_url,
+        """SELECT generation, right(stream::text, 1), version, last_version, position, error
+        FROM parked ORDER BY 1, 2""",
+    )
+    assert found == [
+        (1, "1", 3, 7, 30, "ValueError"),
+        (1, "2", 1, 1, 10, "ValueError"),
+        (2, "1", 2, 7, 20, "ValueError"),
+    ]
