@@ -88,7 +88,7 @@ class Reply(Struct, frozen=True):
 
 
 class Remote:
-    """One Rollbook. Each read sees at least what was written through this object before.
+    """One Rollbook. Each fresh read sees at least what was written through this object before.
 
     Every method raises `Stopped` if a failure is permanent or the token is refused.
     """
@@ -108,8 +108,10 @@ class Remote:
         if reply.status != 200:
             raise Stopped(f"no Rollbook answers at {self._client.base_url}: {reply.reason}")
 
-    async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Reply:
-        headers = {"Rollbook-Min-Position": str(self._position)}
+    async def get(
+        self, path: str, parameters: Mapping[str, str] | None = None, *, is_fresh: bool = True
+    ) -> Reply:
+        headers = {"Rollbook-Min-Position": str(self._position)} if is_fresh else {}
         return await self._send("GET", path, params=parameters, headers=headers)
 
     async def command(

@@ -14,18 +14,16 @@ from domain.errors import InvalidValue
 from domain.values import EmailAddress, ExternalId, PersonName
 from interfaces.cli.client.client import Remote, Reply
 from interfaces.cli.ldif_import.identity import (
-    STATUSES,
     RemoteUser,
     RowRefused,
     folded_key,
-    is_certain,
     keys_of,
     user_of,
 )
+from interfaces.cli.ldif_import.lookup import UserLookup
 from interfaces.cli.ldif_import.order import Outcome
 from interfaces.cli.ldif_import.people import MANAGED
 from interfaces.cli.ldif_import.rows import Person
-from interfaces.http.protocol.fields import MAX_ELEMENTS, list_of_one
 
 # Another client may change a user between read and update, or may have taken an address so
 # recently that the list does not show it yet.
@@ -33,14 +31,9 @@ _MAX_ATTEMPTS: Final = 5
 _FIRST_WAIT: Final = 0.1
 
 _USERS: Final = "/v1/users"
-_STATUSES: Final = ",".join(STATUSES)
 _TAKEN: Final = frozenset({"email-taken", "external-id-taken"})
 
 T = TypeVar("T")
-
-
-class _Page(Struct, frozen=True):
-    items: list[RemoteUser]
 
 
 class _Settled(Struct, frozen=True):
@@ -59,6 +52,7 @@ class PersonImport:
 
     def __init__(self, remote: Remote, secret: str, *, update: bool = False) -> None:
         self._remote = remote
+        self._lookup = UserLookup(remote)
         self._secret = secret.encode()
         self._update = update
         self._first_line = dict[str, int]()
@@ -88,7 +82,7 @@ class PersonImport:
         for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 await self._remote.sleep(_FIRST_WAIT * 2**attempt)
-            user = user_of(person, await self._candidates(person))
+            user = user_of(person, await self._lookup.users_of(person, again=attempt > 0))
             if user is not None:
                 return await self._compare(person, user)
             reply = await self._register(person)
@@ -97,15 +91,6 @@ class PersonImport:
             if reply.slug not in _TAKEN:
                 raise RowRefused(reply.reason)
         raise RowRefused("the address or external id is held by a user who cannot be found")
-
-    async def _candidates(self, person: Person) -> list[RemoteUser]:
-        """All users with a key or the address of the row, deleted ones included."""
-        spellings = _spellings(keys_of(person))
-        by_key = await self._find("external_id", spellings) if spellings else []
-        if any(is_certain(person, user) for user in by_key):
-            return by_key
-        by_address = await self._find("email", [person.email])
-        return list({user.id: user for user in (*by_key, *by_address)}.values())
 
     async def _register(self, person: Person) -> Reply:
         body = {
@@ -145,14 +130,6 @@ class PersonImport:
             user = await self._current(person, user.id)
         raise RowRefused("others kept changing the user")
 
-    async def _find(self, field: str, values: list[str]) -> list[RemoteUser]:
-        wanted = ",".join(list_of_one(value) for value in values)
-        parameters = {field: wanted, "status": _STATUSES, "sort": "-updated_at", "limit": "200"}
-        reply = await self._remote.get(_USERS, parameters)
-        if reply.status != 200:
-            raise RowRefused(reply.reason)
-        return reply.read(_Page).items
-
     async def _current(self, person: Person, user_id: str) -> RemoteUser:
         """The user as it is now, if it still is who the row is about."""
         reply = await self._remote.get(f"{_USERS}/{user_id}")
@@ -187,20 +164,6 @@ def _checked(field: str, parse: Callable[[T], object], value: T) -> None:
         parse(value)
     except InvalidValue as error:
         raise RowRefused(f"{field}: {str(error).rstrip('.')}") from None
-
-
-def _spellings(keys: list[str]) -> list[str]:
-    """The keys as filters: as written, and in lower and upper case."""
-    spellings = dict.fromkeys(text for key in keys for text in (key, key.lower(), key.upper()))
-    return [text for text in spellings if _is_external_id(text)][:MAX_ELEMENTS]
-
-
-def _is_external_id(text: str) -> bool:
-    try:
-        ExternalId.parse(text)
-    except InvalidValue:
-        return False
-    return True
 
 
 def difference(person: Person, user: RemoteUser) -> dict[str, Any]:

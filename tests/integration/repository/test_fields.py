@@ -22,6 +22,7 @@ BESIDES: Final = {
     "infrastructure/views/queries/user_filters.py",
     "interfaces/cli/export/app.py",
     "interfaces/cli/ldif_import/identity.py",
+    "interfaces/cli/ldif_import/lookup.py",
     "interfaces/cli/ldif_import/people.py",
     "interfaces/cli/ldif_import/person.py",
     "interfaces/cli/ldif_import/rows.py",

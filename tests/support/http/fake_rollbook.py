@@ -1,5 +1,6 @@
 """An in-memory API with the routes that an import needs, and with failures on demand."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class FakeRollbook:
         self.keys: dict[str, tuple[bytes, str]] = {}
         self.failures = deque[Response]()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.queries: list[str] = []
         self.before: Callable[[str, str], None] = lambda _method, _path: None
 
     @property
@@ -38,6 +40,8 @@ class FakeRollbook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             request = Request(scope, receive)
+            # As over a network, others go on in the meantime.
+            await asyncio.sleep(0)
             response = self._answer(request, await request.body())
             await response(scope, receive, send)
 
@@ -50,6 +54,7 @@ class FakeRollbook:
         if path == "/v1/me":
             return JSONResponse({"permissions": ["admin"]})
         self.requests.append((request.method, path, dict(request.headers)))
+        self.queries.append(request.url.query)
         if self.failures:
             return self.failures.popleft()
         self.before(request.method, path)
@@ -114,8 +119,8 @@ class FakeRollbook:
         asked = split_list(filters.get("status", "active,suspended"))
         users = [user for user in self._all_users() if user["status"] in asked]
         if "email" in filters:
-            wanted = comparable_address(filters["email"])
-            users = [user for user in users if comparable_address(user["email"]) == wanted]
+            addresses = {comparable_address(text) for text in split_list(filters["email"])}
+            users = [user for user in users if comparable_address(user["email"]) in addresses]
         if "external_id" in filters:
             wanted = split_list(filters["external_id"])
             users = [user for user in users if user["external_id"] in wanted]

@@ -170,10 +170,3 @@ async def test_an_import_waits_for_a_holder_that_the_list_does_not_show_yet(
     server.before = appear
     assert await runs().settle(row()) == Outcome(1, "differs", "external_id")
     assert waits.asked == [0.2, 0.4]
-
-
-async def test_reads_require_the_position_of_the_last_write(server: FakeRollbook, runs: Runs):
-    await runs().settle(row())
-    await runs().settle(row())
-    reads = [headers for method, _, headers in server.requests if method == "GET"]
-    assert [headers["rollbook-min-position"] for headers in reads] == ["0", "0", "1"]
