@@ -20,6 +20,7 @@ _IGNORABLE: Final = (
 )
 # Letters and symbols without ink: the empty Braille pattern, a notehead, and hieroglyphs.
 _BLANK: Final = "\u2800\U0001d159\U00013441\U00013442"
+_IGNORABLES: Final = re.compile(f"[{_IGNORABLE}]+")
 _INVISIBLE: Final = re.compile(f"[{_IGNORABLE}{_BLANK}]")
 _NOTHING_VISIBLE: Final = re.compile(rf"[\s{_IGNORABLE}{_BLANK}]*")
 
@@ -62,6 +63,11 @@ def refuse_control(text: str, what: str) -> None:
 def is_blank(text: str) -> bool:
     """Whether the text has no visible character."""
     return _NOTHING_VISIBLE.fullmatch(text) is not None
+
+
+def without_ignorable(text: str) -> str:
+    """The text without Default_Ignorable_Code_Point characters."""
+    return _IGNORABLES.sub("", text)
 
 
 def has_invisible(text: str) -> bool:

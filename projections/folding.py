@@ -2,24 +2,44 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-# An index entry of Postgres must fit a third of a page (2.7 kB): 200 characters always do.
-_KEY_CHARACTERS: Final = 200
+import regex
+
+from domain.text import without_ignorable
+
+# An index entry of Postgres must fit a third of a page (2,704 bytes): 600 characters, an id, a role
+# and a status always do. The longest address has 254.
+_KEY_CHARACTERS: Final = 600
 # A word of a tsvector holds 2 kB.
-_WORD_CHARACTERS: Final = 64
-_WORD: Final = re.compile(r"[^\W_]+")
+_WORD_CHARACTERS: Final = 128
+
+# The default word boundaries of Unicode (UAX #29) for ASCII, which nearly all texts are: letters,
+# digits and underscores, and a mark such as in `o'neil`, `ada.lovelace` and `3.14`.
+_ASCII_WORD: Final = re.compile(
+    r"(?:[a-z0-9_]|(?<=[a-z])[.':](?=[a-z])|(?<=[0-9])[.',;](?=[0-9]))+"
+)
+_BOUNDARY: Final = regex.compile(r"\b", regex.WORD | regex.V1)
+_LETTER_OR_DIGIT: Final = regex.compile(r"[\p{Alphabetic}\p{N}]")
+# A mark inside a word: apostrophes and full stops of any shape.
+_INNER_MARK: Final = regex.compile(r"[^\p{Alphabetic}\p{N}\p{M}_]")
+_PART: Final = re.compile(r"[._]+(?=[^._])")
+
+# Combining classes of signs that spell a word: viramas, and vowels of Telugu, Thai, Lao and Tibetan.
+_SPELLING: Final = frozenset({9, 84, 91, 103, 118, 129, 130, 132})
 
 
 class _WithoutMarks(dict[int, int | None]):
-    """Drops accents, but no vowel signs: those of Indic scripts have no combining class.
+    """Drops accents, points and tones, which the Unicode Collation Algorithm ignores at first, but no
+    vowel signs.
 
     A table for `str.translate` that learns each character at its first use.
     """
 
     def __missing__(self, code: int) -> int | None:
-        self[code] = None if unicodedata.combining(chr(code)) else code
+        combining = unicodedata.combining(chr(code))
+        self[code] = None if combining and combining not in _SPELLING else code
         return self[code]
 
 
@@ -27,11 +47,11 @@ _WITHOUT_MARKS: Final = _WithoutMarks()
 
 
 def folded(text: str) -> str:
-    """Without case and accents: `Ærø Straße` and `ÆRØ STRASSE` fold to the same text."""
+    """Without case, accents and invisible characters: `Ærø Straße` and `ÆRØ STRASSE` are the same."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
-    return unicodedata.normalize("NFKD", decomposed).translate(_WITHOUT_MARKS)
+    decomposed = unicodedata.normalize("NFKD", without_ignorable(text)).casefold()
+    return without_ignorable(unicodedata.normalize("NFKD", decomposed)).translate(_WITHOUT_MARKS)
 
 
 def sort_key(text: str | None) -> str:
@@ -40,19 +60,47 @@ def sort_key(text: str | None) -> str:
 
 
 def search_words(texts: Iterable[str | None]) -> list[str]:
-    """The folded words of some texts, each once: runs of letters and digits."""
-    found = _WORD.findall(folded(" ".join(filter(None, texts))))
-    return list(dict.fromkeys([word[:_WORD_CHARACTERS] for word in found]))
+    """The folded words of some texts, each once, by the default word boundaries of Unicode.
+
+    Marks inside a word, such as apostrophes, are all written as full stops.
+    """
+    words = (word for text in texts if text for word in _words(folded(text)))
+    return list(dict.fromkeys([word[:_WORD_CHARACTERS] for word in words]))
+
+
+def indexed_words(texts: Iterable[str | None]) -> list[str]:
+    """The words to find some texts by: those of `search_words`, and the ends of a word after each of
+    its inner marks, so that `neil` finds `o'neil` and `org` finds `example.org`.
+    """
+    words = (part for word in search_words(texts) for part in _ends(word))
+    return list(dict.fromkeys(words))
+
+
+def _words(text: str) -> Iterator[str]:
+    if text.isascii():
+        words: Iterable[str] = _ASCII_WORD.findall(text)
+    else:
+        words = _BOUNDARY.split(text)
+    for word in words:
+        if _LETTER_OR_DIGIT.search(word) is not None:
+            yield word if word.isalnum() else _INNER_MARK.sub(".", word)
+
+
+def _ends(word: str) -> Iterator[str]:
+    yield word
+    if not word.isalnum():
+        for part in _PART.finditer(word):
+            yield word[part.end() :]
 
 
 def marked_words(texts: Sequence[str | None]) -> list[str]:
-    """The words of `search_words`, each after a mark that says which of the texts begin with it.
+    """The words of `indexed_words`, each after a mark that says which of the texts begin with it.
 
     A text begins with a word if its sort key does. A search for a word in the order of one text
     has two parts, and an index serves each: the rows whose key of that text begins with the word,
     and the rows that have the word with one of `marks` without that text. No word is stored twice.
     """
-    marked = dict.fromkeys(search_words(texts), 0)
+    marked = dict.fromkeys(indexed_words(texts), 0)
     bit = 1
     for text in texts:
         key = sort_key(text)

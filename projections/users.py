@@ -70,4 +70,6 @@ USERS: Final = Projection(
         ("email_comparable",),
         ("external_id",),
     ),
+    # 2: words by the boundaries of Unicode, and longer sort keys.
+    revision=2,
 )

@@ -128,9 +128,9 @@ def test_keys_and_words_are_folded() -> None:
         "1ærø",
         "0łuk",
         "0strasse",
-        "2anne",
+        "2anne.x",
         "0x",
-        "0bucher",
+        "0bucher.example",
         "0example",
     ]
 

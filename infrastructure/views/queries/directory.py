@@ -12,6 +12,7 @@ from infrastructure.database import Database
 from infrastructure.views.queries.progress import ProjectionProgressReader
 from infrastructure.views.queries.statistics import counters, first_day, statistics
 from infrastructure.views.queries.status import status_context, status_of
+from infrastructure.views.queries.user_filters import can_match
 from infrastructure.views.queries.users import one_user, page_of, page_query, user_of
 from infrastructure.views.sql.reader import TableGone, ViewReader
 from infrastructure.views.sql.shapes import Shapes
@@ -54,6 +55,8 @@ class PostgresDirectory:
 
     async def users(self, query: UserList, *, at_least: int = 0) -> Answer[UserPage]:
         progress = await self._users.wait_for_position(at_least)
+        if not can_match(query):
+            return Answer(UserPage((), None), progress.position, progress.generation)
         try:
             slot = await self._shapes.slot(USERS, progress.generation)
             statement, parameters = page_query(query, slot)

@@ -36,6 +36,11 @@ _COLUMNS: Final[dict[Filter | Literal["statuses"], str]] = {
 }
 
 
+def can_match(query: UserList) -> bool:
+    """Whether the query can match a user at all: a search without a word matches nothing."""
+    return query.words is None or bool(query_words(query.words))
+
+
 def check_columns(query: UserList, slot: Slot[UserRow]) -> None:
     """Raises `Unavailable` if the slot lacks a column that the query needs: a rebuild adds it."""
     given: dict[Filter | Literal["statuses"], object] = {
@@ -78,7 +83,8 @@ def prefix(word: str, without: SortField | None = None) -> str:
 
     With `without`, the match at the beginning of that sort field's text is excluded.
     """
-    # Folded words are letters and digits.
+    # Folded words have letters, digits, signs, full stops and underscores.
+    quoted = word.replace("\\", "\\\\").replace("'", "''")
     number = None if without is None else WORD_SORTS.index(without)
-    either = " | ".join(f"'{mark}{word}':*" for mark in marks(len(WORD_SORTS), number))
+    either = " | ".join(f"'{mark}{quoted}':*" for mark in marks(len(WORD_SORTS), number))
     return f"({either})"

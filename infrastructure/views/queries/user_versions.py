@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import false, func, select
 
 from application.projector.view_store import Slot
 from application.queries.directory import UserList
@@ -11,6 +11,7 @@ from infrastructure.views.queries.user_filters import (
     SORT_COLUMNS,
     AnySelect,
     Filter,
+    can_match,
     check_columns,
     has_words,
     is_any,
@@ -40,7 +41,9 @@ def versions_of(
         if values := list(getattr(query, name)):
             parameters[name] = values
             conditions.append(is_any(rows, name))
-    if words := query_words(query.words or ""):
+    if not can_match(query):
+        conditions.append(false())
+    elif words := query_words(query.words or ""):
         parameters["words"] = " & ".join(map(prefix, words))
         conditions.append(has_words(rows.c.words))
     places = (rows.c[SORT_COLUMNS[query.sort]], rows.c.id)

@@ -12,6 +12,7 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     WithJsonSchema,
+    field_validator,
 )
 
 from application.exports.requests import Format, What
@@ -26,6 +27,7 @@ from interfaces.http.protocol.fields import (
 from interfaces.http.protocol.validation import RequestModel
 from interfaces.http.schemas.audit import AuditFilters
 from interfaces.http.schemas.users import UserFilters
+from projections.folding import search_words
 
 _WHATS: Final[tuple[str, ...]] = get_args(What)
 _FORMATS: Final[tuple[str, ...]] = get_args(Format)
@@ -78,9 +80,20 @@ def _filters_of(model: type[BaseModel]) -> BeforeValidator:
     return BeforeValidator(as_parameters)
 
 
+class _ExportedUsers(UserFilters):
+    @field_validator("q")
+    @classmethod
+    def _has_a_word(cls, q: str | None) -> str | None:
+        if q is not None and not search_words([q]):
+            raise invalid("Must have a word to search for: a letter or a digit.")
+        return q
+
+
 class UsersExport(_Body):
     what: Literal["users"]  # pyright: ignore[reportIncompatibleVariableOverride]
-    filters: Annotated[UserFilters, _filters_of(UserFilters)] = Field(default_factory=UserFilters)
+    filters: Annotated[_ExportedUsers, _filters_of(UserFilters)] = Field(
+        default_factory=_ExportedUsers
+    )
 
 
 class AuditExport(_Body):

@@ -172,3 +172,12 @@ async def test_the_current_permissions_of_the_actor_decide(
     async with directory.as_(actor) as client:
         refused = await client.get(f"/v1/jobs/{job.id}/result")
     assert (problem_of(refused), refused.json()["permission"]) == ((403, "forbidden"), missing)
+
+
+@pytest.mark.parametrize("q", ["", " ", "-", "☺"])
+async def test_an_export_of_a_search_needs_a_word(admin: AsyncClient, q: str) -> None:
+    body = {"what": "users", "format": "csv", "filters": {"q": q}}
+    answer = await admin.post("/v1/exports", json=body)
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["#/filters/q"]
+    assert (await admin.get("/v1/users", params={"q": q})).json()["items"] == []

@@ -98,8 +98,9 @@ async def test_filters_narrow_a_list_alone_and_together(directory: ReadSide) -> 
         ("kurt.g@prince", ["Kurt Gödel"]),
         ("a", ["Ada Lovelace", "Ödön O'Añez"]),
         ("o'an", ["Ödön O'Añez"]),
-        ("' & !:* | \\", ["Ada Lovelace", "Kurt Gödel", "Ödön O'Añez"]),
-        ("", ["Ada Lovelace", "Kurt Gödel", "Ödön O'Añez"]),
+        ("añez", ["Ödön O'Añez"]),
+        ("' & !:* | \\", []),
+        ("", []),
     ],
 )
 async def test_words_find_names_and_addresses_by_prefix(

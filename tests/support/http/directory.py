@@ -40,6 +40,7 @@ from infrastructure.keys import AesTokenSealer
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import ReadinessCheck, Services
+from projections.folding import indexed_words, search_words
 from projections.registry import PROJECTIONS
 from projections.users import UserRow, UserView, evolve
 from tests.support.doubles.audit_log import InMemoryAuditLog
@@ -260,7 +261,8 @@ async def registered(client: AsyncClient, **fields: Any) -> dict[str, Any]:
 
 
 def _matches(row: UserRow, query: UserList) -> bool:
-    words = f"{row.name} {row.email}".casefold().split()
+    words = indexed_words([row.name, row.email])
+    asked_words = None if query.words is None else search_words([query.words])
     return all(
         (
             row.status in (query.statuses or ("active", "suspended")),
@@ -268,9 +270,10 @@ def _matches(row: UserRow, query: UserList) -> bool:
             not query.roles or row.role in query.roles,
             not query.external_ids or row.external_id in query.external_ids,
             not query.emails or comparable_address(row.email or "@") in query.emails,
-            all(
-                any(word.startswith(asked.casefold()) for word in words)
-                for asked in (query.words or "").split()
+            asked_words is None
+            or (
+                bool(asked_words)
+                and all(any(word.startswith(asked) for word in words) for asked in asked_words)
             ),
         )
     )
