@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import regex
@@ -18,13 +18,15 @@ _WORD_CHARACTERS: Final = 128
 # The default word boundaries of Unicode (UAX #29) for ASCII, which nearly all texts are: letters,
 # digits and underscores, and a mark such as in `o'neil`, `ada.lovelace` and `3.14`.
 _ASCII_WORD: Final = re.compile(
-    r"(?:[a-z0-9_]|(?<=[a-z])[.':](?=[a-z])|(?<=[0-9])[.',;](?=[0-9]))+"
+    r"[a-z0-9_]+(?:(?:(?<=[a-z])[.':](?=[a-z])|(?<=[0-9])[.',;](?=[0-9]))[a-z0-9_]+)*"
 )
+_ASCII_RUN: Final = re.compile(r"[a-z0-9_.':,;]+")
+_DOTTED: Final = re.compile(r"[a-z]+(?:\.[a-z]+)+")
+_ASCII_MARKS: Final = str.maketrans("':,;", "....")
 _BOUNDARY: Final = regex.compile(r"\b", regex.WORD | regex.V1)
 _LETTER_OR_DIGIT: Final = regex.compile(r"[\p{Alphabetic}\p{N}]")
 # A mark inside a word: apostrophes and full stops of any shape.
 _INNER_MARK: Final = regex.compile(r"[^\p{Alphabetic}\p{N}\p{M}_]")
-_PART: Final = re.compile(r"[._]+(?=[^._])")
 
 # Combining classes of signs that spell a word: viramas, and vowels of Telugu, Thai, Lao and Tibetan.
 _SPELLING: Final = frozenset({9, 84, 91, 103, 118, 129, 130, 132})
@@ -64,33 +66,47 @@ def search_words(texts: Iterable[str | None]) -> list[str]:
 
     Marks inside a word, such as apostrophes, are all written as full stops.
     """
-    words = (word for text in texts if text for word in _words(folded(text)))
-    return list(dict.fromkeys([word[:_WORD_CHARACTERS] for word in words]))
+    words = [word[:_WORD_CHARACTERS] for text in texts if text for word in _words(folded(text))]
+    return list(dict.fromkeys(words))
 
 
 def indexed_words(texts: Iterable[str | None]) -> list[str]:
     """The words to find some texts by: those of `search_words`, and the ends of a word after each of
     its inner marks, so that `neil` finds `o'neil` and `org` finds `example.org`.
     """
-    words = (part for word in search_words(texts) for part in _ends(word))
-    return list(dict.fromkeys(words))
+    found: dict[str, None] = {}
+    for word in search_words(texts):
+        found[word] = None
+        if not word.isalnum():
+            for mark in "._":
+                begin = word.find(mark) + 1
+                while begin:
+                    if word[begin:].lstrip("_") == word[begin:] != "":
+                        found[word[begin:]] = None
+                    begin = word.find(mark, begin) + 1
+    return list(found)
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str) -> list[str]:
     if text.isascii():
-        words: Iterable[str] = _ASCII_WORD.findall(text)
-    else:
-        words = _BOUNDARY.split(text)
-    for word in words:
-        if _LETTER_OR_DIGIT.search(word) is not None:
-            yield word if word.isalnum() else _INNER_MARK.sub(".", word)
+        return _ascii_words(text)
+    return [
+        word if word.isalnum() else _INNER_MARK.sub(".", word)
+        for word in _BOUNDARY.split(text)
+        if word.isalnum() or _LETTER_OR_DIGIT.search(word)
+    ]
 
 
-def _ends(word: str) -> Iterator[str]:
-    yield word
-    if not word.isalnum():
-        for part in _PART.finditer(word):
-            yield word[part.end() :]
+def _ascii_words(text: str) -> list[str]:
+    words: list[str] = []
+    for run in _ASCII_RUN.findall(text):
+        # Nearly all runs are one word.
+        if run.isalnum() or _DOTTED.fullmatch(run):
+            words.append(run)
+        else:
+            found = _ASCII_WORD.findall(run)
+            words += [word.translate(_ASCII_MARKS) for word in found if word.strip("_")]
+    return words
 
 
 def marked_words(texts: Sequence[str | None]) -> list[str]:

@@ -10,7 +10,7 @@ from tests.support.servers.rollbook import ROOT
 
 ALLOWED = {
     "domain": {"email_validator", "idna", "msgspec"},
-    "projections": {"domain", "msgspec"},
+    "projections": {"domain", "msgspec", "regex"},
 }
 
 
