@@ -21,7 +21,7 @@ from infrastructure.views.sql.errors import translate_errors
 from projections.projection import Projection, V
 
 # A candidate ends the session of a frozen builder at its first try, and leads at its second.
-_TIMEOUT_SECONDS: Final = 1.5
+_TIMEOUT_SECONDS: Final = 1.0
 _SECONDS: Final = 30.0
 
 _END_FORMER_BUILDERS: Final = Path(__file__).with_name("end_former_builders.sql").read_bytes()

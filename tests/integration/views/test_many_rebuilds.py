@@ -2,19 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from uuid_utils.compat import uuid7
 
 from application.erasure.erased_views import ViewGeneration
 from application.jobs.model import JobCancelled
-from application.projector.generations import BuildLost, RebuildUnderWay, TooManyToDrop
-from application.projector.rebuild_jobs import rebuild_jobs
+from application.projector.generations import BuildLost
 from application.projector.view_store import Slot
 from domain.user.events import UserErased
-from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.leadership import Lead
 from infrastructure.postgres import connect
 from infrastructure.views.generations import drop
@@ -24,8 +20,6 @@ from infrastructure.views.generations.store import build_lock
 from infrastructure.views.generations.switch import PostgresSwitch
 from projections.users import USERS
 from tests.integration.views.test_generations import append, registered, roll_back, serving
-from tests.support.doubles.notifications import InMemoryNotifications
-from tests.support.jobs.jobs import Bench
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
 from tests.support.views.rebuilding import Rebuilder
@@ -109,42 +103,6 @@ async def of_users(views: PostgresErasedViews) -> dict[int, ViewGeneration]:
     return {
         each.generation: each for each in await views.generations() if each.projection == "users"
     }
-
-
-async def test_a_rebuild_waits_while_too_many_generations_wait_to_be_dropped(
-    rebuilder: Rebuilder,
-) -> None:
-    await execute(
-        rebuilder.url,
-        """INSERT INTO generations (tenant, projection, generation, partitions, state, served_at, drop_after)
-        SELECT 'main', 'users', 100 + n, 1, 'dropping', now(), now() + interval '1 hour'
-        FROM generate_series(1, 51) n""",
-    )
-    async with Bench.in_postgres(rebuilder.url) as bench:
-        notifier = InMemoryNotifications(MemoryDoorbell(), uuid7, lambda: datetime.now(UTC))
-        job = await bench.submit("rebuild", {"projection": "users"})
-        async with bench.working(*rebuild_jobs([USERS], rebuilder.ports, notifier)):
-            waiting = await bench.wait_until(job, lambda job: job.attempts > 1)
-            assert waiting.error == f"TooManyToDrop: {TooManyToDrop.__doc__}"
-            await execute(
-                rebuilder.url, "UPDATE generations SET drop_after = now() WHERE state = 'dropping'"
-            )
-            await PostgresExpiredGenerations(rebuilder.database).drop_expired()
-            assert (await bench.wait_for(job)).state == "succeeded"
-
-
-async def test_a_rebuild_says_that_it_waits_for_another_one(
-    rebuilder: Rebuilder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("infrastructure.views.generations.store._TIMEOUT_SECONDS", 0.2)
-    notifier = InMemoryNotifications(MemoryDoorbell(), uuid7, lambda: datetime.now(UTC))
-    kinds = rebuild_jobs([USERS], rebuilder.ports, notifier)
-    async with Bench.in_postgres(rebuilder.url) as bench, bench.working(*kinds):
-        async with rebuilder.ports.generations.build(USERS, "another"):
-            job = await bench.submit("rebuild", {"projection": "users"})
-            waiting = await bench.wait_until(job, lambda job: job.error is not None)
-        assert waiting.error == f"BuildWaits: {RebuildUnderWay.__doc__}"
-        assert (await bench.wait_for(job)).state == "succeeded"
 
 
 @pytest.mark.parametrize("how", ["verify", "cancel", "crash"])
