@@ -152,6 +152,14 @@ def test_the_command_shows_the_progress_and_the_result_of_a_rebuild(
     users, headcount = (json.loads(line) for line in lines.splitlines())
     assert (users["generation"], headcount["generation"]) == (2, 1)
     assert command(rollbook, "parked", "users", "--json") == (0, "", "")
+    code, shown, _ = command(rollbook, "retry", "users", "--all")
+    assert (code, "retried: 0" in shown) == (0, True)
+    stream = "018f0000-0000-7000-8000-00000000ffff"
+    for wrong in ((), (stream, "--all")):
+        assert command(rollbook, "retry", "users", *wrong)[0] == 2
+    assert command(rollbook, "skip", "users", stream, "--reason", "none")[0] == 2
+    code, _, reason = command(rollbook, "unskip", "users", stream, "--version", "2")
+    assert (code, reason) == (1, "rollbook: This event was never skipped\n")
     code, _, reason = command(rollbook, "rebuild", "nothing")
     assert (code, reason) == (1, "rollbook: There is nothing here\n")
 

@@ -19,7 +19,7 @@ from interfaces.http.endpoint.operation import Operation
 from interfaces.http.protocol.body import JSON
 
 _WAIT_SECONDS: Final = 5.0
-_POLL_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.1
 _PROLONG_SECONDS: Final = 5.0
 # The server makes them from the body.
 _NOT_KEPT: Final = frozenset({"content-length", "content-type"})
