@@ -161,7 +161,8 @@ def test_the_command_shows_the_progress_and_the_result_of_a_rebuild(
     code, _, reason = command(rollbook, "unskip", "users", stream, "--version", "2")
     assert (code, reason) == (1, "rollbook: This event was never skipped\n")
     code, _, reason = command(rollbook, "rebuild", "nothing")
-    assert (code, reason) == (1, "rollbook: There is nothing here\n")
+    known = "There is no such projection. There are: users, headcount"
+    assert (code, reason) == (1, f"rollbook: {known}\n")
 
 
 async def test_a_stream_client_gets_a_notification_of_a_rebuild(rollbook: RunningRollbook) -> None:
