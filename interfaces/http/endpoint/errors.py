@@ -103,7 +103,8 @@ def _slug(error: Exception) -> Slug | None:
         case HTTPException():
             return _BY_STATUS.get(error.status_code)
         case _:
-            return _SLUGS.get(type(error))
+            # The nearest class: an error may be a special case of one that has a slug.
+            return next((_SLUGS[each] for each in type(error).__mro__ if each in _SLUGS), None)
 
 
 def _detail(error: Exception, slug: Slug) -> str:

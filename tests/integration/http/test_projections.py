@@ -167,3 +167,16 @@ async def test_only_admins_drop_projections(directory: Directory) -> None:
     async with directory.as_("writer") as writer:
         assert (await writer.delete("/v1/projections/left-over")).status_code == 403
     assert "left-over" in await directory.stored_projections.names()
+
+
+async def test_while_others_use_its_tables_the_answer_is_to_try_again(directory: Directory) -> None:
+    directory.stored_projections.stored.add("left-over")
+    directory.stored_projections.read.add("left-over")
+    async with directory.as_("admin") as admin:
+        busy = await admin.delete("/v1/projections/left-over")
+        directory.stored_projections.read.clear()
+        dropped = await admin.delete("/v1/projections/left-over")
+    assert (busy.status_code, busy.json()["type"]) == (503, "/problems/unavailable")
+    assert "Other sessions use the tables" in busy.json()["detail"]
+    assert "Retry-After" in busy.headers
+    assert dropped.status_code == 204

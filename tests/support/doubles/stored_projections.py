@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from application.projector.unused import StillProjected
+from application.projector.unused import StillProjected, TablesInUse
 
 
 class InMemoryStoredProjections:
-    """See `StoredProjections`; those in `led` are projected by another process."""
+    """See `StoredProjections`; another process projects those in `led`, and reads those in `read`."""
 
     def __init__(self, *names: str) -> None:
         self.stored = set(names)
         self.led = set[str]()
+        self.read = set[str]()
 
     async def names(self) -> Sequence[str]:
         return sorted(self.stored)
@@ -18,6 +19,8 @@ class InMemoryStoredProjections:
     async def drop(self, projection: str) -> bool:
         if projection in self.led:
             raise StillProjected(StillProjected.__doc__)
+        if projection in self.read:
+            raise TablesInUse
         is_stored = projection in self.stored
         self.stored.discard(projection)
         return is_stored
