@@ -24,7 +24,7 @@ class UserNotFound(DomainError):
 
 
 class UserAlreadyExists(DomainError):
-    """A user with this id is registered already."""
+    """A user with this id or import key is registered already."""
 
 
 class UserIsDeleted(DomainError):

@@ -16,6 +16,7 @@ from domain.text import is_blank, refuse_control, refuse_unreadable, tidied
 __all__ = [
     "DEFAULT_ROLE",
     "MAX_EXTERNAL_ID_LENGTH",
+    "MAX_IMPORT_KEY_LENGTH",
     "MAX_NAME_LENGTH",
     "MAX_REASON_LENGTH",
     "ROLE_PATTERN",
@@ -25,12 +26,15 @@ __all__ = [
     "Role",
     "SoughtAddress",
     "parse_attributes",
+    "parse_import_key",
     "parse_reason",
 ]
 
 DEFAULT_ROLE: Final = "member"
 MAX_NAME_LENGTH: Final = 200
 MAX_EXTERNAL_ID_LENGTH: Final = 255
+# Room for an external id or an address in the form used for comparison, and what it is.
+MAX_IMPORT_KEY_LENGTH: Final = 1024
 MAX_REASON_LENGTH: Final = 500
 ROLE_PATTERN: Final = "[a-z][a-z0-9_-]{0,31}"
 
@@ -105,6 +109,14 @@ class ExternalId(Struct, frozen=True):
             )
         refuse_control(raw, "An external id")
         return cls(raw)
+
+
+def parse_import_key(raw: str) -> str:
+    """The key of a person in a directory that is imported: compared as given, never stored."""
+    if not 1 <= len(raw) <= MAX_IMPORT_KEY_LENGTH:
+        raise InvalidValue(f"An import key must have 1 to {MAX_IMPORT_KEY_LENGTH} characters.")
+    refuse_control(raw, "An import key")
+    return raw
 
 
 def parse_reason(raw: str | None) -> str | None:

@@ -41,6 +41,11 @@ class PersonCipher:
             raise SealBroken(SealBroken.__doc__) from None
 
 
+# The version and the variant of a UUID (RFC 9562).
+_UUID_BITS: Final = 0xF << 76 | 0x3 << 62
+_UUID_VERSION_8: Final = 0x8 << 76 | 0x2 << 62
+
+
 class MasterKeyRing:
     """The key ring of one log: its master keys and its index key.
 
@@ -79,6 +84,11 @@ class MasterKeyRing:
     def request(self, fingerprint: bytes) -> bytes:
         """The stored form of a request with an idempotency key: its values could be guessed."""
         return self.mac(b"\x00receipt\x00" + fingerprint)
+
+    def import_id(self, import_key: str) -> UUID:
+        """The id of the user that an import registers: a MAC of its key, as UUID of version 8."""
+        digest = int.from_bytes(self.mac(b"\x00import\x00" + import_key.encode())[:16])
+        return UUID(int=digest & ~_UUID_BITS | _UUID_VERSION_8)
 
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""

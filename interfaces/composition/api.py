@@ -74,6 +74,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,
             new_id=uuid7,
+            import_id=store.keys.import_id,
             log_id=store.identity.id,
             version=version("rollbook"),
             public_url=settings.public_url,

@@ -161,6 +161,15 @@ def test_sealed_data_opens_only_in_its_own_stream_and_event(master_keys: str) ->
             to_event("user.renamed", state, stream, event_id, cipher)
 
 
+def test_the_id_of_an_import_key_never_changes_and_depends_on_the_index_key(
+    master_keys: str,
+) -> None:
+    masters = MasterKeys.parse(master_keys)
+    made = MasterKeyRing(masters, INDEX_KEY).import_id("external_id:e-1042")
+    assert (made.version, made) == (8, UUID("54947828-f6cb-82f7-934c-f64cfeabf5bc"))
+    assert made != MasterKeyRing(masters, bytes(32)).import_id("external_id:e-1042")
+
+
 def test_no_personal_data_is_stored_in_the_clear(master_keys: str) -> None:
     keys = ring(master_keys)
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))

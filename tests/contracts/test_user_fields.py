@@ -21,7 +21,7 @@ FORMS: Final = {
     "command to register": (RegisterUser.__struct_fields__, {"user_id"}),
     "command to replace": (ReplaceUser.__struct_fields__, set[str]()),
     "command to change": (ChangeUser.__struct_fields__, set[str]()),
-    "body to register": (RegisterBody.model_fields, {"id"}),
+    "body to register": (RegisterBody.model_fields, {"id", "import_key"}),
     "body to replace": (ReplaceBody.model_fields, set[str]()),
     "body to change": (ChangeBody.__annotations__, set[str]()),
     "state": (User.__struct_fields__, {"status", "before_deletion"}),

@@ -148,6 +148,22 @@ def test_a_deleted_user_is_refused_on_any_day(
     assert all_users(client) == []
 
 
+def test_an_erased_person_is_refused_by_what_an_import_derived_from_the_key(
+    rollbook_import: Import, client: httpx2.Client, tmp_path: Path
+):
+    people = tmp_path / "people.ldif"
+    people.write_text(_people(2))
+    rollbook_import(people)
+    for user in all_users(client):
+        client.post(f"/v1/users/{user['id']}/erase").raise_for_status()
+    for text in (_people(2), _people(2).replace("@", ".changed@").replace("uid: u", "uid: U")):
+        people.write_text(text)
+        rows, summary = rollbook_import(people)
+        assert summary["refused"] == 2
+        assert {reason for _, reason in rows.values()} == {"the person was erased"}
+    assert all_users(client) == []
+
+
 def test_a_file_that_is_not_whole_fails_but_its_people_are_imported(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):

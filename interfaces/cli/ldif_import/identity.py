@@ -73,6 +73,16 @@ def keys_of(person: Person) -> list[str]:
     return [] if person.external_id is None else [person.external_id, *person.other_keys]
 
 
+def import_key(person: Person) -> str:
+    """The same for the same person in every import: nobody is registered with it twice.
+
+    A directory that has forgotten all else, because the person is erased, still knows it.
+    """
+    if person.external_id is None:
+        return f"email:{comparable_address(person.email)}"
+    return f"external_id:{folded_key(person.external_id)}"
+
+
 def _owners(person: Person, users: list[RemoteUser]) -> list[RemoteUser]:
     """The users with the best key that any of them has."""
     for key in keys_of(person):

@@ -17,6 +17,7 @@ from interfaces.cli.ldif_import.identity import (
     RemoteUser,
     RowRefused,
     folded_key,
+    import_key,
     keys_of,
     user_of,
 )
@@ -31,7 +32,12 @@ _MAX_ATTEMPTS: Final = 5
 _FIRST_WAIT: Final = 0.1
 
 _USERS: Final = "/v1/users"
-_TAKEN: Final = frozenset({"email-taken", "external-id-taken"})
+_REGISTERED: Final = "user-exists"
+_TAKEN: Final = frozenset({"email-taken", "external-id-taken", _REGISTERED})
+
+_ERASED: Final = "the person was erased"
+_CHANGED: Final = "the user that an import registered has another external id or address now"
+_NOT_FOUND: Final = "the address or external id is held by a user that cannot be found"
 
 T = TypeVar("T")
 
@@ -79,6 +85,7 @@ class PersonImport:
                 raise RowRefused(f"line {first.line} has the same external id and another address")
 
     async def _register_or_compare(self, person: Person) -> Outcome:
+        refusal = ""
         for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 await self._remote.sleep(_FIRST_WAIT * 2**attempt)
@@ -88,9 +95,10 @@ class PersonImport:
             reply = await self._register(person)
             if reply.status == 201:
                 return await self._registered(person, reply)
-            if reply.slug not in _TAKEN:
-                raise RowRefused(reply.reason)
-        raise RowRefused("the address or external id is held by a user who cannot be found")
+            refusal = reply.slug
+            if refusal not in _TAKEN:
+                raise RowRefused(_ERASED if refusal == "user-erased" else reply.reason)
+        raise RowRefused(_CHANGED if refusal == _REGISTERED else _NOT_FOUND)
 
     async def _register(self, person: Person) -> Reply:
         body = {
@@ -98,6 +106,7 @@ class PersonImport:
             "email": person.email,
             "external_id": person.external_id,
             "attributes": person.attributes,
+            "import_key": import_key(person),
         }
         return await self._command("POST", _USERS, body)
 
@@ -131,7 +140,7 @@ class PersonImport:
         raise RowRefused("others kept changing the user")
 
     async def _current(self, person: Person, user_id: str) -> RemoteUser:
-        """The user as it is now, if it still is who the row is about."""
+        """The user as it is now, if the row still is about it."""
         reply = await self._remote.get(f"{_USERS}/{user_id}")
         if reply.status != 200:
             raise RowRefused(reply.reason)

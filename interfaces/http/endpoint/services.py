@@ -64,6 +64,7 @@ class Services:
     cursors: TokenSealer
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]
+    import_id: Callable[[str], UUID]
     log_id: UUID
     version: str
     public_url: str | None = None

@@ -98,7 +98,8 @@ _ALL: Final = (
         "user-exists",
         409,
         "The user exists",
-        "A user with this id is registered already. Leave `id` out to get a new one.",
+        "A user with this id, or with the id of this import key, is registered already. Leave "
+        "`id` and `import_key` out to get a new one.",
     ),
     ProblemType(
         "conflict",

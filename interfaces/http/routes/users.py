@@ -13,7 +13,7 @@ from application.errors import UserGone
 from application.queries.directory import Answer, ListCursor, UserPage
 from application.queries.resources import User
 from application.users.commands import Outcome
-from domain.errors import InvalidValue, UserNotFound
+from domain.errors import InvalidValue, UserAlreadyExists, UserNotFound
 from domain.user.commands import (
     ChangeUser,
     DeleteUser,
@@ -88,14 +88,25 @@ def _change(
     answers=User,
     status=201,
     headers=RECORDED,
-    problems=(*_TAKEN, "user-exists"),
+    problems=(*_TAKEN, "user-exists", "user-erased"),
     body_required=True,
 )
 async def register_user(call: Command[RegisterBody]) -> Response:
     values = dict[str, Any](call.body)
-    user_id = values.pop("id") or call.services.new_id()
+    given, import_key = values.pop("id"), values.pop("import_key")
+    if given is not None and import_key is not None:
+        raise InvalidRequest.at("#/import_key", "Give either id or import_key.")
+    user_id = given or (
+        call.services.new_id() if import_key is None else call.services.import_id(import_key)
+    )
     register = RegisterUser(user_id=user_id, **values)
-    outcome = await _outcome(call, user_id, register, status=201)
+    try:
+        outcome = await _outcome(call, user_id, register, status=201)
+    except UserAlreadyExists:
+        if import_key is not None:
+            # Raises `UserGone` if the person is erased, so that the importing party knows why.
+            await call.services.commands.user_at(user_id)
+        raise
     return _user(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
 
 

@@ -16,6 +16,7 @@ from domain.user.state import Status
 from domain.values import (
     DEFAULT_ROLE,
     MAX_EXTERNAL_ID_LENGTH,
+    MAX_IMPORT_KEY_LENGTH,
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
     ROLE_PATTERN,
@@ -24,6 +25,7 @@ from domain.values import (
     PersonName,
     Role,
     SoughtAddress,
+    parse_import_key,
     parse_reason,
 )
 from interfaces.http.protocol.cursors import PageParameters
@@ -141,6 +143,22 @@ ReasonField = Annotated[
     ),
 ]
 
+ImportKeyField = Annotated[
+    str,
+    Parsed(
+        parse_import_key,
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_IMPORT_KEY_LENGTH,
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            "description": "In place of an id: the person's key in the directory that is imported. "
+            "No second user is ever registered with it, also after a deletion or an erasure. "
+            "Only the id is made from it, as a keyed digest; the key itself is not stored.",
+        },
+    ),
+]
+
 
 class RegisterBody(RequestModel):
     name: NameField
@@ -151,6 +169,7 @@ class RegisterBody(RequestModel):
     external_id: ExternalIdField | None = None
     attributes: AttributesField = Field(default_factory=dict[str, Any])
     id: UuidField | None = Field(default=None, description="Made where it is not given: a UUIDv7.")
+    import_key: ImportKeyField | None = None
 
 
 class ReplaceBody(RequestModel):

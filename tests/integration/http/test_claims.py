@@ -1,13 +1,22 @@
-"""Addresses and external ids: one holder each, in any spelling, and free at once after release."""
+"""Addresses and external ids: one holder each, in any spelling, and free at once after release.
+
+Import keys also have one holder, but are never free again.
+"""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from httpx2 import AsyncClient, Response
+from uuid_utils.compat import uuid7
 
-from tests.support.http.directory import registered
+from application.context import Context
+from domain.user.commands import EraseUser
+from tests.support.http.directory import ADA, Directory, registered
 
 FREED = ["changed", "deleted", "erased"]
+KEY = "external_id:e-1042"
+OTHER = {**ADA, "email": "other@example.org", "import_key": KEY}
 
 
 async def free(client: AsyncClient, user: dict[str, Any], how: str, field: str) -> None:
@@ -109,3 +118,71 @@ async def test_only_an_administrator_sees_the_holder_of_a_value(
         assert to_admin.json()["holder"] == ada["id"]
         assert ada["id"] not in to_writer.text
         assert to_writer.json().items() <= to_admin.json().items()
+
+
+async def second(client: AsyncClient, **fields: Any) -> tuple[int, dict[str, Any]]:
+    answer = await client.post("/v1/users", json={**OTHER, **fields})
+    return answer.status_code, answer.json()
+
+
+async def test_a_second_user_with_an_import_key_is_refused(admin: AsyncClient) -> None:
+    await registered(admin, import_key=KEY)
+    status, problem = await second(admin)
+    assert (status, problem["type"]) == (409, "/problems/user-exists")
+    assert (await second(admin, import_key="external_id:e-1043"))[0] == 201
+
+
+async def test_neither_a_change_nor_a_deletion_frees_the_import_key(admin: AsyncClient) -> None:
+    user = await registered(admin, import_key=KEY)
+    path = f"/v1/users/{user['id']}"
+    await admin.patch(path, json={"email": "new@example.org", "name": "New"})
+    assert (await second(admin))[0] == 409
+    await admin.delete(path)
+    assert (await second(admin))[0] == 409
+    await admin.post(f"{path}/restore")
+    assert (await second(admin))[0] == 409
+
+
+async def test_an_erasure_does_not_free_the_import_key_and_the_answer_names_no_user(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    user = await registered(admin, import_key=KEY)
+    context = Context(actor="system:test", correlation_id="erasure")
+    await directory.services.commands.execute(UUID(user["id"]), EraseUser(), context)
+    status, problem = await second(admin)
+    assert (status, problem["type"]) == (410, "/problems/user-erased")
+    assert user["id"] not in str(problem)
+
+
+async def test_the_import_key_is_not_stored(directory: Directory, admin: AsyncClient) -> None:
+    user = await registered(admin, import_key=KEY)
+    events = (await admin.get("/v1/events")).json()
+    shown = (await admin.get(f"/v1/users/{user['id']}")).json()
+    assert len(events["items"]) == 1
+    assert KEY not in str(events) + str(shown)
+    assert KEY not in user["id"]
+
+
+async def test_a_repeat_with_its_idempotency_key_is_answered_as_before(admin: AsyncClient) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = await admin.post("/v1/users", json=OTHER, headers=headers)
+    again = await admin.post("/v1/users", json=OTHER, headers=headers)
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"id": str(uuid7())}, "#/import_key"),
+        ({"import_key": ""}, "#/import_key"),
+        ({"import_key": "x" * 1025}, "#/import_key"),
+        ({"import_key": "a\u0007b"}, "#/import_key"),
+        ({"import_key": 7}, "#/import_key"),
+    ],
+)
+async def test_an_import_key_that_cannot_be_used_is_refused(
+    admin: AsyncClient, fields: dict[str, Any], pointer: str
+) -> None:
+    status, problem = await second(admin, **fields)
+    assert (status, [error["pointer"] for error in problem["errors"]]) == (422, [pointer])

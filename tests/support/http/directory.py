@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from httpx2 import ASGITransport, AsyncClient
 from msgspec.structs import replace
@@ -230,6 +230,7 @@ class Directory:
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
             now=lambda: datetime.now(UTC),
             new_id=uuid7,
+            import_id=lambda import_key: uuid5(LOG_ID, import_key),
             log_id=LOG_ID,
             version="1.2.3",
             public_url="http://rollbook",

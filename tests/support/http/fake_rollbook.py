@@ -28,6 +28,7 @@ class FakeRollbook:
         self.users: dict[str, dict[str, Any]] = {}
         self.gone: dict[str, str] = {}
         self.keys: dict[str, tuple[bytes, str]] = {}
+        self.import_keys: dict[str | None, str] = {}
         self.failures = deque[Response]()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.queries: list[str] = []
@@ -72,10 +73,15 @@ class FakeRollbook:
 
     def _register(self, body: bytes, key: str) -> Response:
         if key in self.keys:
-            known, user_id = self.keys[key]
-            assert known == body
+            first, user_id = self.keys[key]
+            assert first == body
             return JSONResponse(self.users[user_id], 201, {"Idempotency-Replayed": "true"})
         user: dict[str, Any] = json.loads(body)
+        known = self.import_keys.get(user.pop("import_key", None))
+        if known is not None:
+            if self.gone.get(known) == "erased":
+                return problem(410, "user-erased", "The user is erased.")
+            return problem(409, "user-exists", "A user with this import key exists.")
         if (refusal := self._refusal("", user)) is not None:
             return refusal
         user_id = str(uuid4())
@@ -87,6 +93,7 @@ class FakeRollbook:
             "status": "active",
         }
         self.keys[key] = (body, user_id)
+        self.import_keys[json.loads(body).get("import_key")] = user_id
         return JSONResponse(self.users[user_id], 201, {"Rollbook-Position": str(len(self.users))})
 
     def _patch(self, user_id: str, patch: dict[str, Any], if_match: str) -> Response:

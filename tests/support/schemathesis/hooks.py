@@ -26,11 +26,21 @@ BY_STATE: Final = frozenset(
         "/problems/version-conflict",
     }
 )
-# A cursor must come from the server, a position must be in its log, and `at` excludes `version`. Only
-# the former generation can serve again (`#/to`), only the first parked event can be skipped
-# (`#/version`), and no projection of the release can be dropped (`name`).
+# A cursor must come from the server, a position must be in its log, `at` excludes `version`, and
+# `id` excludes `import_key`. Only the former generation can serve again (`#/to`), only the first
+# parked event can be skipped (`#/version`), and no projection of the release can be dropped
+# (`name`).
 BEYOND_SCHEMAS: Final = frozenset(
-    {"#/to", "#/version", "after", "cursor", "name", "Rollbook-Min-Position", "version"}
+    {
+        "#/import_key",
+        "#/to",
+        "#/version",
+        "after",
+        "cursor",
+        "name",
+        "Rollbook-Min-Position",
+        "version",
+    }
 )
 UNKNOWN_HEADER: Final = "in header - object with unexpected properties"
 # A case that follows a link is called negative if its link's case was, though the generator itself

@@ -31,6 +31,7 @@ async def test_the_key_is_the_same_in_each_run_but_reveals_nothing(
         await run.settle(fields)
         server.users.clear()
         server.keys.clear()
+        server.import_keys.clear()
     keys = [headers["idempotency-key"] for _, _, headers in server.commands]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3

@@ -194,3 +194,35 @@ async def test_a_user_that_was_deleted_and_restored_is_there(server: FakeRollboo
     await imported(runs, {**ANNA, "uid": "ab"})
     server.gone.clear()
     assert await imported(runs, {**ANNA, "uid": "ab"}) == ["unchanged"]
+
+
+@pytest.mark.parametrize("update", [False, True], ids=["", "update"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({**ANNA, "uid": "ab"}, {**ANNA, "uid": "ab"}),
+        ({**ANNA, "uid": "ab"}, {**BO, "uid": "AB"}),
+        ({**ANNA, "entryUUID": UUID}, {**BO, "entryUUID": UUID.upper()}),
+        (ANNA, {**BO, "mail": "ANNA@example.org"}),
+    ],
+)
+async def test_an_erased_person_does_not_return(
+    server: FakeRollbook, runs: Runs, first: Fields, second: Fields, *, update: bool
+):
+    await imported(runs, first)
+    server.gone.update(dict.fromkeys(server.users, "erased"))
+    server.keys.clear()
+    assert await imported(runs, second, second, update=update) == ["refused", "refused"]
+    assert len(server.users) == 1
+
+
+@pytest.mark.parametrize("update", [False, True], ids=["", "update"])
+async def test_a_user_with_another_address_and_another_external_id_now_is_not_registered_again(
+    server: FakeRollbook, runs: Runs, *, update: bool
+):
+    await imported(runs, {**ANNA, "uid": "ab"})
+    (user,) = server.users.values()
+    user.update(external_id="staff-7", email="alm@example.org")
+    server.keys.clear()
+    assert await imported(runs, {**ANNA, "uid": "ab"}, update=update) == ["refused"]
+    assert people(server) == {(ANNA["cn"], "alm@example.org")}
