@@ -5,7 +5,7 @@ request, whatever its kind.
 """
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
 from msgspec import Struct
@@ -34,6 +34,10 @@ class KeptAnswer(Struct, frozen=True):
     body: str
 
 
+# `refused`: nothing was done. `unknown`: all of it, a part or nothing was done.
+Unanswered = Literal["refused", "unknown"]
+
+
 class AnswerReceipts(Protocol):
     """Each method raises `Unavailable`."""
 
@@ -50,7 +54,9 @@ class AnswerReceipts(Protocol):
         ...
 
     async def end(
-        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | None
+        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | Unanswered
     ) -> None:
-        """Keep the answer; without one, the key is free again. An outdated attempt changes nothing."""
+        """Keep the answer. After `refused` the key is free again; after `unknown` the next request
+        gets the execution, with the same id. An outdated attempt changes nothing.
+        """
         ...

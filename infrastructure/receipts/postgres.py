@@ -13,7 +13,7 @@ import msgspec
 
 from application.context import TENANT, IdempotencyKey
 from application.errors import IdempotencyMismatch
-from application.receipts import SILENT_SECONDS, Execution, KeptAnswer
+from application.receipts import SILENT_SECONDS, Execution, KeptAnswer, Unanswered
 from infrastructure.database import Database
 from infrastructure.keys import MasterKeyRing
 
@@ -25,6 +25,11 @@ SELECT request, answer, stream, version FROM receipts
 WHERE key = %(key)s AND actor = %(actor)s AND tenant = %(tenant)s"""
 _PROLONG: Final = """
 UPDATE receipts SET recorded_at = clock_timestamp()
+WHERE key = %(key)s AND actor = %(actor)s AND tenant = %(tenant)s
+  AND stream = %(id)s AND version = %(attempt)s AND status = 0
+RETURNING version"""
+_ABANDON: Final = """
+UPDATE receipts SET recorded_at = clock_timestamp() - make_interval(secs => %(silent)s)
 WHERE key = %(key)s AND actor = %(actor)s AND tenant = %(tenant)s
   AND stream = %(id)s AND version = %(attempt)s AND status = 0
 RETURNING version"""
@@ -67,14 +72,16 @@ class PostgresAnswerReceipts:
         await self._rows(_PROLONG, actor, key, id=execution.id, attempt=execution.attempt)
 
     async def end(
-        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | None
+        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | Unanswered
     ) -> None:
         fence = {"id": execution.id, "attempt": execution.attempt}
-        if answer is None:
+        if answer == "refused":
             await self._rows(_FREE, actor, key, **fence)
-            return
-        encoded = msgspec.json.encode(answer).decode()
-        await self._rows(_KEEP, actor, key, status=answer.status, answer=encoded, **fence)
+        elif answer == "unknown":
+            await self._rows(_ABANDON, actor, key, silent=SILENT_SECONDS, **fence)
+        else:
+            encoded = msgspec.json.encode(answer).decode()
+            await self._rows(_KEEP, actor, key, status=answer.status, answer=encoded, **fence)
 
     async def _rows(self, query: str, actor: str, key: IdempotencyKey, **given: Any) -> list[Any]:
         names = {"tenant": TENANT, "actor": actor, "key": key.key}

@@ -83,9 +83,9 @@ async def test_the_first_request_is_carried_out_and_a_repeat_gets_its_answer(kep
     assert await kept.receipts.begin(ACTOR, KEY) == ANSWER
 
 
-async def test_a_key_without_an_answer_is_free_again(kept: Kept) -> None:
+async def test_a_key_is_free_again_after_a_refusal(kept: Kept) -> None:
     first = await begun(kept)
-    await kept.receipts.end(ACTOR, KEY, first, None)
+    await kept.receipts.end(ACTOR, KEY, first, "refused")
     execution = await kept.receipts.begin(ACTOR, OTHER)
     assert isinstance(execution, Execution)
     assert execution.id != first.id
@@ -111,10 +111,18 @@ async def test_a_silent_execution_is_taken_over_and_its_late_answer_changes_noth
     second = await begun(kept)
     assert second == Execution(first.id, 2)
     await kept.receipts.end(ACTOR, KEY, first, KeptAnswer(200, {}, "late"))
-    await kept.receipts.end(ACTOR, KEY, first, None)
+    await kept.receipts.end(ACTOR, KEY, first, "refused")
     assert await kept.receipts.begin(ACTOR, KEY) is None
     await kept.receipts.end(ACTOR, KEY, second, ANSWER)
     assert await kept.receipts.begin(ACTOR, KEY) == ANSWER
+
+
+async def test_an_execution_with_an_unknown_outcome_goes_to_the_next_request(kept: Kept) -> None:
+    first = await begun(kept)
+    await kept.receipts.end(ACTOR, KEY, first, "unknown")
+    with pytest.raises(IdempotencyMismatch):
+        await kept.receipts.begin(ACTOR, OTHER)
+    assert await begun(kept) == Execution(first.id, 2)
 
 
 async def test_an_execution_that_goes_on_is_not_taken_over(kept: Kept) -> None:

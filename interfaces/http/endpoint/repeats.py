@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from application.context import IdempotencyKey
 from application.errors import InProgress, OutcomeUnknown, Unavailable
-from application.receipts import AnswerReceipts, Execution, KeptAnswer
+from application.receipts import AnswerReceipts, Execution, KeptAnswer, Unanswered
+from domain.errors import DomainError
 from interfaces.http.endpoint.answers import replayed
 from interfaces.http.endpoint.call import Call
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.protocol.body import JSON
+from interfaces.http.protocol.refusals import Refusal
 
 _WAIT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.1
@@ -40,13 +42,13 @@ async def once(operation: Operation, call: Call[Any, Any]) -> Response:
     try:
         async with _prolonging(receipts, actor, key, begun):
             response = await operation.endpoint(replace(call, execution=begun))
-    except BaseException:
-        # If this fails, too, the key is free after a while.
+    except BaseException as error:
+        # If this fails, too, the next request gets the execution after a while.
         with suppress(Unavailable):
-            await receipts.end(actor, key, begun, None)
+            await receipts.end(actor, key, begun, _unanswered(error))
         raise
     is_done = response.status_code < HTTPStatus.MULTIPLE_CHOICES
-    answer = _kept(response, operation.secrets) if is_done else None
+    answer = _kept(response, operation.secrets) if is_done else "refused"
     try:
         await receipts.end(actor, key, begun, answer)
     except Unavailable as error:
@@ -81,6 +83,12 @@ async def _prolonging(
         yield
     finally:
         task.cancel()
+
+
+def _unanswered(error: BaseException) -> Unanswered:
+    """A cancelled request, and one that met a fault, may have done its work."""
+    is_refusal = isinstance(error, Refusal | DomainError) and not isinstance(error, OutcomeUnknown)
+    return "refused" if is_refusal else "unknown"
 
 
 def _kept(response: Response, secrets: Sequence[str]) -> KeptAnswer:

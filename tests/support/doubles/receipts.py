@@ -6,7 +6,7 @@ from uuid import UUID
 from application.context import IdempotencyKey
 from application.errors import IdempotencyMismatch
 from application.log.event_log import StoredReceipt
-from application.receipts import Execution, KeptAnswer
+from application.receipts import Execution, KeptAnswer, Unanswered
 from tests.support.doubles.event_log import InMemoryEventLog
 
 
@@ -36,12 +36,14 @@ class InMemoryAnswerReceipts:
             self.silent.discard((actor, key.key))
 
     async def end(
-        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | None
+        self, actor: str, key: IdempotencyKey, execution: Execution, answer: KeptAnswer | Unanswered
     ) -> None:
         if not self._is_current(actor, key, execution):
             return
-        if answer is None:
+        if answer == "refused":
             del self._log.receipts[actor, key.key]
+        elif answer == "unknown":
+            self.silent.add((actor, key.key))
         else:
             self._answers[actor, key.key] = answer
 
