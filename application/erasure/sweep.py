@@ -1,4 +1,4 @@
-"""The sweep of erasures that are not complete: one look at all stores serves everybody who waits."""
+"""The sweep of erasures that are not complete: one look at all stores serves all of them."""
 
 import asyncio
 from collections import defaultdict
