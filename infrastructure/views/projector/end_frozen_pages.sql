@@ -1,6 +1,6 @@
 -- Ends the sessions that are in the middle of a page of views, or of a retry of a parked stream, but
--- have waited too long for their client. The timeout for idle transactions alone is not enough: it does not run in the middle of a
--- query or a reply, nor after the Flush that ends a pipeline.
+-- have waited too long for their client. The timeout for idle transactions alone is not enough: it
+-- does not run in the middle of a query or a reply, nor after the Flush that ends a pipeline.
 SELECT pg_terminate_backend(activity.pid)
 FROM pg_locks AS held
 JOIN pg_stat_activity AS activity ON activity.pid = held.pid

@@ -139,11 +139,16 @@ async def test_a_leader_that_is_frozen_in_the_middle_of_an_answer_is_replaced(
             assert writer.position == 0
 
 
-async def test_a_page_that_is_frozen_in_the_middle_of_an_answer_stops_no_other_leader(
-    read_side: ReadSide,
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE checkpoints SET position = position", "SELECT FROM checkpoints FOR UPDATE"],
+    ids=["page", "retry"],
+)
+async def test_work_that_is_frozen_in_the_middle_of_an_answer_stops_no_other_leader(
+    read_side: ReadSide, statement: str
 ) -> None:
     await record(read_side, registered())
-    with frozen_session(read_side.url, "BEGIN; UPDATE checkpoints SET position = position"):
+    with frozen_session(read_side.url, f"BEGIN; {statement}"):
         async with read_side.projecting(), asyncio.timeout(6):
             await read_side.caught_up()
 
