@@ -1,10 +1,10 @@
 """Erasing a person: the command, the wait until all stores are clean, and the receipt."""
 
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from application.context import Context
 from application.erasure.coverage import Coverage
@@ -43,7 +43,7 @@ class ErasureReceipt(Struct, frozen=True, kw_only=True):
     `covers` names the stores that are clean of the person.
     """
 
-    user_id: str
+    user_id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     position: int
     erased_at: Timestamp
     covers: tuple[str, ...]

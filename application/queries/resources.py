@@ -1,10 +1,10 @@
 """The JSON shapes that HTTP sends and the cache stores."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from application.queries.directory import DayCount, Stats
@@ -19,7 +19,7 @@ from projections.users import UserView
 class User(Struct, frozen=True, kw_only=True):
     """The personal fields are null once the person is erased; `personal` says so."""
 
-    id: str
+    id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     external_id: str | None
     name: str | None
     email: str | None

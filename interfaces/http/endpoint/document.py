@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from interfaces.http.endpoint.openapi import REF, Schema, described
 from interfaces.http.endpoint.operation import Operation
-from interfaces.http.protocol.json_schemas import VALUE, with_references
+from interfaces.http.protocol.json_schemas import published
 from interfaces.http.protocol.problems import PROBLEMS, type_uri
 
 _TITLE: Final = "Rollbook"
@@ -117,9 +117,12 @@ def document(app: FastAPI, operations: Sequence[Operation], version: str) -> Sch
             schema["description"] = cleandoc(schema["description"])
     for body in (each.body for each in operations if each.body):
         schema = body.json_schema()
-        schemas[schema["title"]] = with_references(schema)
+        schemas |= _components(schema)
     built["components"] = {
-        "schemas": {**schemas, "JsonValue": VALUE, "Problem": _PROBLEM},
+        "schemas": {
+            **{name: published(schema) for name, schema in schemas.items()},
+            "Problem": _PROBLEM,
+        },
         "headers": dict(_HEADERS),
         "parameters": {
             name: {"name": name, "in": "header", **header}
@@ -129,6 +132,14 @@ def document(app: FastAPI, operations: Sequence[Operation], version: str) -> Sch
     }
     _add_links(built["paths"])
     return built
+
+
+def _components(body: Schema) -> Schema:
+    """The schema of a body, and those of its variants, of which generators make classes."""
+    variants: dict[str, Schema] = {each["title"]: each for each in body.get("anyOf", [])}
+    if variants:
+        body["anyOf"] = [{"$ref": REF.format(name=title)} for title in variants]
+    return {body["title"]: body, **variants}
 
 
 def _add_links(paths: Schema) -> None:

@@ -1,17 +1,13 @@
-"""JSON Schema for values that may be any JSON within the rules."""
+"""JSON Schemas as the document publishes them: code generators read them alike."""
 
 from typing import Any, Final, cast
 
 from application.log.search import TYPE_NAMES
-from domain.attributes import MAX_KEY_LENGTH, MAX_NUMBER
+from domain.attributes import MAX_KEY_LENGTH
 
 Schema = dict[str, Any]
 
-JSON_VALUE: Final[Schema] = {"x-schema": "JsonValue"}
-"""Stands for such a value in the schema of a body; the document replaces it by a reference."""
-
 TEXT: Final = r"^[^\u0000]*$"
-_REF: Final[Schema] = {"$ref": "#/components/schemas/JsonValue"}
 
 EVENT_TYPE: Final[Schema] = {"type": "string", "enum": list(TYPE_NAMES)}
 JSON_KEY: Final[Schema] = {
@@ -20,29 +16,29 @@ JSON_KEY: Final[Schema] = {
     "maxLength": MAX_KEY_LENGTH,
     "pattern": TEXT,
 }
-VALUE: Final[Schema] = {
-    "description": "Any JSON, up to 8 levels deep, without U+0000 and lone surrogates.",
-    "type": ["null", "boolean", "number", "string", "array", "object"],
-    "minimum": -MAX_NUMBER,
-    "maximum": MAX_NUMBER,
-    "pattern": TEXT,
-    "items": _REF,
-    "propertyNames": JSON_KEY,
-    "additionalProperties": _REF,
-}
+_MEMBERS: Final = frozenset(("properties", "additionalProperties"))
 
 
-def with_references(schema: Schema) -> Schema:
-    """The schema for the document, where references replace `JSON_VALUE`."""
-    return {name: _resolved(member) for name, member in schema.items()}
+def published(schema: Schema) -> Schema:
+    """The schema without what generators of clients misread.
+
+    To them, a member with a default is never absent, and an object that lists no members is empty.
+    """
+    members = {name: _published(name, member) for name, member in schema.items()}
+    members.pop("default", None)
+    if members.get("type") == "object" and not any(map(members.get, _MEMBERS)):
+        members.setdefault("additionalProperties", True)
+    return members
 
 
-def _resolved(node: Any) -> Any:
-    match node:
+def _published(name: str, member: Any) -> Any:
+    match member:
+        case dict() if name == "properties":
+            named = cast("dict[str, Schema]", member)
+            return {each: published(schema) for each, schema in named.items()}
         case dict():
-            members = cast("Schema", node)
-            return _REF if members == JSON_VALUE else with_references(members)
+            return published(cast("Schema", member))
         case list():
-            return [_resolved(element) for element in cast("list[Any]", node)]
+            return [_published("", element) for element in cast("list[Any]", member)]
         case _:
-            return node
+            return member

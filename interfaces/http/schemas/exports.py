@@ -130,12 +130,13 @@ def _comma_list(value: object) -> object:
     return ",".join(list_of_one(cast("str", each)) for each in values[: MAX_ELEMENTS + 1])
 
 
-def _schema(what: str, filters: type[BaseModel]) -> Schema:
+def _schema(body: type[_Body], filters: type[BaseModel]) -> Schema:
     return {
+        "title": body.__name__,
         "type": "object",
         "required": ["what", "format"],
         "properties": {
-            "what": {"type": "string", "const": what},
+            "what": {"type": "string", "const": get_args(body.model_fields["what"].annotation)[0]},
             "format": {"type": "string", "enum": _FORMATS},
             "filters": _filters_schema(filters),
         },
@@ -172,7 +173,7 @@ ExportBody = Annotated[
         {
             "title": "ExportBody",
             "description": "The filters are the parameters of `GET /v1/users` or `GET /v1/audit`.",
-            "anyOf": [_schema("users", UserFilters), _schema("audit", AuditFilters)],
+            "anyOf": [_schema(UsersExport, UserFilters), _schema(AuditExport, AuditFilters)],
         }
     ),
 ]

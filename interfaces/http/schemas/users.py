@@ -41,7 +41,7 @@ from interfaces.http.protocol.fields import (
     parse_uuid,
     whole_number,
 )
-from interfaces.http.protocol.json_schemas import JSON_KEY, JSON_VALUE
+from interfaces.http.protocol.json_schemas import JSON_KEY
 from interfaces.http.protocol.validation import RequestModel
 
 _SORTS: Final[tuple[str, ...]] = get_args(SortField)
@@ -112,8 +112,9 @@ AttributesField = Annotated[
             "type": "object",
             "maxProperties": MAX_KEYS,
             "propertyNames": JSON_KEY,
-            "additionalProperties": JSON_VALUE,
-            "description": "Any JSON, up to 64 keys, 16 KiB and 8 levels.",
+            "additionalProperties": True,
+            "description": "Any JSON without U+0000 and lone surrogates, up to 64 keys, 16 KiB, "
+            "8 levels and numbers up to ±2⁵³.",
         }
     ),
 ]
@@ -124,8 +125,9 @@ AttributePatchField = Annotated[
         {
             "type": "object",
             "propertyNames": JSON_KEY,
-            "additionalProperties": JSON_VALUE,
-            "description": "A merge patch, up to 48 KiB and 8 levels; null removes an attribute.",
+            "additionalProperties": True,
+            "description": "A merge patch of the same values, up to 48 KiB; null removes an "
+            "attribute.",
         }
     ),
 ]
@@ -164,7 +166,8 @@ class RegisterBody(RequestModel):
     name: NameField
     email: EmailField
     role: RoleField = Field(
-        default_factory=lambda: Role(DEFAULT_ROLE), json_schema_extra={"default": DEFAULT_ROLE}
+        default_factory=lambda: Role(DEFAULT_ROLE),
+        description=f"`{DEFAULT_ROLE}` where it is not given.",
     )
     external_id: ExternalIdField | None = None
     attributes: AttributesField = Field(default_factory=dict[str, Any])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from typing import Any, cast
 
 import pytest
@@ -113,6 +114,45 @@ def test_the_description_has_nothing_generated_by_fastapi(description: dict[str,
     assert {operation["operationId"] for _, _, operation in operations(description)} == {
         operation.name for operation in OPERATIONS
     }
+
+
+def references_of(description: dict[str, Any]) -> dict[str, set[str]]:
+    """Which schemas each schema refers to."""
+    return {
+        name: {reference.rpartition("/")[2] for reference in references(schema)}
+        for name, schema in description["components"]["schemas"].items()
+    }
+
+
+def test_no_schema_refers_to_itself_because_generators_of_clients_break_on_it(
+    description: dict[str, Any],
+) -> None:
+    refers_to = references_of(description)
+    # Throws if there is a cycle.
+    TopologicalSorter(refers_to).prepare()
+
+
+def schemas(node: object) -> Iterator[dict[str, Any]]:
+    """All schemas within a schema."""
+    if not isinstance(node, dict):
+        return
+    schema = cast("dict[str, Any]", node)
+    yield schema
+    for member in [*schema.get("properties", {}).values(), schema.get("items")]:
+        yield from schemas(member)
+    yield from schemas(schema.get("additionalProperties"))
+    for variant in schema.get("anyOf", []):
+        yield from schemas(variant)
+
+
+def test_clients_may_leave_out_optional_members_and_find_any_member_of_an_open_object(
+    description: dict[str, Any],
+) -> None:
+    for component in description["components"]["schemas"].values():
+        for schema in schemas(component):
+            assert "default" not in schema
+            if schema.get("type") == "object" and not schema.get("properties"):
+                assert "additionalProperties" in schema, component
 
 
 async def test_the_schema_of_a_user_has_the_members_of_a_user(

