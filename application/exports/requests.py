@@ -147,7 +147,10 @@ class ExportService:
         )
         await self._requests.record(requested)
         arguments = {"what": spec.what, "format": spec.format, "filters": dict(filters)}
-        return await self._jobs.submit(EXPORT, arguments, actor=actor, job_id=requested.id)
+        # Erasures wait for requests that may name a person, and for no other.
+        return await self._jobs.submit(
+            EXPORT, arguments, actor=actor, job_id=requested.id, first=requested.names
+        )
 
 
 def seal_spec(sealer: TokenSealer, spec: ExportSpec) -> str:

@@ -138,8 +138,10 @@ class Jobs(Protocol):
         actor: str,
         once: str | None = None,
         job_id: UUID | None = None,
+        first: bool = False,
     ) -> Job:
-        """Record a job durably; a worker that knows the kind runs it.
+        """Record a job durably; a worker that knows the kind runs it, with `first` before all others
+        of its class that are queued.
 
         Returns the existing job if one of that kind and `once` is unfinished, or if one has the id
         `job_id`. Raises `Unavailable`, `OutcomeUnknown`, and `ValueError` for arguments that are

@@ -104,7 +104,8 @@ async def _end(
     kind, state, was_lost = row
     if state == "queued":
         waits = outcome.error is not None and not outcome.failed
-        await queue.put(connection, kind, run.id, outcome.seconds, waits=waits)
+        place = queue.LAST if waits else queue.IN_TURN
+        await queue.put(connection, kind, run.id, outcome.seconds, place=place)
     return was_lost
 
 

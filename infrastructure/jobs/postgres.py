@@ -56,22 +56,23 @@ class PostgresJobs:
         actor: str,
         once: str | None = None,
         job_id: UUID | None = None,
+        first: bool = False,
     ) -> Job:
         # After a lost reply the same row is submitted again: if it was recorded, it is found.
         row = (TENANT, job_id or self._new_id(), kind, Jsonb(dict(arguments)), actor, once)
         try:
-            return await self._submit(row)
+            return await self._submit(row, first)
         except MaybeCommitted:
             pass
         try:
-            return await self._submit(row)
+            return await self._submit(row, first)
         except Unavailable as error:
             raise OutcomeUnknown from error
 
-    async def _submit(self, row: Sequence[Any]) -> Job:
+    async def _submit(self, row: Sequence[Any], first: bool) -> Job:
         try:
             async with self._database.transaction() as connection:
-                return await _insert(connection, row)
+                return await _insert(connection, row, first)
         except psycopg.DataError as error:
             raise ValueError("The arguments cannot be stored as JSON.") from error
 
@@ -107,13 +108,14 @@ class PostgresJobs:
         return JobPage(page, page[-1].id if len(found) > len(page) else None)
 
 
-async def _insert(connection: Connection, row: Sequence[Any]) -> Job:
+async def _insert(connection: Connection, row: Sequence[Any], first: bool) -> Job:
     """Insert a job and its entry; returns an existing job with the same id or `once` key instead."""
     _, job_id, kind, _, _, once = row
     while True:
         if inserted := await _row(connection, _INSERT, row):
             if not is_swept(kind):
-                await queue.put(connection, kind, job_id)
+                place = queue.FIRST if first else queue.IN_TURN
+                await queue.put(connection, kind, job_id, place=place)
             return _job_of(inserted)
         if there := await _row(connection, _ONE, (job_id, TENANT)):
             return _job_of(there)

@@ -37,17 +37,20 @@ _INSERTED: Final = '{"type": "job_inserted", "job_id": 0}'
 _NOTE: Final = "UPDATE jobs SET task = %s WHERE id = %s AND tenant = %s"
 _LATER: Final = "SELECT now() + make_interval(secs => %s)"
 
+# The place of an entry among the others of its class. Jobs that only wait stand behind all others, so
+# any number of them delays none.
+FIRST: Final = 1
+IN_TURN: Final = 0
+LAST: Final = -1
+
 # Only for statements on a connection that it is given.
 _MANAGER: Final = JobManager(PsycopgConnector())  # pyright: ignore[reportUnknownMemberType]
 
 
 async def put(
-    connection: Connection, kind: str, job: UUID, seconds: float = 0.0, *, waits: bool = False
+    connection: Connection, kind: str, job: UUID, seconds: float = 0.0, *, place: int = IN_TURN
 ) -> None:
-    """Queue a run of a job after `seconds`, and note its entry in the job.
-
-    Jobs that only wait stand behind all others, so any number of them delays none.
-    """
+    """Queue a run of a job after `seconds`, and note its entry in the job."""
     at = None
     if seconds > 0:
         row = await (await connection.execute(_LATER, (seconds,))).fetchone()
@@ -59,7 +62,7 @@ async def put(
         lock=None,
         queueing_lock=None,
         task_kwargs={"job": str(job)},
-        priority=-1 if waits else 0,
+        priority=place,
         scheduled_at=at,
     )
     with _plain_errors():

@@ -78,6 +78,23 @@ async def test_jobs_run_in_order_and_no_more_at_once_than_there_are_places(
     assert (started, max_running) == (list(range(8)), 2)
 
 
+async def test_a_job_that_is_to_be_first_runs_before_those_that_were_queued(bench: Bench) -> None:
+    started: list[int] = []
+
+    async def work(run: JobRun) -> dict[str, Any]:
+        started.append(run.arguments["n"])
+        return {}
+
+    submitted = [
+        await bench.jobs.submit("work", {"n": n}, actor="token:test", first=n == 3)
+        for n in range(5)
+    ]
+    async with bench.working(kind(work), places=1):
+        for job in submitted:
+            await bench.wait_for(job)
+    assert started == [3, 0, 1, 2, 4]
+
+
 async def test_a_repeated_submit_finds_the_unfinished_job(bench: Bench) -> None:
     first = await bench.submit("work", {"n": 1}, once="same")
     assert await bench.submit("work", {"n": 2}, once="same") == first

@@ -44,6 +44,7 @@ class InMemoryJobs:
         actor: str,
         once: str | None = None,
         job_id: UUID | None = None,
+        first: bool = False,
     ) -> Job:
         if job_id is not None and (same := self._jobs.get(job_id)):
             return same
@@ -60,7 +61,8 @@ class InMemoryJobs:
             progress=Progress(),
             created_at=_now(),
         )
-        self._jobs[job.id] = job
+        # The worker runs them in this order.
+        self._jobs = {job.id: job, **self._jobs} if first else {**self._jobs, job.id: job}
         if once is not None:
             self._once[kind, once] = job.id
         return job
