@@ -135,9 +135,14 @@ def doctor() -> None:
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="An LDIF file.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="An LDIF file, or - for the standard input.", dir_okay=False)
+    ],
     update: Annotated[
         bool, typer.Option("--update", help="Change existing users to what the file says.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
     ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: one per row, then a summary.")
@@ -145,10 +150,14 @@ def import_(
     data_dir: DataDir = Path(".rollbook"),
 ) -> None:
     """Register each person of an LDIF file at ROLLBOOK_URL, else here; a repeat changes nothing."""
+    from interfaces.cli.ldif_import.run import STANDARD_INPUT
     from interfaces.cli.ldif_import.run import import_file as run
 
+    # Typer's own check takes - for the name of a file.
+    if file != STANDARD_INPUT and not file.exists():
+        raise typer.BadParameter(f"file '{file}' does not exist.", param_hint="'file'")
     with failing():
-        raise typer.Exit(run(file, data_dir, update=update, json=json))
+        raise typer.Exit(run(file, data_dir, update=update, dry_run=dry_run, json=json))
 
 
 @app.command()

@@ -13,6 +13,7 @@ import pytest
 from domain.values import EmailAddress, PersonName
 from interfaces.cli.ldif_import.people import read_people
 from interfaces.cli.ldif_import.rows import Person
+from tests.support.servers.contents import all_events, all_users, client_of, events_of
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
@@ -65,9 +66,11 @@ def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
 def rollbook_import(rollbook: RunningRollbook) -> Import:
     """Imports a file; returns the outcome of each row by line, and the summary."""
 
-    def run(file: Path, *options: str) -> tuple[Rows, dict[str, Any]]:
+    def run(
+        file: Path | str, *options: str, stdin: str | None = None
+    ) -> tuple[Rows, dict[str, Any]]:
         local = ("--data-dir", str(rollbook.data_dir))
-        result = run_rollbook("import", str(file), "--json", *local, *options)
+        result = run_rollbook("import", str(file), "--json", *local, *options, stdin=stdin)
         *rows, last = (json.loads(line) for line in result.stdout.splitlines())
         summary = last["summary"]
         failed = summary["refused"] or summary["file_problem"]
@@ -179,6 +182,21 @@ def test_a_file_that_is_not_whole_fails_but_its_people_are_imported(
     assert len(all_users(client)) == 3
 
 
+def test_a_dry_run_of_the_standard_input_changes_nothing(
+    rollbook_import: Import, client: httpx2.Client
+):
+    _, summary = rollbook_import("-", "--dry-run", stdin=_people(2))
+    assert (summary["created"], summary["dry_run"]) == (2, True)
+    assert all_events(client) == []
+    _, summary = rollbook_import("-", stdin=_people(2))
+    assert (summary["created"], summary["dry_run"]) == (2, False)
+
+
+def test_a_file_that_does_not_exist_is_wrong_usage():
+    result = run_rollbook("import", "/nowhere/people.ldif")
+    assert (result.returncode, "does not exist" in result.stderr) == (2, True)
+
+
 def test_two_imports_of_one_file_at_once_register_each_person_once(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
@@ -251,36 +269,3 @@ def assert_users_are_the_people_of(client: httpx2.Client, lines: set[int]) -> No
         user["email"]: (user["name"], user["external_id"], user["attributes"])
         for user in all_users(client)
     } == wanted
-
-
-def all_users(client: httpx2.Client) -> list[dict[str, Any]]:
-    users: list[dict[str, Any]] = []
-    parameters = {"limit": "100"}
-    while True:
-        page = client.get("/v1/users", params=parameters).raise_for_status().json()
-        users += page["items"]
-        if page["next_cursor"] is None:
-            return users
-        parameters["cursor"] = page["next_cursor"]
-
-
-def events_of(rollbook: RunningRollbook) -> list[dict[str, Any]]:
-    with client_of(rollbook) as client:
-        return all_events(client)
-
-
-def client_of(rollbook: RunningRollbook) -> httpx2.Client:
-    headers = {"Authorization": f"Bearer {rollbook.token}"}
-    return httpx2.Client(base_url=rollbook.url, headers=headers, trust_env=False)
-
-
-def all_events(client: httpx2.Client) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    after = 0
-    while True:
-        parameters = {"after": after, "limit": 1000}
-        page = client.get("/v1/events", params=parameters).raise_for_status().json()
-        if not page["items"]:
-            return events
-        events += page["items"]
-        after = page["next_after"]

@@ -37,8 +37,7 @@ def user_of(person: Person, users: Iterable[RemoteUser]) -> RemoteUser | None:
     users = list(users)
     present = [user for user in users if user.status != "deleted"]
     deleted = [user for user in users if user.status == "deleted"]
-    address = comparable_address(person.email)
-    holder = next((user for user in present if comparable_address(user.email) == address), None)
+    holder = next((user for user in present if _has_address(user, person)), None)
     owners = _owners(person, present)
     if holder is not None and owners:
         if holder not in owners:
@@ -52,15 +51,15 @@ def user_of(person: Person, users: Iterable[RemoteUser]) -> RemoteUser | None:
         if None not in (holder.external_id, person.external_id):
             raise RowRefused("the address is held by a user with another external id")
         return holder
-    if deleted:
+    if any(_has_address(user, person) for user in deleted):
         raise RowRefused("a user with this address was deleted")
     return None
 
 
 def is_certain(person: Person, user: RemoteUser) -> bool:
     """Whether the row is about this user, no matter which others there are."""
-    has_address = comparable_address(user.email) == comparable_address(person.email)
-    return has_address and user.status != "deleted" and user.external_id == person.external_id
+    has_key = user.external_id == person.external_id
+    return has_key and _has_address(user, person) and user.status != "deleted"
 
 
 def folded_key(key: str) -> str:
@@ -83,13 +82,18 @@ def import_key(person: Person) -> str:
     return f"external_id:{folded_key(person.external_id)}"
 
 
+def same_name(one: str, other: str) -> bool:
+    return _folded_name(one) == _folded_name(other)
+
+
 def _owners(person: Person, users: list[RemoteUser]) -> list[RemoteUser]:
-    """The users with the best key that any of them has."""
-    for key in keys_of(person):
-        exact = [user for user in users if user.external_id == key]
-        if owners := exact or [user for user in users if _is_key(user, key)]:
-            return owners
-    return []
+    """The users with the external id of the row, else with another id of it."""
+    exact = [user for user in users if user.external_id == person.external_id]
+    return (
+        (exact if person.external_id is not None else [])
+        or [user for user in users if _is_key(user, person.external_id)]
+        or [user for user in users if _has_key(user, person)]
+    )
 
 
 def _owner(person: Person, owners: list[RemoteUser]) -> RemoteUser:
@@ -102,13 +106,24 @@ def _owner(person: Person, owners: list[RemoteUser]) -> RemoteUser:
     if others:
         raise RowRefused("several users have this external id, in upper and lower case")
     is_proof = person.is_key_unique and _is_key(owner, person.external_id)
-    if is_proof or _folded_name(owner.name) == _folded_name(person.name):
+    if is_proof or same_name(owner.name, person.name):
         return owner
     raise RowRefused("a user with this external id has another name and another address")
 
 
 def _has_key(user: RemoteUser, person: Person) -> bool:
-    return any(_is_key(user, key) for key in keys_of(person))
+    """Whether the user has the external id of the row, or another id of it and its name or address.
+
+    Another id alone says nothing: one person's login name may be another one's employee number.
+    """
+    if _is_key(user, person.external_id):
+        return True
+    is_alike = same_name(user.name, person.name) or _has_address(user, person)
+    return is_alike and any(_is_key(user, key) for key in person.other_keys)
+
+
+def _has_address(user: RemoteUser, person: Person) -> bool:
+    return comparable_address(user.email) == comparable_address(person.email)
 
 
 def _is_key(user: RemoteUser, key: str | None) -> bool:

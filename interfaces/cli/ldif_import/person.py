@@ -19,11 +19,13 @@ from interfaces.cli.ldif_import.identity import (
     folded_key,
     import_key,
     keys_of,
+    same_name,
     user_of,
 )
 from interfaces.cli.ldif_import.lookup import UserLookup
 from interfaces.cli.ldif_import.order import Outcome
 from interfaces.cli.ldif_import.people import MANAGED
+from interfaces.cli.ldif_import.plan import Plan
 from interfaces.cli.ldif_import.rows import Person
 
 # Another client may change a user between read and update, or may have taken an address so
@@ -46,21 +48,26 @@ class _Settled(Struct, frozen=True):
     """An earlier row of the file that is in the directory."""
 
     line: int
+    name: str
     address: str
 
 
 class PersonImport:
-    """One run against one Rollbook; with `update`, existing users become what the row says.
+    """One run against one Rollbook; with `update`, existing users become what the row says, and with
+    `dry_run` nothing changes.
 
     `secret` makes the idempotency keys: a row has the same key in every run of one caller, and a
     stored key does not reveal the row.
     """
 
-    def __init__(self, remote: Remote, secret: str, *, update: bool = False) -> None:
+    def __init__(
+        self, remote: Remote, secret: str, *, update: bool = False, dry_run: bool = False
+    ) -> None:
         self._remote = remote
         self._lookup = UserLookup(remote)
         self._secret = secret.encode()
         self._update = update
+        self._plan = Plan() if dry_run else None
         self._first_line = dict[str, int]()
         self._by_key = dict[str, _Settled]()
 
@@ -73,7 +80,7 @@ class PersonImport:
         except RowRefused as refusal:
             return Outcome(person.line, "refused", str(refusal))
         if person.external_id is not None:
-            settled = _Settled(person.line, comparable_address(person.email))
+            settled = _Settled(person.line, person.name, comparable_address(person.email))
             self._by_key.setdefault(folded_key(person.external_id), settled)
         return outcome
 
@@ -81,7 +88,11 @@ class PersonImport:
         """Two entries of one directory are two people, also where they have the same name."""
         for key in keys_of(person):
             first = self._by_key.get(folded_key(key))
-            if first is not None and first.address != comparable_address(person.email):
+            if (
+                first is not None
+                and first.address != comparable_address(person.email)
+                and (key == person.external_id or same_name(first.name, person.name))
+            ):
                 raise RowRefused(f"line {first.line} has the same external id and another address")
 
     async def _register_or_compare(self, person: Person) -> Outcome:
@@ -89,9 +100,15 @@ class PersonImport:
         for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 await self._remote.sleep(_FIRST_WAIT * 2**attempt)
-            user = user_of(person, await self._lookup.users_of(person, again=attempt > 0))
+            users = await self._lookup.users_of(person, again=attempt > 0)
+            if self._plan is not None:
+                users = self._plan.apply(person, users)
+            user = user_of(person, users)
             if user is not None:
                 return await self._compare(person, user)
+            if self._plan is not None:
+                self._first_line[self._plan.register(person)] = person.line
+                return Outcome(person.line, "created")
             reply = await self._register(person)
             if reply.status == 201:
                 return await self._registered(person, reply)
@@ -130,6 +147,9 @@ class PersonImport:
                 return Outcome(person.line, "differs", reason)
             if not self._update:
                 return Outcome(person.line, "differs", fields)
+            if self._plan is not None:
+                self._plan.change(user, patch)
+                return Outcome(person.line, "updated", fields)
             path, etag = f"{_USERS}/{user.id}", f'"{user.version}"'
             reply = await self._command("PATCH", path, patch, if_match=etag)
             if reply.status == 200:

@@ -36,6 +36,7 @@ class ImportReport(Report):
         self.warnings = 0
         self.last_line = 0
         self.file_problem: str | None = None
+        self.is_dry_run = False
 
     def reading(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same bytes, counted."""
@@ -73,6 +74,7 @@ class JsonReport(ImportReport):
             "warnings": self.warnings,
             "not_people": dict(self.others),
             "last_line": self.last_line,
+            "dry_run": self.is_dry_run,
             "file_problem": self.file_problem,
             "stopped": stopped,
         }
@@ -122,6 +124,8 @@ class TerminalReport(ImportReport):
         if self.others:
             counts = ", ".join(f"{what} {count}" for what, count in self.others.items())
             self._print(f"Not people: {counts}.")
+        if self.is_dry_run:
+            self._print("This was a dry run: nothing was changed.")
         if self.file_problem is not None:
             self._print(f"Problem of the file: {self.file_problem}.")
         if stopped is not None:

@@ -1,7 +1,9 @@
 """`rollbook import FILE`: each person of an LDIF file becomes a user of a running Rollbook."""
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,17 +16,21 @@ from interfaces.cli.ldif_import.report import ImportReport, JsonReport, Terminal
 from interfaces.cli.ldif_import.rows import NotAPerson, Person, Refused
 from interfaces.cli.target.connection import Connection, find_rollbook
 
+STANDARD_INPUT: Final = Path("-")
 _CHUNK_BYTES: Final = 1 << 16
 
 
-def import_file(file: Path, data_directory: Path, *, update: bool, json: bool) -> int:
+def import_file(
+    file: Path, data_directory: Path, *, update: bool, dry_run: bool, json: bool
+) -> int:
     """The exit code: 0 if every person of the directory is a user, else 1.
 
     Raises `NoRollbook` or `WrongSetting`.
     """
     connection = find_rollbook(data_directory)
-    report = JsonReport() if json else TerminalReport(file.stat().st_size)
-    with report, file.open("rb") as opened:
+    report = JsonReport() if json else TerminalReport(_size(file))
+    report.is_dry_run = dry_run
+    with report, _opened(file) as opened:
         stopped = asyncio.run(_import(opened, connection, report, update=update))
     report.finish(stopped)
     is_complete = stopped is None and report.file_problem is None
@@ -40,13 +46,23 @@ async def _import(
         async with connection.client() as client:
             remote = Remote(client)
             await remote.check()
-            person_import = PersonImport(remote, connection.token, update=update)
+            person_import = PersonImport(
+                remote, connection.token, update=update, dry_run=report.is_dry_run
+            )
             rows = _people(report.reading(chunks), report)
             async for outcome in outcomes(rows, person_import.settle):
                 report.row(outcome)
     except Stopped as reason:
         return str(reason)
     return None
+
+
+def _size(file: Path) -> int | None:
+    return None if file == STANDARD_INPUT else file.stat().st_size
+
+
+def _opened(file: Path) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if file == STANDARD_INPUT else file.open("rb")
 
 
 def _people(chunks: Iterable[bytes], report: ImportReport) -> Iterator[Person | Refused]:

@@ -25,6 +25,7 @@ BESIDES: Final = {
     "interfaces/cli/ldif_import/lookup.py",
     "interfaces/cli/ldif_import/people.py",
     "interfaces/cli/ldif_import/person.py",
+    "interfaces/cli/ldif_import/plan.py",
     "interfaces/cli/ldif_import/rows.py",
 }
 

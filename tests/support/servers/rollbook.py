@@ -37,12 +37,15 @@ def rollbook_environment(**settings: str) -> dict[str, str]:
     return {**inherited, **settings, "PYTHONPATH": path}
 
 
-def run_rollbook(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_rollbook(
+    *arguments: str, stdin: str | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, outside the source tree, so that it finds no `.env`."""
     return subprocess.run(
         rollbook_command(*arguments),
         env=rollbook_environment(**settings),
         cwd="/",
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,

@@ -24,11 +24,6 @@ OTHERS: list[tuple[str, Fields, Fields]] = [
     ("an employee number", {**ANNA, "employeeNumber": "7"}, {**BO, "employeeNumber": "7"}),
     ("a uid in capitals", {**ANNA, "uid": "ab"}, {**BO, "uid": "AB"}),
     ("a uid in small letters", {**ANNA, "uid": "AB"}, {**BO, "uid": "ab"}),
-    (
-        "a uid that one alone has as key",
-        {**ANNA, "uid": "ab"},
-        {**BO, "uid": "ab", "entryUUID": UUID},
-    ),
     ("an address but no uid", {**ANNA, "uid": "ab"}, {**BO, "uid": "bb", "mail": ANNA["mail"]}),
     (
         "an address in capitals",
@@ -56,14 +51,16 @@ def entry(fields: Fields) -> str:
     return "\n".join(["dn: cn=a", "objectClass: person", *lines]) + "\n\n"
 
 
-async def imported(runs: Runs, *entries: Fields, update: bool = False) -> list[str]:
+async def imported(
+    runs: Runs, *entries: Fields, update: bool = False, dry_run: bool = False
+) -> list[str]:
     """The outcomes of one file."""
     rows = [
         row
         for row in read_people([entry(fields).encode() for fields in entries])
         if not isinstance(row, NotAPerson | FileProblem)
     ]
-    run = runs(update=update)
+    run = runs(update=update, dry_run=dry_run)
     return [outcome.result async for outcome in outcomes(rows, run.settle)]
 
 
@@ -140,6 +137,36 @@ async def test_people_with_entry_uuids_may_share_a_uid(server: FakeRollbook, run
     assert await imported(runs, first, second) == ["created", "created"]
     assert await imported(runs, first, second, update=True) == ["unchanged", "unchanged"]
     assert people(server) == {(ANNA["cn"], ANNA["mail"]), (BO["cn"], BO["mail"])}
+
+
+@pytest.mark.parametrize("is_one_file", [True, False], ids=["one file", "two files"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({**ANNA, "uid": "ab"}, {**BO, "uid": "ab", "entryUUID": UUID}),
+        ({**ANNA, "employeeNumber": "7"}, {**BO, "uid": "7", "employeeNumber": "8"}),
+        ({**ANNA, "uid": "7", "employeeNumber": "8"}, {**BO, "employeeNumber": "7"}),
+    ],
+)
+async def test_people_may_share_an_id_that_is_not_the_external_id_of_both(
+    server: FakeRollbook, runs: Runs, first: Fields, second: Fields, *, is_one_file: bool
+):
+    if is_one_file:
+        assert await imported(runs, first, second, update=True) == ["created", "created"]
+    else:
+        await imported(runs, first)
+        assert await imported(runs, second, update=True) == ["created"]
+    assert people(server) == {(ANNA["cn"], ANNA["mail"]), (BO["cn"], BO["mail"])}
+    assert await imported(runs, first, second) == ["unchanged", "unchanged"]
+
+
+async def test_a_namesake_with_an_id_that_is_the_external_id_of_another_is_refused(
+    server: FakeRollbook, runs: Runs
+):
+    namesake = {**ANNA, "mail": "alm@example.org", "uid": "ab", "entryUUID": UUID}
+    found = await imported(runs, {**ANNA, "uid": "ab"}, namesake, update=True)
+    assert found == ["created", "refused"]
+    assert people(server) == {(ANNA["cn"], ANNA["mail"])}
 
 
 async def test_a_row_that_was_refused_does_not_stop_another_with_its_uid(runs: Runs):
@@ -226,3 +253,17 @@ async def test_a_user_with_another_address_and_another_external_id_now_is_not_re
     server.keys.clear()
     assert await imported(runs, {**ANNA, "uid": "ab"}, update=update) == ["refused"]
     assert people(server) == {(ANNA["cn"], "alm@example.org")}
+
+
+@pytest.mark.parametrize("update", [False, True], ids=["", "update"])
+@pytest.mark.parametrize(("first", "second"), [pair[1:] for pair in (*OTHERS, *CHANGES)])
+async def test_a_dry_run_says_the_same_and_changes_nothing(
+    server: FakeRollbook, runs: Runs, first: Fields, second: Fields, *, update: bool
+):
+    said = await imported(runs, first, second, first, update=update, dry_run=True)
+    assert server.commands == []
+    assert said == await imported(runs, first, second, first, update=update)
+    commands = len(server.commands)
+    said = await imported(runs, second, first, update=update, dry_run=True)
+    assert len(server.commands) == commands
+    assert said == await imported(runs, second, first, update=update)
