@@ -47,9 +47,6 @@ class UserSelection(Protocol):
 class NotThereYet(Unavailable):
     """The view of the users has not reached the position at which the export was requested."""
 
-    def __str__(self) -> str:
-        return str(NotThereYet.__doc__)
-
 
 class ExportSources(Struct, frozen=True):
     """The sources of the rows of an export."""

@@ -1,27 +1,18 @@
 """Generations: builds of a projection's views; one serves, the former one is kept up to date."""
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Generic, NoReturn, Protocol
+from typing import Any, Final, Generic, Protocol
 from uuid import UUID
 
 from msgspec import Struct
-from structlog import get_logger
 
-from application.doorbell import GENERATIONS, Doorbell
 from application.errors import Unavailable
 from application.projector.view_store import Changes, Skipped, Slot
-from application.retry import BackOff
 from projections.projection import Projection, V
 
-# The longest delay after a missed wake-up.
-_POLL_SECONDS: Final = 1.0
 # With more parked streams a fold is probably wrong: its author should look at it first.
 MAX_PARKED: Final = 1000
-_DROP_SECONDS: Final = 20.0
-
-log = get_logger(__name__)
 
 
 class RebuildUnderWay(Exception):
@@ -31,15 +22,9 @@ class RebuildUnderWay(Exception):
 class TooManyToDrop(Unavailable):
     """More than 50 former generations wait to be dropped; the build begins after that."""
 
-    def __str__(self) -> str:
-        return str(TooManyToDrop.__doc__)
-
 
 class NotProjected(Unavailable):
     """No projector brings the new generation to the position of the serving one."""
-
-    def __str__(self) -> str:
-        return str(NotProjected.__doc__)
 
 
 class BuildLost(Exception):
@@ -48,72 +33,6 @@ class BuildLost(Exception):
 
 class OlderRelease(Unavailable):
     """This worker's release is older than the serving generation: a newer one has to build it."""
-
-
-class FollowedSlots(Protocol):
-    """The slots to keep up to date."""
-
-    async def followed(self) -> Collection[Slot[Any]]:
-        """The slots of all backfilled generations, without paused projections.
-
-        Without those of a later release, too: this process would not fill all of their columns.
-
-        Raises `Unavailable`.
-        """
-        ...
-
-
-async def run_followers(
-    name: str,
-    slots: FollowedSlots,
-    doorbell: Doorbell,
-    follow: Callable[[Slot[Any]], Coroutine[Any, Any, None]],
-) -> NoReturn:
-    """Run `follow` for each followed slot, and cancel it when the slot is no longer followed.
-
-    Cancel this function to stop all.
-    """
-    back_off = BackOff(name)
-    running: dict[Slot[Any], asyncio.Task[None]] = {}
-    async with asyncio.TaskGroup() as group, doorbell.listen(GENERATIONS) as bell:
-        while True:
-            try:
-                wanted = await slots.followed()
-            except Exception as error:
-                # The slots that were followed before are still followed.
-                await back_off.wait(error)
-                continue
-            back_off.reset()
-            for slot in running.keys() - set(wanted):
-                log.info("slot_let_go", follower=name, slot=str(slot))
-                running.pop(slot).cancel()
-            for slot in set(wanted) - running.keys():
-                log.info("slot_followed", follower=name, slot=str(slot))
-                running[slot] = group.create_task(follow(slot))
-            await bell.wait(_POLL_SECONDS)
-
-
-class ExpiredGenerations(Protocol):
-    async def drop_expired(self) -> Sequence[str]:
-        """Drop the expired generations and return their names. Raises `Unavailable`."""
-        ...
-
-
-async def run_expiry(expired: ExpiredGenerations) -> NoReturn:
-    """Drop generations when they expire; cancel it to stop.
-
-    Any number of processes may run it.
-    """
-    back_off = BackOff("expired generations")
-    while True:
-        try:
-            for dropped in await expired.drop_expired():
-                log.info("generation_dropped", generation=dropped)
-        except Exception as error:
-            await back_off.wait(error)
-        else:
-            back_off.reset()
-            await asyncio.sleep(_DROP_SECONDS)
 
 
 class BuildProgress(Struct, Generic[V], frozen=True, kw_only=True):

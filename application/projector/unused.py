@@ -17,9 +17,6 @@ class StillProjected(Exception):
 class TablesInUse(Unavailable):
     """Other sessions use the tables of the projection; repeat the request."""
 
-    def __str__(self) -> str:
-        return str(TablesInUse.__doc__)
-
 
 class StoredProjections(Protocol):
     """What is stored of projections. Each method raises `Unavailable`."""

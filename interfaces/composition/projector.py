@@ -12,7 +12,7 @@ from application.log.shared_pages import SharedPages
 from application.projector.admin import ProjectionAdmin
 from application.projector.automatic_rebuild import rebuild_outdated
 from application.projector.automatic_retry import retry_unreadable
-from application.projector.generations import run_expiry, run_followers
+from application.projector.following import run_expiry, run_followers
 from application.projector.projector import run_projector
 from application.projector.rebuild import RebuildPorts
 from application.projector.rebuild_jobs import rebuild_jobs, rollback_jobs

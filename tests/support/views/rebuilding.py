@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from application.projector.admin import ProjectionAdmin
 from application.projector.backfill import Report
-from application.projector.generations import run_followers
+from application.projector.following import run_followers
 from application.projector.rebuild import RebuildPorts, SwitchIf, rebuild
 from infrastructure.event_store.feed import PostgresEventsByStream
 from infrastructure.views.generations.store import PostgresGenerations
