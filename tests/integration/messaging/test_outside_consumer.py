@@ -15,7 +15,7 @@ from tests.support.jobs.relaying import RelaySide
 from tests.support.servers.rabbit import RabbitNode
 from tests.support.views.directory import execute
 
-LINES: Final = 28
+LINES: Final = 29
 """Twenty lines of code, and those that a formatter adds."""
 
 
@@ -65,7 +65,8 @@ async def running(consumer: Path, amqp_url: str) -> AsyncGenerator[Running]:
     try:
         yield running
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
         await reading
         async with await aio_pika.connect(amqp_url) as connection:
@@ -112,3 +113,26 @@ async def test_the_consumer_gets_all_events_in_order_and_catches_up_by_itself(
     assert "user.registered" in line
     assert "'sealed': {'key'" in line
     assert "example.com" not in line
+
+
+async def test_an_error_of_the_consumer_s_own_code_ends_it_and_the_event_comes_again(
+    database_url: str, rabbit: RabbitNode, consumer: Path, tmp_path: Path
+) -> None:
+    code = consumer.read_text()
+    failing = tmp_path / "failing.py"
+    # An error that a broken connection raises, too.
+    failing.write_text(
+        code.replace("seen.add(event.get_id())", 'raise OSError("the disk is full")')
+    )
+    async with (
+        RelaySide.open(database_url, rabbit.url) as relay_side,
+        relay_side.relaying(),
+        running(failing, rabbit.url) as failed,
+    ):
+        await bound(rabbit.url)
+        await relay_side.record(3)
+        async with asyncio.timeout(30):
+            assert await failed.process.wait() == 1
+        async with running(consumer, rabbit.url) as again:
+            await again.has(3)
+        assert again.lines[0] == failed.lines[0]
