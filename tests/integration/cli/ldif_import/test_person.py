@@ -171,3 +171,21 @@ async def test_an_import_waits_for_a_holder_that_the_list_does_not_show_yet(
     server.before = appear
     assert await runs().settle(row()) == Outcome(1, "differs", "external_id")
     assert waits.asked == [0.2, 0.4]
+
+
+async def test_a_person_that_another_import_registers_at_the_same_moment_is_found(
+    server: FakeRollbook, runs: Runs, remote: Remote
+):
+    await PersonImport(remote, "another caller").settle(row())
+    looks = 0
+
+    def appear(method: str, _path: str) -> None:
+        nonlocal looks
+        looks += method == "GET"
+        (other,) = server.users
+        server.gone = {other: "not seen yet"} if looks <= 2 and method == "GET" else {}
+
+    server.before = appear
+    assert await runs().settle(row()) == Outcome(1, "unchanged")
+    assert looks > 2
+    assert len(server.users) == 1
