@@ -32,23 +32,29 @@ def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
 
     Raises `UnreadableText`.
     """
-    number, rest = 0, b""
-    for chunk in _utf8(chunks):
-        data = rest + chunk
-        # A line feed may follow in the next chunk.
-        held = 2 if data.endswith(b"\r\r") else 1 if data.endswith(b"\r") else 0
-        end = len(data) - held
-        *lines, rest = _END.split(data[:end])
-        for line in lines:
+    number, begun = 0, b""
+    for piece in _pieces(_utf8(chunks)):
+        first, *others = _END.split(piece)
+        if len(begun) <= MAX_LINE:
+            begun += first[: MAX_LINE + 1]
+        for line in others:
             number += 1
-            yield number, line[: MAX_LINE + 1].removeprefix(codecs.BOM_UTF8), True
-        rest = rest[: MAX_LINE + 1] + data[end:]
-    *lines, rest = _END.split(rest)
-    for line in lines:
-        number += 1
-        yield number, line.removeprefix(codecs.BOM_UTF8), True
-    if rest:
-        yield number + 1, rest.removeprefix(codecs.BOM_UTF8), False
+            yield number, begun.removeprefix(codecs.BOM_UTF8), True
+            begun = line[: MAX_LINE + 1]
+    if begun:
+        yield number + 1, begun.removeprefix(codecs.BOM_UTF8), False
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes; no piece ends within a line end."""
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        # A line feed may follow in the next chunk.
+        end = len(data) - (2 if data.endswith(b"\r\r") else 1 if data.endswith(b"\r") else 0)
+        held = data[end:]
+        yield data[:end]
+    yield held
 
 
 def _utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:

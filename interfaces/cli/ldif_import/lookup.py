@@ -133,24 +133,22 @@ def _fits(batch: list[_Asked]) -> bool:
     values = [value for asked in batch for value in asked.values]
     text = "".join(values)
     return (
-        len(values) <= MAX_ELEMENTS
-        and len(quote(text)) <= _MAX_QUERY
-        and len(text) - len(text.encode("ascii", "ignore")) <= _MAX_BEYOND_ASCII
+        _is_short(values) and len(text) - len(text.encode("ascii", "ignore")) <= _MAX_BEYOND_ASCII
     )
 
 
+def _is_short(values: list[str]) -> bool:
+    return len(values) <= MAX_ELEMENTS and len(quote("".join(values))) <= _MAX_QUERY
+
+
 def _spellings(keys: list[str]) -> list[str]:
-    """The keys as filters: as written, and in lower and upper case while there is room."""
-    spellings = dict.fromkeys(text for text in keys if _is_external_id(text))
-    for text in (text for key in keys for text in (key.lower(), key.upper())):
-        more = [*spellings, text]
-        if (
-            _is_external_id(text)
-            and len(more) <= MAX_ELEMENTS
-            and len(quote("".join(more))) <= _MAX_QUERY
-        ):
-            spellings[text] = None
-    return list(spellings)
+    """The keys as filters: as written, and in lower and upper case, while there is room."""
+    spellings = list[str]()
+    others = [spelling for key in keys for spelling in (key.lower(), key.upper())]
+    for spelling in dict.fromkeys([*keys, *others]):
+        if _is_external_id(spelling) and _is_short([*spellings, spelling]):
+            spellings.append(spelling)
+    return spellings
 
 
 def _is_external_id(text: str) -> bool:

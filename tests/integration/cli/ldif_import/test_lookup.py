@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -70,6 +71,15 @@ async def test_a_request_stays_short_however_long_the_ids_are(
     rows = [{"external_id": external_id, "email": "new@example.org"} for external_id in ids]
     assert await found(remote, *rows) == [[external_id] for external_id in ids]
     assert max(map(len, server.queries)) < 5000
+
+
+async def test_a_row_with_more_ids_than_a_list_holds_is_found_by_the_first_ones(
+    server: FakeRollbook, runs: Runs
+):
+    others = tuple(f"u{n}" for n in range(400))
+    await runs().settle(row(other_keys=others))
+    assert (await runs().settle(row(other_keys=others))).result == "unchanged"
+    assert max(unquote(query).count(",") for query in server.queries) == 199 + 2
 
 
 async def test_only_rows_with_names_of_earlier_rows_wait_for_the_view(
