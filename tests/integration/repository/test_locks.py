@@ -1,5 +1,6 @@
 """The lock files pin all requirements, alike for production and development, without an index."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_every_pin_has_a_hash_and_no_lock_names_an_index(lock: str) -> None:
     assert "index-url" not in text
     for package in re.split(r"\n(?=\S)", text):
         assert not PINNED.match(package) or "--hash=sha256:" in package
+
+
+@pytest.mark.parametrize(
+    "lock", repository_files("**/package-lock.json"), ids=lambda lock: lock.parent.name
+)
+def test_every_npm_package_has_a_hash_and_no_address(lock: Path) -> None:
+    packages = {name: one for name, one in json.loads(lock.read_text())["packages"].items() if name}
+    assert packages
+    for package in packages.values():
+        assert package["integrity"].startswith("sha512-")
+        assert "resolved" not in package
 
 
 @pytest.mark.parametrize("package", BINARIES)

@@ -62,4 +62,5 @@ def _install(folder: Path) -> None:
     except subprocess.TimeoutExpired:
         skip_or_fail(f"npm did not install its packages within {_INSTALL_SECONDS} s")
     if done.returncode != 0:
-        skip_or_fail(f"npm cannot install its packages: {done.stderr.strip()[-500:]}")
+        errors = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+        skip_or_fail(f"npm cannot install its packages: {' '.join(errors[:1])}")
