@@ -24,6 +24,7 @@ TIMEOUT_SECONDS: Final = 2.0
 _REMAINS: Final = timedelta(days=30)
 
 Remainder = Literal["freed-pages", "write-ahead-log", "receipts"]
+_PLACES: Final[tuple[Remainder, ...]] = ("freed-pages", "write-ahead-log", "receipts")
 
 
 class Remains(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class Remains(Struct, frozen=True, kw_only=True):
     """
 
     until: Timestamp
-    where: tuple[Remainder, ...] = ("freed-pages", "write-ahead-log", "receipts")
+    where: tuple[Remainder, ...]
 
 
 class ErasureReceipt(Struct, frozen=True, kw_only=True):
@@ -126,5 +127,5 @@ def receipt_of(
         position=position,
         erased_at=timestamp(erased_at),
         covers=covers,
-        remains=Remains(until=timestamp(erased_at + _REMAINS)),
+        remains=Remains(until=timestamp(erased_at + _REMAINS), where=_PLACES),
     )

@@ -22,10 +22,13 @@ _MEMBERS: Final = frozenset(("properties", "additionalProperties"))
 def published(schema: Schema) -> Schema:
     """The schema without what generators of clients misread.
 
-    To them, a member with a default is never absent, and an object that lists no members is empty.
+    To them, a member with a default is never absent, an object that lists no members is empty, and
+    a choice without a type may be anything.
     """
     members = {name: _published(name, member) for name, member in schema.items()}
     members.pop("default", None)
+    if "enum" in members:
+        members.setdefault("type", "string")
     if members.get("type") == "object" and not any(map(members.get, _MEMBERS)):
         members.setdefault("additionalProperties", True)
     return members

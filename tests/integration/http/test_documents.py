@@ -151,6 +151,7 @@ def test_clients_may_leave_out_optional_members_and_find_any_member_of_an_open_o
     for component in description["components"]["schemas"].values():
         for schema in schemas(component):
             assert "default" not in schema
+            assert "type" in schema or "enum" not in schema
             if schema.get("type") == "object" and not schema.get("properties"):
                 assert "additionalProperties" in schema, component
 
