@@ -79,9 +79,9 @@ def lines_of(result: Result) -> list[dict[str, Any]]:
 def test_each_row_is_a_json_line_and_the_last_one_is_the_summary(rollbook_import: Command):
     result = rollbook_import(PEOPLE, "--json")
     assert lines_of(result) == [
-        {"line": 3, "outcome": "created", "reason": None},
-        {"line": 13, "outcome": "refused", "reason": "the entry has no mail"},
-        {"line": 17, "outcome": "created", "reason": None},
+        {"line": 3, "outcome": "created", "reason": None, "warning": None},
+        {"line": 13, "outcome": "refused", "reason": "the entry has no mail", "warning": None},
+        {"line": 17, "outcome": "created", "reason": None, "warning": None},
         {
             "summary": {
                 "created": 2,
@@ -89,8 +89,11 @@ def test_each_row_is_a_json_line_and_the_last_one_is_the_summary(rollbook_import
                 "differs": 0,
                 "updated": 0,
                 "refused": 1,
+                "warnings": 0,
                 "not_people": {"groups": 1},
                 "last_line": 17,
+                "dry_run": False,
+                "file_problem": None,
                 "stopped": None,
             }
         },
@@ -117,7 +120,7 @@ def test_a_second_run_changes_nothing_and_says_so(server: FakeRollbook, rollbook
 def test_update_changes_what_differs(server: FakeRollbook, rollbook_import: Command):
     rollbook_import(PEOPLE)
     result = rollbook_import(PEOPLE.replace("cn: Liam [bold]", "cn: Liam"), "--update", "--json")
-    assert {"line": 17, "outcome": "updated", "reason": "name"} in lines_of(result)
+    assert {"line": 17, "outcome": "updated", "reason": "name", "warning": None} in lines_of(result)
     assert "Liam" in {user["name"] for user in server.users.values()}
 
 
