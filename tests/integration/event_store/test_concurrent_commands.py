@@ -14,6 +14,7 @@ from application.context import Context, IdempotencyKey
 from application.errors import (
     ClaimTaken,
     IdempotencyMismatch,
+    NoSuchState,
     OutcomeUnknown,
     PreconditionFailed,
     UserGone,
@@ -206,7 +207,7 @@ async def test_a_past_state_of_a_user_is_read_by_version_or_by_time(users: UserS
     assert await users.user_at(user_id, version=1) == first.user
     assert await users.user_at(user_id, at=first.user.updated_at) == first.user
     assert await users.user_at(user_id, at=second.user.updated_at) == second.user
-    with pytest.raises(UserNotFound):
+    with pytest.raises(NoSuchState):
         await users.user_at(user_id, version=3)
-    with pytest.raises(UserNotFound):
+    with pytest.raises(NoSuchState):
         await users.user_at(user_id, at=first.shown.created_at.replace(year=2000))

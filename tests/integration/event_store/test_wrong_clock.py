@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from application.context import Context, IdempotencyKey
+from application.errors import NoSuchState
 from application.users.service import UserService
-from domain.errors import UserNotFound
 from domain.user.commands import ChangeUser
 from domain.values import PersonName
 from infrastructure.housekeeping.postgres import statement_of
@@ -77,7 +77,7 @@ async def test_the_documented_way_back_gives_the_events_their_times_again(
     users = UserService(store.log)
     appended = await store.log.append(registration(email="after@example.org"))
     user, now = appended.events[0].stream, datetime.now(UTC)
-    with pytest.raises(UserNotFound):
+    with pytest.raises(NoSuchState):
         await users.user_at(user, at=now)
     await execute(database_url, way_back())
     times = [time for (time,) in await execute(database_url, TIMES)]
