@@ -70,6 +70,7 @@ async def test_a_frozen_start_loses_its_lock_on_the_log(
             starting.wait()
 
 
+@pytest.mark.long
 async def test_a_frozen_start_loses_its_lock_on_the_views(database_url: str) -> None:
     starting = subprocess.Popen([sys.executable, "-c", FREEZES_LATER, database_url], cwd=ROOT)
     try:

@@ -91,6 +91,7 @@ async def test_an_outage_ends_the_run_so_that_it_is_run_again(
         await kind_of(rebuilder).run(run_of("newcomers"))
 
 
+@pytest.mark.long
 async def test_a_build_with_too_many_parked_streams_ends_and_says_so(rebuilder: Rebuilder) -> None:
     """However many are parked in the serving generation: only the new one counts."""
     streams = [await rebuilder.read_side.record(registered("bad")) for _ in range(MAX_PARKED + 1)]
