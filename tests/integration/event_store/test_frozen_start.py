@@ -6,6 +6,8 @@ import subprocess
 import sys
 from time import monotonic
 
+import pytest
+
 from infrastructure.keys import MasterKeys
 from infrastructure.views.projector.ensure import ensure_views
 from interfaces.composition.event_store import open_event_store
