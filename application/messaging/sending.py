@@ -14,7 +14,7 @@ _PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 # time after the last refusal. A queue with room for a few messages would otherwise be retried again
 # and again.
 _REFUSED_PAGES: Final = 2
-PATIENCE_SECONDS: Final = _REFUSED_PAGES * sum(_PAUSES)
+RETRY_SECONDS: Final = _REFUSED_PAGES * sum(_PAUSES)
 """How long the relay waits for a queue that refuses, before it sets refusals aside at once."""
 _QUIET_SECONDS: Final = 5.0
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from application.messaging.rejected import Replayed
 from application.messaging.relay import REFUSED
-from application.messaging.sending import PATIENCE_SECONDS
+from application.messaging.sending import RETRY_SECONDS
 from tests.support.jobs.relaying import (
     EXCHANGE,
     RelaySide,
@@ -134,7 +134,7 @@ async def test_a_full_queue_costs_the_relay_less_than_half_of_its_rate(
         async with _full_queue(relay_side.amqp_url):
             beside = await _seconds(relay_side)
     # Apart from the pauses after which the relay gives up on the first refusals.
-    assert alone / (beside - PATIENCE_SECONDS) >= 0.6
+    assert alone / (beside - RETRY_SECONDS) >= 0.6
 
 
 async def _seconds(relay_side: RelaySide) -> float:
