@@ -12,7 +12,7 @@ from infrastructure.embedded.lock import DirectoryLock
 from infrastructure.embedded.orphan import is_alive
 from infrastructure.embedded.ownership import folder_lock, make_folder, replace_file
 from interfaces.cli.errors import CommandFailed
-from interfaces.settings import MASTER_KEY_BYTES, master_key_list
+from interfaces.setting_values import MASTER_KEY_BYTES, master_key_list
 
 
 class MasterKeyLost(CommandFailed):

@@ -1,0 +1,84 @@
+"""The values of settings: what each must be, and the reason if it is something else.
+
+Each check raises `ValueError`, whose message never holds the value: it may be a secret.
+"""
+
+import base64
+import binascii
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from application.cache.ports import MAX_TTL
+
+MIN_TOKEN_LENGTH: Final = 32
+MASTER_KEY_BYTES: Final = 32
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("postgresql", "postgres"):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _amqp_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("amqp", "amqps"):
+        raise ValueError("must begin with amqp:// or amqps://")
+    return value
+
+
+def _scheme(url: SecretStr) -> str:
+    return urlsplit(url.get_secret_value()).scheme
+
+
+def master_key_list(text: str) -> str:
+    """The list without its spaces. Raises `ValueError`, whose message holds no key."""
+    keys = [key.strip() for key in text.split(",")]
+    for key in keys:
+        try:
+            decoded = base64.b64decode(key, validate=True)
+        except binascii.Error:
+            decoded = b""
+        if len(decoded) != MASTER_KEY_BYTES:
+            raise ValueError(
+                "must be a comma-separated list of keys of 32 bytes in base64, newest first"
+            )
+    if len(set(keys)) != len(keys):
+        raise ValueError("holds the same key twice")
+    return ",".join(keys)
+
+
+def _master_keys(value: SecretStr) -> SecretStr:
+    return SecretStr(master_key_list(value.get_secret_value()))
+
+
+def _token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise ValueError("must have 32 characters or more")
+    if not all("!" <= character <= "~" for character in token):
+        raise ValueError("must be visible ASCII without spaces: it is sent in a header")
+    return value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be an address like https://rollbook.example.org")
+    return value.rstrip("/")
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
+CacheTtl = Annotated[int, Field(ge=1, le=MAX_TTL)]
+MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
+AdminToken = Annotated[SecretStr, AfterValidator(_token)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
