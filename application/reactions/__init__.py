@@ -1,0 +1,1 @@
+"""Reactions: when this happens, do that. What they are, their registry, and the engine."""
