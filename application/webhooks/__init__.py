@@ -1,0 +1,1 @@
+"""Webhooks: signed deliveries of events to the URLs of other parties."""

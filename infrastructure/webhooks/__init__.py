@@ -1,0 +1,1 @@
+"""Webhooks: outgoing requests, and the records of deliveries in Postgres."""
