@@ -5,8 +5,11 @@ from typing import Final
 
 from domain.event import Event
 from domain.user.events import USER_EVENTS
+from domain.webhook.events import WEBHOOK_EVENTS
 
-EVENT_TYPES: Final[Mapping[str, type[Event]]] = {event.topic: event for event in USER_EVENTS}
+EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
+    event.topic: event for event in (*USER_EVENTS, *WEBHOOK_EVENTS)
+}
 
 
 def kind_of(topic: str) -> str:

@@ -33,3 +33,19 @@ class UserIsDeleted(DomainError):
 
 class UserIsErased(DomainError):
     """The user was erased for good."""
+
+
+class WebhookNotFound(DomainError):
+    """There is no webhook with this id."""
+
+
+class WebhookAlreadyExists(DomainError):
+    """A webhook with this id exists already."""
+
+
+class WebhookUnreadable(DomainError):
+    """The key of this webhook is lost; delete the webhook and create another."""
+
+
+class TooManyWebhooks(DomainError):
+    """There are 100 webhooks already; delete one first."""

@@ -47,6 +47,11 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
         cls.personal = personal_fields(cls)
 
 
+def changed_field(event: type[Event]) -> str:
+    """The name of the field that an event sets, of those that have it first and then `previous`."""
+    return event.__struct_fields__[0]
+
+
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 

@@ -7,10 +7,11 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import asdict
 
+from application.audit.webhooks import webhook_changes
 from application.log.envelope import Personal, personal_of
 from application.log.event_log import Unreadable, type_of
 from application.timestamps import Timestamp, timestamp
-from domain.event import ERASED, Event, Recorded
+from domain.event import ERASED, Event, Recorded, changed_field
 from domain.user.events import (
     UserAttributesChanged,
     UserDeleted,
@@ -20,9 +21,9 @@ from domain.user.events import (
     UserReinstated,
     UserRestored,
     UserSuspended,
-    changed_field,
 )
 from domain.user.state import PERSONAL, Status
+from domain.webhook.events import WebhookEvent
 
 
 class Change(Struct, frozen=True):
@@ -73,8 +74,8 @@ def audit_item(
     changes: dict[str, Change] = {}
     reason = None
     if not isinstance(event, Unreadable):
-        known = cast("UserEvent", event)
-        changes = _hidden(_changes(known, before), hide=personal != "open")
+        known = cast("UserEvent | WebhookEvent", event)
+        changes = _hidden(known, _changes(known, before), hide=personal != "open")
         reason = _reason(known, hide=personal != "open")
     return AuditItem(
         position=recorded.position,
@@ -99,7 +100,9 @@ def needs_status(event: Event) -> bool:
     return isinstance(event, UserDeleted | UserRestored | UserErased)
 
 
-def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Change]:
+def _changes(event: UserEvent | WebhookEvent, before: StatusBefore | None) -> Mapping[str, Change]:
+    if isinstance(event, WebhookEvent):
+        return {name: Change(*values) for name, values in webhook_changes(event).items()}
     match event:
         case UserRegistered():
             made = {**asdict(event), "status": "active"}
@@ -121,14 +124,14 @@ def _changes(event: UserEvent, before: StatusBefore | None) -> Mapping[str, Chan
             return {name: Change(getattr(event.previous, name, ERASED), getattr(event, name))}
 
 
-def _hidden(changes: Mapping[str, Change], *, hide: bool) -> dict[str, Change]:
+def _hidden(event: Event, changes: Mapping[str, Change], *, hide: bool) -> dict[str, Change]:
+    hidden = PERSONAL | event.personal if hide else frozenset[str]()
     return {
-        name: Change(None, None) if hide and name in PERSONAL else change
-        for name, change in changes.items()
+        name: Change(None, None) if name in hidden else change for name, change in changes.items()
     }
 
 
-def _reason(event: UserEvent, *, hide: bool) -> str | None:
+def _reason(event: Event, *, hide: bool) -> str | None:
     if hide and "reason" in event.personal:
         return None
     return cast("str | None", getattr(event, "reason", None))

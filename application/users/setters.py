@@ -5,13 +5,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from domain.event import Erased
+from domain.event import Erased, changed_field
 from domain.user.events import (
     FieldChanged,
     UserAttributesChanged,
     UserEvent,
     UserRegistered,
-    changed_field,
 )
 
 

@@ -126,8 +126,3 @@ UserEvent = UserRegistered | FieldChanged | UserAttributesChanged | StatusChange
 
 USER_EVENTS: Final[tuple[type[UserEvent], ...]] = get_args(UserEvent)
 STATUS_CHANGES: Final[tuple[type[StatusChanged], ...]] = get_args(StatusChanged)
-
-
-def changed_field(event: type[FieldChanged]) -> str:
-    """The name of the field that an event sets."""
-    return event.__struct_fields__[0]

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, Protocol, assert_never
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from domain.event import ERASED, Erased, personal_fields
+from domain.event import ERASED, Erased, changed_field, personal_fields
 from domain.user.events import (
     StatusChanged,
     UserAttributesChanged,
@@ -21,7 +21,6 @@ from domain.user.events import (
     UserRestored,
     UserRoleChanged,
     UserSuspended,
-    changed_field,
 )
 
 Status = Literal["active", "suspended", "deleted", "erased"]

@@ -1,5 +1,6 @@
 """Seals each person's data with that person's key, and computes MACs of indexed values."""
 
+import base64
 import hmac
 import os
 from collections.abc import Callable
@@ -89,6 +90,11 @@ class MasterKeyRing:
         """The id of the user that an import registers: a MAC of its key, as UUID of version 8."""
         digest = int.from_bytes(self.mac(b"\x00import\x00" + import_key.encode())[:16])
         return UUID(int=digest & ~_UUID_BITS | _UUID_VERSION_8)
+
+    def webhook_secret(self, webhook: UUID, version: int) -> str:
+        """See `WebhookSecrets.webhook_secret`."""
+        digest = self.mac(b"\x00webhook\x00" + webhook.bytes + version.to_bytes(8))
+        return "whsec_" + base64.b64encode(digest).decode()
 
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""

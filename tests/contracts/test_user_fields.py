@@ -8,9 +8,9 @@ import pytest
 
 from application.audit.blame import UserBlame
 from application.queries import resources
-from domain.event import personal_fields
+from domain.event import changed_field, personal_fields
 from domain.user.commands import ChangeUser, RegisterUser, ReplaceUser
-from domain.user.events import FieldChanged, UserRegistered, changed_field
+from domain.user.events import FieldChanged, UserRegistered
 from domain.user.state import PERSONAL, User
 from interfaces.http.schemas.users import ChangeBody, RegisterBody, ReplaceBody
 from projections.users import UserView

@@ -10,7 +10,6 @@ from uuid_utils.compat import uuid7
 from application.errors import Unavailable
 from application.log.schemas import StoredSchema
 from application.users.service import UserService
-from domain.catalogue import EVENT_TYPES
 from domain.user.commands import (
     ChangeUser,
     DeleteUser,
@@ -22,6 +21,7 @@ from domain.user.commands import (
     SuspendUser,
     UserCommand,
 )
+from domain.user.events import USER_EVENTS
 from domain.values import EmailAddress, ExternalId, PersonName, Role
 from infrastructure.database import Database
 from infrastructure.event_store.schemas import stored_schemas
@@ -83,7 +83,7 @@ async def test_commands_write_the_latest_schemas_and_each_has_a_golden_file(
     for command in LIFE:
         await users.execute(person, command, context())
     found = await stored(database_url)
-    today = {(topic, event_type.schema_version) for topic, event_type in EVENT_TYPES.items()}
+    today = {(event.topic, event.schema_version) for event in USER_EVENTS}
     assert found.keys() == today
     assert found.keys() <= PAIRS.keys()
     assert found["user.registered", 2] == 1

@@ -1,0 +1,211 @@
+"""The commands of a webhook, from the request to the recorded events."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from application.context import Context
+from application.errors import ClaimTaken, Contended, VersionConflict
+from application.log.event_log import Appended, Draft, EventLog, StreamRange, type_of
+from application.log.sealed import Sealed
+from application.webhooks.ports import WebhookDirectory
+from application.webhooks.states import WebhookAt, after, folded
+from domain.errors import TooManyWebhooks, WebhookNotFound
+from domain.event import ERASED, Event, Recorded
+from domain.webhook.claims import SCOPE
+from domain.webhook.commands import (
+    ChangeWebhook,
+    CreateWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    PauseWebhook,
+    ReplayWebhook,
+    ResumeWebhook,
+    RotateSecret,
+)
+from domain.webhook.decide import decide
+from domain.webhook.events import DisabledReason, WebhookDeleted
+from domain.webhook.state import Webhook
+
+KIND: Final = "webhook"
+# As for commands of a user: no append begins later than this.
+_BEGIN_SECONDS: Final = 1.6
+_JITTER_SECONDS: Final = (0.002, 0.03)
+_LAST: Final = StreamRange(last_unopened=True)
+
+Change = (
+    ChangeWebhook | RotateSecret | PauseWebhook | ResumeWebhook | DisableWebhook | ReplayWebhook
+)
+
+
+class WebhookOutcome(Struct, frozen=True):
+    """The webhook after a command, and the position to pass to queries."""
+
+    state: WebhookAt
+    position: int
+
+
+class WebhookService:
+    """All commands of a webhook. A command loads, decides and appends, and repeats all of it after
+    a version conflict.
+
+    Contexts have no idempotency key: the answers to these commands are kept beside the log. Each
+    command may be repeated. Each method raises `Contended`, `Overloaded`, `Unavailable` and
+    `OutcomeUnknown`, and all but `create` raise `WebhookNotFound`.
+    """
+
+    def __init__(self, log: EventLog, directory: WebhookDirectory) -> None:
+        self._log = log
+        self._directory = directory
+
+    async def create(
+        self, webhook_id: UUID, command: CreateWebhook, context: Context
+    ) -> WebhookOutcome:
+        """Create the webhook. One with this id that exists already is the outcome as it is.
+
+        Raises `TooManyWebhooks`.
+        """
+        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        while True:
+            place = await self._directory.free_place()
+            if place is None:
+                return await self._existing(webhook_id)
+            draft = Draft(
+                kind=KIND,
+                stream=webhook_id,
+                after_version=0,
+                events=decide(None, command),
+                context=context,
+                take=((SCOPE, place),),
+            )
+            try:
+                return _outcome(None, await self._log.append(draft))
+            except VersionConflict:
+                return await self._existing(webhook_id)
+            except ClaimTaken:
+                # Another webhook was created meanwhile: take the next free place.
+                await _pause(begin_by)
+
+    async def execute(
+        self, webhook_id: UUID, command: Change, context: Context, *, seen: int | None = None
+    ) -> WebhookOutcome:
+        """Decide and record a command; with `seen`, only if the webhook is still at that version.
+
+        Raises `WebhookUnreadable`.
+        """
+        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        while True:
+            loaded = await self._log.load(webhook_id)
+            state = _living(loaded.events)
+            is_outdated = seen is not None and state.version != seen
+            events = () if is_outdated else decide(state.config, command)
+            if not events:
+                return WebhookOutcome(state, state.position)
+            draft = Draft(
+                kind=KIND,
+                stream=webhook_id,
+                after_version=state.version,
+                events=events,
+                context=context,
+                key=loaded.key,
+            )
+            try:
+                return _outcome(state, await self._log.append(draft))
+            except VersionConflict:
+                await _pause(begin_by)
+
+    async def disable(
+        self, webhook_id: UUID, reason: DisabledReason, context: Context, *, seen: int
+    ) -> bool:
+        """Disable a webhook that is at version `seen`. Whether it is disabled now.
+
+        A webhook with a later version may have another URL, so the reason may not hold any more.
+        """
+        outcome = await self.execute(webhook_id, DisableWebhook(reason), context, seen=seen)
+        return outcome.state.config.status == "disabled"
+
+    async def delete(self, webhook_id: UUID, context: Context) -> int:
+        """Delete the webhook for good, also one that cannot be read. The position after it."""
+        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        while True:
+            loaded = await self._log.load(webhook_id, _LAST)
+            last = loaded.events[-1] if loaded.events else None
+            events = decide(_unopened(last), DeleteWebhook())
+            assert last is not None, "the decision refuses what does not exist"
+            if not events:
+                return last.position
+            draft = Draft(
+                kind=KIND,
+                stream=webhook_id,
+                after_version=last.version,
+                events=events,
+                context=context,
+                release=((SCOPE, None),),
+                destroy_key=True,
+            )
+            try:
+                return (await self._log.append(draft)).position
+            except VersionConflict:
+                await _pause(begin_by)
+
+    async def webhook(self, webhook_id: UUID) -> WebhookAt:
+        """The webhook as it is now; a deleted one is not found."""
+        return _living((await self._log.load(webhook_id)).events)
+
+    async def webhooks(self) -> list[WebhookAt]:
+        """All webhooks that can be read, the oldest first."""
+        living = await self._directory.living()
+        states = await self._directory.load([each.id for each in living])
+        present = [state for state in states.values() if state.config.status != "deleted"]
+        return sorted(present, key=lambda state: (state.created_at, state.id))
+
+    async def _existing(self, webhook_id: UUID) -> WebhookOutcome:
+        """What an earlier attempt created, if it did."""
+        try:
+            state = await self.webhook(webhook_id)
+        except WebhookNotFound:
+            raise TooManyWebhooks from None
+        return WebhookOutcome(state, state.position)
+
+
+def _living(events: Sequence[Recorded[Event]]) -> WebhookAt:
+    """The webhook of a stream. Raises `WebhookNotFound` also for a stream of another kind."""
+    is_webhook = bool(events) and events[0].kind == KIND
+    state = folded(events) if is_webhook else None
+    if state is None or state.config.status == "deleted":
+        raise WebhookNotFound
+    return state
+
+
+def _unopened(last: Recorded[Event] | None) -> Webhook | None:
+    """What the deletion of a webhook depends on: nothing sealed, so its key may be lost."""
+    if last is None or last.kind != KIND:
+        return None
+    event = last.event
+    topic = event.type if isinstance(event, Sealed) else type_of(event)
+    return Webhook(
+        url=ERASED,
+        types=(),
+        user=None,
+        personal_data="sealed",
+        description=ERASED,
+        status="deleted" if topic == WebhookDeleted.topic else "active",
+    )
+
+
+def _outcome(state: WebhookAt | None, appended: Appended) -> WebhookOutcome:
+    for recorded in appended.events:
+        state = after(state, recorded)
+    assert state is not None, "an append has events or a state before it"
+    return WebhookOutcome(state, appended.position)
+
+
+async def _pause(begin_by: float) -> None:
+    """Wait a moment before the next try. Raises `Contended` if there is no time for one."""
+    if asyncio.get_running_loop().time() >= begin_by:
+        raise Contended
+    await asyncio.sleep(random.uniform(*_JITTER_SECONDS))  # noqa: S311

@@ -1,0 +1,1 @@
+"""The webhook: its events, commands, state, decisions and claims."""
