@@ -1,0 +1,1 @@
+"""Webhooks: requests over the network, and deliveries from the log."""
