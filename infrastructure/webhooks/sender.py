@@ -184,7 +184,7 @@ def error_of(failure: Exception) -> SendError:
 
 
 def _is_from_tls(failure: BaseException) -> bool:
-    cause = failure.__cause__
+    cause = failure.__context__  # the pool raises `from None`
     return cause is not None and (isinstance(cause, ssl.SSLError) or _is_from_tls(cause))
 
 

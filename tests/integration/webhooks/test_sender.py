@@ -219,4 +219,4 @@ async def test_a_slow_endpoint_has_eight_requests_at_most() -> None:
     async with Receiver.open(slow) as receiver:
         async with HttpSender(allow_unsafe=True).open(receiver.url) as endpoint:
             await asyncio.gather(*(endpoint.send(CONTENT) for _ in range(30)))
-    assert receiver.most_at_once == receiver.connections == 8
+    assert receiver.max_at_once == receiver.connections == 8

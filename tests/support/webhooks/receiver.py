@@ -47,8 +47,8 @@ async def accept(_: Received) -> int:
 class Receiver:
     """`received` has all requests in order, also those that were not accepted.
 
-    `most_at_once` is the largest number of requests that were open at the same time, and
-    `most_per_user` that of one user.
+    `max_at_once` is the largest number of requests that were open at the same time, and
+    `max_per_user` that of one user.
     """
 
     def __init__(self, answers: Answers) -> None:
@@ -56,8 +56,8 @@ class Receiver:
         self.received: list[Received] = []
         self.accepted: list[Received] = []
         self.connections = 0
-        self.most_at_once = 0
-        self.most_per_user = 0
+        self.max_at_once = 0
+        self.max_per_user = 0
         self.port = 0
         self._open = Counter[str]()
         self._writers = set[asyncio.StreamWriter]()
@@ -101,8 +101,8 @@ class Receiver:
         self.received.append(request)
         user = request.user
         self._open[user] += 1
-        self.most_at_once = max(self.most_at_once, self._open.total())
-        self.most_per_user = max(self.most_per_user, self._open[user])
+        self.max_at_once = max(self.max_at_once, self._open.total())
+        self.max_per_user = max(self.max_per_user, self._open[user])
         try:
             answer = await self.answers(request)
         finally:
