@@ -49,20 +49,20 @@ Rows = dict[int, tuple[str, str | None]]
 Import = Callable[..., tuple[Rows, dict[str, Any]]]
 
 
-@pytest.fixture
-def rollbook(tmp_path: Path) -> Iterator[RunningRollbook]:
-    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+@pytest.fixture(scope="module")
+def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
+    with RunningRollbook(prepared(tmp_path_factory.mktemp("import") / "data")) as rollbook:
         until(lambda: rollbook.status("/health/ready") == 200)
         yield rollbook
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
     with client_of(rollbook) as client:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rollbook_import(rollbook: RunningRollbook) -> Import:
     """Imports a file; returns the outcome of each row by line, and the summary."""
 
@@ -136,9 +136,9 @@ def test_a_deleted_user_is_refused_on_any_day(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
     people = tmp_path / "people.ldif"
-    people.write_text(_people(2))
+    people.write_text(_people(2, "deleted"))
     rollbook_import(people)
-    for user in all_users(client):
+    for user in users_of(client, "deleted"):
         client.delete(f"/v1/users/{user['id']}").raise_for_status()
     # Another request than the first, as if that were forgotten.
     people.write_text(people.read_text().replace("cn: Person", "cn: Dr Person"))
@@ -148,47 +148,51 @@ def test_a_deleted_user_is_refused_on_any_day(
         assert {reason for _, reason in rows.values()} == {
             "a user with this external id was deleted"
         }
-    assert all_users(client) == []
+    assert users_of(client, "deleted") == []
 
 
 def test_an_erased_person_is_refused_by_what_an_import_derived_from_the_key(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
     people = tmp_path / "people.ldif"
-    people.write_text(_people(2))
+    of_them = _people(2, "erased")
+    people.write_text(of_them)
     rollbook_import(people)
-    for user in all_users(client):
+    for user in users_of(client, "erased"):
         client.post(f"/v1/users/{user['id']}/erase").raise_for_status()
-    for text in (_people(2), _people(2).replace("@", ".changed@").replace("uid: u", "uid: U")):
+    for text in (of_them, of_them.replace("@", ".changed@").replace("uid: e", "uid: E")):
         people.write_text(text)
         rows, summary = rollbook_import(people)
         assert summary["refused"] == 2
         assert {reason for _, reason in rows.values()} == {"the person was erased"}
-    assert all_users(client) == []
+    assert users_of(client, "erased") == []
 
 
 def test_a_file_that_is_not_whole_fails_but_its_people_are_imported(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
     file = tmp_path / "people.ldif"
-    file.write_bytes(_people(2).encode("utf-16") + "search: 2\nresult: 4 x\n\n".encode("utf-16-le"))
+    file.write_bytes(
+        _people(2, "whole").encode("utf-16") + "search: 2\nresult: 4 x\n\n".encode("utf-16-le")
+    )
     _, summary = rollbook_import(file)
     problem = "entries are missing: by line 12 the search ended with size limit exceeded"
     assert (summary["created"], summary["file_problem"]) == (2, problem)
     file.write_text("")
     assert rollbook_import(file)[1]["file_problem"] == "the file has no entries"
-    file.write_text(_people(3).replace("\n", "\r"))
+    file.write_text(_people(3, "whole").replace("\n", "\r"))
     assert rollbook_import(file)[1]["unchanged"] == 2
-    assert len(all_users(client)) == 3
+    assert len(users_of(client, "whole")) == 3
 
 
 def test_a_dry_run_of_the_standard_input_changes_nothing(
     rollbook_import: Import, client: httpx2.Client
 ):
-    _, summary = rollbook_import("-", "--dry-run", stdin=_people(2))
+    before = all_events(client)
+    _, summary = rollbook_import("-", "--dry-run", stdin=_people(2, "dry"))
     assert (summary["created"], summary["dry_run"]) == (2, True)
-    assert all_events(client) == []
-    _, summary = rollbook_import("-", stdin=_people(2))
+    assert all_events(client) == before
+    _, summary = rollbook_import("-", stdin=_people(2, "dry"))
     assert (summary["created"], summary["dry_run"]) == (2, False)
 
 
@@ -201,19 +205,19 @@ def test_two_imports_of_one_file_at_once_register_each_person_once(
     rollbook_import: Import, client: httpx2.Client, tmp_path: Path
 ):
     people = tmp_path / "people.ldif"
-    people.write_text(_people(60))
+    people.write_text(_people(60, "twice"))
     with ThreadPoolExecutor() as threads:
         runs = [threads.submit(rollbook_import, people) for _ in range(2)]
         summaries = [run.result()[1] for run in runs]
     assert [summary["created"] + summary["unchanged"] for summary in summaries] == [60, 60]
     assert sum(summary["created"] for summary in summaries) == 60
-    assert len(all_events(client)) == 60
+    assert len(users_of(client, "twice")) == 60
 
 
 @pytest.mark.long
 def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
     people = tmp_path / "people.ldif"
-    people.write_text(_people(PEOPLE))
+    people.write_text(_people(PEOPLE, "kill"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (
@@ -234,10 +238,18 @@ def test_an_import_survives_a_kill_and_a_restart_of_rollbook(tmp_path: Path):
     assert len(rows) == len(events) == len({event["subject"] for event in events}) == PEOPLE
 
 
-def _people(count: int) -> str:
+def _people(count: int, word: str) -> str:
+    """A file of people that no other test imports: their names begin with the word."""
+    names = [f"{word}{number}" for number in range(count)]
     return "".join(
-        f"dn: uid=u{n}\nuid: u{n}\ncn: Person {n}\nmail: u{n}@example.org\n\n" for n in range(count)
+        f"dn: uid={name}\nuid: {name}\ncn: Person {name}\nmail: {name}@example.org\n\n"
+        for id in ids
     )
+
+
+def users_of(client: httpx2.Client, word: str) -> list[dict[str, Any]]:
+    """The users of such a file that are listed."""
+    return [user for user in all_users(client) if user["email"].lower().startswith(word)]
 
 
 def assert_rows_change(rows: Rows, outcome: str) -> None:
