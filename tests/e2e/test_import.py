@@ -243,7 +243,7 @@ def _people(count: int, word: str) -> str:
     names = [f"{word}{number}" for number in range(count)]
     return "".join(
         f"dn: uid={name}\nuid: {name}\ncn: Person {name}\nmail: {name}@example.org\n\n"
-        for id in ids
+        for name in names
     )
 
 
