@@ -1,28 +1,24 @@
 """Publishes to RabbitMQ page by page; the broker confirms each message."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import aio_pika
 from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractChannel, AbstractConnection, HeadersType
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from aio_pika.abc import AbstractChannel, HeadersType
+from aio_pika.exceptions import DeliveryError
 from structlog import get_logger
 
 from application.context import TENANT
 from application.errors import Unavailable
 from application.messaging.bus import Message
+from infrastructure.bus.connections import CONNECT_SECONDS, FAILURES, connected
 from infrastructure.bus.topology import EXCHANGE, declare_topology
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
-_CONNECT_SECONDS: Final = 5.0
 CONFIRM_SECONDS: Final = 30.0
-_CLOSE_SECONDS: Final = 2.0
-# A peer that is silent for three heartbeats counts as dead; a setting in the URL wins.
-_HEARTBEAT_SECONDS: Final = 10
 
 log = get_logger(__name__)
 
@@ -40,36 +36,25 @@ class RabbitMQBus:
         *,
         timeout_seconds: float = CONFIRM_SECONDS,
     ) -> None:
-        self._url = _with_defaults(amqp_url, {"heartbeat": _HEARTBEAT_SECONDS, "name": name})
+        self._url = amqp_url
+        self._name = name
         self._timeout_seconds = timeout_seconds
         self._is_away = False
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator["RabbitMQPublisher"]:
-        try:
-            connection = await aio_pika.connect(self._url, timeout=_CONNECT_SECONDS)
-        except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-            self._report(error)
-            raise Unavailable from error
-        try:
-            yield await self._publisher(connection)
-        finally:
-            # A broker that is away cannot confirm the close.
-            with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await connection.close()
-
-    async def _publisher(self, connection: AbstractConnection) -> "RabbitMQPublisher":
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                channel = await connection.channel()
-                await declare_topology(channel)
-                publisher = RabbitMQPublisher(channel, self._timeout_seconds)
-        except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-            self._report(error)
-            raise Unavailable from error
-        self._report(None)
-        return publisher
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(connected(self._url, self._name))
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    channel = await connection.channel()
+                    await declare_topology(channel)
+                    publisher = RabbitMQPublisher(channel, self._timeout_seconds)
+            except FAILURES as error:
+                self._report(error)
+                raise Unavailable from error
+            self._report(None)
+            yield publisher
 
     def _report(self, error: Exception | None) -> None:
         """Logs once that the broker is away, and once that it is back."""
@@ -117,14 +102,6 @@ class RabbitMQPublisher:
             properties=_wrapped(message).properties,
             mandatory=False,
         )
-
-
-def _with_defaults(url: str, defaults: Mapping[str, object]) -> str:
-    parts = urlsplit(url)
-    given = parse_qs(parts.query)
-    missing = {name: value for name, value in defaults.items() if name not in given}
-    query = "&".join(filter(None, [parts.query, urlencode(missing)]))
-    return urlunsplit(parts._replace(query=query))
 
 
 def _wrapped(message: Message) -> aio_pika.Message:

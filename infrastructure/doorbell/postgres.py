@@ -14,7 +14,10 @@ from infrastructure.doorbell.memory import MemoryDoorbell
 from infrastructure.doorbell.outbox import Outbox
 from infrastructure.postgres import Connection, abort, answered_within, connect
 
-CHANNEL: Final = "rollbook"
+# The append function notifies this channel, in the transaction of the events; its bell is `log`.
+EVENTS: Final = "rollbook"
+# All other bells. So a process whose events come over another way hears these without the events.
+BELLS: Final = "rollbook_bells"
 _REPLY_SECONDS: Final = 2.0
 
 # A bell carries no data, so its commit need not wait for the disk.
@@ -28,11 +31,15 @@ class PostgresDoorbell:
     """Rings in this process at once and in others a moment later; repeated rings are merged.
 
     One connection listens for the whole process. When it reconnects, all bells ring, because
-    notifications may have been missed. It can share the `bells` of another doorbell.
+    notifications may have been missed. It can share the `bells` of another doorbell. Without
+    `events`, it does not listen for what the append function notifies.
     """
 
-    def __init__(self, database_url: str, bells: MemoryDoorbell | None = None) -> None:
+    def __init__(
+        self, database_url: str, bells: MemoryDoorbell | None = None, *, events: bool = True
+    ) -> None:
         self._database_url = database_url
+        self._channels = (EVENTS, BELLS) if events else (BELLS,)
         self._bells = MemoryDoorbell() if bells is None else bells
         self._outbox = Outbox()
         self._tried_to_listen = asyncio.Event()
@@ -41,10 +48,10 @@ class PostgresDoorbell:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, database_url: str, bells: MemoryDoorbell | None = None
+        cls, database_url: str, bells: MemoryDoorbell | None = None, *, events: bool = True
     ) -> AsyncGenerator[Self]:
         """A doorbell that listens at once or, if the server is away, as soon as it is back."""
-        doorbell = cls(database_url, bells)
+        doorbell = cls(database_url, bells, events=events)
         tasks = [asyncio.create_task(doorbell._listen()), asyncio.create_task(doorbell._send())]
         try:
             await doorbell._tried_to_listen.wait()
@@ -66,8 +73,9 @@ class PostgresDoorbell:
         while True:
             try:
                 async with await connect(self._database_url, "rollbook doorbell") as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    log.info("doorbell_listens", over="postgres")
+                    for channel in self._channels:
+                        await connection.execute(f"LISTEN {channel}")
+                    log.info("doorbell_listens", over="postgres", channels=self._channels)
                     back_off.reset()
                     self._tried_to_listen.set()
                     self._bells.ring_all()
@@ -94,7 +102,7 @@ class PostgresDoorbell:
                 self._sender = await connect(self._database_url, "rollbook doorbell")
                 await self._sender.execute(_UNSYNCED)
             async with answered_within(_REPLY_SECONDS, self._sender):
-                await self._sender.execute(_NOTIFY, (CHANNEL, names))
+                await self._sender.execute(_NOTIFY, (BELLS, names))
         except (psycopg.Error, OSError):
             self._close_sender()
             raise

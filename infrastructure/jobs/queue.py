@@ -27,7 +27,7 @@ from infrastructure.postgres import Connection
 # The bell that rings when a job may have become ready.
 JOBS: Final = "jobs"
 # The doorbell's channel: the bell rings in every process when the transaction commits.
-_RING: Final = "SELECT pg_notify('rollbook', 'jobs')"
+_RING: Final = "SELECT pg_notify('rollbook_bells', 'jobs')"
 
 # procrastinate's task of all kinds of jobs.
 TASK: Final = "job"

@@ -26,7 +26,7 @@ WITH told AS (
     DELETE FROM notifications
     WHERE number <= (SELECT number FROM told) - %(kept)s
        OR told_at < clock_timestamp() - interval '1 day')
-SELECT pg_notify('rollbook', 'notifications') FROM told"""
+SELECT pg_notify('rollbook_bells', 'notifications') FROM told"""
 _NEWEST: Final = "SELECT coalesce(max(number), 0) FROM notifications WHERE tenant = %s"
 _AFTER: Final = """
 SELECT number, id, severity, message, about, told_at FROM notifications

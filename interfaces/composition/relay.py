@@ -45,7 +45,9 @@ async def relay_alone(
         log = await stack.enter_async_context(
             open_sealed_log(database_url, connections=pool_size(RELAY_ALONE), marks=marks)
         )
-        doorbell = await open_doorbell(stack, database_url, redis_url, log.identity.id)
+        doorbell = await open_doorbell(
+            stack, database_url, redis_url, log.identity.id, roles=RELAY_ALONE
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_log(log.database, log.high_water))
             tasks.create_task(relay(log.database, log.identity, doorbell, amqp_url))

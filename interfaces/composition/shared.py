@@ -53,7 +53,10 @@ async def open_parts(
     store = await stack.enter_async_context(
         open_event_store(url, masters, connections=pool_size(roles), marks=marks)
     )
-    doorbell = await open_doorbell(stack, url, redis_url, store.identity.id)
+    amqp_url = settings.amqp_url.get_secret_value() if settings.amqp_url else None
+    doorbell = await open_doorbell(
+        stack, url, redis_url, store.identity.id, amqp_url=amqp_url, roles=roles
+    )
     cache = None
     if redis_url is not None:
         cache = await stack.enter_async_context(

@@ -47,7 +47,7 @@ WITH left_to_projectors AS (
     WHERE (tenant, projection, generation) = (%(tenant)s, %(projection)s, %(generation)s)
       AND state IN ('filling', 'following')
     RETURNING generation)
-SELECT pg_notify('rollbook', 'generations') FROM left_to_projectors"""
+SELECT pg_notify('rollbook_bells', 'generations') FROM left_to_projectors"""
 
 
 class PostgresBuild(Generic[V]):

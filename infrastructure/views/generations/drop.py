@@ -29,7 +29,7 @@ WITH marked AS (
       AND NOT EXISTS (SELECT FROM projections p WHERE p.tenant = %(tenant)s
                       AND p.name = %(name)s AND p.generation = %(generation)s)
     RETURNING generation)
-SELECT pg_notify('rollbook', 'generations') FROM marked"""
+SELECT pg_notify('rollbook_bells', 'generations') FROM marked"""
 _SERVING: Final = """
 SELECT generation FROM projections WHERE tenant = %(tenant)s AND name = %(name)s FOR UPDATE"""
 _LED: Final = """

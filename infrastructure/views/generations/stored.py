@@ -48,7 +48,7 @@ _RECORDS: Final = (
     "DELETE FROM checkpoints WHERE tenant = %(tenant)s AND projection = %(name)s",
     "DELETE FROM generations WHERE tenant = %(tenant)s AND projection = %(name)s",
     "DELETE FROM projections WHERE tenant = %(tenant)s AND name = %(name)s",
-    "SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(name)s)",
+    "SELECT pg_notify('rollbook_bells', 'generations'), pg_notify('rollbook_bells', 'view:' || %(name)s)",
 )
 
 

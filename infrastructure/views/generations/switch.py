@@ -60,7 +60,7 @@ WHERE tenant = %(tenant)s AND projection = %(name)s AND generation = %(old)s"""
 _SWITCH: Final = """
 UPDATE projections SET generation = %(new)s WHERE tenant = %(tenant)s AND name = %(name)s"""
 _RING: Final = """
-SELECT pg_notify('rollbook', 'generations'), pg_notify('rollbook', 'view:' || %(name)s)"""
+SELECT pg_notify('rollbook_bells', 'generations'), pg_notify('rollbook_bells', 'view:' || %(name)s)"""
 
 
 class PostgresSwitch(Generic[V]):

@@ -26,13 +26,13 @@ WITH paused AS (
         pause_reason = :reason
     WHERE tenant = :tenant AND name = :name
     RETURNING name)
-SELECT pg_notify('rollbook', 'generations') FROM paused""")
+SELECT pg_notify('rollbook_bells', 'generations') FROM paused""")
 _RESUME: Final = text("""
 WITH resumed AS (
     UPDATE projections SET paused_at = NULL, paused_by = NULL, pause_reason = NULL
     WHERE tenant = :tenant AND name = :name
     RETURNING name)
-SELECT pg_notify('rollbook', 'generations') FROM resumed""")
+SELECT pg_notify('rollbook_bells', 'generations') FROM resumed""")
 
 
 class PostgresProjectionAdmin:

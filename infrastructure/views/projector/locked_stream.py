@@ -60,7 +60,7 @@ SET error = excluded.error, reason = excluded.reason, actor = excluded.actor,
     skipped_at = clock_timestamp(), removed_at = NULL, removed_by = NULL
 WHERE s.removed_at IS NOT NULL"""
 _RING: Final = """
-SELECT pg_notify('rollbook', 'view:' || %(name)s), pg_notify('rollbook', 'parked')"""
+SELECT pg_notify('rollbook_bells', 'view:' || %(name)s), pg_notify('rollbook_bells', 'parked')"""
 # A part of a retry is lost in a crash together with what is still parked.
 _NOT_DURABLE: Final = "SELECT set_config('synchronous_commit', 'off', true)"
 

@@ -28,6 +28,20 @@ async def test_what_the_append_function_notifies_is_heard(empty_database_url: st
         assert await bell.wait(2)
 
 
+async def test_a_process_that_hears_of_events_elsewhere_hears_all_other_bells(
+    empty_database_url: str,
+) -> None:
+    async with (
+        PostgresDoorbell.open(empty_database_url, events=False) as doorbell,
+        doorbell.listen("log") as log,
+        doorbell.listen("jobs") as jobs,
+    ):
+        await execute(empty_database_url, "SELECT pg_notify('rollbook', 'log')")
+        await execute(empty_database_url, "SELECT pg_notify('rollbook_bells', 'jobs')")
+        assert await jobs.wait(2)
+        assert not await log.wait(0.1)
+
+
 async def test_many_rings_are_few_notifications_and_do_not_return_to_the_sender(
     empty_database_url: str,
 ) -> None:
@@ -36,7 +50,7 @@ async def test_many_rings_are_few_notifications_and_do_not_return_to_the_sender(
         await psycopg.AsyncConnection.connect(empty_database_url, autocommit=True) as witness,
         here.listen("log") as bell,
     ):
-        await witness.execute("LISTEN rollbook")
+        await witness.execute("LISTEN rollbook_bells")
         for _ in range(1000):
             here.ring("log")
         assert await bell.wait(0)

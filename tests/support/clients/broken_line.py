@@ -23,7 +23,10 @@ class BrokenLine:
     async def to(cls, server_url: str) -> AsyncGenerator[Self]:
         line = cls(server_url)
         server = await asyncio.start_server(line._accept, "127.0.0.1", 0)
-        line.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        parts = urlsplit(server_url)
+        account, at, _ = parts.netloc.rpartition("@")
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        line.url = parts._replace(netloc=account + at + place).geturl()
         try:
             yield line
         finally:

@@ -12,12 +12,14 @@ from tests.support.servers.postgres import scale
 _WITH_RABBITMQ: Final = frozenset(
     (
         "tests/contracts/test_bus.py",
+        "tests/contracts/test_event_bell.py",
         "tests/e2e/test_erasure.py",
         "tests/e2e/test_frozen.py",
         "tests/e2e/test_roles.py",
         "tests/e2e/test_roles_killed.py",
         "tests/e2e/test_servers_away.py",
         "tests/e2e/test_up_with_rabbitmq.py",
+        "tests/integration/messaging/test_newest_event.py",
         "tests/integration/messaging/test_outside_consumer.py",
         "tests/integration/messaging/test_relay.py",
     )

@@ -107,9 +107,16 @@ class RabbitNode:
 
     def close_connections(self) -> None:
         """Close all connections of the node, as an administrator does."""
+        self.control("close_all_connections", "a test closes them")
+
+    def control(self, *words: str) -> str:
+        """Run `rabbitmqctl` on this node; what it prints. It takes a second or two."""
         program = Path(self._program).with_name("rabbitmqctl")
-        command = [str(program), "close_all_connections", "a test closes them"]
-        subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=60)
+        command = [str(program), "--quiet", *words]
+        done = subprocess.run(
+            command, env=self._environment, check=True, capture_output=True, timeout=60, text=True
+        )
+        return done.stdout
 
     def close(self) -> None:
         """End the node and epmd."""
@@ -136,8 +143,13 @@ class RabbitNode:
 
 @contextmanager
 def rabbit_node() -> Generator[RabbitNode]:
-    """A running node; the test is skipped if no RabbitMQ is installed."""
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    """A running node; the test is skipped if no RabbitMQ is installed.
+
+    It is of the programs in the folder ROLLBOOK_TEST_RABBITMQ_BIN, if that is set.
+    """
+    given = os.environ.get("ROLLBOOK_TEST_RABBITMQ_BIN")
+    programs = _PROGRAMS if given is None else (f"{given}/rabbitmq-server",)
+    program = next(filter(None, map(shutil.which, programs)), None)
     if program is None or shutil.which("epmd") is None:
         skip_or_fail("no RabbitMQ is installed")
     directory = Path(tempfile.mkdtemp(prefix="rollbook-rabbit-"))
