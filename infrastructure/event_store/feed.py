@@ -29,6 +29,8 @@ _AFTER: Final = f"""
 FROM {WITH_KEY} WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"""
 _PAGE: Final = f"SELECT {COLUMNS} {_AFTER}"
 _SEALED_PAGE: Final = f"SELECT {SEALED_COLUMNS} {_AFTER}"
+_AT: Final = f"""
+SELECT {COLUMNS} FROM stored_events e {PROBED_KEY} WHERE e.notification_id = %s"""
 _SEALED_AT: Final = f"""
 SELECT {SEALED_COLUMNS} FROM stored_events e {PROBED_KEY}
 WHERE e.notification_id = ANY (%s) ORDER BY e.notification_id"""
@@ -101,6 +103,11 @@ class PostgresEventFeed:
         rows = await self._database.rows(_CHANGED, (after, limit))
         streams = {(kind, stream) for _, kind, stream in rows}
         return ChangedStreams(streams, rows[-1][0] if rows else after)
+
+    async def at(self, position: int) -> Recorded[Event] | None:
+        """The event at this position, None if there is none."""
+        rows = await self._database.rows(_AT, (position,))
+        return self._mapper.recorded_leniently(rows[0]) if rows else None
 
     async def event(self, event_id: UUID) -> Recorded[Event] | None:
         if event_id.version != _UUID7:

@@ -6,7 +6,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from application.context import TENANT
@@ -15,10 +14,8 @@ from application.jobs.model import Asked
 from application.jobs.pace import Progress
 from infrastructure.database import Database
 from infrastructure.jobs import queue
+from infrastructure.jobs.lost import MAX_LOSSES, Lost
 from infrastructure.postgres import Connection
-
-# A job that crashes its worker is not retried for ever.
-MAX_LOSSES: Final = 5
 
 _GIVEN_UP: Final = f"Its worker ended in the middle of it, {MAX_LOSSES} times."
 _END: Final = Path(__file__).with_name("end.sql").read_bytes()
@@ -33,17 +30,8 @@ WHERE id = %s AND tenant = %s AND task = %s AND state IN ('queued', 'running') A
 RETURNING id, kind, arguments, actor, attempts, task, failures"""
 
 
-class Lost(Struct, frozen=True):
-    """An unfinished job that no worker will run or end; `dead`: this is certain."""
-
-    id: UUID
-    entry: int
-    attempt: int
-    dead: bool | None
-
-
 class PostgresJobLedger:
-    """See `JobLedger`."""
+    """See `JobLedger` and `LostRuns`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,12 +59,12 @@ class PostgresJobLedger:
             raise ValueError("The result cannot be stored as JSON.") from error
 
     async def lost(self, stalled: float) -> list[Lost]:
-        """The jobs that no worker will run or end, if those silent for `stalled` seconds are dead."""
+        """See `LostRuns.lost`."""
         rows = await self._database.rows(_LOST, {"tenant": TENANT, "stalled": stalled})
         return [Lost(*row) for row in rows]
 
     async def revive(self, lost: Lost) -> bool:
-        """Give a lost job a new entry, unless another worker did; True if this ended a run."""
+        """See `LostRuns.revive`: the job gets a new entry."""
         async with self._database.transaction() as connection:
             return await _end(connection, lost, Outcome(state="queued"), None)
 

@@ -4,7 +4,7 @@ Each entry is for one run of a job: a further run gets a new entry. So no worker
 entry's number, a run that is not its own.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -29,8 +29,10 @@ JOBS: Final = "jobs"
 # The doorbell's channel: the bell rings in every process when the transaction commits.
 _RING: Final = "SELECT pg_notify('rollbook_bells', 'jobs')"
 
-# procrastinate's task of all kinds of jobs.
+# procrastinate's task of all kinds of jobs, and that of the runs of reactions with its queue.
 TASK: Final = "job"
+REACTION_TASK: Final = "reaction"
+REACTIONS: Final = "reactions"
 
 _BELL_SECONDS: Final = 60.0
 _INSERTED: Final = '{"type": "job_inserted", "job_id": 0}'
@@ -70,6 +72,26 @@ async def put(
     await connection.execute(_NOTE, (queued.id, job, TENANT))
     if at is None:
         await connection.execute(_RING)
+
+
+async def put_reactions(
+    connection: Connection, runs: Sequence[tuple[str, UUID, int]]
+) -> Sequence[int]:
+    """Queue runs of reactions on events, each with its position; returns their entries in order."""
+    entries = [
+        Job(
+            queue=REACTIONS,
+            task_name=REACTION_TASK,
+            lock=None,
+            queueing_lock=None,
+            task_kwargs={"reaction": reaction, "event": str(event_id), "position": position},
+        )
+        for reaction, event_id, position in runs
+    ]
+    with _plain_errors():
+        queued = await _MANAGER.batch_defer_jobs_async(entries, connection=connection)
+    await connection.execute(_RING)
+    return [entry.id for entry in queued if entry.id is not None]
 
 
 async def withdraw(connection: Connection, entry: int) -> None:

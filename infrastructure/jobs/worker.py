@@ -1,13 +1,13 @@
 """The workers of a process: procrastinate's own, one for each class of jobs."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 from uuid import UUID
 
+from msgspec import Struct
 from procrastinate import App, JobContext, RetryStrategy
-from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 from structlog import get_logger
 
@@ -16,11 +16,12 @@ from application.errors import Unavailable
 from application.jobs.ledger import Taken
 from application.jobs.model import PLACES, JobClass, JobKind, class_of
 from application.jobs.runs import Runner, Timing
-from application.retry import BackOff, raise_if_cancelled
+from application.retry import BackOff
 from infrastructure.database import Database
-from infrastructure.jobs.ledger import Lost, PostgresJobLedger
+from infrastructure.jobs.ledger import PostgresJobLedger
+from infrastructure.jobs.lost import LostRuns, Sweep
 from infrastructure.jobs.postgres import PostgresJobs
-from infrastructure.jobs.queue import TASK, QueueConnector
+from infrastructure.jobs.queue import REACTION_TASK, REACTIONS, TASK, QueueConnector
 
 # The actor of scheduled jobs, and their `once` key: one unfinished scheduled job per kind.
 SCHEDULE: Final = "system:schedule"
@@ -34,11 +35,34 @@ _PRUNE_SECONDS: Final = 600.0
 _RETRY_SECONDS: Final = 5
 _SCHEDULER: Final = "schedule"
 
+# An end of a run makes the next one ready, and a bell may be missed.
+_REACTIONS_POLL_SECONDS: Final = 1.0
+
 log = get_logger(__name__)
 
 
+class Run(Protocol):
+    """One run of an entry."""
+
+    async def to_end(self) -> None:
+        """Do the work, and record its outcome."""
+        ...
+
+    def stop(self) -> None:
+        """Cancel the work; the run goes back to the queue."""
+        ...
+
+
+class ReactionWork(Struct, frozen=True, kw_only=True):
+    """The runs of reactions: of an entry, those that are lost, and how many to do at once."""
+
+    run: Callable[[int], Run]
+    lost: LostRuns
+    places: int
+
+
 class JobWorkers:
-    """Runs jobs of these kinds until it is cancelled; then it drains.
+    """Runs jobs of these kinds, and reactions, until it is cancelled; then it drains.
 
     Runs that do not end in time go back to the queue and do not count as failures.
     """
@@ -50,6 +74,7 @@ class JobWorkers:
         jobs: PostgresJobs,
         doorbell: Doorbell,
         *,
+        reactions: ReactionWork | None = None,
         timing: Timing | None = None,
         places: Mapping[JobClass, int] = PLACES,
         start_delay: float = START_DELAY_SECONDS,
@@ -65,6 +90,11 @@ class JobWorkers:
             for job_class, number in places.items()
             if job_class in classes
         ]
+        lost: dict[str, LostRuns] = {TASK: self._ledger}
+        if reactions is not None:
+            self._workers.append(self._reaction_worker(reactions))
+            lost[REACTION_TASK] = reactions.lost
+        self._sweep = Sweep(lost, self._workers[0].app.job_manager, self._timing)
         self._schedule_from = monotonic() + start_delay
         # Jobs begin in the order in which procrastinate took their entries.
         self._beginning = asyncio.Lock()
@@ -72,7 +102,7 @@ class JobWorkers:
     async def run(self) -> NoReturn:
         """Run until cancelled. Raises an error that a retry cannot solve."""
         working = [asyncio.create_task(self._keep_working(worker)) for worker in self._workers]
-        sweeping = asyncio.create_task(self._sweep())
+        sweeping = asyncio.create_task(self._sweep.run())
         try:
             await asyncio.wait({sweeping})
             raise sweeping.exception() or AssertionError("the sweep never ends")
@@ -84,7 +114,7 @@ class JobWorkers:
             await asyncio.gather(sweeping, *working, return_exceptions=True)
 
     def _worker(self, job_class: JobClass, places: int) -> Worker:
-        app = App(connector=self._connector, periodic_defaults={"max_delay": _MAX_DELAY_SECONDS})
+        app = self._app()
         app.task(name=TASK, queue=job_class, pass_context=True)(self._run)
         schedule = app.task(
             name=_SCHEDULER, queue=job_class, retry=RetryStrategy(wait=_RETRY_SECONDS)
@@ -94,12 +124,28 @@ class JobWorkers:
                 app.periodic(
                     cron=kind.schedule, periodic_id=kind.name, task_kwargs={"kind": kind.name}
                 )(schedule)
+        return self._worker_of(app, job_class, places, self._timing.poll)
+
+    def _reaction_worker(self, reactions: ReactionWork) -> Worker:
+        async def react(context: JobContext, **_: Any) -> None:
+            assert context.job.id is not None
+            await self._to_end(reactions.run(context.job.id), task=REACTION_TASK)
+
+        app = self._app()
+        app.task(name=REACTION_TASK, queue=REACTIONS, pass_context=True)(react)
+        poll = min(self._timing.poll, _REACTIONS_POLL_SECONDS)
+        return self._worker_of(app, REACTIONS, reactions.places, poll)
+
+    def _app(self) -> App:
+        return App(connector=self._connector, periodic_defaults={"max_delay": _MAX_DELAY_SECONDS})
+
+    def _worker_of(self, app: App, queue: str, places: int, poll: float) -> Worker:
         return Worker(
             app,
-            queues=[job_class],
-            name=job_class,
+            queues=[queue],
+            name=queue,
             concurrency=places,
-            fetch_job_polling_interval=self._timing.poll,
+            fetch_job_polling_interval=poll,
             shutdown_graceful_timeout=self._timing.drain,
             delete_jobs="always",
             install_signal_handlers=False,
@@ -126,6 +172,9 @@ class JobWorkers:
         if taken is None:
             return
         run = Runner(taken, self._kinds[taken.kind], self._ledger, self._timing)
+        await self._to_end(run, kind=taken.kind, job=job)
+
+    async def _to_end(self, run: Run, **what: str) -> None:
         ending = asyncio.create_task(run.to_end())
         try:
             await asyncio.shield(ending)
@@ -133,7 +182,7 @@ class JobWorkers:
             run.stop()
             _, late = await asyncio.wait({ending}, timeout=2 * self._timing.grace)
             if late:
-                log.warning("job_run_left_behind", kind=taken.kind, job=job)
+                log.warning("job_run_left_behind", **what)
                 ending.cancel()
 
     async def _begin(self, job: UUID, entry: int) -> Taken | None:
@@ -154,40 +203,3 @@ class JobWorkers:
         app = self._workers[0].app
         later = app.configure_task(_SCHEDULER, queue=class_of(kind), schedule_in={"seconds": left})
         await later.defer_async(timestamp=timestamp, kind=kind)
-
-    async def _sweep(self) -> NoReturn:
-        """Give the jobs of dead workers, and those whose entry was lost, a new entry."""
-        back_off = BackOff("worker")
-        seen = frozenset[Lost]()
-        # After an outage, or a freeze of this process, each worker has time for a heartbeat.
-        last, connected_since = monotonic(), monotonic()
-        while True:
-            raise_if_cancelled()
-            await asyncio.sleep(self._timing.sweep)
-            try:
-                now = monotonic()
-                if now > last + self._timing.sweep + self._timing.stalled / 2:
-                    connected_since = now
-                can_judge = now - connected_since >= self._timing.stalled
-                found = frozenset(await self._ledger.lost(self._timing.stalled))
-                for lost in found:
-                    is_certain = can_judge if lost.dead else lost in seen
-                    if is_certain and await self._ledger.revive(lost):
-                        log.warning("job_revived", job=str(lost.id))
-                if can_judge:
-                    await self._drop_stalled()
-            except Unavailable as error:
-                await back_off.wait(error)
-            else:
-                back_off.reset()
-                seen, last = found, monotonic()
-
-    async def _drop_stalled(self) -> None:
-        """Delete the entries that dead workers left; their jobs have new ones."""
-        manager = self._workers[0].app.job_manager
-        stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self._timing.stalled)
-        for entry in stalled:
-            if entry.task_name == TASK:
-                await manager.finish_job(entry, Status.ABORTED, delete_job=True)
-            else:
-                await manager.retry_job(entry)

@@ -21,14 +21,19 @@ from interfaces.composition.projector import (
     drop_generations,
     rebuild_kinds,
 )
+from interfaces.composition.reactions import open_reactions
 from interfaces.composition.shared import Parts
 
 
 def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
     """The tasks of a worker."""
-    workers = JobWorkers(_job_kinds(parts), parts.database, parts.jobs, parts.doorbell)
+    reacting = open_reactions(parts)
+    workers = JobWorkers(
+        _job_kinds(parts), parts.database, parts.jobs, parts.doorbell, reactions=reacting.work
+    )
     return [
         workers.run(),
+        *reacting.tasks,
         run_erasures(parts.coverage, PostgresSweptJobs(parts.database)),
         drop_generations(parts.database),
         automatic_rebuilds(parts.database, parts.jobs),

@@ -14,7 +14,8 @@ from application.jobs.ledger import Outcome, Taken
 from application.jobs.model import JOB_STATES, Job
 from application.jobs.pace import Progress
 from infrastructure.database import Database
-from infrastructure.jobs.ledger import MAX_LOSSES, PostgresJobLedger
+from infrastructure.jobs.ledger import PostgresJobLedger
+from infrastructure.jobs.lost import MAX_LOSSES
 from tests.support.jobs.jobs import STALLED, Bench, echo, endless, kind
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rollbook import ROOT, rollbook_environment

@@ -1,0 +1,1 @@
+"""Reactions: what starts them, and what becomes of a run."""

@@ -1,0 +1,1 @@
+"""Reactions on a real server: the follower, the runs and the workers."""
