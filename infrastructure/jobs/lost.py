@@ -43,7 +43,7 @@ class LostRuns(Protocol):
 
 
 class Sweep:
-    """Looks for lost runs of several stores; `stores` are by the task of their entries."""
+    """Looks for lost runs; `stores` are by the task of their entries."""
 
     def __init__(self, stores: Mapping[str, LostRuns], manager: JobManager, timing: Timing) -> None:
         self._stores = stores

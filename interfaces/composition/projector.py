@@ -2,7 +2,7 @@
 
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from application.cache.followers import follow_view
 from application.doorbell import Doorbell
@@ -39,6 +39,9 @@ from infrastructure.views.sql.reader import ViewReader
 from infrastructure.views.sql.shapes import Shapes
 from interfaces.composition.event_store import EventStore
 from projections.registry import PROJECTIONS
+
+# Followers that are no projections, and have their checkpoints in the same table.
+_OTHER_FOLLOWERS: Final = ("relay", "reactions")
 
 Work = list[Coroutine[Any, Any, None]]
 
@@ -108,7 +111,7 @@ def drop_generations(database: Database) -> Coroutine[Any, Any, None]:
 def unused_projections(database: Database) -> UnusedProjections:
     """What is stored of projections that this release does not have."""
     names = [projection.name for projection in PROJECTIONS]
-    return UnusedProjections(names, PostgresStoredProjections(database))
+    return UnusedProjections([*names, *_OTHER_FOLLOWERS], PostgresStoredProjections(database))
 
 
 def projection_admin(store: EventStore) -> ProjectionAdmin:

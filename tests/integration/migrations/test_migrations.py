@@ -103,7 +103,8 @@ async def test_six_processes_that_start_at_once_on_an_empty_database_all_start(
     assert len(await rows(empty_database_url, "SELECT id FROM log")) == 1
     assert len(await rows(empty_database_url, "SELECT version_num FROM alembic_version")) == 1
     checkpoints = "SELECT projection FROM checkpoints ORDER BY 1"
-    assert await rows(empty_database_url, checkpoints) == [("headcount",), ("users",)]
+    followers = [(name,) for name in ("headcount", "reactions", "users")]
+    assert await rows(empty_database_url, checkpoints) == followers
 
 
 async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:

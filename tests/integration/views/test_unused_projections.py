@@ -10,10 +10,14 @@ from application.erasure.coverage import Coverage
 from application.erasure.sweep import sweep_erasures
 from application.projector.unused import StillProjected, TablesInUse
 from domain.user.events import UserErased
+from infrastructure.database import Database
 from infrastructure.jobs.swept import PostgresSweptJobs
+from infrastructure.reactions.ledger import PostgresReactionLedger
+from infrastructure.relay.ledger import PostgresRelayLedger
 from infrastructure.views.generations import stored
 from infrastructure.views.generations.erasures import PostgresErasedViews
 from infrastructure.views.generations.stored import PostgresStoredProjections
+from interfaces.composition.projector import unused_projections
 from projections.registry import PROJECTIONS
 from tests.integration.views.test_generations import append, registered
 from tests.support.jobs.jobs import Bench
@@ -113,3 +117,16 @@ async def test_a_drop_waits_briefly_for_a_reader_and_can_be_repeated(
         await reader.rollback()
         assert await dropping
     assert await execute(rebuilder.url, TABLES) == [(0,)]
+
+
+async def test_the_relay_and_the_reactions_are_no_projections(database_url: str) -> None:
+    """A drop would delete their checkpoints."""
+    async with Database.open(database_url) as database:
+        for ledger in (PostgresRelayLedger(database), PostgresReactionLedger(database)):
+            async with ledger.lead():
+                pass
+        unused = unused_projections(database)
+        assert await unused.names() == []
+        stored = await PostgresStoredProjections(database).names()
+        assert set(stored) <= set(unused.known)
+        assert {"relay", "reactions"} <= set(stored)
