@@ -37,7 +37,7 @@ class IdempotencyMismatch(ApplicationError):
 
 
 class PreconditionFailed(ApplicationError):
-    """The user is not at a version that the request allows."""
+    """It is not at a version that the request allows."""
 
     def __init__(self, version: int) -> None:
         self.version = version
@@ -69,7 +69,7 @@ class NoSuchState(ApplicationError):
 
 
 class Contended(ApplicationError):
-    """Other commands kept changing this user; try again."""
+    """Other commands kept changing it; try again."""
 
 
 class Overloaded(ApplicationError):

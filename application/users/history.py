@@ -79,7 +79,7 @@ class UserHistory:
             version=version, at=at, limit=2 * self._every, snapshot_format=SNAPSHOT_FORMAT
         )
         loaded, begin = await self._begin(user_id, stream_range, context)
-        if loaded.receipt is not None:
+        if loaded.receipt is not None or not _is_user(loaded.events):
             return LoadedUser(state=None, key=loaded.key, receipt=loaded.receipt)
         state = folded(begin, loaded.events)
         ended = len(loaded.events) < 2 * self._every
@@ -116,7 +116,7 @@ class UserHistory:
             idempotency=context.idempotency,
         )
         state = None
-        if loaded.receipt is None and loaded.events:
+        if loaded.receipt is None and loaded.events and _is_user(loaded.events):
             state = unopened(loaded.events[-1])
         # Without the key: an erasure seals nothing.
         return LoadedUser(state=state, receipt=loaded.receipt)
@@ -164,6 +164,11 @@ class UserHistory:
                 )
                 stream_range = replace(stream_range, before=version - step)
                 step = 4 * step + self._every
+
+
+def _is_user(events: Sequence[Recorded[Event]]) -> bool:
+    """Whether the events may be a user's: the stream of another kind is no user."""
+    return not events or events[0].kind == "user"
 
 
 def folded(state: UserState | None, events: Sequence[Recorded[Event]]) -> UserState | None:

@@ -9,12 +9,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from application.context import Context
-from application.errors import ClaimTaken, Contended, VersionConflict
+from application.errors import ClaimTaken, Contended, PreconditionFailed, VersionConflict
 from application.log.event_log import Appended, Draft, EventLog, StreamRange, type_of
 from application.log.sealed import Sealed
+from application.users.commands import IfMatch
 from application.webhooks.ports import WebhookDirectory
 from application.webhooks.states import WebhookAt, after, folded
-from domain.errors import TooManyWebhooks, WebhookNotFound
+from domain.errors import DomainError, TooManyWebhooks, WebhookNotFound
 from domain.event import ERASED, Event, Recorded
 from domain.webhook.claims import SCOPE
 from domain.webhook.commands import (
@@ -73,7 +74,7 @@ class WebhookService:
         while True:
             place = await self._directory.free_place()
             if place is None:
-                return await self._existing(webhook_id)
+                return await self._existing(webhook_id, TooManyWebhooks)
             draft = Draft(
                 kind=KIND,
                 stream=webhook_id,
@@ -85,24 +86,27 @@ class WebhookService:
             try:
                 return _outcome(None, await self._log.append(draft))
             except VersionConflict:
-                return await self._existing(webhook_id)
+                return await self._existing(webhook_id, WebhookNotFound)
             except ClaimTaken:
                 # Another webhook was created meanwhile: take the next free place.
                 await _pause(begin_by)
 
     async def execute(
-        self, webhook_id: UUID, command: Change, context: Context, *, seen: int | None = None
+        self,
+        webhook_id: UUID,
+        command: Change,
+        context: Context,
+        *,
+        if_match: IfMatch | None = None,
     ) -> WebhookOutcome:
-        """Decide and record a command; with `seen`, only if the webhook is still at that version.
-
-        Raises `WebhookUnreadable`.
-        """
+        """Decide and record a command. Raises `WebhookUnreadable` and `PreconditionFailed`."""
         begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
         while True:
             loaded = await self._log.load(webhook_id)
             state = _living(loaded.events)
-            is_outdated = seen is not None and state.version != seen
-            events = () if is_outdated else decide(state.config, command)
+            if if_match is not None:
+                if_match.check(state.version)
+            events = decide(state.config, command)
             if not events:
                 return WebhookOutcome(state, state.position)
             draft = Draft(
@@ -121,12 +125,16 @@ class WebhookService:
     async def disable(
         self, webhook_id: UUID, reason: DisabledReason, context: Context, *, seen: int
     ) -> bool:
-        """Disable a webhook that is at version `seen`. Whether it is disabled now.
+        """Disable a webhook that is still at version `seen`, and say whether it is.
 
-        A webhook with a later version may have another URL, so the reason may not hold any more.
+        A webhook at a later version may have another URL, so the reason may not hold any more.
         """
-        outcome = await self.execute(webhook_id, DisableWebhook(reason), context, seen=seen)
-        return outcome.state.config.status == "disabled"
+        at_seen = IfMatch(frozenset({seen}))
+        try:
+            await self.execute(webhook_id, DisableWebhook(reason), context, if_match=at_seen)
+        except PreconditionFailed:
+            return False
+        return True
 
     async def delete(self, webhook_id: UUID, context: Context) -> int:
         """Delete the webhook for good, also one that cannot be read. The position after it."""
@@ -163,12 +171,12 @@ class WebhookService:
         present = [state for state in states.values() if state.config.status != "deleted"]
         return sorted(present, key=lambda state: (state.created_at, state.id))
 
-    async def _existing(self, webhook_id: UUID) -> WebhookOutcome:
-        """What an earlier attempt created, if it did."""
+    async def _existing(self, webhook_id: UUID, missing: type[DomainError]) -> WebhookOutcome:
+        """What an earlier attempt created. Raises `missing` if there is no such webhook."""
         try:
             state = await self.webhook(webhook_id)
         except WebhookNotFound:
-            raise TooManyWebhooks from None
+            raise missing from None
         return WebhookOutcome(state, state.position)
 
 

@@ -19,7 +19,7 @@ from infrastructure.event_store.serializer import Undecodable
 from infrastructure.event_store.stored_rows import COLUMNS, PROBED_KEY, StoredRow
 from infrastructure.keys import MasterKeyRing
 
-_LIVING: Final = Path(__file__).with_name("sql").joinpath("living_webhooks.sql").read_text()
+LIVING: Final = Path(__file__).with_name("sql").joinpath("living_webhooks.sql").read_text()
 _EVENTS: Final = f"""
 SELECT {COLUMNS} FROM stored_events e {PROBED_KEY}
 WHERE e.originator_id = ANY (%s) AND e.kind = 'webhook'
@@ -61,5 +61,5 @@ class PostgresWebhookDirectory:
         parameters = {"places": list(self._places), "scope": SCOPE, "tenant": TENANT}
         return [
             (value, stream, version)
-            for value, stream, version in await self._database.rows(_LIVING, parameters)
+            for value, stream, version in await self._database.rows(LIVING, parameters)
         ]

@@ -20,6 +20,7 @@ from infrastructure.event_store.log import PostgresEventLog
 from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.opening import open_log
 from infrastructure.event_store.watch import HighWater
+from infrastructure.event_store.webhooks import PostgresWebhookDirectory
 from infrastructure.event_store.writer import GroupCommitWriter
 from infrastructure.event_store.writer_session import WriterSession
 from infrastructure.keys import MasterKeyRing, MasterKeys
@@ -39,6 +40,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     log: PostgresEventLog
     feed: PostgresEventFeed
     audit: PostgresAuditLog
+    webhooks: PostgresWebhookDirectory
     keys: MasterKeyRing
     mapper: RollbookMapper
     identity: LogIdentity
@@ -84,6 +86,7 @@ async def open_event_store(
             yield EventStore(
                 log=PostgresEventLog(database, writer, mapper, keys, uuid7),
                 audit=PostgresAuditLog(database, mapper),
+                webhooks=PostgresWebhookDirectory(database, mapper, keys),
                 feed=PostgresEventFeed(database, mapper, identity.breaks),
                 keys=keys,
                 mapper=mapper,

@@ -135,6 +135,8 @@ class FoldedQueries:
             raise ViewBehind(position)
         rows: dict[UUID, UserRow] = {}
         for recorded in (await self._log.read(0, position)).events if position else ():
+            if recorded.kind != "user":
+                continue
             rows[recorded.stream] = evolve(rows.get(recorded.stream), recorded)
         return rows, position
 
