@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from application.cache.ports import MAX_TTL
+from application.reactions.sender import Sender
 
 MIN_TOKEN_LENGTH: Final = 32
 MASTER_KEY_BYTES: Final = 32
@@ -34,8 +35,32 @@ def _amqp_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _smtp_url(value: SecretStr) -> SecretStr:
+    if _scheme(value) not in ("smtp", "smtps"):
+        raise ValueError("must begin with smtp:// or smtps://")
+    parts = urlsplit(value.get_secret_value())
+    try:
+        is_server = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_server = False
+    if not is_server or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be like smtp://user:password@mail.example.org:587")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must have a user and a password, or neither")
+    return value
+
+
+def _smtp_from(value: str) -> str:
+    Sender.parse(value)
+    return value
+
+
 def _scheme(url: SecretStr) -> str:
-    return urlsplit(url.get_secret_value()).scheme
+    try:
+        return urlsplit(url.get_secret_value()).scheme
+    except ValueError:
+        # The standard library's message repeats the value.
+        raise ValueError("is not a URL") from None
 
 
 def master_key_list(text: str) -> str:
@@ -75,6 +100,17 @@ def _web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _page_url(value: str) -> str:
+    must_be = "must be an address like https://example.org/welcome"
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError(must_be) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+        raise ValueError(must_be)
+    return value
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
@@ -82,3 +118,6 @@ CacheTtl = Annotated[int, Field(ge=1, le=MAX_TTL)]
 MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
 AdminToken = Annotated[SecretStr, AfterValidator(_token)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
+SmtpFrom = Annotated[str, AfterValidator(_smtp_from)]
+PageUrl = Annotated[str, AfterValidator(_page_url)]

@@ -20,7 +20,10 @@ from interfaces.setting_values import (
     CacheTtl,
     DatabaseUrl,
     MasterKeys,
+    PageUrl,
     RedisUrl,
+    SmtpFrom,
+    SmtpUrl,
     WebUrl,
 )
 
@@ -33,6 +36,9 @@ NEEDED: Final[Mapping[Role, Sequence[RoleSecret]]] = {
     "worker": ["master_key"],
     "api": ["master_key", "admin_token"],
 }
+
+# An optional setting that needs another one as soon as it is set.
+TOGETHER: Final[Mapping[str, str]] = {"smtp_url": "smtp_from"}
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -83,6 +89,11 @@ class _ForServers(FromEnvironment):
     admin_token: AdminToken | None = None
     public_url: WebUrl | None = None
     cache_ttl: CacheTtl = 3600
+    smtp_url: SmtpUrl | None = None
+    smtp_from: SmtpFrom | None = None
+    templates: DirectoryPath | None = None
+    welcome_url: PageUrl | None = None
+    welcome_imports: bool = False
     log_level: LogLevel = "info"
 
 
@@ -136,7 +147,8 @@ def load(kind: type[AnySettings], *needed: str) -> AnySettings:
         if first["type"] == "missing":
             raise _missing(kind, field) from None
         raise WrongSetting(variable(field), first["msg"].removeprefix("Value error, ")) from None
-    for field in needed:
+    with_others = [other for one, other in TOGETHER.items() if getattr(settings, one, None)]
+    for field in (*needed, *with_others):
         if getattr(settings, field) is None:
             raise _missing(kind, field)
     return settings

@@ -19,6 +19,7 @@ from infrastructure.server_checks import (
     log_ahead_seconds,
 )
 from interfaces.composition.connections import MAX_OF_A_ROLE, MAX_OF_ALL
+from interfaces.composition.mail import examine_mail
 from interfaces.composition.projector import unused_projections
 from interfaces.roles import ROLES
 from interfaces.settings import Settings, WrongSetting
@@ -31,7 +32,8 @@ def doctor(settings: Settings) -> None:
     """Print the findings. Raises `UnsuitableServer` or `WrongSetting`."""
     masters = MasterKeys.parse(settings.need("master_key"))
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    for line in asyncio.run(_examine(settings.database_url.get_secret_value(), redis_url, masters)):
+    found = asyncio.run(_examine(settings.database_url.get_secret_value(), redis_url, masters))
+    for line in [*found, *asyncio.run(examine_mail(settings))]:
         typer.echo(line)
 
 

@@ -7,6 +7,7 @@ from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.generations.serving import PostgresServingShapes
 from interfaces.composition.shared import Parts
 from interfaces.http.endpoint.services import Readiness, ReadinessCheck
+from interfaces.settings import Settings
 from projections.registry import PROJECTIONS
 
 
@@ -23,6 +24,7 @@ def readiness_of(parts: Parts) -> Readiness:
         "projector": lambda: _check_projector(parts),
         "relay": (lambda: _check_relay(parts)) if relays else None,
         "worker": lambda: _check_worker(parts),
+        "mail": _mail_check(parts.settings),
     }
 
 
@@ -31,6 +33,16 @@ def _broker_check(amqp_url: str) -> ReadinessCheck:
     from infrastructure.bus.ping import BrokerPing
 
     return BrokerPing(amqp_url).answers
+
+
+def _mail_check(settings: Settings) -> ReadinessCheck | None:
+    if settings.smtp_url is None:
+        return None
+    # Only a process that sends or checks mail loads its client.
+    from interfaces.composition.mail import mail_ping_of
+
+    ping = mail_ping_of(settings)
+    return None if ping is None else ping.answers
 
 
 async def _check_postgres(parts: Parts) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from application.errors import DiskFull, MasterKeyMissing, NotRunning
 from application.projector.automatic_rebuild import ViewsOutdated
+from application.reactions.mail import MailServerUnavailable
 from application.timestamps import Timestamp, timestamp
 
 State = Literal["up", "down", "degraded", "off"]
@@ -18,7 +19,7 @@ _DETAILS: Final[Mapping[type[Exception], str]] = {
     MasterKeyMissing: "This process lacks the current master key, which new users need.",
 }
 # Their messages hold nothing secret.
-_PLAIN: Final = (NotRunning, ViewsOutdated)
+_PLAIN: Final = (NotRunning, ViewsOutdated, MailServerUnavailable)
 _DEGRADED: Final = (DiskFull, ViewsOutdated)
 _NO_ANSWER: Final = "It does not answer."
 

@@ -33,7 +33,7 @@ class Live(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, omit_defaults=True):
-    """`checks` has the state of each server (`postgres`, `redis`, `rabbitmq`), of each part of
+    """`checks` has the state of each server (`postgres`, `redis`, `rabbitmq`, `mail`), of each part of
     Rollbook (`projector`, `relay`, `worker`: `up` if any process does its work), of the current
     `master-key`, and of the `views`. What is not configured is `off`.
 

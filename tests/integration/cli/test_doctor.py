@@ -1,10 +1,14 @@
-"""`rollbook doctor` says what the connections are missing, and which projections no release has."""
+"""`rollbook doctor` says what the connections are missing, which projections no release has, and
+whether the mail server takes mails.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.support.servers.mail import MailReceiver, mail_settings
 from tests.support.servers.rollbook import run_rollbook
 
 
@@ -55,3 +59,31 @@ def test_it_names_a_projection_that_this_release_does_not_have(
     lines = said(settings)
     assert "run `rollbook projections drop old`" in lines
     assert "drop users" not in lines
+
+
+def test_it_asks_the_mail_server_and_sends_nothing(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    assert "no mail is sent: ROLLBOOK_SMTP_URL is not set" in said(settings)
+    (tmp_path / "wellcome.txt").write_text("x")
+    with MailReceiver().running() as receiver:
+        mail = {**settings, **mail_settings(receiver), "ROLLBOOK_TEMPLATES": str(tmp_path)}
+        lines = said(mail)
+        assert "the mail server takes mails" in lines
+        assert f"no mail uses the template {tmp_path}/wellcome.txt" in lines
+        assert "ROLLBOOK_WELCOME_URL is not set" in lines
+        receiver.replies["MAIL"] = ["550 5.7.1 words"]
+        mail["ROLLBOOK_WELCOME_URL"] = "https://example.org/welcome"
+        lines = said(mail)
+        assert "mails wait: The mail server refuses the sender (550 5.7.1)." in lines
+        assert "WELCOME" not in lines
+        assert receiver.mails == []
+
+
+def test_a_broken_template_is_named_with_its_line(settings: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "welcome.txt").write_text("Hello\n{{ nmae }}")
+    checked = run_rollbook("doctor", **settings, ROLLBOOK_TEMPLATES=str(tmp_path))
+    assert checked.returncode == 2
+    line = f"rollbook: ROLLBOOK_TEMPLATES: {tmp_path}/welcome.txt, line 2: there is no value nmae"
+    assert checked.stderr.startswith(line)
+    assert checked.stderr.count("\n") == 1

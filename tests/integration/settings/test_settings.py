@@ -24,6 +24,7 @@ from interfaces.settings import (
 
 URL = "postgresql://rollbook@db/rollbook"
 REDIS = "rediss://rollbook:secret@cache:6380/0"
+SMTP = "smtps://rollbook:secret@mail"
 AMQP = "amqps://rollbook:secret@bus/rollbook"
 TOKEN = "t" * 32
 KEY = base64.b64encode(bytes(32)).decode()
@@ -64,6 +65,8 @@ def test_given_settings_are_read_and_the_rest_have_defaults() -> None:
     assert settings.cache_ttl == 3600
     assert settings.public_url is None
     assert settings.log_level == "info"
+    assert settings.smtp_url is None
+    assert settings.welcome_imports is False
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,18 @@ def test_a_missing_secret_is_named_when_it_is_needed_later(set_: Setter) -> None
         ("ROLLBOOK_MASTER_KEY", f"{KEY},", "32 bytes in base64"),
         ("ROLLBOOK_MASTER_KEY", f"{KEY},{KEY}", "the same key twice"),
         ("ROLLBOOK_PUBLIC_URL", "grace.example.org", "must be an address"),
+        ("ROLLBOOK_SMTP_URL", "http://mail", "must begin with smtp:// or smtps://"),
+        ("ROLLBOOK_SMTP_URL", "smtps://:25", "must be like smtp://user:password@"),
+        ("ROLLBOOK_SMTP_URL", "smtp://mail:port", "must be like"),
+        ("ROLLBOOK_SMTP_URL", "smtp://mail:99999", "must be like"),
+        ("ROLLBOOK_SMTP_URL", "smtp://[::1", "is not a URL"),
+        ("ROLLBOOK_SMTP_URL", "smtps://mail/?tls=no", "must be like"),
+        ("ROLLBOOK_SMTP_URL", "smtp://grace@mail", "a user and a password, or neither"),
+        ("ROLLBOOK_SMTP_FROM", "grace", "must be an address like no-reply@example.org"),
+        ("ROLLBOOK_WELCOME_URL", "javascript:alert(1)", "must be an address like"),
+        ("ROLLBOOK_WELCOME_URL", "https:///welcome", "must be an address like"),
+        ("ROLLBOOK_WELCOME_IMPORTS", "perhaps", "valid boolean"),
+        ("ROLLBOOK_TEMPLATES", "/no/such/folder", "does not point to a directory"),
         ("ROLLBOOK_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -127,6 +142,22 @@ def test_a_wrong_setting_is_named_without_its_value(
 
 
 @pytest.mark.usefixtures("complete")
+def test_a_mail_server_needs_a_sender(set_: Setter) -> None:
+    set_("ROLLBOOK_SMTP_URL", SMTP)
+    for kind in (Settings, LocalSettings):
+        with pytest.raises(WrongSetting, match=r"^ROLLBOOK_SMTP_FROM: is not set$"):
+            load(kind)
+    set_("ROLLBOOK_SMTP_FROM", "Example <no-reply@example.org>")
+    assert load(Settings).smtp_from == "Example <no-reply@example.org>"
+
+
+@pytest.mark.usefixtures("complete")
+def test_the_welcome_page_may_have_a_query_and_a_fragment(set_: Setter) -> None:
+    set_("ROLLBOOK_WELCOME_URL", "https://example.org/?from=mail#/welcome")
+    assert load(Settings).welcome_url == "https://example.org/?from=mail#/welcome"
+
+
+@pytest.mark.usefixtures("complete")
 def test_several_master_keys_are_accepted_newest_first(set_: Setter) -> None:
     set_("ROLLBOOK_MASTER_KEY", f"{KEY} , {OTHER_KEY}")
     assert load(Settings).need("master_key") == f"{KEY},{OTHER_KEY}"
@@ -139,7 +170,9 @@ def test_each_secret_may_be_in_a_file(set_: Setter, tmp_path: Path) -> None:
         "amqp_url": AMQP,
         "master_key": KEY,
         "admin_token": TOKEN,
+        "smtp_url": SMTP,
     }
+    set_("ROLLBOOK_SMTP_FROM", "no-reply@example.org")
     for name, value in secrets.items():
         (tmp_path / name).write_text(f"{value}\n")
         set_(f"{variable(name)}_FILE", str(tmp_path / name))
@@ -182,8 +215,10 @@ def test_a_file_that_cannot_be_read_is_named(set_: Setter, tmp_path: Path) -> No
 def test_secrets_do_not_show_in_a_representation(set_: Setter) -> None:
     set_("ROLLBOOK_REDIS_URL", REDIS)
     set_("ROLLBOOK_AMQP_URL", AMQP)
+    set_("ROLLBOOK_SMTP_URL", SMTP)
+    set_("ROLLBOOK_SMTP_FROM", "no-reply@example.org")
     shown = repr(load(Settings))
-    assert not any(secret in shown for secret in (URL, REDIS, AMQP, KEY, TOKEN))
+    assert not any(secret in shown for secret in (URL, REDIS, AMQP, SMTP, KEY, TOKEN))
 
 
 def test_the_example_lists_each_setting_with_its_default() -> None:
@@ -198,7 +233,7 @@ def test_the_example_lists_each_setting_with_its_default() -> None:
     for kind in (Settings, LocalSettings, ClientSettings, MigrationSettings):
         for name, field in kind.model_fields.items():
             has_none = field.is_required() or field.default is None
-            defaults[variable(name)] = "" if has_none else str(field.default)
+            defaults[variable(name)] = "" if has_none else str(field.default).lower()
     assert listed == defaults
 
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from interfaces.roles import EVERY_ROLE, Roles
 from tests.support.http.in_process import in_process
+from tests.support.servers.mail import MailReceiver
 from tests.support.servers.redis import PrivateRedis, private_redis
 
 API_ALONE: Final[Roles] = frozenset({"api"})
@@ -54,6 +55,7 @@ async def test_what_is_not_configured_is_off(database_url: str) -> None:
             "projector": "up",
             "relay": "off",
             "worker": "up",
+            "mail": "off",
         }
 
 
@@ -77,6 +79,17 @@ async def test_parts_that_do_not_run_are_named_and_answers_go_on(
         # Another process does the work.
         async with in_process(database_url, EVERY_ROLE, **settings):
             await reached(client, {"projector": "up", "relay": "up", "worker": "up"})
+
+
+async def test_a_mail_server_that_takes_no_mail_is_named_with_its_reply(database_url: str) -> None:
+    with MailReceiver().running() as receiver:
+        receiver.replies["MAIL"] = ["550 5.7.1 words of the server"]
+        settings = {"smtp_url": SecretStr(receiver.url), "smtp_from": "no-reply@example.org"}
+        async with in_process(database_url, API_ALONE, **settings) as client:
+            checks = await asked(client)
+            detail = "The mail server refuses the sender (550 5.7.1)."
+            assert (checks["mail"]["state"], checks["mail"]["detail"]) == ("down", detail)
+            assert (await client.get("/v1/users")).status_code == 200
 
 
 async def test_servers_that_are_away_are_named_and_answers_go_on(

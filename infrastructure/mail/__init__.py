@@ -1,0 +1,1 @@
+"""Mail: templates, and the adapter that hands mails to an SMTP server."""

@@ -1,0 +1,1 @@
+"""The mailer against a real mail server."""
