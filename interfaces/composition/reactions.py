@@ -72,10 +72,19 @@ def reacting(
 
 
 def _mailer(settings: Settings) -> Mailer | None:
-    """The mailer; None if no mail server is set."""
-    return None
+    """The mailer; None if no mail server is set. Raises `WrongSetting` for a broken template."""
+    if settings.smtp_url is None:
+        return None
+    # Only a process that sends mail loads its client and its templates.
+    from interfaces.composition.mail import mailer_of
+
+    return mailer_of(settings)
 
 
 def _options(settings: Settings) -> Options:
     """The settings that reactions may use, by name."""
-    return {}
+    options = {
+        "welcome_url": settings.welcome_url,
+        "welcome_imports": "true" if settings.welcome_imports else None,
+    }
+    return {name: value for name, value in options.items() if value}

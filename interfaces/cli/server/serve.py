@@ -34,7 +34,7 @@ def serve(
 ) -> int:
     """Run until a signal or the end of the supervisor; return the exit code.
 
-    The role `api` needs a listener. A supervised process migrates its database. Raises `WrongSetting` if the master keys are not the log's.
+    The role `api` needs a listener. A supervised process migrates its database. Raises `WrongSetting` if the master keys are not the log's, or a template of mails is broken.
     """
     configure_logging(settings.log_level)
     try:
@@ -45,6 +45,8 @@ def serve(
         return 1
     except (UnknownMasterKey, SealBroken) as error:
         raise WrongSetting("ROLLBOOK_MASTER_KEY", wrong_master_key(error)) from None
+    except WrongSetting:
+        raise
     except Exception:
         log.critical("application failed", exc_info=True)
         return 1

@@ -1,0 +1,105 @@
+"""Mails of a running Rollbook: an address is changed over HTTP, and the old address gets the notice."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.servers.mail import MailReceiver, mail_settings
+from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
+
+PAGE = "https://example.org/welcome"
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[MailReceiver]:
+    with MailReceiver().running() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def rollbook(
+    receiver: MailReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRollbook]:
+    folder = tmp_path_factory.mktemp("mail")
+    (folder / "email-change-notice.subject.txt").write_text("Changed at {{ changed_at }}")
+    settings = {
+        **mail_settings(receiver),
+        "ROLLBOOK_WELCOME_URL": PAGE,
+        "ROLLBOOK_TEMPLATES": str(folder),
+    }
+    with RunningRollbook(folder / "data", **settings) as rollbook:
+        yield rollbook
+
+
+def send(rollbook: RunningRollbook, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {rollbook.token}", "Content-Type": "application/json"}
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(rollbook.url + path, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def events(rollbook: RunningRollbook, user: str) -> dict[str, str]:
+    """The id of the user's last event of each type."""
+    request = urllib.request.Request(
+        f"{rollbook.url}/v1/events?user={user}",
+        headers={"Authorization": f"Bearer {rollbook.token}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return {each["type"]: each["id"] for each in json.load(answer)["items"]}
+
+
+def test_a_new_user_is_welcomed_and_the_old_address_gets_the_notice(
+    rollbook: RunningRollbook, receiver: MailReceiver
+) -> None:
+    person = {"name": "Gräce <b>", "email": "grace@example.com"}
+    user = send(rollbook, "POST", "/v1/users", person)["id"]
+    send(rollbook, "PATCH", f"/v1/users/{user}", {"email": "new@example.com"})
+    until(lambda: len(receiver.mails_to("grace@example.com")) == 2)
+    welcome, notice = sorted(
+        receiver.mails_to("grace@example.com"),
+        key=lambda mail: mail.message["Subject"],
+        reverse=True,
+    )
+    found = events(rollbook, user)
+    assert found["user.registered"] in welcome.message["Message-ID"]
+    assert "Hello Gräce <b>," in welcome.text()
+    assert f"{PAGE}?user={user}" in welcome.text()
+    assert found["user.email_changed"] in notice.message["Message-ID"]
+    assert notice.message["Subject"].startswith("Changed at 20")
+    assert "new@example.com" not in notice.message.as_string()
+    assert receiver.mails_to("new@example.com") == []
+    assert "grace@example.com" not in rollbook.output
+
+
+def test_a_refused_recipient_is_parked_and_the_next_user_is_not(
+    rollbook: RunningRollbook, receiver: MailReceiver
+) -> None:
+    receiver.replies["refused@example.com"] = ["550 5.1.1 <refused@example.com> is unknown"]
+    for name in ("refused", "other"):
+        send(rollbook, "POST", "/v1/users", {"name": name, "email": f"{name}@example.com"})
+    until(lambda: bool(receiver.mails_to("other@example.com")))
+    until(lambda: "reaction_parked" in rollbook.output)
+    assert receiver.seen["refused@example.com"] == 1
+    assert "550 5.1.1" in rollbook.output
+    assert "refused@example.com" not in rollbook.output
+
+
+def test_a_broken_template_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "welcome.html").write_text("<p>\n{{ nmae }}</p>")
+    ended = run_rollbook(
+        "up",
+        "--data-dir",
+        str(tmp_path / "data"),
+        ROLLBOOK_SMTP_URL="smtp://127.0.0.1:1",
+        ROLLBOOK_SMTP_FROM="no-reply@example.org",
+        ROLLBOOK_TEMPLATES=str(tmp_path),
+    )
+    assert ended.returncode == 2
+    line = f"rollbook: ROLLBOOK_TEMPLATES: {tmp_path}/welcome.html, line 2: there is no value nmae"
+    named = [each for each in ended.stderr.splitlines() if "ROLLBOOK" in each]
+    assert [each for each in named if each.startswith(line)] == named, ended.stderr
