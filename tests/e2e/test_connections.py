@@ -77,7 +77,7 @@ async def peaks(url: str, token: str, count: Count, *names: str) -> dict[str, in
             *[await load.client.post("/v1/exports", json=EXPORT) for _ in range(4)],
         ]
         assert {answer.status_code for answer in jobs} == {202}, [job.text for job in jobs]
-        for _ in range(scaled(4)):
+        for _ in range(scaled(2)):
             await asyncio.gather(*(load.client.get(path) for path in READS for _ in range(8)))
             for name in names:
                 most[name] = max(most[name], count(name))

@@ -21,7 +21,7 @@ from tests.support.servers.redis import PrivateRedis, private_redis
 from tests.support.servers.rollbook import RunningRollbook, until
 
 REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
-RABBIT_AWAY_SECONDS: Final = min(scaled(6), 30)
+RABBIT_AWAY_SECONDS: Final = min(scaled(3), 30)
 # One poll a second, on a busy machine.
 NOTICED_SECONDS: Final = 4.0
 CALLERS: Final = 4

@@ -50,7 +50,7 @@ def report_of(rollbook: RunningRollbook, directory: Path, phases: str) -> dict[s
             *("--config-file", str(CONFIGURATION)),
             *("run", f"{rollbook.url}/openapi.json"),
             *("--checks", "all", "--phases", phases),
-            *("--max-examples", str(scaled(10) if scale() > 1 else 6)),
+            *("--max-examples", str(scaled(10) if scale() > 1 else 4)),
             *("--report", "json", "--report-json-path", str(report)),
         ],
         cwd=directory,
