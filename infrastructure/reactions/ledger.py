@@ -90,8 +90,7 @@ class PostgresReactionLedger:
             "actor": _ACTOR,
         }
         async with self._database.transaction(_SECONDS) as connection:
-            await connection.execute(_BEGIN, values)
-            await connection.execute(_LOCK, values)
+            await hold(connection)
             changed = await (await connection.execute(_REGISTER, values)).fetchall()
         for name, missing in changed:
             log.info("reaction_registered", reaction=name, missing=missing)
@@ -99,7 +98,7 @@ class PostgresReactionLedger:
     async def schedule(self, names: Sequence[str]) -> bool:
         values: dict[str, Any] = {"tenant": TENANT, "error": DISABLED}
         async with self._database.transaction(_SECONDS) as connection:
-            await connection.execute(_LOCK, values)
+            await hold(connection)
             row = await (await connection.execute(_DISCARD, values)).fetchone()
             assert row is not None
             await self.give(connection, names)
@@ -125,6 +124,12 @@ class PostgresReactionLedger:
             "entries": entries,
         }
         await connection.execute(_GIVE, given)
+
+
+async def hold(connection: Connection) -> None:
+    """Wait for the row of the checkpoint, and hold it until the transaction ends."""
+    await connection.execute(_BEGIN, {"tenant": TENANT})
+    await connection.execute(_LOCK, {"tenant": TENANT})
 
 
 class _Progress:

@@ -18,6 +18,7 @@ from interfaces.cli.export.app import export
 from interfaces.cli.keys.app import keys
 from interfaces.cli.log.app import log
 from interfaces.cli.projections.app import projections
+from interfaces.cli.reactions.app import reactions
 from interfaces.cli.relay.app import relay_commands
 from interfaces.cli.server.listener import open_listener
 from interfaces.cli.server.supervised import Supervised
@@ -36,6 +37,7 @@ app.add_typer(export, name="export")
 app.add_typer(keys, name="keys")
 app.add_typer(log, name="log")
 app.add_typer(projections, name="projections")
+app.add_typer(reactions, name="reactions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]

@@ -25,6 +25,7 @@ from infrastructure.views.projector.stored_views import PostgresStoredViews
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.projector import projection_admin, unused_projections
+from interfaces.composition.reaction_admin import reaction_admin
 from interfaces.composition.readiness import readiness_of
 from interfaces.composition.shared import Parts
 from interfaces.http.app import create_app
@@ -69,6 +70,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             projections=projection_admin(store),
             unused_projections=unused_projections(parts.database),
             stored_views=PostgresStoredViews(parts.database, PROJECTIONS),
+            reactions=reaction_admin(parts),
             relay=PostgresRelayRecords(parts.database),
             receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),

@@ -36,6 +36,7 @@ CREATE TABLE reaction_runs (
     due_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     since       timestamptz NOT NULL DEFAULT clock_timestamp(),
     follow_up   boolean     NOT NULL DEFAULT false,
+    skip_id     uuid,
     skipped_by  text,
     skip_reason text,
     enqueued_at timestamptz NOT NULL DEFAULT now(),
@@ -53,6 +54,7 @@ CREATE INDEX reaction_runs_due ON reaction_runs (reaction, due_at, position)
     WHERE state = 'queued' AND task IS NULL;
 CREATE INDEX reaction_runs_tasks ON reaction_runs (task) WHERE task IS NOT NULL;
 CREATE INDEX reaction_runs_parked ON reaction_runs (reaction, position) WHERE state = 'parked';
+CREATE INDEX reaction_runs_skips ON reaction_runs (skip_id) WHERE skip_id IS NOT NULL;
 CREATE INDEX reaction_runs_follow_up ON reaction_runs (reaction, stream) WHERE follow_up;
 -- The purge finds runs that finished long ago.
 CREATE INDEX reaction_runs_finished ON reaction_runs (finished_at) WHERE finished_at IS NOT NULL;

@@ -1,43 +1,35 @@
 """`rollbook projections`: list them; rebuild, roll back, verify, repair or pause one."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from interfaces.cli.client.calls import Json, items_of, send_admin_command
+from interfaces.cli.client.admin import print_answer, print_list
+from interfaces.cli.client.calls import Json, send_admin_command
 from interfaces.cli.client.client import Remote
-from interfaces.cli.client.job_command import print_members, run_job
+from interfaces.cli.client.job_command import run_job
 from interfaces.cli.target.connection import find_rollbook
 
 _STATUS: Final = ("name", "generation", "former", "state", "position", "lag_seconds", "parked")
+_PARKED: Final = ("stream", "version", "type", "error", "events", "parked_at")
 
 
 def list_projections(data_directory: Path, *, json: bool) -> None:
     """A table of all projections. Raises what `find_rollbook` does, and `Refused`."""
-    items = asyncio.run(_items(data_directory, "/v1/projections"))
-    _print(items, _STATUS, json)
+    print_list(data_directory, "/v1/projections", _STATUS, json=json)
 
 
 def list_parked(data_directory: Path, name: str, *, json: bool) -> None:
     """A table of the streams that are parked for a projection."""
-    items = asyncio.run(_items(data_directory, f"{_path(name)}/parked"))
-    _print(items, ("stream", "version", "type", "error", "events", "parked_at"), json)
+    print_list(data_directory, f"{_path(name)}/parked", _PARKED, json=json)
 
 
 def admin_command(data_directory: Path, name: str, what: str, body: Json, *, json: bool) -> None:
     """Run an admin command on a projection, such as `pause` or `parked/<id>/retry`."""
-    answer = asyncio.run(_send(data_directory, f"{_path(name)}/{what}", body))
-    if json:
-        typer.echo(msgspec.json.encode(answer))
-    else:
-        print_members(answer)
+    print_answer(data_directory, f"{_path(name)}/{what}", body, json=json)
 
 
 def drop_projection(data_directory: Path, name: str) -> None:
@@ -59,16 +51,6 @@ def run_projection_job(
     return 0 if is_right or detach else 1
 
 
-async def _items(data_directory: Path, path: str) -> list[Json]:
-    async with find_rollbook(data_directory).client() as client:
-        return await items_of(Remote(client), path)
-
-
-async def _send(data_directory: Path, path: str, body: Json) -> Json:
-    async with find_rollbook(data_directory).client() as client:
-        return (await send_admin_command(Remote(client), path, body)).read(Json)
-
-
 async def _delete(data_directory: Path, path: str) -> None:
     async with find_rollbook(data_directory).client() as client:
         await send_admin_command(Remote(client), path, {}, method="DELETE")
@@ -76,14 +58,3 @@ async def _delete(data_directory: Path, path: str) -> None:
 
 def _path(name: str) -> str:
     return f"/v1/projections/{quote(name, safe='')}"
-
-
-def _print(items: Sequence[Json], columns: Sequence[str], json: bool) -> None:
-    if json:
-        for item in items:
-            typer.echo(msgspec.json.encode(item))
-        return
-    table = Table(*columns)
-    for item in items:
-        table.add_row(*(str(item.get(column)) for column in columns))
-    Console().print(table)

@@ -24,6 +24,7 @@ from application.projector.stored_views import StoredViews
 from application.projector.unused import UnusedProjections
 from application.queries.directory import DirectoryQueries
 from application.queries.documents import Documents
+from application.reactions.admin import ReactionAdmin
 from application.receipts import AnswerReceipts
 from application.turns import Turns
 from application.users.service import UserService
@@ -60,6 +61,7 @@ class Services:
     projections: ProjectionAdmin
     unused_projections: UnusedProjections
     stored_views: StoredViews
+    reactions: ReactionAdmin
     relay: RelayRecords
     cursors: TokenSealer
     now: Callable[[], datetime]

@@ -13,6 +13,7 @@ from interfaces.roles import Roles
 from tests.support.http.directory import ADA
 from tests.support.http.in_process import in_process
 from tests.support.log.long_queues import make_known, queue_events
+from tests.support.reactions.greet import park
 from tests.support.views.directory import execute
 
 ALL_ROLES: Final[Roles] = frozenset({"api", "projector", "worker"})
@@ -29,6 +30,10 @@ COMMANDS: Final[dict[str, tuple[str, Any]]] = {
     "pause_projection": (f"{PROJECTION}/pause", {"reason": "a look"}),
     "resume_projection": (f"{PROJECTION}/resume", {}),
     "drop_projection": ("/v1/projections/gone", {}),
+    "enable_reaction": ("/v1/reactions/greet/enable", {}),
+    "disable_reaction": ("/v1/reactions/greet/disable", {}),
+    "retry_parked_user": ("/v1/reactions/greet/parked/{stream}/retry", {}),
+    "skip_parked_user": ("/v1/reactions/greet/parked/{stream}/skip", {"reason": "left"}),
     "replay_rejected": ("/v1/relay/rejected/replay", {}),
     "cancel_job": ("/v1/jobs/{job}/cancel", {}),
     "create_export": ("/v1/exports", {"what": "audit", "format": "ndjson"}),
@@ -86,6 +91,7 @@ class Commands:
         await self._client.post(f"/v1/jobs/{job}/cancel")
         job = (await self._client.post("/v1/projections/headcount/rebuild")).json()["id"]
         self._names = {"stream": user, "job": job}
+        await park(self._url, user)
         if name == "drop_projection":
             gone = "INSERT INTO projections (tenant, name, generation) VALUES ('main', 'gone', 1)"
             await execute(self._url, gone)

@@ -33,6 +33,7 @@ from application.queries.directory import (
     UserPage,
 )
 from application.queries.documents import RenderedDocuments
+from application.reactions.admin import ReactionAdmin
 from application.users.service import UserService
 from domain.email import comparable_address
 from infrastructure.doorbell.memory import MemoryDoorbell
@@ -47,10 +48,12 @@ from tests.support.doubles.audit_log import InMemoryAuditLog
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
+from tests.support.doubles.reactions import InMemoryReactionRecords
 from tests.support.doubles.receipts import InMemoryAnswerReceipts
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
+from tests.support.reactions.greet import GREET
 from tests.support.views.projection_admin import NoStoredViews, empty_projection_admin
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
@@ -207,6 +210,7 @@ class Directory:
         )
         stopping = asyncio.Event()
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
+        self.reactions = InMemoryReactionRecords()
         self.relay = MemoryRelayLedger()
         self.services = Services(
             commands=commands,
@@ -225,6 +229,7 @@ class Directory:
             exports=ExportService(self.exports, self.jobs, sealer, uuid7),
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             relay=self.relay,
+            reactions=ReactionAdmin((GREET,), self.reactions, MemoryDoorbell()),
             projections=empty_projection_admin("users", "headcount"),
             stored_views=NoStoredViews(),
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),
