@@ -1,5 +1,6 @@
 """Administration of reactions over HTTP: permissions, answers and refusals."""
 
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,6 +14,17 @@ from tests.support.http.directory import Directory
 STREAM = "019a8f2e-6c1b-7d3a-9f00-2b1c4d5e6f70"
 COMMANDS = ("enable", "disable", f"parked/{STREAM}/retry", f"parked/{STREAM}/skip")
 PATH = "/v1/reactions"
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+@pytest.fixture
+async def admin(directory: Directory) -> AsyncGenerator[AsyncClient]:
+    async with directory.as_("admin") as client:
+        yield client
 
 
 def body_of(command: str) -> dict[str, str]:
