@@ -94,6 +94,7 @@ class _ForServers(FromEnvironment):
     templates: DirectoryPath | None = None
     welcome_url: PageUrl | None = None
     welcome_imports: bool = False
+    allow_unsafe_targets: bool = False
     log_level: LogLevel = "info"
 
 

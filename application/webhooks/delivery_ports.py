@@ -94,8 +94,8 @@ class DeliveryState(Struct, frozen=True, kw_only=True):
     """How far the deliveries of a webhook are, as they are stored about once a second.
 
     Each event up to `position` was delivered, or belongs to a parked user. `delivered` and
-    `failed` count attempts. `failing_since` is the first failure after the last success;
-    `next_attempt_at` is set while the endpoint counts as down. `parked` is counted up to 10,000.
+    `failed` count attempts. `failing_since` and `next_attempt_at` are set while the endpoint
+    counts as down. `parked` is counted up to 10,000.
     """
 
     position: int

@@ -23,6 +23,7 @@ from interfaces.composition.projector import (
 )
 from interfaces.composition.reactions import open_reactions
 from interfaces.composition.shared import Parts
+from interfaces.composition.webhooks import deliver_webhooks, webhook_sender
 
 
 def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
@@ -34,6 +35,9 @@ def open_worker(parts: Parts) -> list[Coroutine[Any, Any, None]]:
     return [
         workers.run(),
         *reacting.tasks,
+        deliver_webhooks(
+            parts.store, parts.doorbell, parts.notifications, webhook_sender(parts.settings)
+        ),
         run_erasures(parts.coverage, PostgresSweptJobs(parts.database)),
         drop_generations(parts.database),
         automatic_rebuilds(parts.database, parts.jobs),
