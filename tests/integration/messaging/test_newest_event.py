@@ -146,13 +146,13 @@ async def test_a_broker_that_is_away_at_the_start_and_later_is_logged_once(
         async with woken(rabbit.url) as bell:
             assert time.monotonic() - began < 0.5
             assert not await bell.wait(1)
-            await asyncio.to_thread(rabbit.start)
-            assert await bell.wait(SOON)
+            rabbit.launch()
+            assert await bell.wait(30)
             await assert_wakes(rabbit.url, bell)
             rabbit.kill()
             assert not await bell.wait(1)
-            await asyncio.to_thread(rabbit.start)
-            assert await bell.wait(SOON)
+            rabbit.launch()
+            assert await bell.wait(30)
             await assert_wakes(rabbit.url, bell)
     lines = [each["event"] for each in logs if each["event"].startswith(("follower", "doorbell"))]
     assert lines == [
