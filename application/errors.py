@@ -129,3 +129,7 @@ class PositionGone(ApplicationError):
 
 class NotRunning(Exception):
     """No process does a part of the work; the message says which, and what waits for it."""
+
+
+class Degraded(Exception):
+    """A part does its work, but an operator should look at it; the message says why."""

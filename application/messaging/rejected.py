@@ -11,6 +11,7 @@ from application.log.sealed import Sealed
 from application.messaging.bus import Bus
 from application.messaging.relay import SetAside, message_of
 from application.messaging.sending import send_by_type
+from application.messaging.tracing import Traces
 from domain.event import Event, Recorded
 
 MAX_COUNTED: Final = 10_000
@@ -82,6 +83,7 @@ async def replay(
     the last page twice. Raises `Unavailable`.
     """
     sent = refused = unreadable = after = 0
+    traces = Traces()
     # Later ones are the relay's: a queue that is still full would otherwise keep this going.
     end = (await records.status()).position
     async with bus.connect() as publisher:
@@ -89,14 +91,18 @@ async def replay(
             each for each in await records.rejected(after, _PAGE) if each.position <= end
         ]:
             after = page[-1].position
+            found = await events.at([each.position for each in page])
             messages = [
                 message_of(recorded, recorded.event, log_id)
-                for recorded in await events.at([each.position for each in page])
+                for recorded in found
                 if isinstance(recorded.event, Sealed)
             ]
             left = {message.position for message in await send_by_type(publisher, messages)}
-            confirmed = [each.position for each in messages if each.position not in left]
-            await records.remove(confirmed)
+            confirmed = {each.position for each in messages} - left
+            await records.remove(sorted(confirmed))
+            for recorded in found:
+                if recorded.position in confirmed:
+                    traces.replayed(recorded)
             sent += len(confirmed)
             refused += len(left)
             unreadable += len(page) - len(messages)

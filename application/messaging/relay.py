@@ -18,6 +18,7 @@ from application.log.follower import PageSource, follow
 from application.log.sealed import Sealed, sealed_envelope
 from application.messaging.bus import Bus, Message, Publisher
 from application.messaging.sending import Sender
+from application.messaging.tracing import Traces, trace_relayed
 from domain.event import Event, Recorded
 
 REFUSED: Final = "refused by the broker"
@@ -81,6 +82,7 @@ class Relay:
         self._sender = Sender(publisher)
         self._progress = progress
         self._log_id = log_id
+        self._traces = Traces()
         self._unreported: list[int] = []
         self._reported_at = -inf
 
@@ -116,9 +118,17 @@ class Relay:
         refused = await self._sender.send(messages)
         set_aside += [_refused(message) for message in refused]
         await self._progress.advance(page.reached, set_aside)
+        self._trace(page, set_aside)
         self._unreported += [each.position for each in set_aside]
         if asyncio.get_running_loop().time() >= self._reported_at + _REPORT_SECONDS:
             self._report()
+
+    def _trace(self, page: FeedPage, set_aside: Sequence[SetAside]) -> None:
+        reasons = {each.position: each.error for each in set_aside}
+        trace_relayed(each for each in page.events if each.position not in reasons)
+        for recorded in page.events if reasons else ():
+            if recorded.position in reasons:
+                self._traces.set_aside(recorded, reasons[recorded.position])
 
     def _report(self) -> None:
         if self._unreported:

@@ -28,13 +28,11 @@ class WriterCounts(Protocol):
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """The backlog of relay and workers; `relay` is None before the first start of the relay.
+    """The backlog of the workers.
 
     `ahead_seconds`: how far the time of the log's last event is ahead of the database's clock.
     """
 
-    relay: int | None
-    rejected: int
     jobs: Mapping[JobState, int]
     ahead_seconds: float
 
@@ -111,13 +109,8 @@ def projection_readings(answer: Answer[Sequence[ProjectionStatus]]) -> Sequence[
 
 
 def backlog_readings(backlog: Backlog) -> Sequence[Reading]:
-    """The relay and the jobs."""
-    readings = [
-        _one(
-            "rollbook_relay_rejected",
-            "Events that the broker refused and that were set aside; counted up to 10,000.",
-            backlog.rejected,
-        ),
+    """The jobs, and the clock of the log."""
+    return [
         Reading(
             name="rollbook_jobs",
             help="Jobs by state; counted up to 10,000.",
@@ -130,10 +123,6 @@ def backlog_readings(backlog: Backlog) -> Sequence[Reading]:
             backlog.ahead_seconds,
         ),
     ]
-    if backlog.relay is not None:
-        text = "The position up to which events were passed on to the broker."
-        readings.append(_one("rollbook_relay_position", text, backlog.relay))
-    return readings
 
 
 def _one(name: str, text: str, value: float) -> Reading:

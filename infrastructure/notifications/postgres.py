@@ -50,7 +50,7 @@ class PostgresNotifications:
 
     async def notify(self, severity: Severity, message: str, about: str) -> None:
         async with self._database.transaction(_SECONDS) as connection:
-            await self._insert(connection, severity, message, about)
+            await self.insert(connection, severity, message, about)
 
     async def newest(self) -> int:
         rows = await self._database.rows(_NEWEST, (TENANT,))
@@ -71,15 +71,16 @@ class PostgresNotifications:
                 about = f"/v1/projections/{name}/parked"
                 if parked == 0:
                     message = f"{name}: nothing is parked any more"
-                    await self._insert(connection, "success", message, about)
+                    await self.insert(connection, "success", message, about)
                 else:
                     severity: Severity = "warning" if parked > notified else "info"
                     message = f"{name}: {_streams(parked)}"
-                    await self._insert(connection, severity, message, about)
+                    await self.insert(connection, severity, message, about)
 
-    async def _insert(
+    async def insert(
         self, connection: Connection, severity: Severity, message: str, about: str
     ) -> None:
+        """Send a notification with the transaction of a connection."""
         await connection.execute(_LOCK)
         given = {
             "tenant": TENANT,

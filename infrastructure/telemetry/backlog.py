@@ -1,4 +1,4 @@
-"""The backlog of the relay and the workers, read from Postgres in one statement."""
+"""The backlog of the workers, read from Postgres in one statement."""
 
 from pathlib import Path
 from typing import Final
@@ -19,5 +19,5 @@ class PostgresBacklog:
     async def read(self) -> Backlog:
         """The present backlog. Raises `Unavailable`."""
         rows = await self._database.rows(_BACKLOG, {"tenant": TENANT})
-        relay, rejected, jobs, ahead = rows[0]
-        return Backlog(relay=relay, rejected=rejected, jobs=jobs, ahead_seconds=ahead)
+        jobs, ahead = rows[0]
+        return Backlog(jobs=jobs, ahead_seconds=ahead)

@@ -1,14 +1,6 @@
 -- Each number is counted only up to 10,000, which limits the cost.
 SELECT
     (
-        SELECT position FROM checkpoints
-        WHERE tenant = %(tenant)s AND projection = 'relay' AND generation = 1 AND partition = 0
-    ),
-    (
-        SELECT count(*)
-        FROM (SELECT FROM relay_rejected WHERE tenant = %(tenant)s LIMIT 10000) AS rejected
-    ),
-    (
         SELECT jsonb_object_agg(wanted.one, found.jobs)
         FROM unnest(ARRAY['queued', 'running', 'succeeded', 'failed', 'cancelled']) AS wanted (one)
         CROSS JOIN LATERAL (

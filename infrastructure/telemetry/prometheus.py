@@ -19,6 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from structlog import get_logger
 
+from application.errors import Degraded
 from application.failures import describe
 from application.metrics.telemetry import Exposition, Reading, Source
 
@@ -140,6 +141,8 @@ async def _state(check: Check) -> float:
     try:
         async with asyncio.timeout(_SECONDS):
             await check()
+    except Degraded:
+        return 1  # it does its work; other readings show what an operator should look at
     except Exception:
         # The component that needs the server logs the reason.
         return 0

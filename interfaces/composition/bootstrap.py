@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from interfaces.composition.shared import Parts
+
+
+# A worker does too, so that people hear of a relay that does not run.
+_WATCH_RELAY: Final[Roles] = frozenset({"relay", "worker"})
 
 
 class Rollbook(Struct, frozen=True, kw_only=True):
@@ -56,6 +60,10 @@ async def open_rollbook(
             work += await _projector(parts)
         if "relay" in roles and settings.amqp_url is not None:
             work.append(_relay(parts))
+        if roles & _WATCH_RELAY and settings.amqp_url is not None:
+            from interfaces.composition.relay import relay_watch
+
+            work.append(relay_watch(parts.database))
         if "worker" in roles:
             from interfaces.composition.worker import open_worker
 

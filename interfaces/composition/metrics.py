@@ -8,9 +8,11 @@ from application.metrics.readings import (
     projection_readings,
     writer_readings,
 )
+from application.metrics.relay import relay_readings
 from application.metrics.telemetry import Reading, Source, Telemetry
 from application.queries.directory import DirectoryQueries
 from infrastructure.cache.redis_cache import RedisCache
+from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.telemetry.backlog import PostgresBacklog
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
 from interfaces.composition.event_store import EventStore
@@ -37,6 +39,13 @@ def telemetry_of(
         return backlog_readings(await backlog.read())
 
     sources: list[Source] = [writer, projections, waiting]
+    if readiness["relay"] is not None:
+        relay = PostgresRelayRecords(store.database)
+
+        async def relay_status() -> Sequence[Reading]:
+            return relay_readings(await relay.status())
+
+        sources.append(relay_status)
     if cache is not None:
         counts = cache.counts
 

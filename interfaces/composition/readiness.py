@@ -1,6 +1,7 @@
 """Builds the checks of readiness: one for each server and for each part of Rollbook."""
 
 from application.errors import MasterKeyMissing, NotRunning, Unavailable
+from application.messaging.health import check_relay
 from application.projector.automatic_rebuild import check_views
 from infrastructure.jobs.heartbeats import worker_lives
 from infrastructure.relay.records import PostgresRelayRecords
@@ -67,9 +68,7 @@ async def _check_projector(parts: Parts) -> None:
 
 
 async def _check_relay(parts: Parts) -> None:
-    status = await PostgresRelayRecords(parts.database).status()
-    if status.state == "stopped":
-        raise NotRunning("No relay publishes events: RabbitMQ gets none.")
+    check_relay(await PostgresRelayRecords(parts.database).status())
 
 
 async def _check_worker(parts: Parts) -> None:

@@ -1,18 +1,25 @@
 """Builds the relay: beside the other roles of a process, or alone and without any key."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from uuid_utils.compat import uuid7
 
 from application.doorbell import Doorbell
+from application.live.relay_notifications import run_relay_notifications
 from application.messaging.relay import run_relay
 from infrastructure.bus.rabbitmq import RabbitMQBus
 from infrastructure.database import Database
 from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.event_store.identity import LogIdentity
 from infrastructure.event_store.watch import watch_log
+from infrastructure.notifications.postgres import PostgresNotifications
+from infrastructure.notifications.relay import PostgresRelayWatch
 from infrastructure.relay.ledger import PostgresRelayLedger
+from infrastructure.relay.records import PostgresRelayRecords
 from interfaces.composition.connections import pool_size
 from interfaces.composition.doorbell import open_doorbell
 from interfaces.composition.event_store import open_sealed_log
@@ -33,6 +40,13 @@ async def relay(
     )
 
 
+def relay_watch(database: Database) -> Coroutine[Any, Any, NoReturn]:
+    """The task that sends notifications about the relay, also while none runs."""
+    notifications = PostgresNotifications(database, uuid7)
+    status = PostgresRelayRecords(database).status
+    return run_relay_notifications(PostgresRelayWatch(database, notifications, status))
+
+
 async def relay_alone(
     database_url: str, redis_url: str | None, amqp_url: str, high_water_file: Path | None
 ) -> None:
@@ -51,3 +65,4 @@ async def relay_alone(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_log(log.database, log.high_water))
             tasks.create_task(relay(log.database, log.identity, doorbell, amqp_url))
+            tasks.create_task(relay_watch(log.database))

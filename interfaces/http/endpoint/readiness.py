@@ -7,7 +7,7 @@ from typing import Final, Literal
 import structlog
 from msgspec import Struct
 
-from application.errors import DiskFull, MasterKeyMissing, NotRunning
+from application.errors import Degraded, DiskFull, MasterKeyMissing, NotRunning
 from application.projector.automatic_rebuild import ViewsOutdated
 from application.reactions.mail import MailServerUnavailable
 from application.timestamps import Timestamp, timestamp
@@ -19,8 +19,8 @@ _DETAILS: Final[Mapping[type[Exception], str]] = {
     MasterKeyMissing: "This process lacks the current master key, which new users need.",
 }
 # Their messages hold nothing secret.
-_PLAIN: Final = (NotRunning, ViewsOutdated, MailServerUnavailable)
-_DEGRADED: Final = (DiskFull, ViewsOutdated)
+_PLAIN: Final = (NotRunning, Degraded, ViewsOutdated, MailServerUnavailable)
+_DEGRADED: Final = (DiskFull, Degraded, ViewsOutdated)
 _NO_ANSWER: Final = "It does not answer."
 
 log = structlog.stdlib.get_logger(__name__)

@@ -39,7 +39,8 @@ class Ready(Struct, frozen=True, omit_defaults=True):
 
     Only without `postgres` or readable `views` the status is `not-ready`. `postgres` is `degraded`
     while its disk is full: no command can be recorded. `views` are `degraded` while the serving
-    generations are of an older release: all answers go on, with new columns empty.
+    generations are of an older release: all answers go on, with new columns empty. `relay` is
+    `degraded` while it is more than 30 s behind, or has set events aside.
 
     `parked` counts the parked streams of each projection that has any: they need an administrator,
     but they stop nothing else.

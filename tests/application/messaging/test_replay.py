@@ -5,6 +5,7 @@ from typing import Final
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from application.errors import Unavailable
 from application.jobs.model import JobFailed, JobRun
@@ -156,3 +157,17 @@ async def test_a_replay_in_a_worker_without_a_bus_fails_with_the_reason(
     assert replaying.left == POSITIONS
     await replaying.ledger.remove(POSITIONS)
     assert (await kind.run(JobRun(UUID(int=1), {}, "token:admin", 1)))["sent"] == 0
+
+
+async def test_each_event_that_is_published_again_has_a_line_in_the_log() -> None:
+    replaying = Replaying()
+    replaying.bus.refuses = lambda message: message.position == 30
+    with capture_logs() as logs:
+        await replaying.replay()
+    lines = [entry for entry in logs if entry["event"] == "event_replayed"]
+    # A refusal of the first of a type counts for the others of that type.
+    assert [entry["position"] for entry in lines] == [10, 20, 40, 50]
+    assert {entry["log_level"] for entry in lines} == {"info"}
+    first = replaying.log.events[0]
+    assert lines[0]["event_id"] == str(first.event_id)
+    assert lines[0]["correlation_id"] == first.correlation_id

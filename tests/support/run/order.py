@@ -22,6 +22,7 @@ _WITH_RABBITMQ: Final = frozenset(
         "tests/integration/messaging/test_newest_event.py",
         "tests/integration/messaging/test_outside_consumer.py",
         "tests/integration/messaging/test_relay.py",
+        "tests/integration/messaging/test_relay_watch.py",
     )
 )
 # Measured: each file takes more than 10 s.
