@@ -2,9 +2,9 @@
 
 from infrastructure.migrations.statements import run_files
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 
 def upgrade() -> None:
-    run_files("0019_relay_notified.sql")
+    run_files("0020_relay_notified.sql")
