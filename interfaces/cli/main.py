@@ -15,6 +15,7 @@ import typer
 from interfaces.cli.core_dumps import disable_core_dumps
 from interfaces.cli.errors import failing
 from interfaces.cli.export.app import export
+from interfaces.cli.jobs.app import jobs
 from interfaces.cli.keys.app import keys
 from interfaces.cli.log.app import log
 from interfaces.cli.projections.app import projections
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 
 app.add_typer(export, name="export")
+app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(log, name="log")
 app.add_typer(projections, name="projections")

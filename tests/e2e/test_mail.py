@@ -89,7 +89,8 @@ def test_a_refused_recipient_is_parked_and_the_next_user_is_not(
     assert "refused@example.com" not in rollbook.output
 
 
-def test_a_broken_template_stops_the_start_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_a_broken_template_stops_rollbook_up_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "welcome.html").write_text("<p>\n{{ nmae }}</p>")
     ended = run_rollbook(
         "up",

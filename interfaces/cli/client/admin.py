@@ -18,7 +18,11 @@ from interfaces.cli.target.connection import find_rollbook
 
 def print_list(data_directory: Path, path: str, columns: Sequence[str], *, json: bool) -> None:
     """All pages of a list, as a table or as JSON lines. Raises what `find_rollbook` does, and `Refused`."""
-    items = asyncio.run(_items(data_directory, path))
+    print_items(asyncio.run(_items(data_directory, path)), columns, json=json)
+
+
+def print_items(items: Sequence[Json], columns: Sequence[str], *, json: bool) -> None:
+    """A table of these columns, or each item as a JSON line."""
     if json:
         for item in items:
             typer.echo(msgspec.json.encode(item))
@@ -29,13 +33,21 @@ def print_list(data_directory: Path, path: str, columns: Sequence[str], *, json:
     Console().print(table)
 
 
-def print_answer(data_directory: Path, path: str, body: Mapping[str, Any], *, json: bool) -> None:
-    """Send an administrative command. Raises what `find_rollbook` does, and `Refused`."""
+def print_answer(data_directory: Path, path: str, body: Mapping[str, Any], *, json: bool) -> Json:
+    """Send an administrative command, and return what it answered too. Raises what `find_rollbook`
+    does, and `Refused`.
+    """
     answer = asyncio.run(_send(data_directory, path, dict(body)))
+    print_resource(answer, json=json)
+    return answer
+
+
+def print_resource(resource: Json, *, json: bool) -> None:
+    """Its members, each on a line, or all as a JSON line."""
     if json:
-        typer.echo(msgspec.json.encode(answer))
+        typer.echo(msgspec.json.encode(resource))
     else:
-        print_members(answer)
+        print_members(resource)
 
 
 def _cell(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Calls of commands to a running Rollbook: lists, admin commands and jobs."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -16,6 +16,10 @@ from interfaces.cli.errors import CommandFailed
 _POLL_SECONDS: Final = 0.3
 _SLOW_POLL_SECONDS: Final = 1.0
 
+# The longest page that a list may have.
+_MAX_PAGE: Final = 200
+_NONE: Final[Mapping[str, str]] = {}
+
 Json = dict[str, Any]
 
 
@@ -28,16 +32,26 @@ class _Page(Struct, frozen=True):
     next_cursor: str | None = None
 
 
-async def items_of(remote: Remote, path: str) -> list[Json]:
-    """All pages of a list. Raises `Refused`."""
+async def items_of(
+    remote: Remote, path: str, parameters: Mapping[str, str] = _NONE, *, limit: int | None = None
+) -> list[Json]:
+    """All pages of a list; with `limit` only its first items. Raises `Refused`."""
     items: list[Json] = []
-    parameters: dict[str, str] = {}
-    while True:
-        page = (await _answered(remote.get(path, parameters))).read(_Page)
+    asked = dict(parameters)
+    while limit is None or len(items) < limit:
+        if limit is not None:
+            asked["limit"] = str(min(limit - len(items), _MAX_PAGE))
+        page = (await _answered(remote.get(path, asked))).read(_Page)
         items += page.items
         if page.next_cursor is None:
-            return items
-        parameters = {"cursor": page.next_cursor}
+            break
+        asked["cursor"] = page.next_cursor
+    return items
+
+
+async def read_item(remote: Remote, path: str) -> Json:
+    """One resource. Raises `Refused`."""
+    return (await _answered(remote.get(path))).read(Json)
 
 
 async def send_admin_command(

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import typer
 
-from interfaces.cli.client.calls import Json, refuse_problem
+from interfaces.cli.client.calls import Json, read_item
 from interfaces.cli.client.client import Remote
 from interfaces.cli.client.job_command import print_members, run_job
 from interfaces.cli.target.connection import find_rollbook
@@ -35,4 +35,4 @@ def replay(data_directory: Path, *, json: bool, detach: bool) -> int:
 
 async def _status(data_directory: Path) -> Json:
     async with find_rollbook(data_directory).client() as client:
-        return refuse_problem(await Remote(client).get(_RELAY)).read(Json)
+        return await read_item(Remote(client), _RELAY)
