@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from interfaces.cli.client.calls import Json, items_of, send_admin_command
 from interfaces.cli.client.client import Remote
@@ -27,7 +27,9 @@ def print_items(items: Sequence[Json], columns: Sequence[str], *, json: bool) ->
         for item in items:
             typer.echo(msgspec.json.encode(item))
         return
-    table = Table(*columns)
+    first, *others = columns
+    # The name or id is for other commands, so it stays in one piece; nothing is left out.
+    table = Table(Column(first, no_wrap=True), *(Column(each, overflow="fold") for each in others))
     for item in items:
         table.add_row(*(_cell(item.get(column)) for column in columns))
     Console().print(table)

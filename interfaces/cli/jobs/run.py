@@ -14,14 +14,16 @@ from interfaces.cli.client.client import Remote
 from interfaces.cli.target.connection import find_rollbook
 
 _JOBS: Final = "/v1/jobs"
-_COLUMNS: Final = ("id", "kind", "state", "progress", "attempts", "created_at", "error")
+_COLUMNS: Final = ("id", "kind", "state", "progress", "created_at")
 
 
 def list_jobs(data_directory: Path, states: Sequence[str], limit: int, *, json: bool) -> None:
     """The newest jobs in these states, or in any. Raises what `find_rollbook` does, and `Refused`."""
     # One more shows that there are more.
     items = asyncio.run(_list(data_directory, states, limit + 1))
-    print_items(items[:limit] if json else [_row(each) for each in items[:limit]], _COLUMNS, json=json)
+    print_items(
+        items[:limit] if json else [_row(each) for each in items[:limit]], _COLUMNS, json=json
+    )
     if len(items) > limit:
         typer.echo(f"rollbook: there are more than these {limit}: see --limit", err=True)
 
@@ -53,8 +55,8 @@ def _path(job: str) -> str:
 
 
 def _row(job: Json) -> Json:
-    """The job as a table shows it: times to the second, and the progress in units of the kind."""
+    """The job as a table shows it: the time to the minute, and the progress in units of the kind."""
     progress: dict[str, Any] = job["progress"]
     total = "" if progress["total"] is None else f" / {progress['total']}"
     shown = f"{progress['done']}{total}"
-    return {**job, "progress": shown, "created_at": job["created_at"][:19]}
+    return {**job, "progress": shown, "created_at": job["created_at"][:16]}
