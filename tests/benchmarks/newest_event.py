@@ -72,14 +72,13 @@ async def _compare(
     subject: str, listen: Client, rabbitmq: Client, given: argparse.Namespace
 ) -> bool:
     """Alternates between both; prints the medians of all commands, and the rounds' median ratio."""
-    rounds: list[tuple[list[float], list[float]]] = []
-    for _ in range(given.rounds):
-        rounds.append(
-            (
-                await _at_rate(listen, given.rate, given.seconds),
-                await _at_rate(rabbitmq, given.rate, given.seconds),
-            )
+    rounds = [
+        (
+            await _at_rate(listen, given.rate, given.seconds),
+            await _at_rate(rabbitmq, given.rate, given.seconds),
         )
+        for _ in range(given.rounds)
+    ]
     p50 = statistics.median(second for _, taken in rounds for second in taken)
     baseline = statistics.median(second for taken, _ in rounds for second in taken)
     ratio = statistics.median(statistics.median(b) / statistics.median(a) for a, b in rounds)

@@ -22,6 +22,7 @@ from tests.support.servers.rollbook import (
 )
 
 TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
+_SLOW_POLL: Final = "tests.benchmarks.slow_poll"
 
 
 class RunningRoles(Struct, frozen=True):
@@ -33,11 +34,17 @@ class RunningRoles(Struct, frozen=True):
 
 @asynccontextmanager
 async def rollbook(
-    url: str, roles: Sequence[str], *, amqp_url: str | None = None, cached: bool = True
+    url: str,
+    roles: Sequence[str],
+    *,
+    amqp_url: str | None = None,
+    cached: bool = True,
+    slow_poll: bool = False,
 ) -> AsyncGenerator[RunningRoles]:
     """Runs the API on this database, and `projector` or `relay`, one process per role.
 
-    Without `cached`, a Redis runs, but no role uses it.
+    Without `cached`, a Redis runs, but no role uses it. With `slow_poll`, projector and worker do
+    not notice an event of which no bell tells them.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
@@ -60,7 +67,10 @@ async def rollbook(
                 stack.enter_context(_running(api, port, **settings))
                 for role in roles:
                     if role != "api":
-                        stack.enter_context(_running(rollbook_command(role), port, **settings))
+                        command = rollbook_command(role)
+                        if slow_poll and role in ("projector", "worker"):
+                            command = [sys.executable, "-P", "-m", _SLOW_POLL, role]
+                        stack.enter_context(_running(command, port, **settings))
                 yield RunningRoles(port, valkey.url)
         finally:
             await valkey.stop()

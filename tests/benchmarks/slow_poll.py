@@ -12,8 +12,8 @@ SECONDS: Final = 60.0
 
 def main() -> None:
     # Before the roles import it.
-    vars(follower)["POLL_SECONDS"] = SECONDS
-    from interfaces.cli.main import app  # noqa: PLC0415
+    setattr(follower, "POLL_SECONDS", SECONDS)  # noqa: B010
+    from interfaces.cli.main import app
 
     app()
 
