@@ -21,6 +21,9 @@ _NAME: Final = "rollbook newest event"
 # The queue holds one message, the newest; with an unacknowledged one it is one more. A queue of another
 # type would write each message to the disk.
 _ARGUMENTS: Final = {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "drop-head"}
+# While the relay publishes thousands of events a second, a bell that rings for each would take more
+# time from the broker and the processor than the events. After a pause the first one rings at once.
+_RING_SECONDS: Final = 0.01
 # An exchange that was deleted and declared again has lost its bindings, and the broker says nothing.
 BIND_SECONDS: Final = 10.0
 # A right that the account lacks is not there a moment later.
@@ -87,11 +90,17 @@ class NewestEventQueue:
     async def _declare(self, channel: AbstractChannel) -> tuple[AbstractQueue, asyncio.Event]:
         """The bound queue with its consumer, and an event that is set when one of them is gone."""
         gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
 
         async def take(message: AbstractIncomingMessage) -> None:
+            nonlocal next_at
             # Before the acknowledgement: the next message then rings for a later event.
             self._ring()
+            pause, next_at = next_at - loop.time(), max(next_at, loop.time()) + _RING_SECONDS
             try:
+                if pause > 0:
+                    await asyncio.sleep(pause)
                 await message.ack()
             except FAILURES:
                 gone.set()
