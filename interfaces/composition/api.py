@@ -28,6 +28,7 @@ from interfaces.composition.projector import projection_admin, unused_projection
 from interfaces.composition.reaction_admin import reaction_admin
 from interfaces.composition.readiness import readiness_of
 from interfaces.composition.shared import Parts
+from interfaces.composition.webhooks import managed_webhooks
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
 from interfaces.stream.websocket import EventStream
@@ -72,6 +73,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             stored_views=PostgresStoredViews(parts.database, PROJECTIONS),
             reactions=reaction_admin(parts),
             relay=PostgresRelayRecords(parts.database),
+            webhooks=managed_webhooks(store, settings),
             receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,

@@ -11,12 +11,14 @@ from application.context import Context
 from application.doorbell import Doorbell
 from application.live.notifications import Notifier
 from application.webhooks.following import WebhookTools, run_webhooks
+from application.webhooks.parts import Webhooks
 from application.webhooks.requests import DeliveryTools
 from application.webhooks.service import WebhookService
 from application.webhooks.states import WebhookAt
 from domain.webhook.events import DisabledReason
 from infrastructure.event_store.webhooks import PostgresWebhookDirectory
 from infrastructure.webhooks.ledger import PostgresDeliveryLedger
+from infrastructure.webhooks.records import PostgresDeliveryRecords
 from infrastructure.webhooks.sender import HttpSender
 from interfaces.composition.event_store import EventStore
 from interfaces.settings import Settings
@@ -81,3 +83,16 @@ _TEXTS: Final = {
     "endpoint-gone": "its endpoint answered 410",
     "no-success": "its endpoint accepted nothing for a day",
 }
+
+
+def managed_webhooks(store: EventStore, settings: Settings) -> Webhooks:
+    """What the HTTP interface needs to manage webhooks."""
+    sender, records = webhook_sender(settings), PostgresDeliveryRecords(store.database)
+    return Webhooks(
+        commands=WebhookService(store.log, store.webhooks),
+        secrets=store.keys,
+        targets=sender,
+        sender=sender,
+        records=records,
+        parked=records,
+    )

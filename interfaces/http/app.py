@@ -32,6 +32,8 @@ from interfaces.http.routes import (
     relay,
     tickets,
     users,
+    webhook_deliveries,
+    webhooks,
 )
 from interfaces.http.routes.docs import add_pages
 
@@ -50,6 +52,8 @@ _ROUTES: Final = (
     projections,
     reactions,
     relay,
+    webhooks,
+    webhook_deliveries,
     health,
     metrics,
 )

@@ -153,6 +153,14 @@ def test_a_sealed_row_opens_as_in_its_golden_file(master_keys: str) -> None:
     )
 
 
+def test_the_secret_of_a_webhook_never_changes(master_keys: str) -> None:
+    """Receivers know it, and it is stored nowhere."""
+    assert (
+        ring(master_keys).webhook_secret(STREAM, 3)
+        == "whsec_+S2Ta2RutgYaIEsb7w6veotPFdO4IuYzXVHe9eW8dno="
+    )
+
+
 def test_sealed_data_opens_only_in_its_own_stream_and_event(master_keys: str) -> None:
     keys = ring(master_keys)
     cipher = keys.cipher(STREAM, keys.new_key(STREAM))

@@ -30,7 +30,7 @@ from application.errors import (
     ViewBehind,
 )
 from application.timestamps import timestamp
-from domain.errors import UserAlreadyExists, UserNotFound
+from domain.errors import UserAlreadyExists, UserNotFound, WebhookNotFound, WebhookUnreadable
 from interfaces.http.endpoint.auth import principal_of
 from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
 from interfaces.http.protocol.refusals import FieldError, Refusal
@@ -56,6 +56,8 @@ _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     UserNotFound: "not-found",
     VersionConflict: "conflict",
     ViewBehind: "view-behind",
+    WebhookNotFound: "not-found",
+    WebhookUnreadable: "unavailable",
 }
 _BY_STATUS: Final[Mapping[int, Slug]] = {
     404: "not-found",

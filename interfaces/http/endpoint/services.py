@@ -28,6 +28,7 @@ from application.reactions.admin import ReactionAdmin
 from application.receipts import AnswerReceipts
 from application.turns import Turns
 from application.users.service import UserService
+from application.webhooks.parts import Webhooks
 from interfaces.http.endpoint.readiness import KnownStates
 from interfaces.http.protocol.consistency import RecentCommands
 
@@ -63,6 +64,7 @@ class Services:
     stored_views: StoredViews
     reactions: ReactionAdmin
     relay: RelayRecords
+    webhooks: Webhooks
     cursors: TokenSealer
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]

@@ -215,6 +215,12 @@ PositiveField = Annotated[
     Field(strict=True, ge=1, le=MAX_NUMBER),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}),
 ]
+PositionField = Annotated[
+    int,
+    BeforeValidator(_whole),
+    Field(strict=True, ge=0, le=MAX_NUMBER),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}),
+]
 UuidField = Annotated[UUID, Parsed(parse_uuid, UUID_SCHEMA)]
 _TIME_SCHEMA: Final[Schema] = {"type": "string", "format": "date-time"}
 TimeField = Annotated[datetime, Parsed(parse_time, _TIME_SCHEMA)]

@@ -12,6 +12,19 @@ from interfaces.http.app import OPERATIONS
 from tests.support.http.directory import ADA, Directory
 
 CONTRACT = {
+    ("POST", "/v1/webhooks"),
+    ("GET", "/v1/webhooks"),
+    ("GET", "/v1/webhooks/{webhook_id}"),
+    ("PATCH", "/v1/webhooks/{webhook_id}"),
+    ("DELETE", "/v1/webhooks/{webhook_id}"),
+    ("POST", "/v1/webhooks/{webhook_id}/test"),
+    ("POST", "/v1/webhooks/{webhook_id}/rotate-secret"),
+    ("POST", "/v1/webhooks/{webhook_id}/pause"),
+    ("POST", "/v1/webhooks/{webhook_id}/resume"),
+    ("POST", "/v1/webhooks/{webhook_id}/replay"),
+    ("GET", "/v1/webhooks/{webhook_id}/attempts"),
+    ("GET", "/v1/webhooks/{webhook_id}/parked"),
+    ("POST", "/v1/webhooks/{webhook_id}/parked/{user}/retry"),
     ("POST", "/v1/users"),
     ("GET", "/v1/users"),
     ("GET", "/v1/users/{user_id}"),

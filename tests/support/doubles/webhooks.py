@@ -1,5 +1,6 @@
 """In-memory webhooks for tests: which there are, and endpoints that answer as a test says."""
 
+import os
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -14,10 +15,14 @@ from application.webhooks.delivery_ports import (
     SignedBody,
     TargetRefused,
 )
+from application.webhooks.parts import Webhooks
 from application.webhooks.ports import LivingWebhook
+from application.webhooks.service import WebhookService
 from application.webhooks.states import WebhookAt, folded
 from domain.webhook.claims import PLACES, SCOPE
+from infrastructure.keys import MasterKeyRing, MasterKeys
 from tests.support.doubles.event_log import InMemoryEventLog
+from tests.support.servers.postgres import MASTER_KEYS
 
 
 class InMemoryWebhookDirectory:
@@ -95,3 +100,17 @@ class InMemoryDeliveries:
     async def retry(self, webhook: UUID, user: UUID) -> bool:
         self.retried.append((webhook, user))
         return user in self.waiting.get(webhook, {})
+
+
+def managed_webhooks(
+    log: InMemoryEventLog, endpoints: Endpoints, deliveries: InMemoryDeliveries
+) -> Webhooks:
+    """The webhooks of a log in memory, with secrets of its own."""
+    return Webhooks(
+        commands=WebhookService(log, InMemoryWebhookDirectory(log)),
+        secrets=MasterKeyRing(MasterKeys.parse(MASTER_KEYS), os.urandom(32)),
+        targets=endpoints,
+        sender=endpoints,
+        records=deliveries,
+        parked=deliveries,
+    )

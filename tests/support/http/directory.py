@@ -53,6 +53,7 @@ from tests.support.doubles.receipts import InMemoryAnswerReceipts
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
+from tests.support.doubles.webhooks import Endpoints, InMemoryDeliveries, managed_webhooks
 from tests.support.reactions.greet import GREET
 from tests.support.views.projection_admin import NoStoredViews, empty_projection_admin
 
@@ -212,6 +213,8 @@ class Directory:
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
         self.reactions = InMemoryReactionRecords()
         self.relay = MemoryRelayLedger()
+        self.endpoints = Endpoints()
+        self.deliveries = InMemoryDeliveries()
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
@@ -230,6 +233,7 @@ class Directory:
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             relay=self.relay,
             reactions=ReactionAdmin((GREET,), self.reactions, MemoryDoorbell()),
+            webhooks=managed_webhooks(self.log, self.endpoints, self.deliveries),
             projections=empty_projection_admin("users", "headcount"),
             stored_views=NoStoredViews(),
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),

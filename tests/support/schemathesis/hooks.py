@@ -29,15 +29,19 @@ BY_STATE: Final = frozenset(
         "/problems/version-conflict",
     }
 )
-# A cursor must come from the server, a position must be in its log, `at` excludes `version`, and
+# A cursor must come from the server, a position must be in its log (`after`, `until`), a webhook needs
+# a public target (`#/url`), `at` excludes `version`, and
 # `id` excludes `import_key`. Only the former generation can serve again (`#/to`), only the first
 # parked event can be skipped (`#/version`), no projection of the release can be dropped (`name`),
 # and a search in an export has a word (`#/filters/q`).
 BEYOND_SCHEMAS: Final = frozenset(
     {
+        "#/after",
         "#/filters/q",
         "#/import_key",
         "#/to",
+        "#/until",
+        "#/url",
         "#/version",
         "after",
         "cursor",
@@ -80,6 +84,11 @@ schemathesis.openapi.format(
         lambda text: _parses(EmailAddress.parse, text)
     ),
 )
+schemathesis.openapi.format(
+    "description", st.text(_READABLE, max_size=40).filter(lambda text: _parses(parse_reason, text))
+)
+# An address for documentation: it is refused without a look-up of a name.
+schemathesis.openapi.format("webhook-url", st.just("https://192.0.2.1/in"))
 schemathesis.openapi.format("entity-tags", st.from_regex(_TAGS, fullmatch=True))
 
 
