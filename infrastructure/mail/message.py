@@ -49,7 +49,9 @@ def compose(mail: Mail, says: MailText, sender: Sender, to: str, at: datetime) -
         message.add_alternative(
             _lines(says.html), subtype="html", charset="utf-8", cte="quoted-printable"
         )
-    return message.as_bytes()
+    # Some mailboxes take a Message-ID on a line of its own for an empty one.
+    head, end, body = message.as_bytes().partition(b"\r\n\r\n")
+    return head.replace(b"\r\nMessage-ID:\r\n ", b"\r\nMessage-ID: ") + end + body
 
 
 def _header(address: str, name: str = "") -> Address:

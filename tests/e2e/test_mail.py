@@ -1,6 +1,7 @@
 """Mails of a running Rollbook: an address is changed over HTTP, and the old address gets the notice."""
 
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers.mail import MailReceiver, mail_settings
+from tests.support.servers.mail import HANG, MailReceiver, mail_settings
+from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 PAGE = "https://example.org/welcome"
@@ -31,7 +33,7 @@ def rollbook(
         "ROLLBOOK_WELCOME_URL": PAGE,
         "ROLLBOOK_TEMPLATES": str(folder),
     }
-    with RunningRollbook(folder / "data", **settings) as rollbook:
+    with RunningRollbook(prepared(folder / "data"), **settings) as rollbook:
         yield rollbook
 
 
@@ -87,6 +89,57 @@ def test_a_refused_recipient_is_parked_and_the_next_user_is_not(
     assert receiver.seen["refused@example.com"] == 1
     assert "550 5.1.1" in rollbook.output
     assert "refused@example.com" not in rollbook.output
+
+
+def test_a_mail_that_hangs_or_is_greylisted_holds_up_nobody_else(
+    rollbook: RunningRollbook, receiver: MailReceiver
+) -> None:
+    receiver.replies["grey@example.com"] = ["451 4.7.1 <grey@example.com> words", "250 OK"]
+    receiver.replies["hang@example.com"] = [HANG]
+    others = [f"u{number}" for number in range(8)]
+    for name in ("grey", "hang", *others):
+        send(rollbook, "POST", "/v1/users", {"name": name, "email": f"{name}@example.com"})
+    until(lambda: all(receiver.mails_to(f"{name}@example.com") for name in others), 5)
+    assert receiver.mails_to("grey@example.com") == []
+    assert receiver.seen["hang@example.com"] == 1
+    until(lambda: bool(receiver.mails_to("grey@example.com")), 15)
+    assert receiver.mails_to("hang@example.com") == []
+    receiver.release()
+    until(lambda: bool(receiver.mails_to("hang@example.com")), 5)
+    assert "grey@example.com" not in rollbook.output
+
+
+@pytest.mark.long
+def test_a_mail_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
+    with MailReceiver().running() as receiver:
+        receiver.replies["hang@example.com"] = [HANG]
+        settings = {**mail_settings(receiver), "ROLLBOOK_WELCOME_URL": PAGE}
+        with RunningRollbook(prepared(tmp_path / "data"), **settings) as rollbook:
+            send(rollbook, "POST", "/v1/users", {"name": "H", "email": "hang@example.com"})
+            until(lambda: receiver.seen["hang@example.com"] == 1)
+            began = time.monotonic()
+            assert rollbook.stop() == 0
+            assert time.monotonic() - began < 15
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["DATA", "ACCEPTED"])
+def test_a_mail_of_a_killed_worker_is_sent_with_the_same_id(tmp_path: Path, stage: str) -> None:
+    """Before the server has it, and after that: then it arrives twice."""
+    with MailReceiver().running() as receiver:
+        receiver.replies[stage] = [HANG, "250 OK"]
+        settings = {**mail_settings(receiver), "ROLLBOOK_WELCOME_URL": PAGE}
+        with RunningRollbook(prepared(tmp_path / "data"), **settings) as rollbook:
+            person = {"name": "Grace", "email": "grace@example.com"}
+            user = send(rollbook, "POST", "/v1/users", person)["id"]
+            until(lambda: receiver.seen[stage] == 1)
+            rollbook.kill_all()
+            rollbook.start()
+            wanted = 1 if stage == "DATA" else 2
+            until(lambda: len(receiver.mails) == wanted, 60)
+            (event_id,) = events(rollbook, user).values()
+            ids = {mail.message["Message-ID"] for mail in receiver.mails}
+            assert ids == {f"<{event_id}.welcome@example.org>"}
 
 
 @pytest.mark.long

@@ -43,8 +43,9 @@ class ReceivedMail(Struct, frozen=True):
 class MailReceiver:
     """A mail server in a thread of its own.
 
-    `replies` has what it says at a stage (`MAIL`, `DATA`, or the recipient's address): the first
-    reply is used up each time until one is left. `HANG` never replies, `DROP` cuts the connection.
+    `replies` has what it says at a stage (`MAIL`, the recipient's address, `DATA`, or `ACCEPTED`,
+    when it has the mail already): the first reply is used up each time until one is left. `HANG`
+    replies only after `release`, `DROP` cuts the connection.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class MailReceiver:
         self._tls_from_start = tls_from_start
         self._smtputf8 = smtputf8
         self._loop = asyncio.new_event_loop()
-        self._tasks = set[asyncio.Task[Any]]()
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -84,6 +85,10 @@ class MailReceiver:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(10)
+
+    def release(self) -> None:
+        """Let what hangs go on: it is accepted."""
+        self._loop.call_soon_threadsafe(self._released.set)
 
     def mails_to(self, address: str) -> list[ReceivedMail]:
         return [mail for mail in self.mails if mail.to == address]
@@ -119,6 +124,7 @@ class MailReceiver:
             options = tuple(envelope.mail_options)
             for to in envelope.rcpt_tos:
                 self.mails.append(ReceivedMail(envelope.mail_from or "", to, options, message))
+            return await self._reply("ACCEPTED", server)
         return reply
 
     async def _reply(self, stage: str, server: SMTP) -> str:
@@ -126,7 +132,8 @@ class MailReceiver:
         replies = self.replies.get(stage, [_OK])
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         if reply == HANG:
-            await asyncio.Event().wait()
+            await self._released.wait()
+            return _OK
         if reply == DROP:
             cast(asyncio.Transport, server.transport).abort()
         return reply
