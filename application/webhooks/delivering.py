@@ -27,7 +27,8 @@ _POLL_SECONDS: Final = 1.0
 # The next page is read while so many events wait.
 _LOW: Final = 2 * IN_FLIGHT
 _PROBE_PAGE: Final = 100
-_LAST_SAVE_SECONDS: Final = 1.0
+# When the process ends, so long for the deliveries in flight, and again for the last save.
+_LAST_SECONDS: Final = 1.0
 
 log = get_logger(__name__)
 
@@ -74,10 +75,15 @@ class WebhookDelivery:
                     self._tasks.create_task(self._end_when(changed)),
                 ]
                 saves = self._tasks.create_task(self._save_regularly())
-                await self._state.ending.wait()
-                while self._queue.in_flight or self._tries.running:
-                    self._news.clear()
-                    await self._news.wait()
+                try:
+                    await self._state.ending.wait()
+                except asyncio.CancelledError:
+                    self._state.ending.set()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LAST_SECONDS):
+                            await self._landed()
+                    raise
+                await self._landed()
                 for loop in loops:
                     loop.cancel()
                 # It is not cancelled, because an interrupted save may have been carried out.
@@ -86,13 +92,20 @@ class WebhookDelivery:
         except asyncio.CancelledError:
             # The process ends: what was delivered need not be delivered again.
             with suppress(Exception):
-                async with asyncio.timeout(_LAST_SAVE_SECONDS):
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await self._unsaved.save_interrupted()
                     await self._save()
             raise
         except ExceptionGroup as group:
             raise cast("Exception", group.exceptions[0]) from group
         await self._save()
         return self._state.given_up
+
+    async def _landed(self) -> None:
+        """Wait until no delivery is in flight."""
+        while self._queue.in_flight or self._tries.running:
+            self._news.clear()
+            await self._news.wait()
 
     async def _end_when(self, changed: asyncio.Event) -> None:
         await changed.wait()
@@ -127,9 +140,7 @@ class WebhookDelivery:
 
         What waits is read again for each probe, so that no personal data stays in memory.
         """
-        while self._queue.in_flight:
-            self._news.clear()
-            await self._news.wait()
+        await self._landed()
         seconds = self._state.seconds_to_wait()
         if seconds is None:
             return

@@ -87,8 +87,20 @@ class DeliveryProgress(Protocol):
         ...
 
 
+class Membership(Protocol):
+    """The place of this worker among those that share the webhooks."""
+
+    async def workers(self) -> int:
+        """How many there are now. Raises `NotLeading` if this one counts no longer."""
+        ...
+
+
 class DeliveryLedger(Protocol):
-    """The stored progress of all webhooks."""
+    """The stored progress of all webhooks, and the workers that share them."""
+
+    def join(self) -> AbstractAsyncContextManager[Membership]:
+        """Count among the workers until the context ends. Raises `Unavailable`."""
+        ...
 
     def lead(self, webhook: UUID) -> AbstractAsyncContextManager[DeliveryProgress]:
         """Wait until no other worker leads this webhook, and lead it until the context ends.

@@ -1,54 +1,25 @@
-"""Delivers to all webhooks: one task per active webhook, in whichever worker leads it."""
+"""Delivers to all webhooks: the workers share them, and each webhook has one worker that leads it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, NoReturn
 from uuid import UUID
 
-from msgspec import Struct
-from msgspec.structs import replace
 from structlog import get_logger
 
 from application.doorbell import LOG
 from application.log.follower import NotLeading
-from application.retry import BackOff, raise_if_cancelled
-from application.webhooks.delivering import WebhookDelivery
-from application.webhooks.delivery_ledger import (
-    Begun,
-    Checkpoint,
-    DeliveryLedger,
-    DeliveryProgress,
-    Saved,
-)
-from application.webhooks.delivery_ports import WebhookSender
-from application.webhooks.health import renewed
-from application.webhooks.ports import WebhookDirectory
-from application.webhooks.requests import DeliveryTools
+from application.retry import BackOff
+from application.webhooks.delivery_ledger import Membership
+from application.webhooks.followed import Followed, WebhookTools
 from application.webhooks.states import WebhookAt
-from domain.webhook.events import DisabledReason
 
 # The longest delay after a missed wake-up.
 _POLL_SECONDS: Final = 1.0
 # The bell rings for each commit to the log, and only few of them are about webhooks.
 _PAUSE_SECONDS: Final = 0.25
 _CLEAN_SECONDS: Final = 60.0
-_DISABLED_SECONDS: Final = 10.0
-
-Disable = Callable[[WebhookAt, DisabledReason], Awaitable[None]]
-"""Records that Rollbook gave an endpoint up, unless the webhook has changed meanwhile."""
 
 log = get_logger(__name__)
-
-
-class WebhookTools(Struct, frozen=True, kw_only=True):
-    """What following webhooks needs, beside what deliveries need."""
-
-    directory: WebhookDirectory
-    ledger: DeliveryLedger
-    sender: WebhookSender
-    disable: Disable
-    deliveries: DeliveryTools
 
 
 async def run_webhooks(tools: WebhookTools) -> NoReturn:
@@ -64,38 +35,44 @@ async def run_webhooks(tools: WebhookTools) -> NoReturn:
         webhooks = Webhooks(tools, tasks)
         while True:
             try:
-                await webhooks.refresh()
+                async with tools.ledger.join() as membership:
+                    while True:
+                        await webhooks.refresh(membership)
+                        back_off.reset()
+                        await asyncio.sleep(_PAUSE_SECONDS)
+                        await bell.wait(_POLL_SECONDS - _PAUSE_SECONDS)
+            except NotLeading:
+                log.info("webhook_worker_rejoins")
             except Exception as error:
                 # The webhooks that were followed before are still followed.
                 await back_off.wait(error)
-                continue
-            back_off.reset()
-            await asyncio.sleep(_PAUSE_SECONDS)
-            await bell.wait(_POLL_SECONDS - _PAUSE_SECONDS)
 
 
 class Webhooks:
-    """The webhooks that this worker knows, and the tasks that follow the active ones."""
+    """The webhooks that this worker knows, and those that it follows: its share of the active ones."""
 
     def __init__(self, tools: WebhookTools, tasks: asyncio.TaskGroup) -> None:
         self._tools = tools
         self._tasks = tasks
         self._versions: dict[UUID, int] = {}
-        self._followed: dict[UUID, _Followed] = {}
+        self._active: dict[UUID, WebhookAt] = {}
+        self._followed: dict[UUID, Followed] = {}
         self._clean_at = 0.0
 
-    async def refresh(self) -> None:
-        """Load the webhooks that changed, and follow those that are active."""
+    async def refresh(self, membership: Membership) -> None:
+        """Load the webhooks that changed, and follow this worker's share.
+
+        Raises `NotLeading` if this worker counts no longer, and `Unavailable`.
+        """
         living = {each.id: each.version for each in await self._tools.directory.living()}
         changed = [each for each in living if living[each] != self._versions.get(each)]
         # One that cannot be read now is left out; it is tried again when it changes.
         states = await self._tools.directory.load(changed)
         gone = self._versions.keys() - living.keys()
-        self._versions = living
-        for webhook in changed:
+        for webhook in (*changed, *gone):
             self._put(webhook, states.get(webhook))
-        for webhook in gone:
-            self._put(webhook, None)
+        self._versions = living
+        self._share_with(await membership.workers())
         now = asyncio.get_running_loop().time()
         if gone or now >= self._clean_at:
             self._clean_at = now + _CLEAN_SECONDS
@@ -103,95 +80,31 @@ class Webhooks:
                 log.info("webhook_records_removed", webhook=str(webhook))
 
     def _put(self, webhook: UUID, state: WebhookAt | None) -> None:
-        if state is not None and state.config.status != "active":
-            state = None
         followed = self._followed.get(webhook)
-        if followed is not None and followed.is_running:
-            followed.change(state)
-        elif state is not None:
-            self._followed[webhook] = _Followed(state, self._tools, self._tasks)
-        if state is None:
-            self._followed.pop(webhook, None)
+        if state is not None and state.config.status == "active":
+            self._active[webhook] = state
+            if followed is not None:
+                followed.change(state)
+        else:
+            self._active.pop(webhook, None)
+            if followed is not None:
+                self._followed.pop(webhook).end()
 
+    def _share_with(self, workers: int) -> None:
+        """Lead as many as each worker should, and wait for others only with less than that.
 
-class _Followed:
-    """One active webhook and its task."""
-
-    def __init__(self, state: WebhookAt, tools: WebhookTools, tasks: asyncio.TaskGroup) -> None:
-        self._state: WebhookAt | None = state
-        self._id = state.id
-        self._tools = tools
-        self._changed = asyncio.Event()
-        self._leads = False
-        self._task = tasks.create_task(self._follow(), name=f"webhook {state.id}")
-
-    @property
-    def is_running(self) -> bool:
-        return not self._task.done()
-
-    def change(self, state: WebhookAt | None) -> None:
-        """Deliver as this version says; None: end."""
-        self._state = state
-        self._changed.set()
-        if state is None and not self._leads:
-            self._task.cancel()
-
-    async def _follow(self) -> None:
-        back_off = BackOff(f"webhook {self._id}")
-        while self._state is not None:
-            raise_if_cancelled()
-            try:
-                async with self._tools.ledger.lead(self._id) as progress:
-                    self._leads = True
-                    log.info("webhook_led", webhook=str(self._id))
-                    await self._deliver(progress, back_off)
-            except NotLeading:
-                log.info("webhook_lost_lead", webhook=str(self._id))
-            except Exception as error:
-                raise_if_cancelled()
-                await back_off.wait(error)
-            finally:
-                self._leads = False
-
-    async def _deliver(self, progress: DeliveryProgress, back_off: BackOff) -> None:
-        while (state := self._state) is not None:
-            self._changed.clear()
-            begun = await put_in_effect(state, progress)
-            back_off.reset()
-            async with self._tools.sender.open(str(state.config.url)) as endpoint:
-                delivery = WebhookDelivery(state, begun, progress, endpoint, self._tools.deliveries)
-                given_up = await delivery.run(self._changed)
-            if given_up is not None:
-                await self._tools.disable(state, given_up)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_DISABLED_SECONDS):
-                        await self._changed.wait()
-
-
-async def put_in_effect(webhook: WebhookAt, progress: DeliveryProgress) -> Begun:
-    """The stored progress, moved by a replay that was not carried out yet.
-
-    After any change of the webhook its endpoint is tried at once. Raises `Unavailable` and
-    `NotLeading`.
-    """
-    begun = await progress.begin(webhook.after)
-    stored, replay = begun.checkpoint, webhook.replay
-    if stored.version == webhook.version:
-        return begun
-    checkpoint = replace(stored, version=webhook.version)
-    if replay is not None and replay.version > stored.replayed:
-        before = max(stored.position, stored.resume_at or 0)
-        is_ended = replay.until is not None and replay.until < before
-        checkpoint = Checkpoint(
-            position=replay.after,
-            version=webhook.version,
-            replayed=replay.version,
-            resume_at=before if is_ended else None,
-        )
-        await progress.rewind(checkpoint)
-        log.info("webhook_replay_begins", webhook=str(webhook.id), position=replay.after)
-    health = renewed(begun.health)
-    await progress.save(
-        Saved(checkpoint=checkpoint, health=health, delivered=0, failed=0, parked={}, attempts=())
-    )
-    return replace(begun, checkpoint=checkpoint, health=health)
+        A worker that comes gets the webhooks that the others release; those of one that ends are
+        free at once.
+        """
+        share = -(-len(self._active) // max(workers, 1))
+        self._followed = {key: each for key, each in self._followed.items() if each.is_running}
+        led = [key for key, each in self._followed.items() if each.leads]
+        for webhook in led[share:]:
+            self._followed.pop(webhook).end()
+        if len(led) < share:
+            for webhook, state in self._active.items():
+                if webhook not in self._followed:
+                    self._followed[webhook] = Followed(state, self._tools, self._tasks)
+        else:
+            for webhook in self._followed.keys() - set(led):
+                self._followed.pop(webhook).end()

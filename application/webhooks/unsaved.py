@@ -78,8 +78,8 @@ class Unsaved:
     async def save(self, checkpoint: Checkpoint, health: Health) -> None:
         """Save until it succeeds; deliveries go on meanwhile. Raises `NotLeading`.
 
-        Nothing is saved any more after a save that was interrupted: a later checkpoint without the
-        parked users of that save would skip their events.
+        Nothing is saved after a save that was interrupted, until `save_interrupted`: a later
+        checkpoint without the parked users of that save would skip their events.
         """
         if self._saving is not None or not self._is_due(checkpoint, health):
             return
@@ -105,6 +105,12 @@ class Unsaved:
         back_off.reset()
         self._last = (checkpoint, health)
         self._saving = None
+
+    async def save_interrupted(self) -> None:
+        """Repeat a save that was interrupted; raises `NotLeading` if it was carried out."""
+        if self._saving is not None:
+            await self._progress.save(self._saving)
+            self._saving = None
 
     def _is_due(self, checkpoint: Checkpoint, health: Health) -> bool:
         if self._parked or self._attempts or health != self._last[1]:

@@ -12,12 +12,19 @@ from msgspec.structs import asdict
 
 from application.context import TENANT
 from application.log.follower import NotLeading
-from application.webhooks.delivery_ledger import Begun, Checkpoint, DeliveryProgress, Saved
+from application.webhooks.delivery_ledger import (
+    Begun,
+    Checkpoint,
+    DeliveryProgress,
+    Membership,
+    Saved,
+)
 from application.webhooks.delivery_ports import ParkedUser
 from application.webhooks.health import Health
 from domain.webhook.claims import SCOPE
 from infrastructure.database import Database
 from infrastructure.leadership import IS_LED, Lead
+from infrastructure.webhooks.places import take_place
 
 KEPT_ATTEMPTS: Final = 1000
 
@@ -60,6 +67,11 @@ class PostgresDeliveryLedger:
     async def lead(self, webhook: UUID) -> AsyncGenerator[DeliveryProgress]:
         async with self._database.leading.lead(leader_of(webhook)) as lead:
             yield _Progress(self._database, lead, webhook)
+
+    @asynccontextmanager
+    async def join(self) -> AsyncGenerator[Membership]:
+        async with take_place(self._database) as membership:
+            yield membership
 
     async def remove_deleted(self) -> Sequence[UUID]:
         parameters = {"tenant": TENANT, "scope": SCOPE}

@@ -10,7 +10,8 @@ from structlog import get_logger
 from application.context import Context
 from application.doorbell import Doorbell
 from application.live.notifications import Notifier
-from application.webhooks.following import WebhookTools, run_webhooks
+from application.webhooks.followed import WebhookTools
+from application.webhooks.following import run_webhooks
 from application.webhooks.parts import Webhooks
 from application.webhooks.requests import DeliveryTools
 from application.webhooks.service import WebhookService

@@ -1,10 +1,8 @@
 """Each event reaches the endpoint, in order for its user, signed, and with what it may contain."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
 from standardwebhooks import Webhook
 from uuid_utils.compat import uuid7
 
@@ -18,12 +16,6 @@ from domain.webhook.commands import (
 from tests.support.log.drafts import context, erasure, registration
 from tests.support.webhooks.delivering import WebhookSide, by_user, until
 from tests.support.webhooks.receiver import Received, Receiver
-
-
-@pytest.fixture
-async def side(database_url: str) -> AsyncIterator[WebhookSide]:
-    async with WebhookSide.open(database_url) as side:
-        yield side
 
 
 async def test_each_event_is_delivered_once_and_in_order(side: WebhookSide) -> None:
@@ -107,7 +99,7 @@ async def test_a_pause_holds_the_position_and_a_resume_goes_on(side: WebhookSide
             await side.register(2)
             await until(lambda: len(receiver.accepted) == 2)
             await side.execute(webhook, PauseWebhook())
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.6)
             positions = await side.record(users=4, versions=2)
             await asyncio.sleep(0.5)
             assert len(receiver.received) == 2
@@ -128,7 +120,7 @@ async def test_a_changed_url_gets_the_events_that_follow(side: WebhookSide) -> N
             await side.register(1)
             await until(lambda: second.accepted or len(first.accepted) == 3)
             # A worker knows of the change within a second.
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.6)
             await side.register(2)
             await until(lambda: len(second.accepted) >= 2)
     assert len(first.accepted) + len(second.accepted) == 5
