@@ -5,8 +5,10 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from statistics import median
 from time import monotonic
 from typing import Final
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -24,6 +26,7 @@ REDIS_AWAY_SECONDS: Final = min(scaled(3), 30)
 RABBIT_AWAY_SECONDS: Final = min(scaled(3), 30)
 # One poll a second, on a busy machine.
 NOTICED_SECONDS: Final = 4.0
+POLLED_SECONDS: Final = 1.5
 CALLERS: Final = 4
 
 QUERIES: Final = (
@@ -110,6 +113,19 @@ async def assert_service_continues(witnesses: Witnesses, seconds: float) -> None
         await witnesses.wait_for_views(position, NOTICED_SECONDS)
 
 
+async def seconds_until_seen(client: httpx2.AsyncClient) -> float:
+    """From a command's answer until the view shows the user."""
+    address = f"{uuid4().hex}@example.com"
+    command = await client.post("/v1/users", json={"name": "Zoë", "email": address})
+    assert command.status_code == 201, command.text
+    answered = monotonic()
+    position = int(command.headers["Rollbook-Position"])
+    headers = {"Rollbook-Min-Position": f"{position}"}
+    query = await client.get(f"/v1/users/{command.json()['id']}", headers=headers)
+    assert query.status_code == 200, query.text
+    return monotonic() - answered
+
+
 def assert_no_caller_was_refused(witnesses: Witnesses) -> None:
     answers = [answer for one in witnesses.load.sent for answer in one.answers]
     assert [answer for answer in answers if not answer.accepted] == []
@@ -151,6 +167,9 @@ async def test_without_rabbitmq_the_service_continues_and_a_consumer_later_catch
         async with without(rabbit):
             received = len(witnesses.outsider.messages)
             await assert_service_continues(witnesses, RABBIT_AWAY_SECONDS)
+            # RabbitMQ wakes the projector, so now the poll of each second does.
+            taken = [await seconds_until_seen(witnesses.load.client) for _ in range(5)]
+            assert median(taken) <= POLLED_SECONDS
             assert len(witnesses.outsider.messages) == received
         await witnesses.wait_for_accepted(50)
         await witnesses.assert_all_received()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from uuid import uuid4
 
 from msgspec import Struct
@@ -12,10 +12,18 @@ from tests.support.http.agreement import all_events, assert_agreement, head
 from tests.support.http.load import Load, unaccepted
 from tests.support.http.stream_reader import StreamReader
 from tests.support.jobs.relaying import Outsider
-from tests.support.servers.rollbook import RunningRollbook
 
 CATCH_UP_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 0.05
+
+
+class Served(Protocol):
+    """A running Rollbook; its addresses stay the same while its processes end and start."""
+
+    url: str
+
+    @property
+    def token(self) -> str: ...
 
 
 class Witnesses(Struct, frozen=True, kw_only=True):
@@ -28,9 +36,7 @@ class Witnesses(Struct, frozen=True, kw_only=True):
 
     @classmethod
     @asynccontextmanager
-    async def of(
-        cls, rollbook: RunningRollbook, amqp_url: str | None = None
-    ) -> AsyncGenerator[Self]:
+    async def of(cls, rollbook: Served, amqp_url: str | None = None) -> AsyncGenerator[Self]:
         """Start the clients at the current head of the log."""
         async with Load.on(rollbook.url, rollbook.token) as load:
             before = await head(load.client)

@@ -13,6 +13,7 @@ _WITH_RABBITMQ: Final = frozenset(
     (
         "tests/contracts/test_bus.py",
         "tests/contracts/test_event_bell.py",
+        "tests/e2e/test_chaos.py",
         "tests/e2e/test_erasure.py",
         "tests/e2e/test_frozen.py",
         "tests/e2e/test_roles.py",
