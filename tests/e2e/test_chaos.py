@@ -16,6 +16,7 @@ import aio_pika
 import pytest
 
 from tests.support.http.agreement import assert_views_are_a_fresh_fold
+from tests.support.http.load import unaccepted
 from tests.support.http.witnesses import Witnesses
 from tests.support.jobs.relaying import EXCHANGE
 from tests.support.processes.witness_worker import FILE, NAME
@@ -27,6 +28,9 @@ from tests.support.servers.rollbook import rollbook_command
 from tests.support.views.directory import execute
 
 COMMANDS: Final = scaled(500)
+CALLERS: Final = 8
+# A caller whose command met a fault, or too many others on the same user, sends it again.
+REPEATS: Final = 5
 RESTARTS: Final = 5
 KILLS: Final = ("worker-1", "worker-2", "relay")
 KILLS_EACH: Final = 2
@@ -90,7 +94,7 @@ async def test_after_everything_failed_each_event_has_had_its_effects(
         Witnesses.of(cluster, rabbit.url) as witnesses,
         _queue_that_refuses(rabbit.url),
     ):
-        await witnesses.load.start()
+        await witnesses.load.start(CALLERS)
         killed = random.sample(KILLS * 4, RESTARTS * KILLS_EACH)
         for round_ in range(RESTARTS):
             await witnesses.wait_for_accepted(COMMANDS // RESTARTS // 2)
@@ -102,6 +106,9 @@ async def test_after_everything_failed_each_event_has_had_its_effects(
             if round_ == RESTARTS // 2:
                 private_redis.flush()
             await witnesses.wait_for_accepted(COMMANDS // RESTARTS // 2)
+        await witnesses.load.stop()
+        for _ in range(REPEATS):
+            await witnesses.load.repeat(unaccepted(witnesses.load.sent))
         await witnesses.assert_all_received()
         assert len(await execute(database_url, "SELECT 1 FROM relay_rejected LIMIT 1")) == 1
         await _until_zero(database_url, _UNFINISHED, FINISHED_SECONDS)
