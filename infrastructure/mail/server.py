@@ -97,6 +97,8 @@ class MailServer:
             raise refused_all(error, "connection") from None
         if self._account is None:
             return
+        if not client.supported_auth_methods:
+            raise MailServerUnavailable("offers no way to sign in that is known here")
         try:
             await client.login(*self._account)
         except SMTPResponseException as error:
@@ -127,19 +129,14 @@ def server_failures() -> Generator[None]:
     """Turn failures of the connection into `MailServerUnavailable`, without their words."""
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise MailServerUnavailable(
-            f"has no valid certificate (error {error.verify_code})"
-        ) from None
     except TimeoutError:
         raise MailServerUnavailable("does not answer in time") from None
     except (SMTPException, OSError) as error:
-        cause = error.__cause__
+        cause = error.__cause__ or error
+        reason = f"cannot be reached ({type(cause).__name__})"
         if isinstance(cause, ssl.SSLCertVerificationError):
-            text = f"has no valid certificate (error {cause.verify_code})"
-            raise MailServerUnavailable(text) from None
-        name = type(cause or error).__name__
-        raise MailServerUnavailable(f"cannot be reached ({name})") from None
+            reason = f"has no valid certificate (error {cause.verify_code})"
+        raise MailServerUnavailable(reason) from None
 
 
 def _local_name() -> str:

@@ -66,6 +66,12 @@ async def test_an_account_is_never_sent_without_tls(receiver: MailReceiver) -> N
         await mailer_to(url(receiver)).send(welcome())
 
 
+async def test_an_account_needs_a_server_that_offers_to_sign_in(trusted: Path) -> None:
+    with MailReceiver(certificate=trusted, signs_in=False).running() as receiver:
+        with pytest.raises(MailServerUnavailable, match="offers no way to sign in"):
+            await mailer_to(url(receiver)).send(welcome())
+
+
 @pytest.mark.parametrize("tls_from_start", [False, True])
 async def test_an_account_is_never_sent_to_a_server_without_a_valid_certificate(
     certificate: Path, tls_from_start: bool

@@ -55,6 +55,7 @@ class MailReceiver:
         certificate: Path | None = None,
         tls_from_start: bool = False,
         smtputf8: bool = True,
+        signs_in: bool = True,
     ) -> None:
         self.mails: list[ReceivedMail] = []
         self.replies: dict[str, list[str]] = {}
@@ -64,6 +65,7 @@ class MailReceiver:
         self._context = None if certificate is None else server_context(certificate)
         self._tls_from_start = tls_from_start
         self._smtputf8 = smtputf8
+        self._excluded = [] if signs_in else ["LOGIN", "PLAIN"]
         self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
 
@@ -157,6 +159,7 @@ class MailReceiver:
             authenticator=self._authenticate if self._account else None,
             auth_required=self._account is not None,
             auth_require_tls=not self._tls_from_start,
+            auth_exclude_mechanism=self._excluded,
             enable_SMTPUTF8=self._smtputf8,
         )
 
