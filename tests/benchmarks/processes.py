@@ -22,7 +22,7 @@ from tests.support.servers.rollbook import (
 )
 
 TOKEN: Final = "a-token-for-benchmarks-of-32-characters"
-_SLOW_POLL: Final = "tests.benchmarks.slow_poll"
+_SLOW_POLL: Final = "tests.support.processes.slow_poll"
 
 
 class RunningRoles(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Runs a command of Rollbook whose followers poll once a minute, so that only bells wake them.
 
-Run as `python -P -m tests.benchmarks.slow_poll projector`.
+Run as `python -P -m tests.support.processes.slow_poll projector`.
 """
 
 from typing import Final

@@ -1,0 +1,1 @@
+"""RabbitMQ and the processes around it, as a whole."""
