@@ -32,7 +32,7 @@ async def run_webhooks(tools: WebhookTools) -> NoReturn:
         asyncio.TaskGroup() as tasks,
         tools.deliveries.doorbell.listen(LOG) as bell,
     ):
-        webhooks = Webhooks(tools, tasks)
+        webhooks = FollowedWebhooks(tools, tasks)
         while True:
             try:
                 async with tools.ledger.join() as membership:
@@ -48,7 +48,7 @@ async def run_webhooks(tools: WebhookTools) -> NoReturn:
                 await back_off.wait(error)
 
 
-class Webhooks:
+class FollowedWebhooks:
     """The webhooks that this worker knows, and those that it follows: its share of the active ones."""
 
     def __init__(self, tools: WebhookTools, tasks: asyncio.TaskGroup) -> None:

@@ -10,12 +10,15 @@ from application.metrics.readings import (
 )
 from application.metrics.relay import relay_readings
 from application.metrics.telemetry import Reading, Source, Telemetry
+from application.metrics.webhooks import webhook_readings
 from application.queries.directory import DirectoryQueries
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.telemetry.backlog import PostgresBacklog
 from infrastructure.telemetry.prometheus import PrometheusTelemetry
+from infrastructure.webhooks.records import PostgresDeliveryRecords
 from interfaces.composition.event_store import EventStore
+from interfaces.composition.webhooks import webhook_directory
 from interfaces.http.endpoint.services import Readiness
 
 
@@ -38,7 +41,15 @@ def telemetry_of(
     async def waiting() -> Sequence[Reading]:
         return backlog_readings(await backlog.read())
 
-    sources: list[Source] = [writer, projections, waiting]
+    records, directory = PostgresDeliveryRecords(store.database), webhook_directory(store)
+
+    async def webhooks() -> Sequence[Reading]:
+        living = [each.id for each in await directory.living()]
+        # The head is read last, so that no position is above it.
+        loaded, states = await directory.load(living), await records.states()
+        return webhook_readings(loaded, states, await store.feed.head())
+
+    sources: list[Source] = [writer, projections, waiting, webhooks]
     if readiness["relay"] is not None:
         relay = PostgresRelayRecords(store.database)
 
