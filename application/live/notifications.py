@@ -60,7 +60,7 @@ class NotificationLog(Protocol):
 
 class ParkedWatch(Protocol):
     async def notify_parked(self) -> None:
-        """Send a notification for each projection whose number of parked streams changed.
+        """Send one for each projection and reaction whose number of parked streams or users changed.
 
         Raises `Unavailable`.
         """

@@ -10,6 +10,7 @@ from application.cache.ports import CacheCounts
 from application.jobs.model import JobState
 from application.metrics.telemetry import Reading
 from application.queries.directory import Answer, ProjectionStatus
+from application.reactions.admin import ReactionStatus
 
 _STATES: Final = ("live", "catching-up", "parked", "stopped", "paused")
 
@@ -123,6 +124,36 @@ def backlog_readings(backlog: Backlog) -> Sequence[Reading]:
             backlog.ahead_seconds,
         ),
     ]
+
+
+def reaction_readings(statuses: Sequence[ReactionStatus]) -> Sequence[Reading]:
+    """The runs of each reaction, how far the reactions are, and which of them are on."""
+    texts = {
+        "queued": "Runs of the reaction that are still to be done; counted up to 10,000.",
+        "parked": "Users that are parked for the reaction; counted up to 10,000.",
+        "lag": "Positions between the events that were looked at and the head of the log.",
+    }
+    readings = [
+        Reading(
+            name=f"rollbook_reaction_{field}",
+            help=text,
+            labels=("reaction",),
+            values={(each.name,): getattr(each, field) for each in statuses},
+        )
+        for field, text in texts.items()
+    ]
+    states = {
+        (each.name, state): float(each.state == state)
+        for each in statuses
+        for state in ("on", "waiting", "off")
+    }
+    state = Reading(
+        name="rollbook_reaction_state",
+        help="1 for the state a reaction is in.",
+        labels=("reaction", "state"),
+        values=states,
+    )
+    return [*readings, state]
 
 
 def _one(name: str, text: str, value: float) -> Reading:

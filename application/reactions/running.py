@@ -53,7 +53,7 @@ class RunPorts(Struct, frozen=True, kw_only=True):
     log: EventLog
     mail: Mailer
     options: Options
-    ended: Callable[[], None]
+    ended: Callable[[RunOutcome], None]
     lines: Lines
 
 
@@ -88,7 +88,7 @@ class ReactionRun:
             # Our own database is away: the run waits, and nothing is said about the reaction's server.
             outcome = RunOutcome(state="queued", error=describe(error), seconds=1.0)
         await self._record(taken, outcome, recorded)
-        self._ports.ended()
+        self._ports.ended(outcome)
 
     async def _begun(self) -> TakenRun | None:
         back_off = BackOff("reactions")

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NoReturn, Protocol
 
-from application.doorbell import Doorbell
+from application.doorbell import PARKED, Doorbell
 from application.reactions.availability import Availability
+from application.reactions.runs import RunOutcome
 from application.retry import BackOff
 
 REACTIONS_BELL: Final = "reactions"
@@ -43,6 +44,12 @@ class Scheduler:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def ended(self, outcome: RunOutcome) -> None:
+        """A run ended: the next one may begin."""
+        self.wake()
+        if outcome.state == "parked":
+            self._doorbell.ring(PARKED)
 
     async def run(self) -> NoReturn:
         """Register the reactions, then schedule their runs; cancel it to stop."""

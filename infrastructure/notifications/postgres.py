@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import Struct
+
 from application.context import TENANT
 from application.live.notifications import Notification, Severity
 from infrastructure.database import Database
@@ -39,6 +41,31 @@ SELECT p.name, p.told_parked, (
         LIMIT %s) counted)
 FROM projections p WHERE p.tenant = %s ORDER BY p.name FOR UPDATE"""
 _SET_NOTIFIED: Final = "UPDATE projections SET told_parked = %s WHERE tenant = %s AND name = %s"
+_PARKED_USERS: Final = """
+SELECT r.name, r.notified_parked, (
+    SELECT count(*) FROM (
+        SELECT FROM reaction_runs k
+        WHERE k.tenant = r.tenant AND k.reaction = r.name AND k.state = 'parked'
+            AND k.position > r.discarded_to
+        LIMIT %s) counted)
+FROM reactions r WHERE r.tenant = %s ORDER BY r.name FOR UPDATE"""
+_SET_NOTIFIED_USERS: Final = """
+UPDATE reactions SET notified_parked = %s WHERE tenant = %s AND name = %s"""
+
+
+class _Watched(Struct, frozen=True):
+    """What may be parked: its count by name, the record of the last one notified, and its words."""
+
+    counts: str
+    set_notified: str
+    path: str
+    noun: str
+
+
+_WATCHED: Final = (
+    _Watched(_PARKED, _SET_NOTIFIED, "/v1/projections", "stream"),
+    _Watched(_PARKED_USERS, _SET_NOTIFIED_USERS, "/v1/reactions", "user"),
+)
 
 
 class PostgresNotifications:
@@ -62,20 +89,26 @@ class PostgresNotifications:
 
     async def notify_parked(self) -> None:
         """See `ParkedWatch.notify_parked`. The row lock lets one process notify."""
-        async with self._database.transaction(_SECONDS) as connection:
-            rows = await (await connection.execute(_PARKED, (_MAX_COUNTED, TENANT))).fetchall()
-            for name, notified, parked in rows:
-                if notified == parked:
-                    continue
-                await connection.execute(_SET_NOTIFIED, (parked, TENANT, name))
-                about = f"/v1/projections/{name}/parked"
-                if parked == 0:
-                    message = f"{name}: nothing is parked any more"
-                    await self.insert(connection, "success", message, about)
-                else:
-                    severity: Severity = "warning" if parked > notified else "info"
-                    message = f"{name}: {_streams(parked)}"
-                    await self.insert(connection, severity, message, about)
+        for watched in _WATCHED:
+            async with self._database.transaction(_SECONDS) as connection:
+                await self._notify_parked(connection, watched)
+
+    async def _notify_parked(self, connection: Connection, watched: _Watched) -> None:
+        counts: Any = watched.counts
+        set_notified: Any = watched.set_notified
+        rows = await (await connection.execute(counts, (_MAX_COUNTED, TENANT))).fetchall()
+        for name, notified, parked in rows:
+            if notified == parked:
+                continue
+            await connection.execute(set_notified, (parked, TENANT, name))
+            about = f"{watched.path}/{name}/parked"
+            if parked == 0:
+                message = f"{name}: nothing is parked any more"
+                await self.insert(connection, "success", message, about)
+            else:
+                severity: Severity = "warning" if parked > notified else "info"
+                message = f"{name}: {_number(parked, watched.noun)}"
+                await self.insert(connection, severity, message, about)
 
     async def insert(
         self, connection: Connection, severity: Severity, message: str, about: str
@@ -93,10 +126,10 @@ class PostgresNotifications:
         await connection.execute(_INSERT, given)
 
 
-def _streams(number: int) -> str:
-    if number >= _MAX_COUNTED:
-        return f"{number:,} parked streams or more"
-    return f"{number} parked {'stream' if number == 1 else 'streams'}"
+def _number(parked: int, noun: str) -> str:
+    if parked >= _MAX_COUNTED:
+        return f"{parked:,} parked {noun}s or more"
+    return f"{parked} parked {noun if parked == 1 else noun + 's'}"
 
 
 def _notification(row: Sequence[Any]) -> Notification:

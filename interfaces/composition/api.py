@@ -51,6 +51,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
     tickets = PostgresTickets(parts.database)
     commands = UserService(store.log)
     readiness = readiness_of(parts)
+    reactions = reaction_admin(parts)
     application = create_app(
         Services(
             commands=commands,
@@ -71,7 +72,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             projections=projection_admin(store),
             unused_projections=unused_projections(parts.database),
             stored_views=PostgresStoredViews(parts.database, PROJECTIONS),
-            reactions=reaction_admin(parts),
+            reactions=reactions,
             relay=PostgresRelayRecords(parts.database),
             webhooks=managed_webhooks(store, settings),
             receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
@@ -89,6 +90,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
                 parts.directory,
                 parts.cache,
                 readiness,
+                reactions,
             ),
             stopping=parts.stopping,
         )

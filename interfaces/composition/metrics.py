@@ -6,12 +6,14 @@ from application.metrics.readings import (
     backlog_readings,
     cache_readings,
     projection_readings,
+    reaction_readings,
     writer_readings,
 )
 from application.metrics.relay import relay_readings
 from application.metrics.telemetry import Reading, Source, Telemetry
 from application.metrics.webhooks import webhook_readings
 from application.queries.directory import DirectoryQueries
+from application.reactions.admin import ReactionAdmin
 from infrastructure.cache.redis_cache import RedisCache
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.telemetry.backlog import PostgresBacklog
@@ -28,6 +30,7 @@ def telemetry_of(
     queries: DirectoryQueries,
     cache: RedisCache | None,
     readiness: Readiness,
+    reactions: ReactionAdmin,
 ) -> Telemetry:
     """Counters of this process and readings taken at each scrape."""
     backlog = PostgresBacklog(store.database)
@@ -49,7 +52,10 @@ def telemetry_of(
         loaded, states = await directory.load(living), await records.states()
         return webhook_readings(loaded, states, await store.feed.head())
 
-    sources: list[Source] = [writer, projections, waiting, webhooks]
+    async def reacting() -> Sequence[Reading]:
+        return reaction_readings(await reactions.statuses())
+
+    sources: list[Source] = [writer, projections, waiting, webhooks, reacting]
     if readiness["relay"] is not None:
         relay = PostgresRelayRecords(store.database)
 

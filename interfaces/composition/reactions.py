@@ -58,7 +58,7 @@ def reacting(
         log=store.log,
         mail=mail or NoMailer(),
         options=options,
-        ended=scheduler.wake,
+        ended=scheduler.ended,
         lines=Lines(),
     )
     # So many places that no reaction, whatever it waits for, takes those of another one.
