@@ -1,0 +1,344 @@
+"""The runs of reactions on Postgres, under any order of pages, runs, kills and commands of operators.
+
+The machine is the follower, the workers and the operators at once; it checks after each step that
+each user's runs of a reaction are in order, and at the end that none was forgotten.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar, Final, Literal, TypeVar
+from uuid import UUID
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from uuid_utils.compat import uuid7
+
+from application.log.follower import NotLeading
+from application.reactions.admin import Skip
+from application.reactions.availability import Availability
+from application.reactions.follower import WantedRun
+from application.reactions.runs import RunOutcome, TakenRun
+from infrastructure.database import Database
+from infrastructure.reactions.ledger import PostgresReactionLedger
+from infrastructure.reactions.records import PostgresReactionRecords
+from infrastructure.reactions.runs import PostgresReactionRuns
+from tests.support.servers.postgres import scaled
+
+T = TypeVar("T")
+
+NAMES: Final = ("greet", "count")
+USERS: Final = tuple(uuid7() for _ in range(3))
+PLACES: Final = 3
+OUTCOMES: Final = {
+    "done": RunOutcome(state="done"),
+    "failed": RunOutcome(state="queued", failed=True, error="x", seconds=60),
+    "outage": RunOutcome(state="queued", outage=True, error="x", seconds=60),
+    "parked": RunOutcome(state="parked", failed=True, error="x"),
+    "stopped": RunOutcome(state="queued"),
+}
+
+names = st.sampled_from(NAMES)
+users = st.sampled_from(USERS)
+
+EMPTY: Final = (
+    "DELETE FROM procrastinate_jobs",
+    "DELETE FROM procrastinate_workers",
+    "DELETE FROM reaction_runs",
+    "DELETE FROM reactions",
+    "DELETE FROM checkpoints",
+    "DELETE FROM stored_events",
+    "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 day')",
+)
+EVENT: Final = """
+INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id, tenant,
+    kind, event_id, actor, correlation_id, recorded_at)
+VALUES (%s, %s, 'user.role_changed', '\\x7b7d', %s, 'main', 'user', %s, 'token:t', 'test', now())"""
+TAKE: Final = """
+UPDATE procrastinate_jobs
+SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)
+WHERE id = (SELECT min(id) FROM procrastinate_jobs WHERE status = 'todo') RETURNING id"""
+UNFINISHED: Final = """
+SELECT reaction, stream, state, task, position FROM reaction_runs
+WHERE finished_at IS NULL ORDER BY reaction, stream, position"""
+# Users whose next run is still to be queued.
+FREED: Final = "SELECT DISTINCT reaction, stream FROM reaction_runs WHERE follow_up"
+
+
+def test_runs_are_in_order_and_none_is_forgotten(database_url: str) -> None:
+    class OnThisServer(ReactionMachine):
+        url = database_url
+
+    run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
+        OnThisServer,
+        settings=settings(
+            max_examples=scaled(12),
+            stateful_step_count=50,
+            deadline=None,
+            # To shrink a failure on a real server would take minutes.
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+class ReactionMachine(RuleBasedStateMachine):
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self.stack = AsyncExitStack()
+        self.database = self.run(self.stack.enter_async_context(Database.open(self.url, size=3)))
+        self.ledger = PostgresReactionLedger(self.database, places=PLACES)
+        self.runs = PostgresReactionRuns(self.database)
+        self.records = PostgresReactionRecords(self.database)
+        for statement in EMPTY:
+            self.execute(statement)
+        self.log: list[WantedRun] = []
+        self.versions = Counter[UUID]()
+        self.is_on = dict.fromkeys(NAMES, True)
+        self.is_available = dict.fromkeys(NAMES, True)
+        self.enabled_from = dict.fromkeys(NAMES, 0)
+        self.discarded_to = dict.fromkeys(NAMES, 0)
+        self.expected = Counter[tuple[str, int]]()
+        self.running: list[TakenRun] = []
+        self.frozen: list[TakenRun] = []
+        self.done: list[tuple[str, UUID, int]] = []
+        self.register()
+        self.progress = self.run(self.stack.enter_async_context(self.ledger.lead()))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        async def execute() -> list[Any]:
+            async with self.database.connection(5) as connection:
+                cursor = await connection.execute(statement.encode(), values)
+                return await cursor.fetchall() if cursor.description else []
+
+        return self.run(execute())
+
+    @property
+    def head(self) -> int:
+        return self.log[-1].position if self.log else 0
+
+    # The log and the follower
+
+    @rule(user=users, gap=st.integers(1, 3))
+    def record(self, user: UUID, gap: int) -> None:
+        self.versions[user] += 1
+        event = WantedRun(reaction="", position=self.head + gap, event_id=uuid7(), stream=user)
+        self.execute(EVENT, user, self.versions[user], event.position, event.event_id)
+        self.log.append(event)
+
+    @rule(limit=st.integers(1, 5))
+    def page(self, limit: int) -> None:
+        after = self.progress.position
+        events = [each for each in self.log if each.position > after][:limit]
+        if not events:
+            return
+        wanted = [_wanted(name, event) for event in events for name in NAMES]
+        self.run(self.progress.advance(events[-1].position, wanted))
+        for each in wanted:
+            name = each.reaction
+            is_wanted = self.is_on[name] and self.is_available[name]
+            if is_wanted and each.position > self.enabled_from[name]:
+                self.expected[name, each.position] += 1
+
+    @precondition(lambda self: self.progress.position > 0)
+    @rule()
+    def page_of_a_former_leader(self) -> None:
+        """It changes nothing: here, that it queues no run twice, nor one of an event before."""
+
+        async def advance() -> None:
+            former = type(self.progress)(self.ledger, self.database, _Lead(), -1)  # pyright: ignore
+            await former.advance(self.head, [_wanted("greet", each) for each in self.log])
+
+        with pytest.raises(NotLeading):
+            self.run(advance())
+
+    @rule()
+    def schedule(self) -> None:
+        self.run(self.ledger.schedule(NAMES))
+
+    @rule()
+    def time_passes(self) -> None:
+        self.execute("UPDATE reaction_runs SET due_at = clock_timestamp() WHERE state = 'queued'")
+        self.execute("UPDATE reactions SET paused_until = clock_timestamp()")
+        self.schedule()
+
+    # The workers
+
+    @rule()
+    def begin(self) -> None:
+        for (entry,) in self.execute(TAKE):
+            taken = self.run(self.runs.begin(entry, NAMES))
+            if taken is None:
+                self.execute("DELETE FROM procrastinate_jobs WHERE id = %s", entry)
+                return
+            name = taken.reaction
+            assert taken.is_discarded == (taken.position <= self.discarded_to[name])
+            if taken.is_discarded:
+                assert self.run(self.runs.end(taken, RunOutcome(state="skipped")))
+                return
+            for other in self.running:
+                assert (other.reaction, other.stream) != (name, taken.stream), "two at once"
+            self.running.append(taken)
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 9), outcome=st.sampled_from([*OUTCOMES, "done", "done"]))
+    def end(self, which: int, outcome: str) -> None:
+        taken = self.running.pop(which % len(self.running))
+        assert self.run(self.runs.end(taken, OUTCOMES[outcome]))
+        # As a repeat after a lost answer.
+        assert not self.run(self.runs.end(taken, OUTCOMES["parked"]))
+        self.execute("DELETE FROM procrastinate_jobs WHERE id = %s", taken.entry)
+        if outcome == "done":
+            self.done.append((taken.reaction, taken.stream, taken.position))
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 9))
+    def kill(self, which: int) -> None:
+        """The worker dies, or freezes until `thaw`: others take its run back."""
+        taken = self.running.pop(which % len(self.running))
+        self.frozen.append(taken)
+        self.execute("UPDATE procrastinate_jobs SET worker_id = NULL WHERE id = %s", taken.entry)
+        lost = self.run(self.runs.lost(12))
+        assert taken.event_id in {each.id for each in lost if each.dead}
+        for each in lost:
+            if each.dead:
+                self.run(self.runs.revive(each))
+                assert not self.run(self.runs.revive(each))
+
+    @precondition(lambda self: self.frozen)
+    @rule(outcome=st.sampled_from(list(OUTCOMES)))
+    def thaw(self, outcome: str) -> None:
+        assert not self.run(self.runs.end(self.frozen.pop(), OUTCOMES[outcome]))
+
+    @rule()
+    def lose_an_entry(self) -> None:
+        """An entry that no worker took is gone; a sweep finds the run."""
+        self.execute(
+            """DELETE FROM procrastinate_jobs
+            WHERE id = (SELECT max(id) FROM procrastinate_jobs WHERE status = 'todo')"""
+        )
+        for each in self.run(self.runs.lost(12)):
+            assert not each.dead
+            assert not self.run(self.runs.revive(each)), "it had not begun"
+
+    # The operators
+
+    @rule(name=names, user=users)
+    def retry(self, name: str, user: UUID) -> None:
+        self.run(self.records.retry(name, user))
+
+    @rule(name=names, user=users)
+    def skip(self, name: str, user: UUID) -> None:
+        skip = Skip(id=uuid7(), reason="x", actor="token:t")
+        if self.run(self.records.skip(name, user, skip)):
+            assert self.run(self.records.skip(name, user, skip))
+
+    @rule(name=names, enabled=st.booleans())
+    def switch(self, name: str, enabled: bool) -> None:
+        self.run(self.records.switch(name, "token:t", enabled=enabled))
+        if self.is_on[name] == enabled:
+            return
+        self.is_on[name] = enabled
+        (self.enabled_from if enabled else self.discarded_to)[name] = self.head
+
+    @rule(name=names)
+    def restart_with_other_settings(self, name: str) -> None:
+        self.is_available[name] = not self.is_available[name]
+        if self.is_available[name]:
+            self.enabled_from[name] = self.head
+        self.register()
+
+    def register(self) -> None:
+        available = [
+            Availability(name, None if self.is_available[name] else "not set") for name in NAMES
+        ]
+        self.run(self.ledger.register(available))
+
+    # What always holds
+
+    @invariant()
+    def each_event_has_one_run(self) -> None:
+        runs = self.execute("SELECT reaction, position FROM reaction_runs")
+        assert Counter(map(tuple, runs)) == self.expected
+
+    @invariant()
+    def only_the_first_run_of_a_user_may_begin(self) -> None:
+        freed = set(map(tuple, self.execute(FREED)))
+        seen: set[tuple[str, UUID]] = set()
+        for name, user, state, task, _ in self.execute(UNFINISHED):
+            is_first = (name, user) not in seen
+            seen.add((name, user))
+            assert is_first or state == "waiting"
+            assert state != "waiting" or not is_first or (name, user) in freed, "forgotten"
+            assert (state == "running") <= (task is not None)
+
+    @invariant()
+    def no_reaction_takes_more_places_than_it_has(self) -> None:
+        given = "SELECT reaction FROM reaction_runs WHERE task IS NOT NULL"
+        assert max(Counter(self.execute(given)).values(), default=0) <= PLACES
+
+    @invariant()
+    def runs_end_in_order(self) -> None:
+        last: dict[tuple[str, UUID], int] = {}
+        for name, user, position in self.done:
+            assert position > last.get((name, user), 0)
+            last[name, user] = position
+
+    def teardown(self) -> None:
+        try:
+            self.finish()
+        finally:
+            self.run(self.stack.aclose())
+            self.runner.close()
+
+    def finish(self) -> None:
+        """When all is well again, everything is done."""
+        for name in NAMES:
+            if not self.is_available[name]:
+                self.restart_with_other_settings(name)
+            self.switch(name, True)
+        self.page(len(self.log) + 1)
+        for _ in range(200):
+            for name in NAMES:
+                for user in USERS:
+                    self.retry(name, user)
+            self.time_passes()
+            for _ in range(PLACES * len(NAMES)):
+                self.begin()
+            while self.running:
+                self.end(0, "done")
+            self.runs_end_in_order()
+            if not self.execute(UNFINISHED):
+                break
+        assert self.execute(UNFINISHED) == []
+        ended: dict[Literal["done", "skipped"], int] = dict(
+            self.execute("SELECT state, count(*) FROM reaction_runs GROUP BY 1")
+        )
+        assert ended.get("done", 0) == len(self.done) == len(set(self.done))
+
+
+class _Lead:
+    def check(self) -> None:
+        """It does not know yet that another process leads."""
+
+
+def _wanted(name: str, event: WantedRun) -> WantedRun:
+    return WantedRun(
+        reaction=name, position=event.position, event_id=event.event_id, stream=event.stream
+    )
