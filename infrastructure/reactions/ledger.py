@@ -80,7 +80,7 @@ class PostgresReactionLedger:
             async with self._database.connection(_SECONDS) as connection:
                 await connection.execute(_BEGIN, {"tenant": TENANT})
             rows = await self._database.rows(_POSITION, {"tenant": TENANT})
-            yield _Progress(self, self._database, lead, rows[0][0])
+            yield PostgresReactionProgress(self, self._database, lead, rows[0][0])
 
     async def register(self, available: Sequence[Availability]) -> None:
         values = {
@@ -132,7 +132,9 @@ async def hold(connection: Connection) -> None:
     await connection.execute(_LOCK, {"tenant": TENANT})
 
 
-class _Progress:
+class PostgresReactionProgress:
+    """See `ReactionProgress`."""
+
     def __init__(
         self, ledger: PostgresReactionLedger, database: Database, lead: Lead, position: int
     ) -> None:

@@ -142,7 +142,8 @@ class ReactionBench:
     async def make_due(self) -> None:
         """As if the pauses before all retries were over."""
         await execute(self.url, "UPDATE reaction_runs SET due_at = now() WHERE state = 'queued'")
-        await execute(self.url, "UPDATE reactions SET paused_until = now()")
+        unpause = "UPDATE reactions SET paused_until = now() WHERE paused_until > now()"
+        await execute(self.url, unpause)
         self.doorbell.ring(REACTIONS_BELL)
 
 
