@@ -138,7 +138,7 @@ async def test_the_job_reports_what_it_removed(database_url: str, connection: Co
     ):
         done = await bench.wait_for(await bench.submit("purge"))
     assert done.state == "succeeded"
-    others = {"tickets": 0, "exports": 0, "jobs": 0}
+    others = {"tickets": 0, "exports": 0, "jobs": 0, "reaction_runs": 0}
     assert done.result in [{"receipts": n, **others} for n in (500, 501)]
     assert set(done.result) == set(PURGED)
     assert done.progress.done == sum(done.result.values())

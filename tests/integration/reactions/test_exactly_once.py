@@ -1,4 +1,4 @@
-"""Each reaction to each event is queued once, whoever dies; its runs keep the order of the user."""
+"""Each reaction to each event is queued once, even if workers die; its runs keep the order of the user."""
 
 import asyncio
 from collections import defaultdict
