@@ -4,6 +4,7 @@ from typing import Final
 
 from application.reactions.mail import Mail
 from application.reactions.reaction import ReactionContext, reaction
+from domain.email import comparable_address
 from domain.event import ERASED, Recorded
 from domain.user.events import UserEmailChanged
 
@@ -19,12 +20,16 @@ async def email_change_notice(
     A thief of the account then does not go unnoticed. The mail does not say the new address: the old
     one may have been another person's, by a mistake that this change corrects.
     """
-    if recorded.event.previous is ERASED:
+    email, previous = recorded.event.email, recorded.event.previous
+    if email is ERASED or previous is ERASED:
+        return
+    if comparable_address(email) == comparable_address(previous.email):
+        # Another spelling of the same address: mails go on to the same mailbox.
         return
     await context.mail.send(
         Mail(
             template=_NAME,
-            to=recorded.event.previous.email,
+            to=previous.email,
             event_id=recorded.event_id,
             values={
                 "user": str(recorded.stream),

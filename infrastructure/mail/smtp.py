@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from email.errors import MessageError
 from typing import Final
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
@@ -55,7 +54,10 @@ class SmtpMailer:
 
     async def send(self, mail: Mail) -> None:
         """Hand a mail to the server: see `Mailer`."""
-        to = mailbox(mail.to)
+        try:
+            to = mailbox(mail.to)
+        except ValueError:
+            raise ReactionFailed(_NO_ADDRESS) from None
         content = self._compose(mail, to)
         deadline = asyncio.get_running_loop().time() + self._mail_seconds
         async with AsyncExitStack() as stack:
@@ -77,10 +79,7 @@ class SmtpMailer:
             )
         except WrongTemplate as error:
             raise ReactionFailed(f"The template {error}.") from None
-        try:
-            return compose(mail, says, self._sender, to, self._now())
-        except (ValueError, MessageError):
-            raise ReactionFailed(_NO_ADDRESS) from None
+        return compose(mail, says, self._sender, to, self._now())
 
     async def _begin(self, stack: AsyncExitStack, to: str) -> SMTP:
         """Come to the point at which the server has accepted the sender."""

@@ -32,6 +32,7 @@ def rollbook(
         **mail_settings(receiver),
         "ROLLBOOK_WELCOME_URL": PAGE,
         "ROLLBOOK_TEMPLATES": str(folder),
+        "ROLLBOOK_LOG_LEVEL": "debug",
     }
     with RunningRollbook(prepared(folder / "data"), **settings) as rollbook:
         yield rollbook

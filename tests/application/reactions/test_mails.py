@@ -51,6 +51,15 @@ async def test_the_old_address_gets_the_notice_without_the_new_one() -> None:
     assert mail.values == {"user": str(USER), "changed_at": "2026-03-01 09:17 UTC"}
 
 
+async def test_another_spelling_of_the_same_address_causes_no_notice() -> None:
+    mailer = KeepingMailer()
+    changed = UserEmailChanged(
+        email="Old@münchen.de", previous=PreviousEmail(email="old@xn--mnchen-3ya.de")
+    )
+    await email_change_notice.run(recorded(changed), context(mailer))
+    assert mailer.mails == []
+
+
 async def test_a_new_user_is_welcomed_by_name_with_the_link() -> None:
     mailer = KeepingMailer()
     await welcome.run(recorded(REGISTERED), context(mailer))

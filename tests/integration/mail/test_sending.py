@@ -7,9 +7,6 @@ from uuid import uuid4
 import pytest
 
 from application.reactions.reaction import ReactionFailed
-from application.reactions.sender import Sender
-from infrastructure.mail.message import compose
-from infrastructure.mail.templates import MailText
 from tests.support.servers.mail import MailReceiver
 from tests.support.servers.mailers import GRACE, mailer_to, welcome
 
@@ -31,16 +28,6 @@ async def test_a_mail_has_both_parts_and_the_events_id(receiver: MailReceiver) -
     link = "https://example.org/welcome?user=0194f3c2-7a5e-7cc1-9d5e-3f2b8a6c1d40"
     assert f"\n{link}\n" in mail.text()
     assert f'<a href="{link}">' in mail.text("html")
-
-
-def test_a_long_message_id_stays_on_the_line_of_its_name() -> None:
-    mail = welcome()
-    sender = Sender.parse(f"no-reply@{'long.' * 10}example.org")
-    says = MailText("s", "\r\nMessage-ID:\r\n <x>\r\n", None)
-    written = compose(mail, says, sender, GRACE, datetime.now(UTC))
-    expected = f"\r\nMessage-ID: <{mail.event_id}.welcome@{sender.domain}>\r\n"
-    assert expected.encode() in written
-    assert b"\r\nMessage-ID:\r\n <x>\r\n" in written
 
 
 async def test_a_repeated_mail_has_the_same_id(receiver: MailReceiver) -> None:
