@@ -42,7 +42,7 @@ def mailbox(address: str) -> str:
 
 
 def compose(mail: Mail, says: MailText, sender: Sender, to: str, at: datetime) -> bytes:
-    """The mail as sent, in 7 bits, but for a `to` that needs SMTPUTF8.
+    """The mail as sent, in 7 bits, except for a `to` that needs SMTPUTF8.
 
     `Message-ID` holds the event's id and the template's name, so a repeated mail has the same one
     and another mail about the event has not. `Auto-Submitted` (RFC 3834) tells mail programs not to
