@@ -76,8 +76,11 @@ class DeliveryProgress(Protocol):
         """Record all of it, or nothing."""
         ...
 
-    async def rewind(self, checkpoint: Checkpoint) -> None:
-        """Move to another position; parked users begin there too, and are tried at once."""
+    async def renew(self, checkpoint: Checkpoint, replay_after: int | None) -> None:
+        """Put a version of the webhook into effect: see `health.renewed`, for parked users too.
+
+        A replay moves all of them back to its position, unless they are there.
+        """
         ...
 
     async def due(

@@ -1,6 +1,7 @@
 """The state of one endpoint in the worker that delivers to it; see `health` for the rules."""
 
 import asyncio
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -75,6 +76,15 @@ class EndpointState:
         else:
             return True
         return False
+
+    def user_given_up(self, parked_at: datetime) -> None:
+        """A parked user was tried for a day. Without a success since then the endpoint is dead.
+
+        So a quiet endpoint whose few users are all parked does not count as active for ever.
+        """
+        last_success_at = self.health.last_success_at
+        if last_success_at is None or last_success_at < parked_at:
+            self._give_up("no-success")
 
     def _give_up(self, reason: DisabledReason) -> None:
         self.given_up = self.given_up or reason

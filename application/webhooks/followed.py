@@ -17,7 +17,6 @@ from application.webhooks.delivery_ledger import (
     Checkpoint,
     DeliveryLedger,
     DeliveryProgress,
-    Saved,
 )
 from application.webhooks.delivery_ports import WebhookSender
 from application.webhooks.health import renewed
@@ -110,27 +109,24 @@ class Followed:
 async def put_in_effect(webhook: WebhookAt, progress: DeliveryProgress) -> Begun:
     """The stored progress, moved by a replay that was not carried out yet.
 
-    After any change of the webhook its endpoint is tried at once. Raises `Unavailable` and
-    `NotLeading`.
+    After any change of the webhook its endpoint and its parked users are tried at once. Raises
+    `Unavailable` and `NotLeading`.
     """
     begun = await progress.begin(webhook.after)
     stored, replay = begun.checkpoint, webhook.replay
     if stored.version == webhook.version:
         return begun
-    checkpoint = replace(stored, version=webhook.version)
+    checkpoint, replay_after = replace(stored, version=webhook.version), None
     if replay is not None and replay.version > stored.replayed:
         before = max(stored.position, stored.resume_at or 0)
         is_ended = replay.until is not None and replay.until < before
+        replay_after = replay.after
         checkpoint = Checkpoint(
             position=replay.after,
             version=webhook.version,
             replayed=replay.version,
             resume_at=before if is_ended else None,
         )
-        await progress.rewind(checkpoint)
         log.info("webhook_replay_begins", webhook=str(webhook.id), position=replay.after)
-    health = renewed(begun.health)
-    await progress.save(
-        Saved(checkpoint=checkpoint, health=health, delivered=0, failed=0, parked={}, attempts=())
-    )
-    return replace(begun, checkpoint=checkpoint, health=health)
+    await progress.renew(checkpoint, replay_after)
+    return replace(begun, checkpoint=checkpoint, health=renewed(begun.health))

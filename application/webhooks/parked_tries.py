@@ -142,6 +142,7 @@ class ParkedTries:
         delay = parked_delay(tries, self._tools.chance())
         if delay is None:
             log.warning("webhook_user_given_up", user=str(parked.user), tries=tries)
+            self._state.user_given_up(parked.parked_at)
         self._unsaved.park(
             replace(
                 parked,

@@ -35,7 +35,7 @@ _SETTINGS: Final = b"SELECT set_config('synchronous_commit', 'off', true)"
 
 _SQL: Final = Path(__file__).with_name("sql")
 _SAVE: Final = _SQL.joinpath("save.sql").read_text().replace("{IS_LED}", IS_LED)
-_REWIND: Final = _SQL.joinpath("rewind.sql").read_text().replace("{IS_LED}", IS_LED)
+_RENEW: Final = _SQL.joinpath("renew.sql").read_text().replace("{IS_LED}", IS_LED)
 _REMOVE_DELETED: Final = _SQL.joinpath("remove_deleted.sql").read_bytes()
 _BEGIN: Final = b"""
 INSERT INTO webhook_progress (tenant, webhook, position) VALUES (%s, %s, %s)
@@ -133,8 +133,8 @@ class _Progress:
             },
         )
 
-    async def rewind(self, checkpoint: Checkpoint) -> None:
-        await self._write(_REWIND, checkpoint, {})
+    async def renew(self, checkpoint: Checkpoint, replay_after: int | None) -> None:
+        await self._write(_RENEW, checkpoint, {"replay_after": replay_after})
 
     async def _write(self, statement: str, checkpoint: Checkpoint, values: dict[str, Any]) -> None:
         self._lead.check()

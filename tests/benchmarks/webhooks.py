@@ -58,10 +58,8 @@ async def webhooks(url: str, given: harness.Options) -> Sequence[harness.Compari
                 return (state.delivered - began.delivered) / (time.perf_counter() - start)
 
         compared = await harness.compare("deliveries", twin, ours, given, target=TARGET)
-        least = harness.Comparison(
-            "deliveries against 300 a second", [300.0], [min(compared.ours)], 1
-        )
-        return [compared, least]
+        enough = [_PER_SECOND] * len(compared.ours)
+        return [compared, harness.Comparison("the same, per second", enough, compared.ours, 1)]
 
 
 async def _bare_loop(endpoint: str, bodies: Sequence[bytes], seconds: float) -> float:

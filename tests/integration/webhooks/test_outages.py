@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from application.webhooks import health
 from domain.webhook.commands import ReplayWebhook, ResumeWebhook
 from tests.support.log.drafts import change, registration
 from tests.support.servers.postgres import scaled
@@ -169,6 +170,34 @@ async def test_without_a_success_for_a_day_the_webhook_is_disabled(side: Webhook
             endpoint.status = 204
             await side.execute(webhook, ResumeWebhook())
             await until(lambda: len(receiver.accepted) == 3)
+
+
+async def test_a_quiet_endpoint_with_parked_users_only_is_disabled_after_their_tries(
+    side: WebhookSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PARKED_TRIES", 5)
+    endpoint = Endpoint()
+    async with Receiver.open(endpoint) as receiver:
+        webhook = await side.create(receiver.url)
+        async with side.delivering():
+            await side.register(1)
+            await until(lambda: receiver.accepted)
+            endpoint.status = 503
+            late = await side.register(1)
+            await side.wait_until(webhook, lambda state: state.parked == 1)
+            tries = 0
+            async with asyncio.timeout(20):
+                while (await side.service.webhook(webhook.id)).config.status == "active":
+                    side.clock.ahead += timedelta(hours=1)
+                    tries += 1
+                    await until(partial(received_more, receiver, tries))
+                    await asyncio.sleep(0.03)
+            assert tries == 5
+            endpoint.status = 204
+            await side.execute(webhook, ResumeWebhook())
+            await until(lambda: len(receiver.accepted) == 2)
+            await side.wait_until(webhook, lambda state: state.parked == 0)
+    assert receiver.accepted[-1].position == late[0].position
 
 
 async def test_an_endpoint_that_is_gone_disables_its_webhook_at_once(side: WebhookSide) -> None:
