@@ -2,21 +2,24 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
 from application.context import Context
-from application.errors import ClaimTaken, Contended, PreconditionFailed, VersionConflict
-from application.log.event_log import Appended, Draft, EventLog, StreamRange, type_of
-from application.log.sealed import Sealed
+from application.errors import (
+    ClaimTaken,
+    Contended,
+    PreconditionFailed,
+    VersionConflict,
+)
+from application.log.event_log import Appended, Draft, EventLog
 from application.users.commands import IfMatch
+from application.webhooks.history import KIND, WebhookHistory
 from application.webhooks.ports import WebhookDirectory
-from application.webhooks.states import WebhookAt, after, folded
+from application.webhooks.states import WebhookAt, after
 from domain.errors import DomainError, TooManyWebhooks, WebhookNotFound
-from domain.event import ERASED, Event, Recorded
 from domain.webhook.claims import SCOPE
 from domain.webhook.commands import (
     ChangeWebhook,
@@ -29,14 +32,11 @@ from domain.webhook.commands import (
     RotateSecret,
 )
 from domain.webhook.decide import decide
-from domain.webhook.events import DisabledReason, WebhookDeleted
-from domain.webhook.state import Webhook
+from domain.webhook.events import DisabledReason
 
-KIND: Final = "webhook"
 # As for commands of a user: no append begins later than this.
 _BEGIN_SECONDS: Final = 1.6
 _JITTER_SECONDS: Final = (0.002, 0.03)
-_LAST: Final = StreamRange(last_unopened=True)
 
 Change = (
     ChangeWebhook | RotateSecret | PauseWebhook | ResumeWebhook | DisableWebhook | ReplayWebhook
@@ -61,6 +61,7 @@ class WebhookService:
 
     def __init__(self, log: EventLog, directory: WebhookDirectory) -> None:
         self._log = log
+        self._history = WebhookHistory(log)
         self._directory = directory
 
     async def create(
@@ -102,8 +103,8 @@ class WebhookService:
         """Decide and record a command. Raises `WebhookUnreadable` and `PreconditionFailed`."""
         begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
         while True:
-            loaded = await self._log.load(webhook_id)
-            state = _living(loaded.events)
+            loaded = await self._history.load(webhook_id)
+            state = loaded.state
             if if_match is not None:
                 if_match.check(state.version)
             events = decide(state.config, command)
@@ -140,10 +141,8 @@ class WebhookService:
         """Delete the webhook for good, also one that cannot be read. The position after it."""
         begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
         while True:
-            loaded = await self._log.load(webhook_id, _LAST)
-            last = loaded.events[-1] if loaded.events else None
-            events = decide(_unopened(last), DeleteWebhook())
-            assert last is not None, "the decision refuses what does not exist"
+            last = await self._history.last_event(webhook_id)
+            events = decide(last.config, DeleteWebhook())
             if not events:
                 return last.position
             draft = Draft(
@@ -162,7 +161,7 @@ class WebhookService:
 
     async def webhook(self, webhook_id: UUID) -> WebhookAt:
         """The webhook as it is now; a deleted one is not found."""
-        return _living((await self._log.load(webhook_id)).events)
+        return (await self._history.load(webhook_id)).state
 
     async def webhooks(self) -> list[WebhookAt]:
         """All webhooks that can be read, the oldest first."""
@@ -178,31 +177,6 @@ class WebhookService:
         except WebhookNotFound:
             raise missing from None
         return WebhookOutcome(state, state.position)
-
-
-def _living(events: Sequence[Recorded[Event]]) -> WebhookAt:
-    """The webhook of a stream. Raises `WebhookNotFound` also for a stream of another kind."""
-    is_webhook = bool(events) and events[0].kind == KIND
-    state = folded(events) if is_webhook else None
-    if state is None or state.config.status == "deleted":
-        raise WebhookNotFound
-    return state
-
-
-def _unopened(last: Recorded[Event] | None) -> Webhook | None:
-    """What the deletion of a webhook depends on: nothing sealed, so its key may be lost."""
-    if last is None or last.kind != KIND:
-        return None
-    event = last.event
-    topic = event.type if isinstance(event, Sealed) else type_of(event)
-    return Webhook(
-        url=ERASED,
-        types=(),
-        user=None,
-        personal_data="sealed",
-        description=ERASED,
-        status="deleted" if topic == WebhookDeleted.topic else "active",
-    )
 
 
 def _outcome(state: WebhookAt | None, appended: Appended) -> WebhookOutcome:

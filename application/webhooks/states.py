@@ -82,9 +82,9 @@ class WebhookAt(Struct, frozen=True, kw_only=True):
         return [self.secret, former]
 
 
-def folded(events: Iterable[Recorded[Event]]) -> WebhookAt | None:
-    """The webhook after all events of its stream; None if there are none."""
-    state = None
+def folded(events: Iterable[Recorded[Event]], begin: WebhookAt | None = None) -> WebhookAt | None:
+    """The webhook after these events of its stream; `begin` is the state before them."""
+    state = begin
     for recorded in events:
         state = after(state, recorded)
     return state
