@@ -30,8 +30,11 @@ class WebhookDirectory(Protocol):
         """
         ...
 
-    async def free_place(self) -> str | None:
-        """The value of a claim that no webhook holds now; None if there are 100 webhooks."""
+    async def free_place(self, webhook: UUID) -> str | None:
+        """The value of a claim that no webhook holds now; None if there are 100 webhooks.
+
+        Webhooks that are created at the same moment get different ones, as a rule.
+        """
         ...
 
 

@@ -73,7 +73,7 @@ class WebhookService:
         """
         begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
         while True:
-            place = await self._directory.free_place()
+            place = await self._directory.free_place(webhook_id)
             if place is None:
                 return await self._existing(webhook_id, TooManyWebhooks)
             draft = Draft(

@@ -41,9 +41,10 @@ class PostgresWebhookDirectory:
     async def living(self) -> Sequence[LivingWebhook]:
         return [LivingWebhook(stream, version) for _, stream, version in await self._held()]
 
-    async def free_place(self) -> str | None:
+    async def free_place(self, webhook: UUID) -> str | None:
         held = {self._places[bytes(value)] for value, _, _ in await self._held()}
-        return next((place for place in PLACES if place not in held), None)
+        free = [place for place in PLACES if place not in held]
+        return free[webhook.int % len(free)] if free else None
 
     async def load(self, ids: Collection[UUID]) -> Mapping[UUID, WebhookAt]:
         states = dict[UUID, WebhookAt]()

@@ -43,11 +43,9 @@ class InMemoryWebhookDirectory:
         states = {each: folded((await self._log.load(each)).events) for each in ids}
         return {each: state for each, state in states.items() if state is not None}
 
-    async def free_place(self) -> str | None:
-        for place in PLACES:
-            if await self._log.holder_of(SCOPE, place) is None:
-                return place
-        return None
+    async def free_place(self, webhook: UUID) -> str | None:
+        free = [each for each in PLACES if await self._log.holder_of(SCOPE, each) is None]
+        return free[webhook.int % len(free)] if free else None
 
 
 class Endpoints:
