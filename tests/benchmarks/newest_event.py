@@ -2,7 +2,7 @@
 
 API, relay, projector and worker are processes of their own; projector and worker do not LISTEN for
 events, and their followers poll once a minute. The baseline of the same run has no RabbitMQ: LISTEN
-wakes the projector, polls are as rare. Then one projection is paused as well.
+wakes the projector, polls are as rare. Then one projection is paused, and a webhook's endpoint is down.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 from tests.benchmarks import harness
 from tests.benchmarks.http_load import UnexpectedAnswer, request
 from tests.benchmarks.open_loop import Client
-from tests.benchmarks.processes import TOKEN, rollbook
+from tests.benchmarks.processes import TOKEN, free_port, rollbook
 from tests.support.servers.rabbit import rabbit_node
 
 P50_SECONDS: Final = 0.05
@@ -52,7 +52,9 @@ async def _measured(urls: list[str], amqp_url: str, given: argparse.Namespace) -
         rabbitmq = await stack.enter_async_context(_roles(urls[1], amqp_url))
         met = await _compare("RabbitMQ", listen, rabbitmq, given)
         await rabbitmq.ask(_pause("headcount"), status=200)
-        return await _compare("one projection paused", listen, rabbitmq, given) and met
+        met &= await _compare("one projection paused", listen, rabbitmq, given)
+        await rabbitmq.ask(_webhook(), status=201)
+        return await _compare("and a webhook's endpoint down", listen, rabbitmq, given) and met
 
 
 @asynccontextmanager
@@ -115,6 +117,12 @@ async def _until_seen(client: Client) -> float:
 
 def _pause(projection: str) -> bytes:
     return request("POST", f"/v1/projections/{projection}/pause", TOKEN, b"{}")
+
+
+def _webhook() -> bytes:
+    """To a port that nothing listens on."""
+    body = json.dumps({"url": f"http://127.0.0.1:{free_port()}/down"})
+    return request("POST", "/v1/webhooks", TOKEN, body.encode())
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ async def rollbook(
             "ROLLBOOK_MASTER_KEY": MASTER_KEYS,
             "ROLLBOOK_ADMIN_TOKEN": TOKEN,
             "ROLLBOOK_LOG_LEVEL": "error",
+            "ROLLBOOK_ALLOW_UNSAFE_TARGETS": "true",
         }
         if not cached:
             del settings["ROLLBOOK_REDIS_URL"]
