@@ -59,6 +59,19 @@ _REGISTER: Final = _sql("register")
 _DISCARD: Final = _sql("discard")
 _FOLLOW_UP: Final = _sql("follow_up")
 _DUE: Final = _sql("due")
+# Whether there is anything to schedule; a read, so that idle workers write nothing.
+_PENDING: Final = (
+    b"""
+SELECT EXISTS (SELECT FROM reaction_runs WHERE follow_up AND tenant = %(tenant)s)
+    OR EXISTS (
+        SELECT FROM reactions
+        JOIN reaction_runs AS run ON run.reaction = reactions.name
+            AND run.tenant = reactions.tenant AND run.position <= reactions.discarded_to
+        WHERE reactions.tenant = %(tenant)s AND run.finished_at IS NULL AND run.task IS NULL)
+    OR EXISTS ("""
+    + _DUE
+    + b")"
+)
 
 log = get_logger(__name__)
 
@@ -96,6 +109,8 @@ class PostgresReactionLedger:
             log.info("reaction_registered", reaction=name, missing=missing)
 
     async def schedule(self, names: Sequence[str]) -> bool:
+        if not (await self._database.rows(_PENDING, self._due_values(names)))[0][0]:
+            return False
         values: dict[str, Any] = {"tenant": TENANT, "error": DISABLED}
         async with self._database.transaction(_SECONDS) as connection:
             await hold(connection)
@@ -106,12 +121,7 @@ class PostgresReactionLedger:
 
     async def give(self, connection: Connection, names: Sequence[str]) -> None:
         """Give the runs that are due to the workers; the transaction holds the checkpoint's row."""
-        values: dict[str, Any] = {
-            "tenant": TENANT,
-            "names": list(names),
-            "places": self._places,
-            "outages": MAX_OUTAGES,
-        }
+        values = self._due_values(names)
         await connection.execute(_FOLLOW_UP, values)
         due = await (await connection.execute(_DUE, values)).fetchall()
         if not due:
@@ -124,6 +134,14 @@ class PostgresReactionLedger:
             "entries": entries,
         }
         await connection.execute(_GIVE, given)
+
+    def _due_values(self, names: Sequence[str]) -> dict[str, Any]:
+        return {
+            "tenant": TENANT,
+            "names": list(names),
+            "places": self._places,
+            "outages": MAX_OUTAGES,
+        }
 
 
 async def hold(connection: Connection) -> None:

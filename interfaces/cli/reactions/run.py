@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from interfaces.cli.client.admin import print_answer, print_list
 
-_STATUS: Final = ("name", "state", "reason", "queued", "parked", "lag", "description")
+_STATUS: Final = ("name", "state", "reason", "queued", "parked", "lag")
 _PARKED: Final = ("user", "type", "position", "error", "tries", "waiting", "parked_at")
 
 
