@@ -59,6 +59,8 @@ def events(rollbook: RunningRollbook, user: str) -> dict[str, str]:
 def test_a_new_user_is_welcomed_and_the_old_address_gets_the_notice(
     rollbook: RunningRollbook, receiver: MailReceiver
 ) -> None:
+    imported = {"name": "Ada", "email": "ada@example.com", "import_key": "ldap:ada"}
+    send(rollbook, "POST", "/v1/users", imported)
     person = {"name": "Gräce <b>", "email": "grace@example.com"}
     user = send(rollbook, "POST", "/v1/users", person)["id"]
     send(rollbook, "PATCH", f"/v1/users/{user}", {"email": "new@example.com"})
@@ -76,6 +78,7 @@ def test_a_new_user_is_welcomed_and_the_old_address_gets_the_notice(
     assert notice.message["Subject"].startswith("Changed at 20")
     assert "new@example.com" not in notice.message.as_string()
     assert receiver.mails_to("new@example.com") == []
+    assert receiver.mails_to("ada@example.com") == []
     assert "grace@example.com" not in rollbook.output
 
 

@@ -4,13 +4,10 @@ from application.reactions.mail import Mail
 
 
 class KeepingMailer:
-    """See `Mailer`; `error` is raised instead, as long as it is set."""
+    """See `Mailer`."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
-        self.error: Exception | None = None
 
     async def send(self, mail: Mail) -> None:
-        if self.error is not None:
-            raise self.error
         self.mails.append(mail)
