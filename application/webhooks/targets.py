@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from application.webhooks.delivery_ports import TargetRefused
+from domain.webhook.values import MAX_URL_LENGTH
 
-MAX_URL_LENGTH: Final = 2048
 _PORTS: Final = {"https": 443, "http": 80}
 
 # The characters of RFC 3986. All others, such as a backslash or a space, are read by some programs as

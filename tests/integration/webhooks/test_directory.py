@@ -3,17 +3,20 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
 from application.errors import StreamUnreadable
+from application.log.sealed import Sealed, sealed_envelope
 from application.webhooks.service import WebhookService
 from domain.errors import WebhookUnreadable
 from domain.event import ERASED
 from domain.webhook.claims import PLACES, SCOPE
 from domain.webhook.commands import CreateWebhook, PauseWebhook
+from infrastructure.event_store.feed import PostgresSealedFeed
 from infrastructure.event_store.webhooks import LIVING
 from infrastructure.keys import MasterKeyRing, MasterKeys
 from interfaces.composition.event_store import EventStore, open_event_store
@@ -88,6 +91,22 @@ async def test_neither_a_url_nor_a_secret_is_in_the_database(
             for text in (PASSWORD, secret, secret.removeprefix("whsec_")):
                 assert text not in row
                 assert text.encode().hex() not in row
+
+
+async def test_messages_carry_the_url_sealed_and_after_the_deletion_nobody_can_open_it(
+    store: EventStore, webhooks: WebhookService
+) -> None:
+    webhook = (await webhooks.create(uuid7(), CREATE, context())).state.id
+    feed = PostgresSealedFeed(store.database)
+    for personal in ("sealed", "erased"):
+        created = (await feed.read(0, 10)).events[0]
+        assert isinstance(created.event, Sealed)
+        envelope = sealed_envelope(created, created.event, store.identity.id)
+        assert (envelope.type, envelope.subject) == ("webhook.created", webhook)
+        assert (envelope.personal, envelope.data["types"]) == (personal, ("user.*",))
+        assert PASSWORD not in msgspec.json.encode(envelope).decode()
+        if personal == "sealed":
+            await webhooks.delete(webhook, context())
 
 
 def test_a_secret_follows_from_the_index_key_the_webhook_and_the_version(master_keys: str) -> None:

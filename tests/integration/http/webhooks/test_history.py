@@ -1,10 +1,12 @@
 """The audit and the events of webhooks: for administrators that ask."""
 
+import json
 from typing import Any
 
 from httpx2 import AsyncClient
 
 from tests.support.http.directory import Directory, registered
+from tests.support.http.export_files import AUDIT, csv_rows, export_file, json_lines
 from tests.support.http.webhooks import ALL, URL, create
 
 
@@ -71,6 +73,25 @@ async def test_events_of_webhooks_are_only_for_administrators_that_ask(
     async with directory.as_("reader") as reader:
         assert await events(reader, {"types": "webhook.*,user.*"}) == await events(reader, {})
         assert (await reader.get(f"/v1/events/{event['id']}")).status_code == 404
+
+
+async def test_an_export_of_the_audit_has_the_changes_of_webhooks(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    user = (await registered(admin))["id"]
+    webhook = await create(admin, user=user)
+    await admin.patch(f"{ALL}/{webhook['id']}", json={"user": None, "types": ["user.erased"]})
+    asked = {**AUDIT, "filters": {"types": "webhook.*"}}
+    exported = json_lines(await export_file(directory, admin, asked))
+    listed = (await admin.get("/v1/audit", params={"types": "webhook.*"})).json()["items"]
+    assert exported == listed
+    assert len(listed) == 3
+    rows = csv_rows(await export_file(directory, admin, {**asked, "format": "csv"}))
+    changes = {row["type"]: json.loads(row["changes"]) for row in rows}
+    assert changes["webhook.user_changed"] == {"user": {"from": user, "to": None}}
+    assert changes["webhook.types_changed"] == {
+        "types": {"from": ["user.*"], "to": ["user.erased"]}
+    }
 
 
 async def events(client: AsyncClient, parameters: dict[str, str]) -> list[dict[str, Any]]:
