@@ -8,11 +8,10 @@ from typing import Final
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
-from application.reactions.mail import Mail, MailDeferred, MailServerUnavailable
+from application.reactions.mail import Mail, MailDeferred
 from application.reactions.reaction import ReactionFailed
 from application.reactions.sender import Sender
 from infrastructure.mail.message import compose, mailbox
-from infrastructure.mail.pause import Pause
 from infrastructure.mail.replies import refused_mail
 from infrastructure.mail.server import MailServer, begin_mail, server_failures
 from infrastructure.mail.templates import Templates, WrongTemplate
@@ -50,7 +49,6 @@ class SmtpMailer:
         self._templates = templates
         self._mail_seconds = mail_seconds
         self._now = now
-        self._pause = Pause()
 
     async def send(self, mail: Mail) -> None:
         """Hand a mail to the server: see `Mailer`."""
@@ -63,7 +61,8 @@ class SmtpMailer:
         async with AsyncExitStack() as stack:
             with server_failures():
                 async with asyncio.timeout_at(deadline):
-                    client = await self._begin(stack, to)
+                    client = await stack.enter_async_context(self._server.connect())
+                    await self._begin(client, to)
                     await _name_recipient(client, to)
             with _lost_replies():
                 async with asyncio.timeout_at(deadline):
@@ -81,28 +80,16 @@ class SmtpMailer:
             raise ReactionFailed(f"The template {error}.") from None
         return compose(mail, says, self._sender, to, self._now())
 
-    async def _begin(self, stack: AsyncExitStack, to: str) -> SMTP:
-        """Come to the point at which the server has accepted the sender."""
-        began = self._pause.begin()
-        try:
-            client = await stack.enter_async_context(self._server.connect())
-            if to.isascii():
-                await begin_mail(client, self._sender)
-        except MailServerUnavailable as error:
-            self._pause.failed(error, began)
-            raise
-        self._pause.succeeded()
-        if not to.isascii():
-            await self._begin_with_smtputf8(client)
-        return client
-
-    async def _begin_with_smtputf8(self, client: SMTP) -> None:
-        """A refusal is about this recipient's address: other mails go without SMTPUTF8."""
+    async def _begin(self, client: SMTP, to: str) -> None:
+        if to.isascii():
+            await begin_mail(client, self._sender)
+            return
         if not client.supports_extension("smtputf8"):
             raise ReactionFailed(_NO_SMTPUTF8)
         try:
             await client.mail(self._sender.address, options=["BODY=8BITMIME", "SMTPUTF8"])
         except SMTPResponseException as error:
+            # This is about the recipient's address: other mails go without SMTPUTF8.
             raise refused_mail(error, "address with characters outside ASCII") from None
 
 

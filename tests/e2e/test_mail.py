@@ -113,6 +113,23 @@ def test_a_mail_that_hangs_or_is_greylisted_holds_up_nobody_else(
     assert "grey@example.com" not in rollbook.output
 
 
+def test_mails_wait_for_a_server_that_refuses_all_mail_and_nobody_is_parked(
+    rollbook: RunningRollbook, receiver: MailReceiver
+) -> None:
+    before = receiver.seen["MAIL"]
+    receiver.replies["MAIL"] = ["550 5.7.1 words"]
+    names = [f"w{number}" for number in range(20)]
+    for name in names:
+        send(rollbook, "POST", "/v1/users", {"name": name, "email": f"{name}@example.com"})
+    until(lambda: receiver.seen["MAIL"] >= before + 4)
+    assert "550 5.7.1" in rollbook.output
+    parked = rollbook.output.count("reaction_parked")
+    receiver.replies["MAIL"] = ["250 OK"]
+    until(lambda: all(receiver.mails_to(f"{name}@example.com") for name in names), 60)
+    assert all(len(receiver.mails_to(f"{name}@example.com")) == 1 for name in names)
+    assert rollbook.output.count("reaction_parked") == parked
+
+
 @pytest.mark.long
 def test_a_mail_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
     with MailReceiver().running() as receiver:

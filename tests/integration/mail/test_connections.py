@@ -160,22 +160,6 @@ async def test_a_mail_that_is_accepted_succeeds_whatever_follows() -> None:
         assert len(receiver.mails) == 2
 
 
-async def test_mails_do_not_wait_each_for_a_server_that_is_away(receiver: MailReceiver) -> None:
-    receiver.replies["MAIL"] = ["451 4.3.0 busy", "250 OK"]
-    mailer = mailer_to(receiver.url)
-    for _ in range(50):
-        with pytest.raises(MailServerUnavailable, match=r"451 4\.3\.0"):
-            await mailer.send(welcome())
-    assert receiver.seen["connection"] == 1
-    async with asyncio.timeout(5):
-        while not receiver.mails:
-            await asyncio.sleep(0.2)
-            try:
-                await mailer.send(welcome())
-            except MailServerUnavailable:
-                continue
-
-
 async def test_a_check_sends_nothing_and_says_what_is_wrong(receiver: MailReceiver) -> None:
     server, sender = MailServer.parse(receiver.url), Sender.parse(SENDER)
     await check_mail_server(server, sender)

@@ -86,7 +86,7 @@ async def test_a_server_that_takes_no_mail_is_an_outage_and_parks_nobody(
     assert receiver.mails == []
 
 
-async def test_a_mail_with_smtputf8_that_is_refused_does_not_pause_the_others(
+async def test_a_refusal_of_smtputf8_is_about_one_mail(
     receiver: MailReceiver,
 ) -> None:
     receiver.replies["MAIL"] = ["555 words", "250 OK"]
