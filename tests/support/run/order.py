@@ -20,6 +20,7 @@ _WITH_RABBITMQ: Final = frozenset(
         "tests/e2e/test_roles_killed.py",
         "tests/e2e/test_servers_away.py",
         "tests/e2e/messaging/test_up_with_rabbitmq.py",
+        "tests/integration/messaging/test_ending_processes.py",
         "tests/integration/messaging/test_newest_event.py",
         "tests/integration/messaging/test_outside_consumer.py",
         "tests/integration/messaging/test_relay.py",
