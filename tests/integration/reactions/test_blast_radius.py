@@ -54,7 +54,7 @@ class Away:
         self.reactions = (mail, count)
 
 
-@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("hangs", [pytest.param(False, marks=pytest.mark.long), True])
 async def test_ten_thousand_runs_on_a_dead_server_delay_no_other_reaction(
     bench: ReactionBench, hangs: bool
 ) -> None:

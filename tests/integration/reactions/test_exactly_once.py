@@ -14,6 +14,7 @@ from application.reactions.reaction import Reaction, ReactionContext, reaction
 from domain.event import Event, Recorded
 from domain.user.events import UserRegistered, UserRoleChanged
 from tests.integration.jobs.test_outages import SomeAnswersLost
+from tests.support.processes.reaction_worker import noting as noting_in
 from tests.support.reactions.bench import ReactionBench
 from tests.support.run.background import module_process
 from tests.support.servers.postgres import scaled
@@ -100,7 +101,7 @@ async def test_a_killed_worker_leaves_no_run_behind(bench: ReactionBench, tmp_pa
                 await asyncio.sleep(0.01)
         first.kill()
         await first.wait()
-    async with module_process(WORKER, bench.url, str(file)):
+    async with bench.working(noting_in(file)):
         await bench.until_counts("note", done=events, seconds=40)
     await assert_queued_once(bench.url, events)
     lines = [line.split() for line in file.read_text().splitlines()]

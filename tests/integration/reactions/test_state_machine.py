@@ -47,7 +47,7 @@ def test_runs_are_in_order_and_none_is_forgotten(database_url: str) -> None:
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
         OnThisServer,
         settings=settings(
-            max_examples=scaled(8),
+            max_examples=scaled(6),
             stateful_step_count=50,
             deadline=None,
             # To shrink a failure on a real server would take minutes.

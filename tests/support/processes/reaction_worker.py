@@ -8,21 +8,27 @@ import asyncio
 import sys
 from pathlib import Path
 
-from application.reactions.reaction import ReactionContext, reaction
+from application.reactions.reaction import Reaction, ReactionContext, reaction
 from domain.event import Event, Recorded
 from domain.user.events import UserRegistered, UserRoleChanged
 from tests.support.reactions.bench import ReactionBench
 
 
-async def main(url: str, file: str) -> None:
+def noting(file: Path) -> Reaction:
+    """The reaction of the process."""
+
     @reaction(name="note", types=[UserRegistered, UserRoleChanged])
     async def note(recorded: Recorded[Event], context: ReactionContext) -> None:
         """Notes the event."""
         await asyncio.sleep(0.05)
-        with Path(file).open("a") as lines:
+        with file.open("a") as lines:
             lines.write(f"{recorded.stream} {recorded.position}\n")
 
-    async with ReactionBench.open(url) as bench, bench.working(note):
+    return note
+
+
+async def main(url: str, file: str) -> None:
+    async with ReactionBench.open(url) as bench, bench.working(noting(Path(file))):
         print("ready", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
