@@ -38,10 +38,9 @@ def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
 def submitted(rollbook: RunningRollbook, kind: str, number: int = 1) -> list[Job]:
     async def submit() -> list[Job]:
         url = EmbeddedPostgres(rollbook.data_dir / "postgres").url
-        async with Database.open(url, size=4) as database:
+        async with Database.open(url, size=2) as database:
             jobs = PostgresJobs(database, uuid7)
-            each = (jobs.submit(kind, {}, actor="system:test") for _ in range(number))
-            return await asyncio.gather(*each)
+            return [await jobs.submit(kind, {}, actor="system:test") for _ in range(number)]
 
     return asyncio.run(submit())
 
@@ -64,6 +63,7 @@ def test_the_worker_runs_a_new_job_at_once(
         "tickets": 0,
         "exports": 0,
         "jobs": 0,
+        "reaction_runs": 0,
     }
     assert client.get(f"/v1/jobs/{job.id}/result").json()["receipts"] == 0
 
