@@ -124,6 +124,7 @@ class WebhookDelivery:
                         await self._news.wait()
                     elif not await self._read_page():
                         await bell.wait(_POLL_SECONDS)
+                        await self._tools.pace.wait()
                 except Unavailable as error:
                     await back_off.wait(error)
                 else:

@@ -20,7 +20,29 @@ from application.webhooks.states import WebhookAt
 _MIN_PAGE: Final = 2 * IN_FLIGHT
 _MAX_PAGE: Final = 400
 
+_HEAD_SECONDS: Final = 0.01
+
 log = get_logger(__name__)
+
+
+class Pace:
+    """Spreads the reads at the head of the log over time, for all webhooks of a process.
+
+    Each event rings for each webhook: a hundred webhooks must not make a hundred reads of each
+    commit. So many of them hear of an event some tenths of a second later, and one at once.
+    """
+
+    def __init__(self, seconds: float = _HEAD_SECONDS) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        """Wait for the next free moment."""
+        now = asyncio.get_running_loop().time()
+        mine = max(self._next, now)
+        self._next = mine + self._seconds
+        if mine > now:
+            await asyncio.sleep(mine - now)
 
 
 class EventReader:

@@ -15,6 +15,7 @@ from application.log.envelope import envelope
 from application.log.search import SearchableFeed
 from application.webhooks.delivery_ports import Answer, Endpoint, SignedBody
 from application.webhooks.ports import WebhookSecrets
+from application.webhooks.reading import Pace
 from application.webhooks.states import WebhookAt
 from domain.event import Event, Recorded
 
@@ -24,13 +25,17 @@ log = get_logger(__name__)
 
 
 class DeliveryTools(Struct, frozen=True, kw_only=True):
-    """What the deliveries of all webhooks share. `chance` returns a number from 0 to 1."""
+    """What the deliveries of all webhooks of a process share.
+
+    `chance` returns a number from 0 to 1.
+    """
 
     feed: SearchableFeed
     doorbell: Doorbell
     secrets: WebhookSecrets
     notifier: Notifier
     log_id: UUID
+    pace: Pace
     clock: Callable[[], datetime]
     chance: Callable[[], float]
 

@@ -13,6 +13,7 @@ from application.live.notifications import Notifier
 from application.webhooks.followed import WebhookTools
 from application.webhooks.following import run_webhooks
 from application.webhooks.parts import Webhooks
+from application.webhooks.reading import Pace
 from application.webhooks.requests import DeliveryTools
 from application.webhooks.service import WebhookService
 from application.webhooks.states import WebhookAt
@@ -73,6 +74,7 @@ def deliver_webhooks(
                 secrets=store.keys,
                 notifier=notifier,
                 log_id=store.identity.id,
+                pace=Pace(),
                 clock=clock,
                 chance=random.random,
             ),

@@ -158,3 +158,22 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
+
+
+def test_what_was_delivered_before_an_older_event_is_not_sent_again_after_a_pause() -> None:
+    first, second, third = (event(number * STEP, user) for number, user in enumerate(USERS[:3], 1))
+    queue = DeliveryQueue(0, [USERS[2]])
+    queue.add([first, second, third], third.position)
+    failing, delivered = queue.next(), queue.next()
+    assert (failing, delivered) == (first, second)
+    queue.delivered(second)
+    queue.failed(first)
+    queue.note_delivered(third.position)
+    queue.unpark(USERS[2])
+    queue.clear()
+    assert queue.read_to == queue.checkpoint == 0
+    queue.add([first, second, third], third.position)
+    assert queue.next() == first
+    assert queue.next() is None
+    queue.delivered(first)
+    assert queue.checkpoint == third.position

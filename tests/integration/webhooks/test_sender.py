@@ -9,7 +9,8 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from application.webhooks.delivery_ports import Answer, SignedBody
-from infrastructure.webhooks.network import MAX_ANSWER_BYTES
+from infrastructure.webhooks.network import MAX_ANSWER_BYTES, AnswerTooLarge, CheckedNetwork
+from infrastructure.webhooks.resolver import SystemResolver
 from infrastructure.webhooks.sender import HttpSender
 from tests.support.webhooks.receiver import Received, Receiver, accept
 
@@ -183,6 +184,27 @@ async def test_headers_without_end_are_cut_off_and_do_not_hold_the_event_loop(pi
     assert answer.status is None
     assert answer.error in ("answer-too-large", "answer-malformed")
     assert gap < 0.25
+
+
+async def test_an_answer_is_parsed_in_small_pieces() -> None:
+    """A parser that gets 64 KiB of tiny headers at once holds the event loop for long."""
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 1_000_000)
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        network = CheckedNetwork(SystemResolver(), allow_unsafe=True)
+        port = server.sockets[0].getsockname()[1]
+        stream = await network.connect_tcp("127.0.0.1", port)
+        read = 0
+        while read < MAX_ANSWER_BYTES:
+            piece = await stream.read(65_536)
+            assert 0 < len(piece) <= 4096
+            read += len(piece)
+        with pytest.raises(AnswerTooLarge):
+            await stream.read(1)
+        await stream.aclose()
 
 
 @pytest.mark.parametrize(

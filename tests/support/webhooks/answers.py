@@ -9,14 +9,15 @@ from tests.support.webhooks.receiver import Received
 
 
 class Endpoint:
-    """Answers `status` to everybody, and 500 to events of the users in `refused`."""
+    """Answers `status` after `seconds`, and 500 to events of the users in `refused`."""
 
     def __init__(self, *, status: int = 204, refused: Collection[UUID] = ()) -> None:
         self.status = status
         self.refused = {str(user) for user in refused}
+        self.seconds = 0.0
 
     async def __call__(self, request: Received) -> int:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         return 500 if request.user in self.refused else self.status
 
 
