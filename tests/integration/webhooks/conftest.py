@@ -15,6 +15,7 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivering, "SAVE_SECONDS", 0.2)
     monkeypatch.setattr(following, "_POLL_SECONDS", 0.3)
     monkeypatch.setattr(parked_tries, "_POLL_SECONDS", 0.1)
+    monkeypatch.setattr(parked_tries, "_REPLAY_SECONDS", 0.3)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from application.live.notifications import Notification
-from application.webhooks import health
+from application.webhooks import health, reading
 from domain.webhook.commands import ReplayWebhook, ResumeWebhook
 from tests.support.log.drafts import change, registration
 from tests.support.servers.postgres import scaled
@@ -249,9 +249,10 @@ async def test_endpoints_that_hang_delay_no_other(side: WebhookSide) -> None:
 
 @pytest.mark.parametrize("is_replayed", [False, True])
 async def test_a_parked_user_catches_up_while_the_webhook_reads_far_behind(
-    side: WebhookSide, is_replayed: bool
+    side: WebhookSide, monkeypatch: pytest.MonkeyPatch, is_replayed: bool
 ) -> None:
     """Its later events are beyond the end of the replay, or not read yet: each comes once."""
+    monkeypatch.setattr(reading, "_MAX_PAGE", 16)
     bad = uuid7()
     endpoint = Endpoint(refused=[bad])
     async with Receiver.open(endpoint) as receiver:
@@ -268,12 +269,11 @@ async def test_a_parked_user_catches_up_while_the_webhook_reads_far_behind(
                 after=begin[0].position, until=between[-1].position, request=uuid7()
             )
             await side.execute(webhook, replay)
-        endpoint.seconds = 0.04
+        endpoint.seconds = 0.08
         async with side.delivering():
             await until(lambda: len(receiver.accepted) > 10)
             endpoint.refused.clear()
-            if not is_replayed:
-                side.clock.ahead += timedelta(minutes=1)
+            side.clock.ahead += timedelta(minutes=1)
             await until(lambda: len(by_user(receiver).get(str(bad), ())) == 3)
             await side.wait_until(
                 webhook, lambda state: state.parked == 0 and state.position >= wanted[-1]
