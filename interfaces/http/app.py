@@ -32,6 +32,7 @@ from interfaces.http.routes import (
     relay,
     tickets,
     users,
+    webhook_commands,
     webhook_deliveries,
     webhooks,
 )
@@ -53,6 +54,7 @@ _ROUTES: Final = (
     reactions,
     relay,
     webhooks,
+    webhook_commands,
     webhook_deliveries,
     health,
     metrics,

@@ -60,7 +60,7 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "description": "The position the answer shows, or that the command came to.",
         "schema": _WHOLE,
     },
-    "ETag": {"description": "The user's version, in quotes.", "schema": _TEXT},
+    "ETag": {"description": "The version of the user or webhook, in quotes.", "schema": _TEXT},
     "Location": {"description": "The address of what was made.", "schema": _TEXT},
     "Idempotency-Replayed": {
         "description": "`true` where an earlier request had this key.",

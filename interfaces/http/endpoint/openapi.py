@@ -83,6 +83,7 @@ def _answer_headers(operation: Operation) -> list[str]:
         *[IDEMPOTENCY_REPLAYED] * is_command,
         *["ETag"] * (operation.answers is User),
         *["Location"] * (operation.status in (201, 202) and is_command and not operation.secrets),
+        *operation.answer_headers,
     ]
 
 

@@ -45,6 +45,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     problems: Sequence[Slug]
     responses: Mapping[str, Any]
     secrets: Sequence[str]
+    answer_headers: Sequence[str]
     endpoint: Endpoint
 
     @property
@@ -77,6 +78,7 @@ def operation(
     problems: Sequence[Slug] = (),
     responses: Mapping[str, Any] | None = None,
     secrets: Sequence[str] = (),
+    answer_headers: Sequence[str] = (),
 ) -> Callable[[Endpoint], Operation]:
     """Declare an operation: the function gets the call once all checks have passed.
 
@@ -86,7 +88,7 @@ def operation(
     to wait for, and a command its idempotency key. `formats` are the media types of the answer, by
     default JSON; with none, `Accept` is not read. `problems` are those that the rest does not
     imply, and `responses` replace the described ones. `secrets` are the members of the answer that
-    a repeat has as null.
+    a repeat has as null. `answer_headers` are those of the answer that the rest does not imply.
     """
     is_query = method == "GET"
     if headers is None:
@@ -113,6 +115,7 @@ def operation(
             problems=problems,
             responses=responses or {},
             secrets=secrets,
+            answer_headers=answer_headers,
             endpoint=endpoint,
         )
 

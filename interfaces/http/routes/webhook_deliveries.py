@@ -1,6 +1,5 @@
 """The deliveries of a webhook: its last attempts, and the users whose deliveries wait."""
 
-from typing import Final
 from uuid import UUID
 
 from fastapi import Response
@@ -10,7 +9,7 @@ from interfaces.http.endpoint.call import Command, Nothing, Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.cursors import PageParameters, Pages
 from interfaces.http.protocol.refusals import NotFound
-from interfaces.http.routes.webhooks import existing
+from interfaces.http.routes.webhook_calls import ONE_WEBHOOK, WEBHOOKS_TAG, existing
 from interfaces.http.schemas.webhook_answers import (
     WebhookAttempt,
     WebhookAttemptList,
@@ -19,14 +18,11 @@ from interfaces.http.schemas.webhook_answers import (
     WebhookRetry,
 )
 
-_TAG: Final = "Webhooks"
-_ONE: Final = "/v1/webhooks/{webhook_id}"
-
 
 @operation(
     "GET",
-    f"{_ONE}/attempts",
-    tag=_TAG,
+    f"{ONE_WEBHOOK}/attempts",
+    tag=WEBHOOKS_TAG,
     summary="List the last 1,000 requests to the endpoint, the newest first",
     needs="admin",
     answers=WebhookAttemptList,
@@ -50,8 +46,8 @@ async def list_webhook_attempts(call: Query[PageParameters]) -> Response:
 
 @operation(
     "GET",
-    f"{_ONE}/parked",
-    tag=_TAG,
+    f"{ONE_WEBHOOK}/parked",
+    tag=WEBHOOKS_TAG,
     summary="List the users whose deliveries wait, and why",
     needs="admin",
     answers=WebhookParkedList,
@@ -75,8 +71,8 @@ async def list_webhook_parked(call: Query[PageParameters]) -> Response:
 
 @operation(
     "POST",
-    f"{_ONE}/parked/{{user}}/retry",
-    tag=_TAG,
+    f"{ONE_WEBHOOK}/parked/{{user}}/retry",
+    tag=WEBHOOKS_TAG,
     summary="Try the deliveries of a user again, at once and for another day",
     needs="admin",
     answers=WebhookRetry,
