@@ -1,6 +1,6 @@
 """The follower that queues a run for each event that starts a reaction."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Final, NoReturn, Protocol
@@ -52,10 +52,11 @@ class ReactionProgress(Protocol):
 class ReactionLedger(Protocol):
     """The store of the checkpoint and of the runs."""
 
-    def lead(self) -> AbstractAsyncContextManager[ReactionProgress]:
+    def lead(self, names: Collection[str]) -> AbstractAsyncContextManager[ReactionProgress]:
         """Wait until no other process leads, and lead until the context ends.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`; also while workers have a reaction that is not among `names`, those of
+        this process, which would go past events that start it.
         """
         ...
 
@@ -87,7 +88,7 @@ class ReactionFollower:
     async def leading(
         cls, reactions: Sequence[Reaction], options: Options, ledger: ReactionLedger
     ) -> AsyncGenerator["ReactionFollower"]:
-        async with ledger.lead() as progress:
+        async with ledger.lead([each.name for each in reactions]) as progress:
             log.info("reactions_lead", position=progress.position)
             yield cls(reactions, options, progress)
 

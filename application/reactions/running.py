@@ -33,6 +33,7 @@ ERASED_PERSON: Final = "the person was erased"
 NOT_IN_LOG: Final = "the log does not have this event"
 DISABLED: Final = "the reaction was disabled"
 
+_MAX_ERROR: Final = 500
 _OUTAGES: Final = (Unavailable, Overloaded, OutcomeUnknown)
 
 log = get_logger(__name__)
@@ -214,10 +215,15 @@ def error_of(error: BaseException) -> str:
     """The text for operators; messages of unknown errors may hold personal data."""
     match error:
         case ReactionFailed() | UnreadableEvent():
-            return str(error)
+            return _storable(str(error))
         case ApplicationError():
             return f"{type(error).__name__}: {error}"
         case TooLong():
             return str(error.__doc__)
         case _:
             return describe(error)
+
+
+def _storable(text: str) -> str:
+    """As Postgres stores it: without NUL and lone surrogates; and short."""
+    return text.replace("\x00", "").encode(errors="replace").decode()[:_MAX_ERROR]

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
+from time import monotonic
 from typing import Final, NoReturn, Protocol
 
 from application.doorbell import PARKED, Doorbell
@@ -14,6 +16,7 @@ REACTIONS_BELL: Final = "reactions"
 
 # Retries are due at a time that no bell rings for.
 _POLL_SECONDS: Final = 1.0
+_SEEN_SECONDS: Final = 10.0
 
 
 class ReactionSchedule(Protocol):
@@ -24,6 +27,10 @@ class ReactionSchedule(Protocol):
 
         One that becomes available begins at the head of the log.
         """
+        ...
+
+    async def seen(self, names: Sequence[str]) -> None:
+        """Note that a worker has these reactions."""
         ...
 
     async def schedule(self, names: Sequence[str]) -> bool:
@@ -55,7 +62,7 @@ class Scheduler:
         """Register the reactions, then schedule their runs; cancel it to stop."""
         back_off = BackOff("reactions")
         names = [each.name for each in self._available if each.missing is None]
-        is_registered = False
+        is_registered, seen_at = False, -inf
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:
@@ -64,6 +71,9 @@ class Scheduler:
                     if not is_registered:
                         await self._schedule.register(self._available)
                         is_registered = True
+                    if monotonic() >= seen_at + _SEEN_SECONDS:
+                        await self._schedule.seen([each.name for each in self._available])
+                        seen_at = monotonic()
                     is_more = await self._schedule.schedule(names)
                 except Exception as error:
                     await back_off.wait(error)

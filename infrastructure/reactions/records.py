@@ -18,7 +18,7 @@ from application.reactions.admin import (
     StoredReactions,
 )
 from infrastructure.database import Database
-from infrastructure.reactions.ledger import MAX_OUTAGES, hold
+from infrastructure.reactions.schedule import MAX_OUTAGES, hold
 
 _SECONDS: Final = 5.0
 

@@ -8,7 +8,7 @@ from application.context import TENANT
 from application.reactions.runs import RunOutcome, TakenRun
 from infrastructure.database import Database
 from infrastructure.jobs.lost import MAX_LOSSES, Lost
-from infrastructure.reactions.ledger import MAX_OUTAGES
+from infrastructure.reactions.schedule import MAX_OUTAGES
 
 _SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 60

@@ -16,8 +16,9 @@ from application.reactions.registry import REACTIONS
 from application.reactions.running import ReactionRun, RunPorts
 from application.reactions.scheduling import Scheduler
 from infrastructure.jobs.worker import ReactionWork
-from infrastructure.reactions.ledger import PLACES, PostgresReactionLedger
+from infrastructure.reactions.ledger import PostgresReactionLedger
 from infrastructure.reactions.runs import PostgresReactionRuns
+from infrastructure.reactions.schedule import PLACES, PostgresReactionSchedule
 from interfaces.composition.event_store import EventStore
 from interfaces.composition.shared import Parts
 from interfaces.settings import Settings
@@ -47,8 +48,9 @@ def reacting(
 ) -> Reacting:
     """These reactions over a log."""
     available = availability(reactions, options, has_mail=mail is not None)
-    ledger = PostgresReactionLedger(store.database)
-    scheduler = Scheduler(ledger, available, doorbell)
+    schedule = PostgresReactionSchedule(store.database)
+    ledger = PostgresReactionLedger(store.database, schedule)
+    scheduler = Scheduler(schedule, available, doorbell)
     runs = PostgresReactionRuns(store.database)
     can_run = {each.name for each in available if each.missing is None}
     ports = RunPorts(

@@ -13,7 +13,7 @@ from application.errors import Unavailable
 from application.reactions.reaction import ReactionContext, reaction
 from domain.event import Event, Recorded
 from domain.user.events import UserRegistered, UserRoleChanged
-from infrastructure.reactions.ledger import PLACES
+from infrastructure.reactions.schedule import PLACES
 from tests.support.reactions.bench import ReactionBench
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute

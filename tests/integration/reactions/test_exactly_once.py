@@ -125,3 +125,28 @@ async def test_reactions_go_on_after_the_log_moved(database_url: str) -> None:
         async with bench.working(noting(noted)):
             await bench.until_counts("note", done=2)
     assert noted[-1][1] == position
+
+
+async def test_a_process_of_a_release_without_a_reaction_does_not_lead(
+    bench: ReactionBench,
+) -> None:
+    """It would go past the events that start it, in the middle of a deployment."""
+
+    @reaction(name="newer", types=[UserRoleChanged])
+    async def newer(_: Recorded[Event], __: ReactionContext) -> None:
+        """Does nothing."""
+
+    note, user = noting([]), uuid7()
+    async with ReactionBench.open(bench.url) as other, bench.working(note):
+        await bench.register(user)
+        await bench.until_counts("note", done=1)
+        async with other.working(note, newer):
+            await execute(bench.url, "UPDATE reactions SET seen_at = now()")
+            for _ in range(5):
+                await bench.change_role(user)
+            await bench.until_counts("newer", done=5)
+        # The newer release is gone for good.
+        await execute(bench.url, "UPDATE reactions SET seen_at = now() - interval '1 minute'")
+        await bench.change_role(user)
+        await bench.until_counts("note", done=7)
+    assert await bench.counts("newer") == {"done": 5}

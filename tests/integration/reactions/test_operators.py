@@ -186,6 +186,7 @@ async def test_a_reaction_that_the_release_does_not_have_breaks_nothing(
 
     records = PostgresReactionRecords(bench.store.database)
     admin = ReactionAdmin((other,), records, bench.doorbell)
+    await execute(bench.url, "UPDATE reactions SET seen_at = now() - interval '1 minute'")
     async with bench.working(other):
         await bench.register()
         await bench.until_counts("other", done=1)

@@ -96,7 +96,7 @@ class ReactionMachine(ReactionWorld):
 
     @rule()
     def schedule(self) -> None:
-        self.run(self.ledger.schedule(NAMES))
+        self.run(self.schedule_of_runs.schedule(NAMES))
 
     @rule()
     def time_passes(self) -> None:

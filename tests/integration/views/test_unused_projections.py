@@ -13,6 +13,7 @@ from domain.user.events import UserErased
 from infrastructure.database import Database
 from infrastructure.jobs.swept import PostgresSweptJobs
 from infrastructure.reactions.ledger import PostgresReactionLedger
+from infrastructure.reactions.schedule import PostgresReactionSchedule
 from infrastructure.relay.ledger import PostgresRelayLedger
 from infrastructure.views.generations import stored
 from infrastructure.views.generations.erasures import PostgresErasedViews
@@ -122,9 +123,9 @@ async def test_a_drop_waits_briefly_for_a_reader_and_can_be_repeated(
 async def test_the_relay_and_the_reactions_are_no_projections(database_url: str) -> None:
     """A drop would delete their checkpoints."""
     async with Database.open(database_url) as database:
-        for ledger in (PostgresRelayLedger(database), PostgresReactionLedger(database)):
-            async with ledger.lead():
-                pass
+        reactions = PostgresReactionLedger(database, PostgresReactionSchedule(database))
+        async with PostgresRelayLedger(database).lead(), reactions.lead([]):
+            pass
         unused = unused_projections(database)
         assert await unused.names() == []
         stored = await PostgresStoredProjections(database).names()

@@ -16,9 +16,10 @@ from application.reactions.follower import WantedRun
 from application.reactions.runs import TakenRun
 from infrastructure.database import Database
 from infrastructure.leadership import Lead
-from infrastructure.reactions.ledger import PostgresReactionLedger, PostgresReactionProgress
+from infrastructure.reactions.ledger import PostgresReactionProgress
 from infrastructure.reactions.records import PostgresReactionRecords
 from infrastructure.reactions.runs import PostgresReactionRuns
+from infrastructure.reactions.schedule import PostgresReactionSchedule
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class ReactionWorld(RuleBasedStateMachine):
         self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.stack = AsyncExitStack()
         self.database = self.run(self.stack.enter_async_context(Database.open(self.url, size=3)))
-        self.ledger = PostgresReactionLedger(self.database, places=PLACES)
+        self.schedule_of_runs = PostgresReactionSchedule(self.database, places=PLACES)
         self.runs = PostgresReactionRuns(self.database)
         self.records = PostgresReactionRecords(self.database)
         for statement in EMPTY:
@@ -77,7 +78,9 @@ class ReactionWorld(RuleBasedStateMachine):
         self.progress = self.leading_at(0)
 
     def leading_at(self, position: int) -> PostgresReactionProgress:
-        return PostgresReactionProgress(self.ledger, self.database, self.lead, position)
+        return PostgresReactionProgress(
+            self.schedule_of_runs, self.database, self.lead, position, NAMES
+        )
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -98,7 +101,7 @@ class ReactionWorld(RuleBasedStateMachine):
         available = [
             Availability(name, None if self.is_available[name] else "not set") for name in NAMES
         ]
-        self.run(self.ledger.register(available))
+        self.run(self.schedule_of_runs.register(available))
 
     # What always holds
 
