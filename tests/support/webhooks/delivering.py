@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
-from uuid import UUID
 
 from msgspec import Struct
 from uuid_utils.compat import uuid7
@@ -26,6 +25,7 @@ from interfaces.composition.webhooks import deliver_webhooks, webhook_directory
 from tests.support.log.drafts import change, context, registration
 from tests.support.run.background import in_background
 from tests.support.servers.postgres import MASTER_KEYS
+from tests.support.views.directory import execute
 from tests.support.webhooks.receiver import Receiver
 
 
@@ -110,6 +110,10 @@ class WebhookSide(Struct, frozen=True):
     async def parked(self, webhook: WebhookAt) -> Sequence[ParkedUser]:
         return await self.records.parked(webhook.id, None, 1000)
 
+    async def rows(self, table: str) -> int:
+        """How many rows a table has."""
+        return (await execute(self.url, f"SELECT count(*) FROM {table}"))[0][0]
+
     async def wait_until(
         self, webhook: WebhookAt, holds: Callable[[DeliveryState], bool], seconds: float = 20
     ) -> DeliveryState:
@@ -137,5 +141,6 @@ def by_user(receiver: Receiver) -> dict[str, list[int]]:
     return {user: list(positions) for user, positions in found.items()}
 
 
-def users_of(events: Sequence[Recorded[Event]]) -> list[UUID]:
-    return [event.stream for event in events]
+def received_more(receiver: Receiver, than: int) -> bool:
+    """Whether more requests have come than a number."""
+    return len(receiver.received) > than
