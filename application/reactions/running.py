@@ -10,20 +10,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 from structlog import get_logger
 
-from application.errors import ApplicationError, OutcomeUnknown, Overloaded, Unavailable
+from application.errors import Unavailable
 from application.failures import describe
 from application.log.event_log import EventLog, StreamRange, Unreadable, type_of
 from application.log.sealed import Sealed
 from application.reactions.lines import Lines
 from application.reactions.mail import Mailer
-from application.reactions.reaction import Options, Reaction, ReactionContext, ReactionFailed
+from application.reactions.outcomes import OUTAGES, TooLong, UnreadableEvent, outcome_of
+from application.reactions.reaction import Options, Reaction, ReactionContext
 from application.reactions.runs import (
-    LONGEST_OUTAGE_SECONDS,
     ReactionRuns,
     RunOutcome,
     TakenRun,
-    outage_seconds,
-    retry_seconds,
 )
 from application.retry import BackOff, raise_if_cancelled
 from domain.event import ERASED, Event, Recorded
@@ -33,8 +31,6 @@ ERASED_PERSON: Final = "the person was erased"
 NOT_IN_LOG: Final = "the log does not have this event"
 DISABLED: Final = "the reaction was disabled"
 
-_MAX_ERROR: Final = 500
-_OUTAGES: Final = (Unavailable, Overloaded, OutcomeUnknown)
 
 log = get_logger(__name__)
 
@@ -85,7 +81,7 @@ class ReactionRun:
             if recorded is not None and outcome is None:
                 outcome = await self._outcome(reaction, recorded, taken)
             assert outcome is not None
-        except _OUTAGES as error:
+        except OUTAGES as error:
             # Our own database is away: the run waits, and nothing is said about the reaction's server.
             outcome = RunOutcome(state="queued", error=describe(error), seconds=1.0)
         await self._record(taken, outcome, recorded)
@@ -183,47 +179,3 @@ async def _call(
         if limit.expired():
             raise TooLong from None
         raise
-
-
-class TooLong(Exception):
-    """The run took longer than its limit."""
-
-
-class UnreadableEvent(Exception):
-    """This release cannot read the event."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{self.__doc__} {reason}")
-
-
-def outcome_of(error: BaseException, taken: TakenRun, max_tries: int, now: datetime) -> RunOutcome:
-    """What becomes of a run that raised `error`: it is retried, or its user is parked."""
-    text = error_of(error)
-    if isinstance(error, _OUTAGES):
-        if (now - taken.since).total_seconds() > LONGEST_OUTAGE_SECONDS:
-            return RunOutcome(state="parked", error=text, outage=True)
-        seconds = outage_seconds(taken.outages + 1)
-        return RunOutcome(state="queued", error=text, seconds=seconds, outage=True)
-    tries = taken.tries + 1
-    if isinstance(error, ReactionFailed) or tries >= max_tries:
-        return RunOutcome(state="parked", error=text, failed=True)
-    return RunOutcome(state="queued", error=text, seconds=retry_seconds(tries), failed=True)
-
-
-def error_of(error: BaseException) -> str:
-    """The text for operators; messages of unknown errors may hold personal data."""
-    match error:
-        case ReactionFailed() | UnreadableEvent():
-            return _storable(str(error))
-        case ApplicationError():
-            return f"{type(error).__name__}: {error}"
-        case TooLong():
-            return str(error.__doc__)
-        case _:
-            return describe(error)
-
-
-def _storable(text: str) -> str:
-    """As Postgres stores it: without NUL and lone surrogates; and short."""
-    return text.replace("\x00", "").encode(errors="replace").decode()[:_MAX_ERROR]

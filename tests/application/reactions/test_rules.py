@@ -13,8 +13,8 @@ from application.reactions.availability import NoMailer, availability
 from application.reactions.follower import starts
 from application.reactions.lines import Lines
 from application.reactions.mail import Mail
+from application.reactions.outcomes import outcome_of
 from application.reactions.reaction import TRIES, ReactionContext, ReactionFailed, reaction
-from application.reactions.running import outcome_of
 from application.reactions.runs import TakenRun, outage_seconds, retry_seconds
 from domain.event import Recorded
 from domain.user.events import UserRegistered, UserSuspended
