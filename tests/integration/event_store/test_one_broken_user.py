@@ -59,6 +59,8 @@ FAULTS: Final = {
 }
 LOST_KEY: Final = "DELETE FROM subject_keys WHERE subject = %s"
 
+# Nothing listens there.
+ENDPOINT: Final = "http://127.0.0.1:9/hook"
 # Each operation of the API: its path for another user, its body, and the status of the answer.
 REQUESTS: Final[list[tuple[str, str, Any, int]]] = [
     ("register_user", "/v1/users", {"name": "New", "email": "new@example.org"}, 201),
@@ -98,6 +100,25 @@ REQUESTS: Final[list[tuple[str, str, Any, int]]] = [
     ("read_relay", "/v1/relay", None, 200),
     ("list_rejected", "/v1/relay/rejected", None, 200),
     ("replay_rejected", "/v1/relay/rejected/replay", {}, 202),
+    ("list_reactions", "/v1/reactions", None, 200),
+    ("list_parked_users", "/v1/reactions/welcome/parked", None, 200),
+    ("retry_parked_user", "/v1/reactions/welcome/parked/{user}/retry", {}, 404),
+    ("skip_parked_user", "/v1/reactions/welcome/parked/{user}/skip", {"reason": "none"}, 404),
+    ("disable_reaction", "/v1/reactions/welcome/disable", {}, 200),
+    ("enable_reaction", "/v1/reactions/welcome/enable", {}, 200),
+    ("create_webhook", "/v1/webhooks", {"url": ENDPOINT}, 201),
+    ("list_webhooks", "/v1/webhooks", None, 200),
+    ("read_webhook", "/v1/webhooks/{webhook}", None, 200),
+    ("change_webhook", "/v1/webhooks/{webhook}", {"personal": "open"}, 200),
+    ("pause_webhook", "/v1/webhooks/{webhook}/pause", {}, 200),
+    ("resume_webhook", "/v1/webhooks/{webhook}/resume", {}, 200),
+    ("replay_webhook", "/v1/webhooks/{webhook}/replay", {"after": 0}, 200),
+    ("test_webhook", "/v1/webhooks/{webhook}/test", {}, 200),
+    ("rotate_webhook_secret", "/v1/webhooks/{webhook}/rotate-secret", {}, 200),
+    ("list_webhook_attempts", "/v1/webhooks/{webhook}/attempts", None, 200),
+    ("list_webhook_parked", "/v1/webhooks/{webhook}/parked", None, 200),
+    ("retry_webhook_parked", "/v1/webhooks/{webhook}/parked/{user}/retry", {}, 404),
+    ("delete_webhook", "/v1/webhooks/{webhook}", None, 204),
     ("create_export", "/v1/exports", {"what": "audit", "format": "ndjson"}, 202),
     ("create_export", "/v1/exports", {"what": "users", "format": "csv"}, 202),
     ("read_job_result", "/v1/jobs/{job}/result", None, 200),
@@ -151,16 +172,17 @@ async def finished(client: AsyncClient, job: str) -> dict[str, Any]:
 async def use_every_route(client: AsyncClient, user: UUID) -> None:
     """Each operation for a user that is whole; a job that it submits must succeed."""
     event = (await client.get("/v1/events?limit=1000")).json()["items"][-1]["id"]
-    job = ""
+    job = webhook = ""
     for name, path, body, status in REQUESTS:
         if name == "replace_user":
             now = (await client.get(f"/v1/users/{user}")).json()
             names = ("name", "email", "role", "external_id", "attributes")
             body = {each: now[each] for each in names} | {"role": "owner"}
-        answer = await client.request(
-            METHODS[name], path.format(user=user, event=event, job=job), json=body
-        )
+        path = path.format(user=user, event=event, job=job, webhook=webhook)
+        answer = await client.request(METHODS[name], path, json=body)
         assert answer.status_code == status, (name, answer.text)
+        if name == "create_webhook":
+            webhook = answer.json()["id"]
         if status == 202:
             job = answer.json()["id"]
             assert (await finished(client, job))["state"] == "succeeded", name
@@ -193,7 +215,7 @@ async def test_every_route_works_for_everybody_else_and_the_user_can_be_erased(
     async with in_process(database_url, API_ALONE) as client:
         broken, other, *_ = await filled(client)
     await execute(database_url, fault.breaks, broken)
-    async with in_process(database_url, WITH_WORKER) as client:
+    async with in_process(database_url, WITH_WORKER, allow_unsafe_targets=True) as client:
         await caught_up(client)
         shown = {} if name == "lost key" else {str(broken): fault.error}
         assert await parked(client) == {each: [*shown.items()] for each in PROJECTIONS}
