@@ -111,6 +111,7 @@ def test_no_role_has_more_than_twelve_connections(
     assert all(3 <= sessions <= MAX_OF_A_ROLE for sessions in most.values()), most
 
 
+@pytest.mark.long
 def test_a_whole_rollbook_has_at_most_25_connections(tmp_path: Path) -> None:
     with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
         with counting(EmbeddedPostgres(rollbook.data_dir / "postgres").url) as count:

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.support.http.agreement import all_events, disagreements
 from tests.support.http.load import Load, client_of
@@ -40,6 +41,7 @@ async def test_commands_in_progress_are_recorded_and_answered_before_the_server_
     assert {event["subject"] for event in events} == {answer.json()["id"] for answer in answers}
 
 
+@pytest.mark.long
 async def test_every_command_in_the_log_was_answered_before_the_exit(tmp_path: Path) -> None:
     with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
         async with Load.on(rollbook.url, rollbook.token, give_up_rate=1.0) as load:

@@ -181,6 +181,7 @@ async def filling(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.long
 async def test_a_frozen_migration_is_replaced(empty_database_url: str) -> None:
     url = empty_database_url
     with psycopg.connect(url, autocommit=True) as session:

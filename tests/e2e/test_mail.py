@@ -95,6 +95,7 @@ def test_a_refused_recipient_is_parked_and_the_next_user_is_not(
     assert "refused@example.com" not in rollbook.output
 
 
+@pytest.mark.long
 def test_a_mail_that_hangs_or_is_greylisted_holds_up_nobody_else(
     rollbook: RunningRollbook, receiver: MailReceiver
 ) -> None:

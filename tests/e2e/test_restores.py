@@ -184,7 +184,12 @@ def recreate(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "restore", ["stopped", "beside", pytest.param("slowly", marks=pytest.mark.long)]
+    "restore",
+    [
+        "stopped",
+        pytest.param("beside", marks=pytest.mark.long),
+        pytest.param("slowly", marks=pytest.mark.long),
+    ],
 )
 async def test_a_dump_is_restored_into_the_same_server(
     tmp_path: Path,
@@ -231,7 +236,7 @@ async def restore_beside(url: str, programs: Path, folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("kept_in", ["redis", "file"])
+@pytest.mark.parametrize("kept_in", [pytest.param("redis", marks=pytest.mark.long), "file"])
 async def test_a_cold_copy_of_the_data_directory_is_put_back(
     tmp_path: Path, redis: PrivateRedis, kept_in: str
 ) -> None:

@@ -63,7 +63,7 @@ async def test_a_running_process_does_not_append_to_another_table(
     assert await append(database_url, masters, CombinedMarks(), 1) == [LEAP]
 
 
-@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("in_place", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_a_running_process_notices_a_database_that_was_replaced(
     database_url: str, masters: MasterKeys, in_place: bool
 ) -> None:

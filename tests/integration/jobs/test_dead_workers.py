@@ -96,6 +96,7 @@ async def test_a_worker_that_starts_after_the_crash_runs_the_job(
     assert done.result == {"process": second.pid, "attempt": 2}
 
 
+@pytest.mark.long
 async def test_a_worker_that_was_frozen_does_not_change_the_run_that_replaced_its_own(
     bench: Bench, database_url: str
 ) -> None:

@@ -101,6 +101,7 @@ async def test_a_replay_delivers_what_a_queue_refused_while_it_was_full(
     assert (await relay_side.records.status()).rejected == 0
 
 
+@pytest.mark.long
 async def test_a_relay_that_is_killed_after_it_set_events_aside_loses_none(
     relay_side: RelaySide,
 ) -> None:

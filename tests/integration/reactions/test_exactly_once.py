@@ -127,6 +127,7 @@ async def test_reactions_go_on_after_the_log_moved(database_url: str) -> None:
     assert noted[-1][1] == position
 
 
+@pytest.mark.long
 async def test_a_process_of_a_release_without_a_reaction_does_not_lead(
     bench: ReactionBench,
 ) -> None:

@@ -21,10 +21,12 @@ _WITH_RABBITMQ: Final = frozenset(
         "tests/e2e/test_servers_away.py",
         "tests/e2e/messaging/test_up_with_rabbitmq.py",
         "tests/integration/messaging/test_ending_processes.py",
+        "tests/integration/messaging/test_full_queues.py",
         "tests/integration/messaging/test_newest_event.py",
         "tests/integration/messaging/test_outside_consumer.py",
         "tests/integration/messaging/test_relay.py",
         "tests/integration/messaging/test_relay_watch.py",
+        "tests/integration/telemetry/test_readiness.py",
     )
 )
 # Measured: each file takes more than 10 s.
