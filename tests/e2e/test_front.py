@@ -156,6 +156,7 @@ ODD: Final = (
 )
 
 
+@pytest.mark.long
 def test_odd_requests_for_a_websocket_are_answered_and_closed(rollbook: RunningRollbook) -> None:
     with ExitStack() as stack:
         clients: list[socket.socket] = []

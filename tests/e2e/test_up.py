@@ -102,7 +102,9 @@ def test_a_wrong_setting_is_reported(data_dir: Path) -> None:
     assert refused.stderr == "rollbook: ROLLBOOK_ADMIN_TOKEN: must have 32 characters or more\n"
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "stop_signal", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_after_a_stop_no_process_and_no_instance_file_remains(
     data_dir: Path, stop_signal: signal.Signals
 ) -> None:
@@ -181,6 +183,7 @@ def test_an_application_that_cannot_start_stops_rollbook_up(data_dir: Path) -> N
     assert "rollbook: the application did not start" in refused.stderr
 
 
+@pytest.mark.long
 def test_it_listens_on_ipv6(data_dir: Path, database_url: str) -> None:
     if not socket.has_dualstack_ipv6():
         skip_or_fail("this machine has no IPv6")

@@ -192,6 +192,7 @@ async def test_a_printed_follower_handles_each_event_once_though_a_handler_fails
     assert printed[:2] + printed[3:] == await recorded(directory)
 
 
+@pytest.mark.long
 async def test_the_javascript_follower_resumes_where_a_slow_handler_let_too_many_frames_wait() -> (
     None
 ):

@@ -144,7 +144,7 @@ def test_a_search_finds_rows_beyond_the_range_that_it_walks(
         assert found == ["e-15009"]
 
 
-@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("descending", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("sort", ["name", "email", "created_at"])
 def test_a_search_finds_the_same_rows_as_a_plain_scan(
     connection: psycopg.Connection[Any], sort: Any, descending: bool

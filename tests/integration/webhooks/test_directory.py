@@ -143,7 +143,8 @@ async def test_living_webhooks_are_found_without_reading_other_claims(
         ((plans,),) = await cursor.fetchall()
     scans = list(scans_of(plans[0]["Plan"]))
     assert {scan["Relation Name"] for scan in scans} == {"claims", "stored_events"}
-    assert sum(rows_of(scan) for scan in scans) == 2, "the claim, and its last event"
+    # Before Postgres 18 the rows of a hundred loops are rounded to whole ones for each loop.
+    assert sum(rows_of(scan) for scan in scans) <= 2, "the claim, and its last event"
 
 
 def scans_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
