@@ -11,12 +11,8 @@ from uuid import uuid4
 import httpx2
 from msgspec import Struct
 
-from tests.support.servers.postgres import scale
-
 REQUEST_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.05
-# Between two commands of a caller in the short form: the tests beside it need the processor, too.
-_THINK_SECONDS: Final = 0.03 if scale() <= 1 else 0.0
 
 Json = dict[str, Any]
 
@@ -120,7 +116,6 @@ class Load:
         if registered is None or registered.user is None:
             return
         for command in _user_commands(registered.user, self._shared):
-            await asyncio.sleep(_THINK_SECONDS)
             if self._stopping.is_set() or not await self._send_with_retries(command):
                 return
 
