@@ -5,8 +5,8 @@
 PYTHON_BIN := .venv/bin
 TESTS ?= tests
 ARGS ?=
-# Tests wait often, so four workers fit two cores. A few tests finish sooner without workers.
-WORKERS ?= $(if $(filter tests,$(TESTS)),4,0)
+# Tests mostly wait, so three workers fit two cores. A few tests finish sooner without workers.
+WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
 # A test that hangs prints its stack and ends its worker.
 PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)

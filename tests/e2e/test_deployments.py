@@ -146,6 +146,7 @@ async def checks(api: httpx2.AsyncClient) -> Json:
     return answer.json()["checks"]
 
 
+@pytest.mark.long
 async def test_a_new_column_is_deployed_without_a_gap(
     deployment: Deployment, database_url: str, unused_tcp_port_factory: Callable[[], int]
 ) -> None:

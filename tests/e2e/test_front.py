@@ -98,6 +98,7 @@ def p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_floods_without_a_token_change_little_for_others(rollbook: RunningRollbook) -> None:
     """All kinds at once for the memory, the worst kinds at once for the time of another caller."""

@@ -25,7 +25,7 @@ def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbo
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("end", ["stop", "kill", "kill_all"])
+@pytest.mark.parametrize("end", ["stop", pytest.param("kill", marks=pytest.mark.long), "kill_all"])
 def test_it_is_ready_within_2_5_seconds(rollbook: RunningRollbook, end: str) -> None:
     took: list[float] = []
     while len(took) < TRIES and min(took, default=START_SECONDS) >= START_SECONDS:

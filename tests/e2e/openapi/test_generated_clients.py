@@ -80,6 +80,7 @@ def test_a_python_client_of_openapi_python_client_works(
     ]
 
 
+@pytest.mark.long
 def test_a_typescript_client_of_openapi_typescript_compiles_strictly_and_works(
     rollbook: RunningRollbook, tmp_path: Path
 ) -> None:
