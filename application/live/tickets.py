@@ -30,6 +30,7 @@ class Tickets(Protocol):
     async def redeem(self, ticket: str) -> Principal | None:
         """The principal of a ticket; None if unknown, expired or used. Raises `Unavailable`.
 
-        The principal has the actor and the permissions of the moment of issue.
+        It is as it was at the moment of issue: whether its credential is still valid is for
+        `Callers` to say.
         """
         ...

@@ -9,13 +9,13 @@ from application.identity import PRESETS, Principal
 _ADMIN: Final = Principal(actor="token:admin", permissions=PRESETS["admin"], name="admin")
 
 
-class AdminTokenIdentity:
-    """Accepts one token, stored as its SHA-256 digest; comparisons take constant time."""
+class AdminToken:
+    """See `FixedToken`. The token is kept as its SHA-256 digest, so comparisons take constant time."""
 
     def __init__(self, token: str) -> None:
         self._digest = _digest(token)
 
-    async def principal(self, token: str) -> Principal | None:
+    def principal(self, token: str) -> Principal | None:
         return _ADMIN if hmac.compare_digest(_digest(token), self._digest) else None
 
 

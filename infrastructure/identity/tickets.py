@@ -22,11 +22,12 @@ WITH old AS (
         SELECT digest, tenant FROM tickets WHERE expires_at < now()
         LIMIT 100 FOR UPDATE SKIP LOCKED)
 )
-INSERT INTO tickets (tenant, digest, actor, permissions, expires_at)
-VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING expires_at"""
+INSERT INTO tickets (tenant, digest, actor, permissions, name, kind, credential, parent,
+                     caller_expires_at, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, now() + make_interval(secs => %s)) RETURNING expires_at"""
 _REDEEM: Final = """
 DELETE FROM tickets WHERE digest = %s AND tenant = %s
-RETURNING actor, permissions, expires_at > now()"""
+RETURNING expires_at > now(), actor, permissions, name, kind, credential, parent, caller_expires_at"""
 
 
 class PostgresTickets:
@@ -37,17 +38,38 @@ class PostgresTickets:
 
     async def issue(self, principal: Principal) -> Ticket:
         ticket = secrets.token_urlsafe(_TOKEN_BYTES)
-        permissions = sorted(principal.permissions)
-        values = (TENANT, digest(ticket), principal.actor, permissions, TICKET_SECONDS)
+        values = (
+            TENANT,
+            digest(ticket),
+            principal.actor,
+            sorted(principal.permissions),
+            principal.name,
+            principal.kind,
+            principal.credential,
+            principal.parent,
+            principal.expires_at,
+            TICKET_SECONDS,
+        )
         row = await self._row(_ISSUE, values)
         assert row is not None
         return Ticket(ticket, row[0])
 
     async def redeem(self, ticket: str) -> Principal | None:
         row = await self._row(_REDEEM, (digest(ticket), TENANT))
-        if row is None or not row[2]:
+        if row is None:
             return None
-        return Principal(actor=row[0], permissions=frozenset(row[1]))
+        is_valid, actor, permissions, name, kind, credential, parent, expires_at = row
+        if not is_valid:
+            return None
+        return Principal(
+            actor=actor,
+            permissions=frozenset(permissions),
+            name=name,
+            kind=kind,
+            credential=credential,
+            parent=parent,
+            expires_at=expires_at,
+        )
 
     async def _row(self, query: str, values: Sequence[Any]) -> TupleRow | None:
         async with self._database.connection(_SECONDS) as connection:

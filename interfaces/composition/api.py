@@ -1,9 +1,10 @@
 """The role that answers HTTP requests and streams events."""
 
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
@@ -15,13 +16,13 @@ from application.live.notifications import NoticeBoard
 from application.live.tail import Tail
 from application.queries.documents import Documents, RenderedDocuments
 from application.users.service import UserService
-from infrastructure.identity.admin_token import AdminTokenIdentity
 from infrastructure.identity.tickets import PostgresTickets
 from infrastructure.keys import AesTokenSealer
 from infrastructure.receipts.postgres import PostgresAnswerReceipts
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.stored_views import PostgresStoredViews
+from interfaces.composition.access import callers_of
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.projector import projection_admin, unused_projections
@@ -37,8 +38,10 @@ from projections.registry import PROJECTIONS
 _CURSOR_KEY: Final = b"\x00cursors\x00"
 
 
-async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
-    """The application; its routes can be called from now on."""
+async def open_api(
+    stack: AsyncExitStack, parts: Parts
+) -> tuple[FastAPI, list[Coroutine[Any, Any, None]]]:
+    """The application, whose routes can be called from now on, and its tasks."""
     store, settings = parts.store, parts.settings
     await ensure_views(parts.database.url, PROJECTIONS)
     documents: Documents = RenderedDocuments(parts.directory)
@@ -47,7 +50,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             CachedDocuments.open(parts.cache, documents, parts.directory, parts.doorbell)
         )
     tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
-    identity = AdminTokenIdentity(settings.need("admin_token"))
+    callers = callers_of(parts)
     tickets = PostgresTickets(parts.database)
     commands = UserService(store.log)
     readiness = readiness_of(parts)
@@ -63,7 +66,7 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
             feed=store.feed,
             tail=tail,
             doorbell=parts.doorbell,
-            identity=identity,
+            callers=callers,
             tickets=tickets,
             jobs=parts.jobs,
             job_list=parts.jobs,
@@ -96,8 +99,8 @@ async def open_api(stack: AsyncExitStack, parts: Parts) -> FastAPI:
         )
     )
     board = NoticeBoard(parts.notifications, parts.doorbell)
-    EventStream(tail, identity, tickets, board).add_to(application)
-    return application
+    EventStream(tail, callers, tickets, board).add_to(application)
+    return application, [callers.run()]
 
 
 def _now() -> datetime:

@@ -71,7 +71,8 @@ async def open_rollbook(
         if "api" in roles:
             from interfaces.composition.api import open_api
 
-            application = await open_api(stack, parts)
+            application, tasks = await open_api(stack, parts)
+            work += tasks
         async with _running(work):
             yield Rollbook(application=application, stopping=parts.stopping)
 

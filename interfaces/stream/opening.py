@@ -7,7 +7,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Struct
 
-from application.identity import Identity, Principal
+from application.access.callers import Callers
+from application.access.permissions import NEEDS
+from application.access.ports import Presented
+from application.identity import Permission, Principal
 from application.live.tickets import Tickets
 from application.log.search import EventFilter, parse_type
 from domain.errors import InvalidValue
@@ -24,6 +27,8 @@ _FORMS: Final = {
     "token": "a string",
     "ticket": "a string",
 }
+
+_NEEDED: Final[Permission] = cast("Permission", NEEDS["stream_events"])
 
 Position = Annotated[int, Meta(ge=0, le=2**53)]
 Types = Annotated[tuple[str, ...], Meta(max_length=_MAX_TYPES)]
@@ -107,25 +112,26 @@ def _checked(values: dict[str, Any], kind: type[R], *, strict: bool) -> R:
     return request
 
 
-async def by_header(authorization: str, identity: Identity) -> Principal:
-    """The principal of a bearer token. Raises `Closed`."""
-    scheme, _, token = authorization.partition(" ")
-    known = await identity.principal(token.strip()) if scheme.lower() == "bearer" else None
-    return _admitted(known)
+async def by_header(presented: Presented | None, callers: Callers) -> Principal:
+    """The principal of what the request carries. Raises `Closed` and `Unavailable`."""
+    return _admitted(None if presented is None else await callers.of(presented))
 
 
-async def by_message(message: FirstMessage, identity: Identity, tickets: Tickets) -> Principal:
+async def by_message(message: FirstMessage, callers: Callers, tickets: Tickets) -> Principal:
     """The principal of a token or ticket. Raises `Closed` and `Unavailable`."""
     if message.token is not None:
-        return _admitted(await identity.principal(message.token))
+        return _admitted(await callers.of(Presented("bearer", message.token)))
     if message.ticket is not None:
-        return _admitted(await tickets.redeem(message.ticket))
+        principal = await tickets.redeem(message.ticket)
+        # The token may have been revoked since the ticket was issued.
+        is_valid = principal is not None and await callers.is_valid(principal)
+        return _admitted(principal if is_valid else None)
     return _admitted(None)
 
 
 def _admitted(principal: Principal | None) -> Principal:
     if principal is None:
         raise Closed(CloseCode.UNAUTHENTICATED, "The token or ticket is missing or not valid.")
-    if not principal.may("events:read"):
-        raise Closed(CloseCode.FORBIDDEN, "This needs the permission events:read.")
+    if not principal.may(_NEEDED):
+        raise Closed(CloseCode.FORBIDDEN, f"This needs the permission {_NEEDED}.")
     return principal

@@ -8,12 +8,14 @@ from typing import Final, NoReturn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from structlog import get_logger
 
+from application.access.callers import Callers
 from application.errors import PositionAhead, PositionGone, Unavailable
 from application.failures import describe
-from application.identity import Identity, Principal
+from application.identity import Principal
 from application.live.notifications import Inbox, NoticeBoard
 from application.live.tail import Cursor, Tail
 from application.live.tickets import Tickets
+from interfaces.presented import presented_in
 from interfaces.stream import frames
 from interfaces.stream.closing import CloseCode, Closed
 from interfaces.stream.limits import OpenStreams, SilentStreams
@@ -41,7 +43,7 @@ class EventStream:
     def __init__(
         self,
         tail: Tail,
-        identity: Identity,
+        callers: Callers,
         tickets: Tickets,
         notices: NoticeBoard,
         *,
@@ -51,7 +53,7 @@ class EventStream:
         max_streams: int = _MAX_STREAMS,
     ) -> None:
         self._tail = tail
-        self._identity = identity
+        self._callers = callers
         self._tickets = tickets
         self._notices = notices
         self._heartbeat_seconds = heartbeat_seconds
@@ -95,6 +97,7 @@ class EventStream:
                         _listen(websocket),
                         self._send_events(sender, cursor, opened),
                         _notify(sender, inbox),
+                        self._end_with(principal),
                     )
         except PositionAhead as error:
             reason = f"after is above the head of the log, {error.head}."
@@ -109,15 +112,21 @@ class EventStream:
     async def _opened(self, websocket: WebSocket) -> tuple[Principal, StreamRequest]:
         """The client and its request: by a header and the query, or by the first message."""
         query: bytes = websocket.scope["query_string"]
-        authorization = websocket.headers.get("authorization")
-        if authorization is not None:
-            return await by_header(authorization, self._identity), from_query(query)
+        if "authorization" in websocket.headers:
+            presented = presented_in(websocket.scope)
+            return await by_header(presented, self._callers), from_query(query)
         if query:
             reason = "Parameters in the address need an Authorization header."
             raise Closed(CloseCode.BAD_REQUEST, reason)
         address = websocket.client.host if websocket.client else ""
         message = from_message(await self._silent.first(address, _received(websocket)))
-        return await by_message(message, self._identity, self._tickets), message
+        return await by_message(message, self._callers, self._tickets), message
+
+    async def _end_with(self, principal: Principal) -> NoReturn:
+        """End the stream when its caller is revoked or expires."""
+        await self._callers.until_ended(principal)
+        reason = "The token or session has ended; sign in again."
+        raise Closed(CloseCode.UNAUTHENTICATED, reason)
 
     async def _send_events(self, sender: "_Sender", cursor: Cursor, opened: bool) -> NoReturn:
         """Send what the cursor finds until the server stops."""

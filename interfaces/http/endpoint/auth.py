@@ -1,4 +1,4 @@
-"""Authenticates the sender of a request and checks its permission."""
+"""Authenticates the caller of a request and checks its permission."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -6,7 +6,8 @@ from typing import Final
 from fastapi import Request
 from msgspec import Struct
 
-from application.identity import Permission, Principal
+from application.access.permissions import Need
+from application.identity import PERMISSIONS, Permission, Principal
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header, is_visible_ascii
 from interfaces.http.protocol.refusals import (
@@ -15,6 +16,7 @@ from interfaces.http.protocol.refusals import (
     InvalidToken,
     Unauthenticated,
 )
+from interfaces.presented import presented_in
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
 
@@ -40,7 +42,8 @@ def require(permission: Permission | None) -> Admission:
     async def admitted(services: Services, request: Request) -> Principal:
         return await admit(services, request, permission)
 
-    return Admission(admitted, [{"bearer": [permission] if permission else []}])
+    roles = [permission] if permission else []
+    return Admission(admitted, [{scheme: roles} for scheme in ("bearer", "session")])
 
 
 async def _anyone(_: Services, __: Request) -> Principal:
@@ -50,12 +53,25 @@ async def _anyone(_: Services, __: Request) -> Principal:
 OPEN: Final = Admission(_anyone, [])
 
 
+def admission_for(need: Need) -> Admission:
+    """The admission of a need that the table alone decides."""
+    if need == "open":
+        return OPEN
+    if need == "caller":
+        return require(None)
+    assert need in PERMISSIONS, "the operation declares how it admits callers"
+    return require(need)
+
+
 async def admit(services: Services, request: Request, needs: Permission | None) -> Principal:
     """The sender, if it has the permission; raises `Unauthenticated` or `Forbidden`.
 
     A value in Rollbook-On-Behalf-Of needs users:write on every route.
     """
-    principal = await services.identity.principal(_bearer_token(request))
+    presented = presented_in(request.scope)
+    if presented is None:
+        raise Unauthenticated
+    principal = await services.callers.of(presented)
     if principal is None:
         raise InvalidToken
     request.scope[_PRINCIPAL] = principal
@@ -78,11 +94,3 @@ def on_behalf_of(request: Request) -> str | None:
         detail = f"Must be 1 to {_BEHALF_LIMIT} visible ASCII characters."
         raise InvalidRequest.at(ON_BEHALF_OF, detail)
     return name
-
-
-def _bearer_token(request: Request) -> str:
-    scheme, _, token = (header(request, "Authorization") or "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated
-    return token

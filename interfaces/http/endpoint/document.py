@@ -12,6 +12,7 @@ from interfaces.http.endpoint.openapi import REF, Schema, described
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.protocol.json_schemas import published
 from interfaces.http.protocol.problems import PROBLEMS, type_uri
+from interfaces.presented import SESSION_COOKIE
 
 _TITLE: Final = "Rollbook"
 _DESCRIPTION: Final = (
@@ -128,7 +129,10 @@ def document(app: FastAPI, operations: Sequence[Operation], version: str) -> Sch
             name: {"name": name, "in": "header", **header}
             for name, header in _REQUEST_HEADERS.items()
         },
-        "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        "securitySchemes": {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+        },
     }
     _add_links(built["paths"])
     return built

@@ -9,8 +9,8 @@ from fastapi import Response
 from msgspec import Struct
 from pydantic import TypeAdapter
 
-from application.identity import Permission
-from interfaces.http.endpoint.auth import ON_BEHALF_OF, Admission, require
+from application.access.permissions import NEEDS
+from interfaces.http.endpoint.auth import ON_BEHALF_OF, Admission, admission_for
 from interfaces.http.endpoint.call import Call
 from interfaces.http.protocol.body import JSON
 from interfaces.http.protocol.consistency import MIN_POSITION
@@ -68,7 +68,6 @@ def operation(
     *,
     tag: str,
     summary: str,
-    needs: Permission | Admission | None,
     answers: type[Struct] | None,
     status: int = 200,
     headers: Sequence[str] | None = None,
@@ -79,12 +78,14 @@ def operation(
     responses: Mapping[str, Any] | None = None,
     secrets: Sequence[str] = (),
     answer_headers: Sequence[str] = (),
+    admission: Admission | None = None,
 ) -> Callable[[Endpoint], Operation]:
     """Declare an operation: the function gets the call once all checks have passed.
 
     The function's annotation names the models of parameters and body: with `Query[None]`, the
-    query string is not read. Every method but GET takes a body. `needs` None admits every known
-    caller. `headers` are those of the request that are read: by default, a query reads the position
+    query string is not read. Every method but GET takes a body. What the caller needs is in the table
+    of permissions, under the function's name; `admission` decides the needs that no permission
+    alone decides. `headers` are those of the request that are read: by default, a query reads the position
     to wait for, and a command its idempotency key. `formats` are the media types of the answer, by
     default JSON; with none, `Accept` is not read. `problems` are those that the rest does not
     imply, and `responses` replace the described ones. `secrets` are the members of the answer that
@@ -103,7 +104,7 @@ def operation(
             path=path,
             tag=tag,
             summary=summary,
-            admission=needs if isinstance(needs, Admission) else require(needs),
+            admission=admission or admission_for(NEEDS[endpoint.__name__]),
             takes=None if takes is NoneType else TypeAdapter(takes),
             body=None if is_query else TypeAdapter(body),
             headers=headers,

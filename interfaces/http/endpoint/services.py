@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from application.access.callers import Callers
 from application.audit.search import Audit, EventLookup
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
 from application.erasure.service import ErasureService
 from application.exports.requests import ExportService
 from application.exports.rows import ExportRows
-from application.identity import Identity
 from application.jobs.model import JobList, Jobs
 from application.live.tail import Tail
 from application.live.tickets import Tickets
@@ -53,7 +53,7 @@ class Services:
     feed: SearchableFeed
     tail: Tail
     doorbell: Doorbell
-    identity: Identity
+    callers: Callers
     tickets: Tickets
     jobs: Jobs
     job_list: JobList

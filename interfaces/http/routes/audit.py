@@ -23,7 +23,6 @@ from interfaces.http.schemas.lists import AuditList
     "/v1/audit",
     tag="Audit",
     summary="See who changed what, the newest first",
-    needs="audit:read",
     answers=AuditList,
 )
 async def read_audit(call: Query[AuditParameters]) -> Response:
@@ -44,7 +43,6 @@ async def read_audit(call: Query[AuditParameters]) -> Response:
     "/v1/users/{user_id}/history",
     tag="Audit",
     summary="See what happened to a user, the newest first; also to one that is gone",
-    needs="audit:read",
     answers=AuditList,
 )
 async def read_history(call: Query[PageParameters]) -> Response:
@@ -59,7 +57,6 @@ async def read_history(call: Query[PageParameters]) -> Response:
     "/v1/users/{user_id}/blame",
     tag="Audit",
     summary="See who set each field of a user",
-    needs="audit:read",
     answers=UserBlame,
     problems=("user-deleted", "user-erased"),
 )

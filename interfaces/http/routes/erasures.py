@@ -36,7 +36,6 @@ class EraseBody(RequestModel):
     "/v1/users/{user_id}/erase",
     tag="Users",
     summary="Erase a person for good",
-    needs="admin",
     answers=ErasureReceipt,
     headers=RECORDED_FOR_ONE_USER,
     responses={

@@ -44,7 +44,6 @@ class EventListParameters(RequestModel):
     "/v1/events",
     tag="Events",
     summary="Read events after a position",
-    needs="events:read",
     answers=EventList,
     problems=("position-gone",),
 )
@@ -59,7 +58,6 @@ async def list_events(call: Query[EventListParameters]) -> Response:
     "/v1/events/{event_id}",
     tag="Events",
     summary="Read one event",
-    needs="events:read",
     answers=Envelope,
 )
 async def read_event(call: Query[NoParameters]) -> Response:

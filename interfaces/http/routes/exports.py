@@ -19,7 +19,6 @@ from interfaces.http.schemas.jobs import Job
     "/v1/exports",
     tag="Exports",
     summary="Export all users or audit items that match, as a job whose result is the file",
-    needs="audit:read",
     answers=Job,
     status=202,
     body_required=True,

@@ -9,7 +9,6 @@ from fastapi import Response
 from msgspec import Struct
 
 from application.errors import Unavailable
-from interfaces.http.endpoint.auth import OPEN
 from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.openapi import answer
 from interfaces.http.endpoint.operation import operation
@@ -56,7 +55,6 @@ class Ready(Struct, frozen=True, omit_defaults=True):
     "/health/live",
     tag="Health",
     summary="Whether the process lives",
-    needs=OPEN,
     answers=Live,
     headers=(),
     formats=(),
@@ -71,7 +69,6 @@ async def read_liveness(_: Query[None]) -> Response:
     "/health/ready",
     tag="Health",
     summary="Whether the process can do its work, and which dependency is missing",
-    needs=OPEN,
     answers=Ready,
     headers=(),
     formats=(),

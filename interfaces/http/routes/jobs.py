@@ -58,7 +58,7 @@ _ONE: Final = Admission(_admit_to_job, require("admin").security)
     "/v1/jobs",
     tag="Jobs",
     summary="List jobs, the newest first; without `admin` one's own exports",
-    needs=_LISTING,
+    admission=_LISTING,
     answers=JobList,
 )
 async def list_jobs(call: Query[JobListParameters]) -> Response:
@@ -85,7 +85,7 @@ async def list_jobs(call: Query[JobListParameters]) -> Response:
     _PATH,
     tag="Jobs",
     summary="See how far a job is",
-    needs=_ONE,
+    admission=_ONE,
     answers=Job,
 )
 async def read_job(call: Query[NoParameters]) -> Response:
@@ -98,7 +98,7 @@ async def read_job(call: Query[NoParameters]) -> Response:
     f"{_PATH}/result",
     tag="Jobs",
     summary=_RESULT,
-    needs=_ONE,
+    admission=_ONE,
     answers=JobResult,
     formats=(JSON, *FORMATS),
     responses={"200": or_file(_RESULT, JobResult)},
@@ -119,7 +119,7 @@ async def read_job_result(call: Query[NoParameters]) -> Response:
     f"{_PATH}/cancel",
     tag="Jobs",
     summary="Cancel a job: at once where it waits, soon where it runs",
-    needs=_ONE,
+    admission=_ONE,
     answers=Job,
 )
 async def cancel_job(call: Command[Nothing]) -> Response:

@@ -87,7 +87,7 @@ async def _admit(services: Services, request: Request) -> Principal:
     "/metrics",
     tag="Health",
     summary="The figures of this process, as Prometheus and OpenMetrics write them",
-    needs=Admission(_admit, [{}, *_ADMINISTRATORS.security]),
+    admission=Admission(_admit, [{}, *_ADMINISTRATORS.security]),
     answers=None,
     headers=(),
     responses={

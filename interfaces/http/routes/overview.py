@@ -17,7 +17,6 @@ from interfaces.http.schemas.lists import Me, ProjectionList
     "/v1/stats",
     tag="Overview",
     summary="Count the users",
-    needs="users:read",
     answers=Statistics,
 )
 async def read_stats(call: Query[NoParameters]) -> Response:
@@ -31,7 +30,6 @@ async def read_stats(call: Query[NoParameters]) -> Response:
     "/v1/projections",
     tag="Overview",
     summary="List the projections and how far they are",
-    needs="events:read",
     answers=ProjectionList,
 )
 async def list_projections(call: Query[NoParameters]) -> Response:
@@ -46,7 +44,6 @@ async def list_projections(call: Query[NoParameters]) -> Response:
     "/v1/me",
     tag="Overview",
     summary="See who the token belongs to, and what it may do",
-    needs=None,
     answers=Me,
     headers=(),
 )

@@ -30,7 +30,6 @@ _PATH: Final = "/v1/projections/{name}/parked"
     _PATH,
     tag=_TAG,
     summary="List the parked streams, and why",
-    needs="admin",
     answers=ParkedList,
 )
 async def list_parked(call: Query[PageParameters]) -> Response:
@@ -52,7 +51,6 @@ async def list_parked(call: Query[PageParameters]) -> Response:
     f"{_PATH}/retry",
     tag=_TAG,
     summary="Retry all parked streams, each once",
-    needs="admin",
     answers=Job,
     status=202,
 )
@@ -65,7 +63,6 @@ async def retry_all_parked(call: Command[Nothing]) -> Response:
     f"{_PATH}/{{stream}}/retry",
     tag=_TAG,
     summary="Retry a parked stream, from the event that is parked",
-    needs="admin",
     answers=RetriedStream,
 )
 async def retry_parked(call: Command[Nothing]) -> Response:
@@ -84,7 +81,6 @@ async def retry_parked(call: Command[Nothing]) -> Response:
     f"{_PATH}/{{stream}}/skip",
     tag=_TAG,
     summary="Skip the parked event of a stream for good, and continue after it",
-    needs="admin",
     answers=RetriedStream,
     body_required=True,
 )
@@ -108,7 +104,6 @@ async def skip_parked(call: Command[SkipBody]) -> Response:
     f"{_PATH}/{{stream}}/unskip",
     tag=_TAG,
     summary="Skip an event no more: the stream is folded again from its first event",
-    needs="admin",
     answers=RetriedStream,
     body_required=True,
 )

@@ -36,7 +36,6 @@ _PATH: Final = "/v1/projections/{name}"
     f"{_PATH}/rebuild",
     tag=_TAG,
     summary="Rebuild a projection beside the current generation, then switch to it",
-    needs="admin",
     answers=Job,
     status=202,
 )
@@ -49,7 +48,6 @@ async def rebuild_projection(call: Command[Nothing]) -> Response:
     f"{_PATH}/rollback",
     tag=_TAG,
     summary="Switch back to the previous generation",
-    needs="admin",
     answers=Job,
     status=202,
     body_required=True,
@@ -74,7 +72,6 @@ async def roll_back_projection(call: Command[RollbackBody]) -> Response:
     f"{_PATH}/verify",
     tag=_TAG,
     summary="Compare a projection with a new build of it; if asked, switch to that if they differ",
-    needs="admin",
     answers=Job,
     status=202,
 )
@@ -90,7 +87,6 @@ async def verify_projection(call: Command[VerifyBody]) -> Response:
     f"{_PATH}/views/{{stream}}",
     tag=_TAG,
     summary="Show the view of one stream in each generation",
-    needs="admin",
     answers=StoredViewList,
 )
 async def read_stored_views(call: Query[NoParameters]) -> Response:
@@ -110,7 +106,6 @@ async def read_stored_views(call: Query[NoParameters]) -> Response:
     f"{_PATH}/pause",
     tag=_TAG,
     summary="Pause a projection",
-    needs="admin",
     answers=ProjectionOrdered,
 )
 async def pause_projection(call: Command[PauseBody]) -> Response:
@@ -124,7 +119,6 @@ async def pause_projection(call: Command[PauseBody]) -> Response:
     f"{_PATH}/resume",
     tag=_TAG,
     summary="Resume a projection",
-    needs="admin",
     answers=ProjectionOrdered,
 )
 async def resume_projection(call: Command[Nothing]) -> Response:
@@ -138,7 +132,6 @@ async def resume_projection(call: Command[Nothing]) -> Response:
     _PATH,
     tag=_TAG,
     summary="Drop a projection that no release has any more",
-    needs="admin",
     answers=None,
     status=204,
 )

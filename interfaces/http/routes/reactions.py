@@ -30,7 +30,6 @@ _PARKED: Final = f"{_PATH}/{{name}}/parked"
     _PATH,
     tag=_TAG,
     summary="List what happens by itself, and where it stands",
-    needs="admin",
     answers=ReactionList,
 )
 async def list_reactions(call: Query[NoParameters]) -> Response:
@@ -45,7 +44,6 @@ async def list_reactions(call: Query[NoParameters]) -> Response:
     f"{_PATH}/{{name}}/enable",
     tag=_TAG,
     summary="Enable a reaction, for events from now on",
-    needs="admin",
     answers=Reaction,
 )
 async def enable_reaction(call: Command[Nothing]) -> Response:
@@ -57,7 +55,6 @@ async def enable_reaction(call: Command[Nothing]) -> Response:
     f"{_PATH}/{{name}}/disable",
     tag=_TAG,
     summary="Disable a reaction; what it was still to do is skipped",
-    needs="admin",
     answers=Reaction,
 )
 async def disable_reaction(call: Command[Nothing]) -> Response:
@@ -69,7 +66,6 @@ async def disable_reaction(call: Command[Nothing]) -> Response:
     _PARKED,
     tag=_TAG,
     summary="List the users that are parked for a reaction, and why",
-    needs="admin",
     answers=ParkedUserList,
 )
 async def list_parked_users(call: Query[PageParameters]) -> Response:
@@ -93,7 +89,6 @@ async def list_parked_users(call: Query[PageParameters]) -> Response:
     f"{_PARKED}/{{user}}/retry",
     tag=_TAG,
     summary="Run the event at which a user is parked again",
-    needs="admin",
     answers=UnparkedUser,
 )
 async def retry_parked_user(call: Command[Nothing]) -> Response:
@@ -112,7 +107,6 @@ async def retry_parked_user(call: Command[Nothing]) -> Response:
     f"{_PARKED}/{{user}}/skip",
     tag=_TAG,
     summary="Skip the event at which a user is parked for good, and go on after it",
-    needs="admin",
     answers=UnparkedUser,
     body_required=True,
 )

@@ -23,7 +23,6 @@ _REJECTED: Final = "/v1/relay/rejected"
     "/v1/relay",
     tag=_TAG,
     summary="See how far the relay is",
-    needs="admin",
     answers=RelayStatus,
 )
 async def read_relay(call: Query[NoParameters]) -> Response:
@@ -36,7 +35,6 @@ async def read_relay(call: Query[NoParameters]) -> Response:
     _REJECTED,
     tag=_TAG,
     summary="List the events that the relay could not publish, and why",
-    needs="admin",
     answers=RejectedList,
 )
 async def list_rejected(call: Query[PageParameters]) -> Response:
@@ -58,7 +56,6 @@ async def list_rejected(call: Query[PageParameters]) -> Response:
     f"{_REJECTED}/replay",
     tag=_TAG,
     summary="Publish the events that were set aside again",
-    needs="admin",
     answers=Job,
     status=202,
 )

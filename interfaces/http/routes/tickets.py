@@ -26,7 +26,6 @@ class StreamTicket(Struct, frozen=True):
     "/v1/stream/tickets",
     tag="Events",
     summary="Get a ticket to the live stream: one use, within 30 seconds",
-    needs="events:read",
     answers=StreamTicket,
     status=201,
     secrets=("ticket",),

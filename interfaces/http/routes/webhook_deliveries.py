@@ -24,7 +24,6 @@ from interfaces.http.schemas.webhook_answers import (
     f"{ONE_WEBHOOK}/attempts",
     tag=WEBHOOKS_TAG,
     summary="List the last 1,000 requests to the endpoint, the newest first",
-    needs="admin",
     answers=WebhookAttemptList,
 )
 async def list_webhook_attempts(call: Query[PageParameters]) -> Response:
@@ -49,7 +48,6 @@ async def list_webhook_attempts(call: Query[PageParameters]) -> Response:
     f"{ONE_WEBHOOK}/parked",
     tag=WEBHOOKS_TAG,
     summary="List the users whose deliveries wait, and why",
-    needs="admin",
     answers=WebhookParkedList,
 )
 async def list_webhook_parked(call: Query[PageParameters]) -> Response:
@@ -74,7 +72,6 @@ async def list_webhook_parked(call: Query[PageParameters]) -> Response:
     f"{ONE_WEBHOOK}/parked/{{user}}/retry",
     tag=WEBHOOKS_TAG,
     summary="Try the deliveries of a user again, at once and for another day",
-    needs="admin",
     answers=WebhookRetry,
 )
 async def retry_webhook_parked(call: Command[Nothing]) -> Response:

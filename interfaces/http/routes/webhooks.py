@@ -48,7 +48,6 @@ from interfaces.http.schemas.webhooks import (
     WEBHOOKS,
     tag=WEBHOOKS_TAG,
     summary="Create a webhook: events are posted to its URL from now on",
-    needs="admin",
     answers=WebhookWithSecret,
     status=201,
     body_required=True,
@@ -83,7 +82,6 @@ async def create_webhook(call: Command[CreateWebhookBody]) -> Response:
     WEBHOOKS,
     tag=WEBHOOKS_TAG,
     summary="List the webhooks",
-    needs="admin",
     answers=WebhookList,
 )
 async def list_webhooks(call: Query[NoParameters]) -> Response:
@@ -102,7 +100,6 @@ async def list_webhooks(call: Query[NoParameters]) -> Response:
     ONE_WEBHOOK,
     tag=WEBHOOKS_TAG,
     summary="Read a webhook",
-    needs="admin",
     answers=Webhook,
     answer_headers=TAGGED,
 )
@@ -116,7 +113,6 @@ async def read_webhook(call: Query[NoParameters]) -> Response:
     ONE_WEBHOOK,
     tag=WEBHOOKS_TAG,
     summary="Change a webhook",
-    needs="admin",
     answers=Webhook,
     answer_headers=TAGGED,
     headers=(IDEMPOTENCY_KEY, IF_MATCH),
@@ -139,7 +135,6 @@ async def change_webhook(call: Command[ChangeWebhookBody]) -> Response:
     ONE_WEBHOOK,
     tag=WEBHOOKS_TAG,
     summary="Delete a webhook",
-    needs="admin",
     answers=None,
     status=204,
 )

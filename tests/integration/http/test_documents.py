@@ -118,10 +118,10 @@ def test_every_operation_lists_its_permissions_and_failures(
 ) -> None:
     for method, path, operation in operations(description):
         if not path.startswith("/v1/"):
-            open_on_this_machine = [{}, {"bearer": ["admin"]}]
+            open_on_this_machine = [{}, {"bearer": ["admin"]}, {"session": ["admin"]}]
             assert operation["security"] == (open_on_this_machine if path == "/metrics" else [])
             continue
-        assert operation["security"][0].keys() == {"bearer"}
+        assert [set(scheme) for scheme in operation["security"]] == [{"bearer"}, {"session"}]
         assert operation["responses"].keys() >= {"401", "403", "422", "500"}
         assert ("requestBody" in operation) == (method != "GET")
         names = {parameter["name"] for parameter in operation["parameters"] if "name" in parameter}

@@ -5,13 +5,14 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, cast, get_args
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 from httpx2 import ASGITransport, AsyncClient
 from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
+from application.access.callers import Callers
 from application.audit.search import Audit
 from application.erasure.coverage import Coverage
 from application.erasure.erased_views import ViewGeneration
@@ -21,7 +22,6 @@ from application.errors import PositionAhead, ViewBehind
 from application.exports.job import ExportSources, NotThereYet, Selection, export_jobs
 from application.exports.requests import PIECE_ROWS, ExportService, Piece
 from application.exports.rows import ExportRows
-from application.identity import PRESETS, Permission, Preset, Principal
 from application.live.tail import Tail
 from application.projector.unused import UnusedProjections
 from application.queries.directory import (
@@ -45,6 +45,7 @@ from projections.folding import indexed_words, search_words
 from projections.registry import PROJECTIONS
 from projections.users import UserRow, UserView, evolve
 from tests.support.doubles.audit_log import InMemoryAuditLog
+from tests.support.doubles.credentials import InMemoryCredentials
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.doubles.jobs import InMemoryJobs
@@ -54,28 +55,12 @@ from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
 from tests.support.doubles.webhooks import Endpoints, InMemoryDeliveries, managed_webhooks
+from tests.support.http.preset_tokens import PresetTokens
 from tests.support.reactions.greet import GREET
 from tests.support.views.projection_admin import NoStoredViews, empty_projection_admin
 
 LOG_ID: Final = UUID("018f0000-0000-7000-8000-000000000001")
-_OTHERS: Final[Mapping[str, frozenset[Permission]]] = {
-    "nobody": frozenset(),
-    "watcher": frozenset({"events:read"}),
-    "inspector": frozenset({"audit:read"}),
-}
 ADA: Final = {"name": "Ada Lovelace", "email": "ada@example.org"}
-
-
-class PresetIdentity:
-    """Each preset name is a token with its permissions; `_OTHERS` has more tokens."""
-
-    async def principal(self, token: str) -> Principal | None:
-        permissions = _OTHERS.get(token)
-        if token in get_args(Preset):
-            permissions = PRESETS[cast("Preset", token)]
-        if permissions is None:
-            return None
-        return Principal(actor=f"token:{token}", permissions=permissions)
 
 
 class FoldedQueries:
@@ -215,6 +200,8 @@ class Directory:
         self.relay = MemoryRelayLedger()
         self.endpoints = Endpoints()
         self.deliveries = InMemoryDeliveries()
+        self.tokens, self.sessions = InMemoryCredentials("token"), InMemoryCredentials("session")
+        self.callers = Callers(fixed=PresetTokens(), tokens=self.tokens, sessions=self.sessions)
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
@@ -225,7 +212,7 @@ class Directory:
             feed=self.log,
             tail=self.tail,
             doorbell=self.doorbell,
-            identity=PresetIdentity(),
+            callers=self.callers,
             tickets=InMemoryTickets(lambda: datetime.now(UTC)),
             jobs=self.jobs,
             job_list=self.jobs,

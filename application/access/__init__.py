@@ -1,0 +1,1 @@
+"""Access: the callers, what each may do, and what is recorded about it."""
