@@ -58,6 +58,20 @@ async def test_a_ticket_gives_the_principal_that_requested_it(under_test: Ticket
     assert await under_test.tickets.redeem(ticket.ticket) == READER
 
 
+async def test_a_ticket_keeps_the_whole_caller(under_test: TicketsUnderTest) -> None:
+    caller = Principal(
+        actor="local:ada",
+        permissions=PRESETS["auditor"],
+        name="ada",
+        kind="session",
+        credential="session:00",
+        parent="token:01",
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    ticket = await under_test.tickets.issue(caller)
+    assert await under_test.tickets.redeem(ticket.ticket) == caller
+
+
 async def test_a_ticket_is_valid_for_thirty_seconds(under_test: TicketsUnderTest) -> None:
     first, second = await under_test.tickets.issue(READER), await under_test.tickets.issue(READER)
     left = first.expires_at - datetime.now(UTC)

@@ -15,7 +15,7 @@ from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.fields import UuidField, comma_list, whole_number
 from interfaces.http.protocol.json_schemas import EVENT_TYPE
-from interfaces.http.protocol.refusals import InvalidRequest, NotFound
+from interfaces.http.protocol.refusals import InvalidRequest, InvalidToken, NotFound
 from interfaces.http.protocol.validation import NoParameters, RequestModel
 from interfaces.http.schemas.lists import EventList
 
@@ -80,6 +80,8 @@ async def _awaited_page(call: Query[EventListParameters]) -> EventList:
     async with services.tail.cursor(_wanted(call), page.next_after) as cursor:
         while (left := deadline - loop.time()) > 0 and not services.stopping.is_set():
             batch = await cursor.next(min(left, _POLL_SECONDS), limit)
+            if not await services.callers.is_valid(call.principal):
+                raise InvalidToken  # it was revoked while the request waited
             page = _list(call, [e.recorded for e in batch.events], batch.position, batch.head)
             if page.items or await call.request.is_disconnected():
                 break

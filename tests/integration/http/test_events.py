@@ -8,6 +8,7 @@ from httpx2 import AsyncClient
 
 from application.doorbell import LOG
 from application.errors import PositionGone
+from application.identity import PRESETS, Principal
 from application.log.event_log import FeedPage
 from application.log.search import EventFilter
 from tests.support.http.directory import LOG_ID, Directory, registered
@@ -164,6 +165,21 @@ async def test_many_long_polls_share_one_read_of_new_events(
 
 async def test_a_long_poll_ends_empty_at_its_timeout(admin: AsyncClient) -> None:
     assert (await page(admin, wait=1))["items"] == []
+
+
+async def test_a_long_poll_of_a_caller_that_was_revoked_meanwhile_gets_no_event(
+    directory: Directory, admin: AsyncClient
+) -> None:
+    directory.tokens.add("crm", Principal(actor="token:crm", permissions=PRESETS["reader"]))
+    async with directory.as_("crm") as crm:
+        waiting = asyncio.create_task(crm.get("/v1/events?wait=30"))
+        await asyncio.sleep(0.05)
+        directory.tokens.revoke("crm")
+        await directory.callers.check()
+        await registered(admin)
+        directory.doorbell.ring(LOG)
+        async with asyncio.timeout(2):
+            assert (await waiting).status_code == 401
 
 
 async def test_a_long_poll_skips_events_that_do_not_match(

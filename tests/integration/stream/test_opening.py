@@ -1,9 +1,11 @@
 """Opening a stream: authentication, permissions, and the close codes of refusals."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application.errors import PositionGone, Unavailable
 from application.identity import PRESETS, Principal
@@ -209,3 +211,32 @@ async def test_a_token_has_a_limited_number_of_streams() -> None:
                 assert (await frame(another))["kind"] == "ready"
         async with streaming(url) as again:
             assert (await frame(again))["kind"] == "ready"
+
+
+@pytest.mark.parametrize("way", ["token", "ticket"])
+async def test_a_stream_closes_when_its_caller_is_revoked(
+    directory: StreamingDirectory, url: str, way: str
+) -> None:
+    crm = directory.tokens.add("crm", replace(READER, actor="token:crm"))
+    opening = {"token": "crm"}
+    if way == "ticket":
+        opening = {"token": None, "ticket": (await directory.services.tickets.issue(crm)).ticket}
+    async with streaming(url, **opening) as stream, streaming(url) as other:
+        assert (await frame(stream))["kind"] == "ready"
+        assert (await frame(other))["kind"] == "ready"
+        directory.tokens.revoke("crm")
+        await directory.callers.check()
+        async with asyncio.timeout(10):
+            assert (await closed(stream))[0] == 4401
+        await directory.register()
+        assert len(await events(other, 1)) == 1
+
+
+async def test_a_ticket_of_a_token_that_was_revoked_meanwhile_opens_nothing(
+    directory: StreamingDirectory, url: str
+) -> None:
+    crm = directory.tokens.add("crm", replace(READER, actor="token:crm"))
+    ticket = (await directory.services.tickets.issue(crm)).ticket
+    directory.tokens.revoke("crm")
+    async with streaming(url, token=None, ticket=ticket) as stream:
+        assert (await closed(stream))[0] == 4401
