@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from application.access.oidc import is_safe_address
+from application.access.oidc_permissions import PermissionsClaim
 from application.cache.ports import MAX_TTL
 from application.reactions.sender import Sender
 
 MIN_TOKEN_LENGTH: Final = 32
 MASTER_KEY_BYTES: Final = 32
+MAX_OIDC_NAME: Final = 255
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -88,7 +91,7 @@ def _token(value: SecretStr) -> SecretStr:
     token = value.get_secret_value()
     if len(token) < MIN_TOKEN_LENGTH:
         raise ValueError("must have 32 characters or more")
-    if not all("!" <= character <= "~" for character in token):
+    if not _is_visible_ascii(token):
         raise ValueError("must be visible ASCII without spaces: it is sent in a header")
     return value
 
@@ -111,6 +114,34 @@ def _page_url(value: str) -> str:
     return value
 
 
+def _oidc_issuer(value: str) -> str:
+    """As it is: the issuer of a token must equal it, to the last slash."""
+    if not is_safe_address(value) or any(character in value for character in "?#@"):
+        raise ValueError("must be like https://login.example.org; http only on this machine")
+    return value
+
+
+def _oidc_name(value: str) -> str:
+    if not 1 <= len(value) <= MAX_OIDC_NAME or not _is_visible_ascii(value):
+        raise ValueError(f"must be 1 to {MAX_OIDC_NAME} visible ASCII characters")
+    return value
+
+
+def _oidc_client_secret(value: SecretStr) -> SecretStr:
+    if not _is_visible_ascii(value.get_secret_value()):
+        raise ValueError("must be visible ASCII without spaces: it is sent in a header")
+    return value
+
+
+def _oidc_permissions(value: str) -> str:
+    PermissionsClaim.parse(value)
+    return value
+
+
+def _is_visible_ascii(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
+
+
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
@@ -121,3 +152,7 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 SmtpUrl = Annotated[SecretStr, AfterValidator(_smtp_url)]
 SmtpFrom = Annotated[str, AfterValidator(_smtp_from)]
 PageUrl = Annotated[str, AfterValidator(_page_url)]
+OidcIssuer = Annotated[str, AfterValidator(_oidc_issuer)]
+OidcName = Annotated[str, AfterValidator(_oidc_name)]
+OidcClientSecret = Annotated[SecretStr, AfterValidator(_oidc_client_secret)]
+OidcPermissions = Annotated[str, AfterValidator(_oidc_permissions)]

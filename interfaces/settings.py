@@ -20,6 +20,10 @@ from interfaces.setting_values import (
     CacheTtl,
     DatabaseUrl,
     MasterKeys,
+    OidcClientSecret,
+    OidcIssuer,
+    OidcName,
+    OidcPermissions,
     PageUrl,
     RedisUrl,
     SmtpFrom,
@@ -38,7 +42,14 @@ NEEDED: Final[Mapping[Role, Sequence[RoleSecret]]] = {
 }
 
 # An optional setting that needs another one as soon as it is set.
-TOGETHER: Final[Mapping[str, str]] = {"smtp_url": "smtp_from"}
+TOGETHER: Final[Mapping[str, str]] = {
+    "smtp_url": "smtp_from",
+    "oidc_issuer": "oidc_audience",
+    "oidc_audience": "oidc_issuer",
+    "oidc_client_id": "oidc_issuer",
+    "oidc_client_secret": "oidc_client_id",
+    "oidc_permissions_claim": "oidc_issuer",
+}
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -88,6 +99,11 @@ class _ForServers(FromEnvironment):
     master_key: MasterKeys | None = None
     admin_token: AdminToken | None = None
     public_url: WebUrl | None = None
+    oidc_issuer: OidcIssuer | None = None
+    oidc_audience: OidcName | None = None
+    oidc_client_id: OidcName | None = None
+    oidc_client_secret: OidcClientSecret | None = None
+    oidc_permissions_claim: OidcPermissions | None = None
     cache_ttl: CacheTtl = 3600
     smtp_url: SmtpUrl | None = None
     smtp_from: SmtpFrom | None = None

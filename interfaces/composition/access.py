@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from application.access.callers import Callers
+from application.access.ports import BearerVerifier
 from application.identity import Principal
 from infrastructure.identity.admin_token import AdminToken
 from interfaces.composition.shared import Parts
@@ -21,10 +22,11 @@ class _NoCredentials:
         return None
 
 
-def callers_of(parts: Parts) -> Callers:
+def callers_of(parts: Parts, jwts: BearerVerifier | None) -> Callers:
     """The callers that the processes of this log know."""
     return Callers(
         fixed=AdminToken(parts.settings.need("admin_token")),
         tokens=_NoCredentials(),
         sessions=_NoCredentials(),
+        jwts=jwts,
     )

@@ -25,6 +25,7 @@ from infrastructure.views.projector.stored_views import PostgresStoredViews
 from interfaces.composition.access import callers_of
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
+from interfaces.composition.oidc import open_oidc
 from interfaces.composition.projector import projection_admin, unused_projections
 from interfaces.composition.reaction_admin import reaction_admin
 from interfaces.composition.readiness import readiness_of
@@ -50,7 +51,8 @@ async def open_api(
             CachedDocuments.open(parts.cache, documents, parts.directory, parts.doorbell)
         )
     tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
-    callers = callers_of(parts)
+    oidc = await open_oidc(stack, parts)
+    callers = callers_of(parts, oidc.jwts)
     tickets = PostgresTickets(parts.database)
     commands = UserService(store.log)
     readiness = readiness_of(parts)

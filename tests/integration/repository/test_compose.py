@@ -20,8 +20,14 @@ SERVICES: Final[Mapping[str, Mapping[str, Any]]] = yaml.safe_load(
 )["services"]
 OURS: Final = [name for name, service in SERVICES.items() if service["image"] == "rollbook"]
 SERVERS: Final = sorted(SERVICES.keys() - set(OURS))
-# What only some roles use: the API asks the mail server whether it takes mails, the worker sends them.
+# What only some roles use: the API asks the mail server whether it takes mails, the worker sends them;
+# only the API has callers.
 ONLY: Final[Mapping[str, Sequence[str]]] = {
+    "ROLLBOOK_OIDC_AUDIENCE": ["api"],
+    "ROLLBOOK_OIDC_CLIENT_ID": ["api"],
+    "ROLLBOOK_OIDC_CLIENT_SECRET": ["api"],
+    "ROLLBOOK_OIDC_ISSUER": ["api"],
+    "ROLLBOOK_OIDC_PERMISSIONS_CLAIM": ["api"],
     "ROLLBOOK_SMTP_URL": ["api", "worker"],
     "ROLLBOOK_TEMPLATES": ["worker"],
 }

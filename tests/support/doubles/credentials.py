@@ -9,7 +9,7 @@ from application.identity import Principal
 
 
 class InMemoryCredentials:
-    """See `CredentialSource`: the secrets are those that `add` was called with."""
+    """See `CredentialSource`: the secrets are those that `add` was called with, without dots."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -28,7 +28,8 @@ class InMemoryCredentials:
         del self._principals[f"{self._kind}:{secret.encode().hex()}"]
 
     def credential(self, secret: str) -> str | None:
-        return f"{self._kind}:{secret.encode().hex()}" if secret.isascii() else None
+        has_form = secret.isascii() and "." not in secret
+        return f"{self._kind}:{secret.encode().hex()}" if has_form else None
 
     async def find(self, credentials: Collection[str]) -> Mapping[str, Principal]:
         self._answer()

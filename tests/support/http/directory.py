@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.access.callers import Callers
+from application.access.ports import BearerVerifier
 from application.audit.search import Audit
 from application.erasure.coverage import Coverage
 from application.erasure.erased_views import ViewGeneration
@@ -177,6 +178,7 @@ class Directory:
         self,
         readiness: Mapping[str, ReadinessCheck] | None = None,
         exports: InMemoryExports | None = None,
+        jwts: BearerVerifier | None = None,
     ) -> None:
         self.log = InMemoryEventLog(uuid7)
         self.receipts = InMemoryAnswerReceipts(self.log, uuid7)
@@ -201,7 +203,9 @@ class Directory:
         self.endpoints = Endpoints()
         self.deliveries = InMemoryDeliveries()
         self.tokens, self.sessions = InMemoryCredentials("token"), InMemoryCredentials("session")
-        self.callers = Callers(fixed=PresetTokens(), tokens=self.tokens, sessions=self.sessions)
+        self.callers = Callers(
+            fixed=PresetTokens(), tokens=self.tokens, sessions=self.sessions, jwts=jwts
+        )
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
