@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
+from domain.access.events import ACCESS_EVENTS
 from domain.event import Event
 from domain.user.events import USER_EVENTS
 from domain.webhook.events import WEBHOOK_EVENTS
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
-    event.topic: event for event in (*USER_EVENTS, *WEBHOOK_EVENTS)
+    event.topic: event for event in (*USER_EVENTS, *WEBHOOK_EVENTS, *ACCESS_EVENTS)
 }
 
 

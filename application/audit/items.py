@@ -11,6 +11,7 @@ from application.audit.webhooks import webhook_changes
 from application.log.envelope import Personal, personal_of
 from application.log.event_log import Unreadable, type_of
 from application.timestamps import Timestamp, timestamp
+from domain.access.events import AccessEvent
 from domain.event import ERASED, Event, Recorded, changed_field
 from domain.user.events import (
     UserAttributesChanged,
@@ -74,7 +75,7 @@ def audit_item(
     changes: dict[str, Change] = {}
     reason = None
     if not isinstance(event, Unreadable):
-        known = cast("UserEvent | WebhookEvent", event)
+        known = cast("UserEvent | WebhookEvent | AccessEvent", event)
         changes = _hidden(known, _changes(known, before), hide=personal != "open")
         reason = _reason(known, hide=personal != "open")
     return AuditItem(
@@ -100,7 +101,11 @@ def needs_status(event: Event) -> bool:
     return isinstance(event, UserDeleted | UserRestored | UserErased)
 
 
-def _changes(event: UserEvent | WebhookEvent, before: StatusBefore | None) -> Mapping[str, Change]:
+def _changes(
+    event: UserEvent | WebhookEvent | AccessEvent, before: StatusBefore | None
+) -> Mapping[str, Change]:
+    if isinstance(event, AccessEvent):
+        return {name: Change(None, value) for name, value in asdict(event).items()}
     if isinstance(event, WebhookEvent):
         return {name: Change(*values) for name, values in webhook_changes(event).items()}
     match event:

@@ -1,16 +1,19 @@
 """Exports of all users or audit items that match: the request, and the ports."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
+from application.access.records import AccessRecords
 from application.audit.search import AuditQuery
+from application.context import Context
 from application.cursors import TokenSealer
 from application.jobs.model import Job, Jobs
 from application.queries.directory import UserList
+from domain.access.events import AccessExported
 
 EXPORT: Final = "export"
 
@@ -116,40 +119,45 @@ class ExportService:
     """Submits exports. The request is sealed: its filters may name a person."""
 
     def __init__(
-        self, requests: Exports, jobs: Jobs, sealer: TokenSealer, new_id: Callable[[], UUID]
+        self, requests: Exports, access: AccessRecords, jobs: Jobs, sealer: TokenSealer
     ) -> None:
         self._requests = requests
+        self._access = access
         self._jobs = jobs
         self._sealer = sealer
-        self._new_id = new_id
 
     async def submit(
         self,
         spec: ExportSpec,
         filters: Mapping[str, Any],
         *,
-        actor: str,
+        context: Context,
         position: int,
-        export_id: UUID | None = None,
+        export_id: UUID,
     ) -> Job:
         """Submit an export, or find the one with this id.
 
-        `filters` are shown with the job, so nothing in them is personal. The request is recorded
-        first, so a repeat finds it after any interruption. Raises `Unavailable` and
+        `filters` are shown with the job and in the log, so nothing in them is personal. The request
+        is stored first, so a repeat finds it after any interruption; then the log says which actor
+        exports what, before a worker can see the job. Raises `Overloaded`, `Unavailable` and
         `OutcomeUnknown`.
         """
         requested = RequestedExport(
-            id=export_id or self._new_id(),
-            actor=actor,
+            id=export_id,
+            actor=context.actor,
             request=seal_spec(self._sealer, spec),
             names=spec.may_name_a_person,
             position=position,
         )
         await self._requests.record(requested)
+        exported = AccessExported(
+            export=export_id, what=spec.what, format=spec.format, filters=dict(filters)
+        )
+        await self._access.record(f"export\x00{export_id}", exported, context)
         arguments = {"what": spec.what, "format": spec.format, "filters": dict(filters)}
         # Erasures wait for requests that may name a person, and for no other.
         return await self._jobs.submit(
-            EXPORT, arguments, actor=actor, job_id=requested.id, first=requested.names
+            EXPORT, arguments, actor=context.actor, job_id=export_id, first=requested.names
         )
 
 

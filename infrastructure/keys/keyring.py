@@ -88,8 +88,11 @@ class MasterKeyRing:
 
     def import_id(self, import_key: str) -> UUID:
         """The id of the user that an import registers: a MAC of its key, as UUID of version 8."""
-        digest = int.from_bytes(self.mac(b"\x00import\x00" + import_key.encode())[:16])
-        return UUID(int=digest & ~_UUID_BITS | _UUID_VERSION_8)
+        return self._derived_id(b"\x00import\x00" + import_key.encode())
+
+    def access_stream(self, name: str) -> UUID:
+        """The stream of an event of kind `access`: a MAC of its name, as UUID of version 8."""
+        return self._derived_id(b"\x00access\x00" + name.encode())
 
     def webhook_secret(self, webhook: UUID, version: int) -> str:
         """See `WebhookSecrets.webhook_secret`."""
@@ -101,6 +104,10 @@ class MasterKeyRing:
         mac = self._mac.copy()
         mac.update(value)
         return mac.digest()
+
+    def _derived_id(self, value: bytes) -> UUID:
+        digest = int.from_bytes(self.mac(value)[:16])
+        return UUID(int=digest & ~_UUID_BITS | _UUID_VERSION_8)
 
     def _unwrap(self, subject: int, master_id: str, wrapped: bytes) -> PersonCipher:
         stream_key = StreamKey(master_id=master_id, wrapped=wrapped)

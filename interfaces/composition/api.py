@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
+from application.access.openings import Openings
 from application.audit.search import Audit
 from application.cache.documents import CachedDocuments
 from application.erasure.service import ErasureService
@@ -23,6 +24,7 @@ from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.stored_views import PostgresStoredViews
 from interfaces.composition.access import callers_of
+from interfaces.composition.event_store import access_records
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.oidc import open_oidc
@@ -54,6 +56,7 @@ async def open_api(
     oidc = await open_oidc(stack, parts)
     callers = callers_of(parts, oidc.jwts)
     tickets = PostgresTickets(parts.database)
+    openings = Openings(access_records(store), _now)
     commands = UserService(store.log)
     readiness = readiness_of(parts)
     reactions = reaction_admin(parts)
@@ -70,6 +73,7 @@ async def open_api(
             doorbell=parts.doorbell,
             callers=callers,
             tickets=tickets,
+            openings=openings,
             jobs=parts.jobs,
             job_list=parts.jobs,
             exports=export_service(store, parts.jobs, parts.exports),
@@ -101,7 +105,7 @@ async def open_api(
         )
     )
     board = NoticeBoard(parts.notifications, parts.doorbell)
-    EventStream(tail, callers, tickets, board).add_to(application)
+    EventStream(tail, callers, tickets, board, openings).add_to(application)
     return application, [callers.run()]
 
 

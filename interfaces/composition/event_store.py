@@ -10,6 +10,7 @@ from msgspec import Struct
 from structlog import get_logger
 from uuid_utils.compat import uuid7
 
+from application.access.records import AccessRecords
 from application.keys.ports import UnknownMasterKey
 from application.log.high_water import CombinedMarks, HighWaterMarks
 from infrastructure.database import POOL_SIZE, Database
@@ -101,6 +102,11 @@ async def open_event_store(
             finally:
                 raising.cancel()
             await high_water.write()
+
+
+def access_records(store: EventStore) -> AccessRecords:
+    """What records that personal data was read or exported."""
+    return AccessRecords(store.log, store.keys.access_stream)
 
 
 @asynccontextmanager

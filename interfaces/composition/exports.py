@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from uuid_utils.compat import uuid7
-
 from application.audit.search import Audit
 from application.doorbell import Doorbell
 from application.exports.job import ExportSources, export_jobs
@@ -15,7 +13,7 @@ from application.users.service import UserService
 from infrastructure.exports.postgres import PostgresExports
 from infrastructure.keys import AesTokenSealer
 from infrastructure.views.queries.selection import PostgresUserSelection
-from interfaces.composition.event_store import EventStore
+from interfaces.composition.event_store import EventStore, access_records
 
 _KEY: Final = b"\x00exports\x00"
 
@@ -29,7 +27,7 @@ def export_kind(store: EventStore, doorbell: Doorbell, exports: PostgresExports)
 
 def export_service(store: EventStore, jobs: Jobs, exports: PostgresExports) -> ExportService:
     """The service that requests exports."""
-    return ExportService(exports, jobs, _sealer(store), uuid7)
+    return ExportService(exports, access_records(store), jobs, _sealer(store))
 
 
 def export_rows(

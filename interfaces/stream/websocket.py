@@ -9,6 +9,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from structlog import get_logger
 
 from application.access.callers import Callers
+from application.access.openings import Openings
 from application.errors import PositionAhead, PositionGone, Unavailable
 from application.failures import describe
 from application.identity import Principal
@@ -16,6 +17,7 @@ from application.live.notifications import Inbox, NoticeBoard
 from application.live.tail import Cursor, Tail
 from application.live.tickets import Tickets
 from interfaces.presented import presented_in
+from interfaces.request_ids import request_id_in
 from interfaces.stream import frames
 from interfaces.stream.closing import CloseCode, Closed
 from interfaces.stream.limits import OpenStreams, SilentStreams
@@ -46,6 +48,7 @@ class EventStream:
         callers: Callers,
         tickets: Tickets,
         notices: NoticeBoard,
+        openings: Openings,
         *,
         heartbeat_seconds: float = 15,
         first_message_seconds: float = _FIRST_MESSAGE_SECONDS,
@@ -56,6 +59,7 @@ class EventStream:
         self._callers = callers
         self._tickets = tickets
         self._notices = notices
+        self._openings = openings
         self._heartbeat_seconds = heartbeat_seconds
         self._send_seconds = send_seconds
         self._silent = SilentStreams(_MAX_SILENT, _MAX_SILENT_PER_ADDRESS, first_message_seconds)
@@ -91,11 +95,12 @@ class EventStream:
                     self._tail.cursor(wanted, position) as cursor,
                     self._notices.listen() as inbox,
                 ):
-                    opened = principal.may("users:read")
                     sender = _Sender(websocket, self._send_seconds)
                     await _first_of(
                         _listen(websocket),
-                        self._send_events(sender, cursor, opened),
+                        self._send_events(
+                            sender, cursor, principal, request_id_in(websocket.scope)
+                        ),
                         _notify(sender, inbox),
                         self._end_with(principal),
                     )
@@ -128,11 +133,19 @@ class EventStream:
         reason = "The token or session has ended; sign in again."
         raise Closed(CloseCode.UNAUTHENTICATED, reason)
 
-    async def _send_events(self, sender: "_Sender", cursor: Cursor, opened: bool) -> NoReturn:
-        """Send what the cursor finds until the server stops."""
+    async def _send_events(
+        self, sender: "_Sender", cursor: Cursor, principal: Principal, correlation_id: str
+    ) -> NoReturn:
+        """Send what the cursor finds until the server stops.
+
+        The first events of each hour wait until the log says that the client reads personal data.
+        """
+        opened = principal.may("users:read")
         async with aclosing(cursor.batches(self._heartbeat_seconds)) as batches:
             async for batch in batches:
                 if batch.events:
+                    if opened:
+                        await self._openings.record(principal, "stream", correlation_id)
                     envelopes = (event.envelope(opened=opened) for event in batch.events)
                     await sender.send(frames.events(envelopes))
                 else:

@@ -44,6 +44,7 @@ from infrastructure.event_store.serializer import (
     to_state,
 )
 from infrastructure.keys import MasterKeyRing, MasterKeys
+from tests.support.log.access_events import ACCESS_EXAMPLES
 from tests.support.log.webhook_events import WEBHOOK_EXAMPLES
 
 GOLDEN: Final = Path(__file__).with_name("golden")
@@ -76,6 +77,7 @@ EXAMPLES: Final[dict[str, Event]] = {
     "user.restored.v1": UserRestored(),
     "user.erased.v1": UserErased(reason="retention"),
     **WEBHOOK_EXAMPLES,
+    **ACCESS_EXAMPLES,
 }
 
 
@@ -159,6 +161,17 @@ def test_the_secret_of_a_webhook_never_changes(master_keys: str) -> None:
         ring(master_keys).webhook_secret(STREAM, 3)
         == "whsec_+S2Ta2RutgYaIEsb7w6veotPFdO4IuYzXVHe9eW8dno="
     )
+
+
+def test_the_stream_of_an_access_event_never_changes_and_depends_on_the_index_key(
+    master_keys: str,
+) -> None:
+    """Two releases side by side record an opening once, and no caller can tell the id beforehand."""
+    masters = MasterKeys.parse(master_keys)
+    stream = MasterKeyRing(masters, INDEX_KEY).access_stream("opening")
+    assert (stream.version, stream) == (8, UUID("f432e9cc-5d65-89df-91a6-793748d03df4"))
+    assert stream != MasterKeyRing(masters, bytes(32)).access_stream("opening")
+    assert stream != MasterKeyRing(masters, INDEX_KEY).import_id("opening")
 
 
 def test_sealed_data_opens_only_in_its_own_stream_and_event(master_keys: str) -> None:

@@ -11,6 +11,7 @@ from application.errors import PositionAhead
 from application.identity import Principal
 from application.receipts import Execution
 from application.users.commands import IfMatch
+from domain.access.events import Opened
 from domain.errors import InvalidValue, UserNotFound
 from interfaces.http.endpoint.middleware import request_id_of
 from interfaces.http.endpoint.services import Services
@@ -74,6 +75,12 @@ class Call(Struct, Generic[P, B], frozen=True):
             return parse_uuid(self.request.path_params[name])
         except InvalidValue:
             raise missing from None
+
+    async def opened(self, what: Opened) -> None:
+        """Record that the caller reads personal data of many people, if it may read any."""
+        if self.principal.may("users:read"):
+            services = self.services
+            await services.openings.record(self.principal, what, request_id_of(self.request))
 
     async def log_position(self) -> int:
         """The head of the log, for answers that are read from the log and never wait.

@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interfaces.http.endpoint.errors import problem
 from interfaces.http.protocol.headers import is_visible_ascii
+from interfaces.request_ids import REQUEST_ID, request_id_in
 
 _log = structlog.stdlib.get_logger(__name__)
 
-_REQUEST_ID: Final = "rollbook.request_id"
 _REQUEST_ID_LIMIT: Final = 128
 _IS_HEAD: Final = "rollbook.is_head"
 _FRAMES: Final = 12
@@ -45,7 +45,7 @@ _API: Final = (
 
 
 def request_id_of(request: Request) -> str:
-    return request.scope[_REQUEST_ID]
+    return request_id_in(request.scope)
 
 
 def is_head(request: Request) -> bool:
@@ -90,7 +90,7 @@ class CommonRules:
         request_id = _sent_request_id(scope) or str(self._new_id())
         without_body = scope["method"] == "HEAD"
         method = "GET" if without_body else scope["method"]
-        scope = {**scope, _REQUEST_ID: request_id, _IS_HEAD: without_body, "method": method}
+        scope = {**scope, REQUEST_ID: request_id, _IS_HEAD: without_body, "method": method}
         started = False
 
         async def answer(message: Message) -> None:
@@ -128,7 +128,7 @@ class CommonRules:
                 message = {**message, "headers": headers}
             await send(message)
 
-        await self._app(scope, receive, answer)
+        await self._app({**scope, REQUEST_ID: request_id}, receive, answer)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         """Label by declared names only: a client's own are unlimited, and may be personal data."""

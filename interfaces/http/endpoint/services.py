@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from application.access.callers import Callers
+from application.access.openings import Openings
 from application.audit.search import Audit, EventLookup
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
@@ -55,6 +56,7 @@ class Services:
     doorbell: Doorbell
     callers: Callers
     tickets: Tickets
+    openings: Openings
     jobs: Jobs
     job_list: JobList
     exports: ExportService

@@ -35,7 +35,9 @@ async def read_audit(call: Query[AuditParameters]) -> Response:
             # No user has the address now: the list is empty, also for an earlier cursor.
             page = AuditList(items=(), next_cursor=None, position=position)
             return await resource_list(call, page, position)
-    return await _page(call, asked.query(user, every_kind=call.principal.may("admin")), position)
+    page = await _page(call, asked.query(user, every_kind=call.principal.may("admin")), position)
+    await call.opened("audit")
+    return await resource_list(call, page, position)
 
 
 @operation(
@@ -49,7 +51,8 @@ async def read_history(call: Query[PageParameters]) -> Response:
     user_id = call.user_id
     position = await call.log_position()
     asked = AuditQuery(user=user_id, kinds=("user",), limit=call.parameters.limit)
-    return await _page(call, asked, position, missing=UserNotFound)
+    page = await _page(call, asked, position, missing=UserNotFound)
+    return await resource_list(call, page, position)
 
 
 @operation(
@@ -72,7 +75,7 @@ async def read_blame(call: Query[NoParameters]) -> Response:
 
 async def _page(
     call: Query[Any], asked: AuditQuery, position: int, missing: type[Exception] | None = None
-) -> Response:
+) -> AuditList:
     pages = Pages(call.services.cursors, ("audit", replace(asked, limit=0)), int)
     before = pages.place(call.parameters.cursor)
     page = await call.services.audit.page(
@@ -80,5 +83,4 @@ async def _page(
     )
     if missing is not None and before is None and not page.items:
         raise missing
-    found = AuditList(items=page.items, next_cursor=pages.cursor(page.before), position=position)
-    return await resource_list(call, found, position)
+    return AuditList(items=page.items, next_cursor=pages.cursor(page.before), position=position)

@@ -50,6 +50,7 @@ class EventListParameters(RequestModel):
 async def list_events(call: Query[EventListParameters]) -> Response:
     asked = call.parameters
     page = await (_awaited_page(call) if asked.wait else _page(call, asked.after))
+    await call.opened("events")
     return await resource_list(call, page, page.position)
 
 

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from fastapi import Response
+from msgspec.structs import replace
 
 from application.audit.search import AuditQuery
 from application.exports.requests import ExportSpec
@@ -32,11 +33,12 @@ async def create_export(call: Command[ExportBody]) -> Response:
     job = await services.exports.submit(
         await _export_spec(call),
         body.shown_filters,
-        actor=principal.actor,
-        export_id=call.job_id,
+        # Without the key: the answer is kept beside the log.
+        context=replace(call.context, idempotency=None),
+        export_id=call.job_id or services.new_id(),
         position=max(head, services.recent.position(principal.actor)),
     )
-    return accepted(job, head)
+    return accepted(job, await call.log_position())
 
 
 async def _export_spec(call: Command[ExportBody]) -> ExportSpec:

@@ -129,6 +129,7 @@ async def list_users(call: Query[UserListParameters]) -> Response:
 
     asked = replace(asked, after=pages.place(call.parameters.cursor))
     answer = await call.services.documents.users(asked, render, at_least=call.at_least)
+    await call.opened("users")
     return await resource_list(call, answer.value, answer.position)
 
 

@@ -17,7 +17,7 @@ from tests.support.doubles.audit_log import InMemoryAuditLog
 from tests.support.doubles.event_log import InMemoryEventLog
 from tests.support.doubles.exports import InMemoryExports
 from tests.support.http.directory import Directory
-from tests.support.log.drafts import change, registration
+from tests.support.log.drafts import change, context, registration
 
 
 class Failing(InMemoryExports):
@@ -54,7 +54,9 @@ async def exported(
         await directory.log.append(registration(stream))
         await directory.log.append(change(stream, 1))
     order = ExportSpec(format="csv", users=None if audit else UserList(), audit=audit)
-    job = await directory.services.exports.submit(order, {}, actor="token:t", position=2 * users)
+    job = await directory.services.exports.submit(
+        order, {}, context=context(), position=2 * users, export_id=uuid7()
+    )
     await directory.jobs.run_queued()
     done = await directory.jobs.job(job.id)
     assert done is not None

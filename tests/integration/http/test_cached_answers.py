@@ -66,6 +66,8 @@ async def test_an_answer_through_the_cache_is_the_same(
     await plain.patch(f"/v1/users/{active['id']}", json={"role": "owner"})
     await plain.delete(f"/v1/users/{deleted['id']}")
     path = path.format(active=active["id"], deleted=deleted["id"])
+    # The first list of a caller is recorded, so that the head moves; later ones move nothing.
+    await plain.request(method, path, headers=headers)
     expected = seen(await plain.request(method, path, headers=headers))
     for _ in range(2):
         assert seen(await through_cache.request(method, path, headers=headers)) == expected

@@ -34,7 +34,8 @@ async def test_pages_follow_each_other_without_gaps_or_duplicates(admin: AsyncCl
         seen += [event["position"] for event in items]
         after = current["next_after"]
     assert seen == ["1", "2", "3", "4", "5"]
-    assert (after, current["head"]) == (5, 5)
+    # One event more: this caller reads the data of many people.
+    assert (after, current["head"]) == (6, 6)
 
 
 async def test_types_and_users_narrow_the_events(admin: AsyncClient) -> None:
@@ -46,7 +47,7 @@ async def test_types_and_users_narrow_the_events(admin: AsyncClient) -> None:
     by_user = await page(admin, user=ada["id"], types="user.*")
     assert [event["version"] for event in by_user["items"]] == [1, 2, 3]
     nothing = await page(admin, types="library.*")
-    assert (nothing["items"], nothing["next_after"]) == ([], 4)
+    assert (nothing["items"], nothing["next_after"]) == ([], nothing["head"])
 
 
 @pytest.mark.parametrize(
@@ -77,10 +78,11 @@ async def test_personal_data_is_open_to_readers_of_users_only(directory: Directo
 async def test_one_event_is_read_by_its_id(admin: AsyncClient) -> None:
     await registered(admin)
     event = (await page(admin))["items"][0]
+    head = (await page(admin))["head"]
     answer = await admin.get(f"/v1/events/{event['id']}")
     assert answer.json() == event
     assert event["source"] == f"urn:uuid:{LOG_ID}"
-    assert answer.headers["Rollbook-Position"] == "1"
+    assert answer.headers["Rollbook-Position"] == str(head)
 
 
 @pytest.mark.parametrize("event_id", ["018f0000-0000-7000-8000-00000000ffff", "no-uuid"])

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from uuid_utils.compat import uuid7
 
+from application.context import Context
 from application.exports.requests import ExportSpec
 from application.queries.directory import UserList
 from tests.support.http.directory import Directory, registered
@@ -167,7 +169,13 @@ async def test_the_current_permissions_of_the_actor_decide(
     directory: Directory, actor: str, missing: str
 ) -> None:
     spec = ExportSpec(format="csv", users=UserList())
-    job = await directory.services.exports.submit(spec, {}, actor=f"token:{actor}", position=0)
+    job = await directory.services.exports.submit(
+        spec,
+        {},
+        context=Context(actor=f"token:{actor}", correlation_id="test"),
+        position=0,
+        export_id=uuid7(),
+    )
     await directory.jobs.run_queued()
     async with directory.as_(actor) as client:
         refused = await client.get(f"/v1/jobs/{job.id}/result")

@@ -29,7 +29,8 @@ async def test_an_export_is_a_job_whose_result_is_the_file(
     job = answer.json()
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
-    assert answer.headers["Rollbook-Position"] == "1"
+    # The position of the event that says who exports what.
+    assert answer.headers["Rollbook-Position"] == "2"
     assert (job["kind"], job["state"], job["actor"]) == ("export", "queued", "token:admin")
     assert job["arguments"] == {
         "what": "users",
@@ -41,14 +42,14 @@ async def test_an_export_is_a_job_whose_result_is_the_file(
     await directory.jobs.run_queued()
     done = (await admin.get(answer.headers["Location"])).json()
     assert done["state"] == "succeeded"
-    assert done["result"] == {"what": "users", "format": "ndjson", "rows": 1, "position": 1}
+    assert done["result"] == {"what": "users", "format": "ndjson", "rows": 1, "position": 2}
     assert done["progress"]["total"] == 1
     file = await admin.get(f"/v1/jobs/{job['id']}/result")
     assert json_lines(file) == [user]
     assert file.headers["Content-Type"] == "application/x-ndjson"
     expected = f'attachment; filename="users-{job["id"]}.ndjson"'
     assert file.headers["Content-Disposition"] == expected
-    assert file.headers["Rollbook-Position"] == "1"
+    assert file.headers["Rollbook-Position"] == "2"
 
 
 async def test_the_rows_are_those_at_the_position_of_the_export(

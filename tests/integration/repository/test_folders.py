@@ -13,7 +13,7 @@ MAX_LINES: Final = 300
 MAX_FILES: Final = {
     "application": 12,
     "infrastructure/views": 4,
-    "interfaces": 8,
+    "interfaces": 9,
     "interfaces/http": 3,
     "interfaces/cli": 5,
 }

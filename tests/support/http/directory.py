@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -13,7 +14,9 @@ from msgspec.structs import replace
 from uuid_utils.compat import uuid7
 
 from application.access.callers import Callers
+from application.access.openings import Openings
 from application.access.ports import BearerVerifier
+from application.access.records import AccessRecords
 from application.audit.search import Audit
 from application.erasure.coverage import Coverage
 from application.erasure.erased_views import ViewGeneration
@@ -190,6 +193,8 @@ class Directory:
         self._coverage = coverage
         self.exports = exports or InMemoryExports()
         self.stored_projections = InMemoryStoredProjections("users", "headcount")
+        access = AccessRecords(self.log, partial(uuid5, LOG_ID))
+        self.openings = Openings(access, lambda: datetime.now(UTC))
         audit, sealer = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
         sources = ExportSources(FoldedSelection(self.views), audit, self.log)
         self.jobs = InMemoryJobs(
@@ -217,10 +222,11 @@ class Directory:
             tail=self.tail,
             doorbell=self.doorbell,
             callers=self.callers,
+            openings=self.openings,
             tickets=InMemoryTickets(lambda: datetime.now(UTC)),
             jobs=self.jobs,
             job_list=self.jobs,
-            exports=ExportService(self.exports, self.jobs, sealer, uuid7),
+            exports=ExportService(self.exports, access, self.jobs, sealer),
             export_rows=ExportRows(self.exports, self.views, commands, self.audit_log, audit),
             relay=self.relay,
             reactions=ReactionAdmin((GREET,), self.reactions, MemoryDoorbell()),

@@ -32,7 +32,9 @@ class StreamingDirectory(Directory):
         services = self.services
         self.notices = InMemoryNotifications(self.doorbell, uuid7, services.now)
         board = NoticeBoard(self.notices, self.doorbell)
-        stream_of = EventStream(self.tail, services.callers, services.tickets, board, **stream)
+        stream_of = EventStream(
+            self.tail, services.callers, services.tickets, board, services.openings, **stream
+        )
         stream_of.add_to(self.app)
 
     async def register(self, count: int = 1, name: str = "Åsa") -> None:

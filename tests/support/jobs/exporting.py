@@ -5,6 +5,9 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
+from application.context import Context
 from application.exports.requests import ExportSpec
 from application.exports.rows import ExportRows, Row
 from application.jobs.model import Job, JobKind
@@ -47,7 +50,11 @@ class ExportWorld:
     ) -> Job:
         position = await self.views.events.feed.head()
         return await self._service.submit(
-            order, {}, actor=actor, export_id=export_id, position=position
+            order,
+            {},
+            context=Context(actor=actor, correlation_id="export"),
+            export_id=export_id or uuid7(),
+            position=position,
         )
 
     async def done(self, order: ExportSpec) -> Job:
