@@ -21,6 +21,12 @@ def presented_in(scope: MutableMapping[str, Any]) -> Presented | None:
     return scope[_READ]
 
 
+def session_cookie_in(scope: MutableMapping[str, Any]) -> str | None:
+    """The secret in the cookie, also of a request with an `Authorization` header."""
+    cookies = (value for name, value in scope["headers"] if name == b"cookie")
+    return next(filter(None, map(_session, cookies)), None)
+
+
 def _presented(headers: Iterable[tuple[bytes, bytes]]) -> Presented | None:
     authorization, session = list[bytes](), None
     for name, value in headers:

@@ -103,6 +103,10 @@ class Callers:
         fresh = self._fresh(principal.credential, used=False)
         return fresh is not None or await self._found(principal.credential) is not None
 
+    def forget(self, credential: str) -> None:
+        """Refuse a credential that has just ended; other processes notice within seconds."""
+        self._known.pop(credential, None)
+
     async def until_ended(self, principal: Principal) -> None:
         """Wait until the caller is revoked or expires: its streams then end.
 

@@ -42,6 +42,13 @@ NEEDS: Final[Mapping[str, Need]] = {
     "read_job": "admin-or-own-export",
     "read_job_result": "admin-or-own-export",
     "cancel_job": "admin-or-own-export",
+    # Sign-in and sessions; a session or a JWT makes no links, whatever its permissions
+    "create_signin_link": "admin",
+    "sign_in": "open",
+    "sign_out": "open",
+    "list_signin_methods": "open",
+    "list_sessions": "caller",
+    "end_session": "caller",
     # Overview
     "read_me": "caller",
     "read_stats": "users:read",

@@ -11,7 +11,15 @@ from infrastructure.postgres import answered_within
 
 # Each file has one statement with the retention of its rows, by the server's clock. It removes a
 # few thousand rows at most, and returns their number and whether it is to be executed again.
-PURGED: Final = ("receipts", "tickets", "exports", "jobs", "reaction_runs")
+PURGED: Final = (
+    "receipts",
+    "tickets",
+    "exports",
+    "jobs",
+    "reaction_runs",
+    "sessions",
+    "signin_links",
+)
 
 _NAME: Final = "rollbook housekeeping"
 _PURGE_SECONDS: Final = 30.0

@@ -185,6 +185,21 @@ def tail(
 
 
 @app.command()
+def signin(
+    name: Annotated[
+        str | None, typer.Option(help="Your name in the audit: local:NAME. Default: your user.")
+    ] = None,
+    json: Json = False,
+    data_dir: DataDir = Path(".rollbook"),
+) -> None:
+    """Print a one-use link that signs in to the console of ROLLBOOK_URL, else here."""
+    from interfaces.cli.client.sign_in import print_link
+
+    with failing():
+        print_link(data_dir, name, json=json)
+
+
+@app.command()
 def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Switch to a new build of what differs.")

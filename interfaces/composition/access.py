@@ -1,12 +1,30 @@
-"""Builds what finds the callers: the token of the settings, then the sources of stored credentials."""
+"""Builds what finds the callers and signs people in: the token of the settings, and the sources of
+stored credentials.
+"""
 
 from collections.abc import Collection, Mapping
+from typing import Final
+
+from msgspec import Struct
+from uuid_utils.compat import uuid7
 
 from application.access.callers import Callers
-from application.access.ports import BearerVerifier
+from application.access.ports import BearerVerifier, CredentialSource
+from application.access.session_service import SessionService
 from application.identity import Principal
 from infrastructure.identity.admin_token import AdminToken
+from infrastructure.identity.links import PostgresSignInLinks
+from infrastructure.identity.sessions import PostgresSessions
 from interfaces.composition.shared import Parts
+
+_FIXED_TOKEN: Final = b"\x00admin-token\x00"
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """The callers that the processes of this log know, and the sessions of people."""
+
+    callers: Callers
+    sessions: SessionService
 
 
 class _NoCredentials:
@@ -22,11 +40,14 @@ class _NoCredentials:
         return None
 
 
-def callers_of(parts: Parts, jwts: BearerVerifier | None) -> Callers:
-    """The callers that the processes of this log know."""
-    return Callers(
-        fixed=AdminToken(parts.settings.need("admin_token")),
-        tokens=_NoCredentials(),
-        sessions=_NoCredentials(),
-        jwts=jwts,
+def access_of(parts: Parts, jwts: BearerVerifier | None) -> Access:
+    """The sources of tokens and sessions, shared by all that asks them."""
+    admin_token, keys = parts.settings.need("admin_token"), parts.store.keys
+    tokens: CredentialSource = _NoCredentials()
+    fixed_token = keys.mac(_FIXED_TOKEN + admin_token.encode())
+    sessions = PostgresSessions(parts.database, fixed_token, uuid7)
+    links = PostgresSignInLinks(parts.database, fixed_token)
+    return Access(
+        callers=Callers(fixed=AdminToken(admin_token), tokens=tokens, sessions=sessions, jwts=jwts),
+        sessions=SessionService(sessions, sessions, links, tokens),
     )

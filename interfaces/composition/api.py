@@ -23,7 +23,7 @@ from infrastructure.receipts.postgres import PostgresAnswerReceipts
 from infrastructure.relay.records import PostgresRelayRecords
 from infrastructure.views.projector.ensure import ensure_views
 from infrastructure.views.projector.stored_views import PostgresStoredViews
-from interfaces.composition.access import callers_of
+from interfaces.composition.access import access_of
 from interfaces.composition.event_store import access_records
 from interfaces.composition.exports import export_rows, export_service
 from interfaces.composition.metrics import telemetry_of
@@ -54,7 +54,7 @@ async def open_api(
         )
     tail = Tail(store.feed, parts.doorbell, store.identity.id, parts.stopping)
     oidc = await open_oidc(stack, parts)
-    callers = callers_of(parts, oidc.jwts)
+    access = access_of(parts, oidc.jwts)
     tickets = PostgresTickets(parts.database)
     openings = Openings(access_records(store), _now)
     commands = UserService(store.log)
@@ -71,7 +71,8 @@ async def open_api(
             feed=store.feed,
             tail=tail,
             doorbell=parts.doorbell,
-            callers=callers,
+            callers=access.callers,
+            sessions=access.sessions,
             tickets=tickets,
             openings=openings,
             jobs=parts.jobs,
@@ -105,8 +106,8 @@ async def open_api(
         )
     )
     board = NoticeBoard(parts.notifications, parts.doorbell)
-    EventStream(tail, callers, tickets, board, openings).add_to(application)
-    return application, [callers.run()]
+    EventStream(tail, access.callers, tickets, board, openings).add_to(application)
+    return application, [access.callers.run()]
 
 
 def _now() -> datetime:

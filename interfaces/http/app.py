@@ -30,12 +30,15 @@ from interfaces.http.routes import (
     projections,
     reactions,
     relay,
+    sessions,
+    signin,
     tickets,
     users,
     webhook_commands,
     webhook_deliveries,
     webhooks,
 )
+from interfaces.http.routes.console import add_console
 from interfaces.http.routes.docs import add_pages
 
 _DENIAL: Final = "websocket.http.response"
@@ -56,6 +59,8 @@ _ROUTES: Final = (
     webhooks,
     webhook_commands,
     webhook_deliveries,
+    signin,
+    sessions,
     health,
     metrics,
 )
@@ -104,4 +109,5 @@ def create_app(services: Services) -> FastAPI:
         return msgspec.json.encode(document(app, OPERATIONS, services.version))
 
     add_pages(app, description)
+    add_console(app)
     return app

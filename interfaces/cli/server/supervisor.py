@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -44,11 +44,11 @@ async def supervise(
     servers: Mapping[str, Server],
     stop: asyncio.Event,
     *,
-    ready: Callable[[], None],
+    ready: Callable[[], Awaitable[object]],
 ) -> None:
     """Run the servers until `stop` is set, then drain them: the last started ends first.
 
-    `ready` is called once, when all have started. A failure in the first start is raised and not
+    `ready` is awaited once, when all have started. A failure in the first start is raised and not
     retried, because a person waits for it.
     """
     work = asyncio.create_task(_run(servers, ready))
@@ -65,10 +65,10 @@ async def supervise(
             await server.stop()
 
 
-async def _run(servers: Mapping[str, Server], ready: Callable[[], None]) -> None:
+async def _run(servers: Mapping[str, Server], ready: Callable[[], Awaitable[object]]) -> None:
     for server in servers.values():
         await server.start()
-    ready()
+    await ready()
     async with asyncio.TaskGroup() as tasks:
         for name, server in servers.items():
             tasks.create_task(_restart(name, server))

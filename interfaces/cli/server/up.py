@@ -3,17 +3,28 @@
 import asyncio
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
+from structlog import get_logger
+
+from application.failures import describe
+from interfaces.cli.client.sign_in import make_link, user_name
+from interfaces.cli.errors import CommandFailed
 from interfaces.cli.server.listener import open_listener, web_address
 from interfaces.cli.server.local_servers import LocalServers, reveal
 from interfaces.cli.server.process import ApplicationProcess, name_of
 from interfaces.cli.server.supervisor import Server, supervise
+from interfaces.cli.target.connection import Connection
 from interfaces.cli.target.data_directory import DataDirectory
 from interfaces.logging import configure_logging
 from interfaces.roles import EVERY_ROLE, Roles, in_order
 from interfaces.settings import LocalSettings
+
+_LINK_SECONDS: Final = 5.0
+
+log = get_logger(__name__)
 
 
 def up(
@@ -40,10 +51,12 @@ def up(
                 its_listener, environment, roles, directory.high_water_file.absolute()
             )
 
-        def ready() -> None:
+        async def ready() -> None:
             directory.announce(address)
+            connection = Connection(address, environment["ROLLBOOK_ADMIN_TOKEN"])
             token_file = None if settings.admin_token else directory.admin_token_file
-            print(greeting(address, token_file), flush=True)
+            link = await _first_link(connection)
+            print(greeting(address, token_file, link, data_dir), flush=True)
 
         try:
             asyncio.run(_until_signalled(servers, ready))
@@ -52,7 +65,9 @@ def up(
             directory.release()
 
 
-async def _until_signalled(servers: dict[str, Server], ready: Callable[[], None]) -> None:
+async def _until_signalled(
+    servers: dict[str, Server], ready: Callable[[], Awaitable[object]]
+) -> None:
     stop = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(asked, stop.set)
@@ -65,17 +80,30 @@ def processes(settings: LocalSettings, *, split: bool) -> list[Roles]:
     return [frozenset({role}) for role in in_order(roles)] if split else [roles]
 
 
-def greeting(address: str, token_file: Path | None) -> str:
+async def _first_link(connection: Connection) -> str | None:
+    """A sign-in link for the user of this process; None if none comes within a few seconds."""
+    try:
+        async with asyncio.timeout(_LINK_SECONDS):
+            return (await make_link(connection, user_name())).url
+    except (TimeoutError, CommandFailed) as error:
+        log.warning("no sign-in link", error=describe(error))
+        return None
+
+
+def greeting(address: str, token_file: Path | None, link: str | None, data_dir: Path) -> str:
     """The message for people once it runs."""
     if token_file:
-        sign_in = f"export ROLLBOOK_TOKEN=$(cat {shlex.quote(str(token_file))})"
+        export = f"export ROLLBOOK_TOKEN=$(cat {shlex.quote(str(token_file))})"
     else:
-        sign_in = "export ROLLBOOK_TOKEN=...  # the ROLLBOOK_ADMIN_TOKEN that you set"
+        export = "export ROLLBOOK_TOKEN=...  # the ROLLBOOK_ADMIN_TOKEN that you set"
+    new_link = f"rollbook signin --data-dir {shlex.quote(str(data_dir))}"
     return f"""
 Rollbook runs at {address}
 
+  Sign in   {link or new_link}
+  Again     {new_link}
   Read      {address}/docs
-  Sign in   {sign_in}
+  Token     {export}
   Try       curl -H "Authorization: Bearer $ROLLBOOK_TOKEN" {address}/v1/me
   Stop      Ctrl-C
 """

@@ -16,6 +16,7 @@ from interfaces.http.protocol.refusals import (
     InvalidToken,
     Unauthenticated,
 )
+from interfaces.http.protocol.session_cookie import SAFE_METHODS, refuse_cross_site
 from interfaces.presented import presented_in
 
 ON_BEHALF_OF: Final = "Rollbook-On-Behalf-Of"
@@ -66,7 +67,7 @@ def admission_for(need: Need) -> Admission:
 async def admit(services: Services, request: Request, needs: Permission | None) -> Principal:
     """The sender, if it has the permission; raises `Unauthenticated` or `Forbidden`.
 
-    A value in Rollbook-On-Behalf-Of needs users:write on every route.
+    A browser sends the cookie of a session by itself: a change comes from our own pages. A value in Rollbook-On-Behalf-Of needs users:write on every route.
     """
     presented = presented_in(request.scope)
     if presented is None:
@@ -75,6 +76,8 @@ async def admit(services: Services, request: Request, needs: Permission | None) 
     if principal is None:
         raise InvalidToken
     request.scope[_PRINCIPAL] = principal
+    if presented.kind == "session" and request.method not in SAFE_METHODS:
+        refuse_cross_site(request, services.public_url)
     if needs is not None and not principal.may(needs):
         raise Forbidden(needs)
     if header(request, ON_BEHALF_OF) is not None and not principal.may("users:write"):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from application.access.callers import Callers
 from application.access.openings import Openings
+from application.access.session_service import SessionService
 from application.audit.search import Audit, EventLookup
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
@@ -55,6 +56,7 @@ class Services:
     tail: Tail
     doorbell: Doorbell
     callers: Callers
+    sessions: SessionService
     tickets: Tickets
     openings: Openings
     jobs: Jobs

@@ -29,6 +29,12 @@ def refuse_unacceptable(request: Request, formats: Sequence[str]) -> None:
         raise NotAcceptable(formats)
 
 
+def names_html(request: Request) -> bool:
+    """Whether the client names HTML among what it accepts, as browsers do."""
+    accept = header(request, "Accept") or ""
+    return len(accept) <= MAX_LIST_LENGTH and dict(_weighted(accept)).get("text/html", 0) > 0
+
+
 async def compressible(
     request: Request, content: bytes, headers: Mapping[str, str], media_type: str
 ) -> Response:

@@ -61,7 +61,8 @@ _ALL: Final = (
         "forbidden",
         403,
         "The permission is missing",
-        "Use a token with the permission that `permission` names.",
+        "Use a token with the permission that `permission` names. Without that member, `detail` says "
+        "why nobody may do this in this way.",
     ),
     ProblemType(
         "not-found",

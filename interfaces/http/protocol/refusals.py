@@ -55,6 +55,10 @@ class InvalidToken(Unauthenticated):
         super().__init__(', error="invalid_token"')
 
 
+class InvalidLink(Unauthenticated):
+    """The sign-in link is not valid: it was used, it is older than 10 minutes, or its token ended."""
+
+
 class Forbidden(Refusal):
     """The token lacks a permission."""
 
@@ -62,6 +66,18 @@ class Forbidden(Refusal):
 
     def __init__(self, permission: Permission) -> None:
         super().__init__(f"This needs the permission {permission}.", {"permission": permission})
+
+
+class CrossSite(Refusal):
+    """A page of another site sent this request with a browser."""
+
+    slug = "forbidden"
+
+
+class NeedsToken(Refusal):
+    """This needs a token of Rollbook: a session or a JWT is not enough."""
+
+    slug = "forbidden"
 
 
 class NotAcceptable(Refusal):

@@ -46,12 +46,17 @@ def add_pages(app: FastAPI, description: Callable[[], bytes]) -> None:
     app.add_api_route("/openapi.json", read_description, include_in_schema=False)
     app.add_api_route("/problems/{slug}", _read_problem, include_in_schema=False)
     for path, (package, name, media_type) in _ASSETS.items():
-        app.add_api_route(path, _asset(package, name, media_type), include_in_schema=False)
+        route = asset(package, name, media_type, _HEADERS)
+        app.add_api_route(path, route, include_in_schema=False)
 
 
-def _asset(package: str, name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+def asset(
+    package: str, name: str, media_type: str, headers: Mapping[str, str]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of a file that a package contains."""
+
     async def read_asset(request: Request) -> Response:
-        return await compressible(request, _content(package, name), _HEADERS, media_type)
+        return await compressible(request, _content(package, name), headers, media_type)
 
     return read_asset
 

@@ -1,7 +1,5 @@
 """The metrics of the process, for clients on the same machine and for administrators."""
 
-import re
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +11,7 @@ from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.headers import header
+from interfaces.http.protocol.hosts import host_of, is_loopback
 from interfaces.http.protocol.negotiation import compressible
 
 # What scrapers and browsers send by themselves. Proxies add their own headers under too many names
@@ -38,7 +37,6 @@ _SENT_BY_CLIENTS: Final = frozenset(
     }
 )
 _SENT_PREFIXES: Final = ("accept", "if-", "rollbook-", "sec-", "x-prometheus-")
-_AUTHORITY: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::\d*)?", re.ASCII)
 _ADMINISTRATORS: Final = require("admin")
 _FORMS: Final = ("text/plain", "application/openmetrics-text")
 
@@ -49,32 +47,16 @@ def _is_local(request: Request, public_url: str | None) -> bool:
     A header of a proxy makes the request a remote one, whatever it says. A page in a browser whose
     name was made to lead to this machine (DNS rebinding) sends that name as the host.
     """
-    if request.client is None or not _is_loopback(request.client.host):
+    if request.client is None or not is_loopback(request.client.host):
         return False
     if any(
         name not in _SENT_BY_CLIENTS and not name.startswith(_SENT_PREFIXES)
         for name in request.headers
     ):
         return False
-    host = _host(header(request, "Host") or "")
+    host = host_of(request)
     public_host = urlsplit(public_url).hostname if public_url else None
-    return host in ("localhost", public_host) or _is_loopback(host)
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
-
-
-def _host(authority: str) -> str:
-    """The name or address without its port; empty if it is malformed."""
-    match = _AUTHORITY.fullmatch(authority)
-    return (match[1] or match[2] or "").lower() if match else ""
+    return host in ("localhost", public_host) or is_loopback(host)
 
 
 async def _admit(services: Services, request: Request) -> Principal:

@@ -4,12 +4,14 @@ import msgspec
 from fastapi import Response
 
 from application.queries.resources import Statistics
+from application.timestamps import timestamp
 from interfaces.http.endpoint.answers import resource, resource_list
 from interfaces.http.endpoint.call import Query
 from interfaces.http.endpoint.operation import operation
 from interfaces.http.protocol.body import JSON
 from interfaces.http.protocol.validation import NoParameters
-from interfaces.http.schemas.lists import Me, ProjectionList
+from interfaces.http.schemas.access import Me
+from interfaces.http.schemas.lists import ProjectionList
 
 
 @operation(
@@ -43,11 +45,19 @@ async def list_projections(call: Query[NoParameters]) -> Response:
     "GET",
     "/v1/me",
     tag="Overview",
-    summary="See who the token belongs to, and what it may do",
+    summary="See whose the token or session is, and what it may do",
     answers=Me,
     headers=(),
 )
 async def read_me(call: Query[NoParameters]) -> Response:
     principal = call.principal
-    me = Me(actor=principal.actor, permissions=principal.granted, name=principal.name)
+    expires_at = principal.expires_at
+    me = Me(
+        actor=principal.actor,
+        name=principal.name,
+        kind=principal.kind,
+        permissions=principal.granted,
+        preset=principal.preset,
+        expires_at=None if expires_at is None else timestamp(expires_at),
+    )
     return Response(msgspec.json.encode(me), media_type=JSON)

@@ -1,11 +1,10 @@
-"""Answers other than single resources: lists, and the caller's identity."""
+"""Answers that are lists."""
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from application.audit.items import AuditItem
-from application.identity import Permission
 from application.log.envelope import Envelope
 from application.queries.directory import ProjectionStatus
 from application.queries.resources import User
@@ -41,9 +40,3 @@ class ProjectionList(Struct, frozen=True, kw_only=True):
     items: Sequence[ProjectionStatus]
     next_cursor: None
     position: int
-
-
-class Me(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    actor: str
-    permissions: Sequence[Permission]
-    name: str | None = None

@@ -48,7 +48,11 @@ def calls() -> list[str]:
 @asynccontextmanager
 async def supervised(servers: Mapping[str, Server]) -> AsyncGenerator[None]:
     stop, ready = asyncio.Event(), asyncio.Event()
-    work = asyncio.create_task(supervise(servers, stop, ready=ready.set))
+
+    async def announce() -> None:
+        ready.set()
+
+    work = asyncio.create_task(supervise(servers, stop, ready=announce))
     async with asyncio.timeout(5):
         await ready.wait()
         yield
@@ -89,11 +93,15 @@ async def test_a_crashed_server_is_restarted_until_it_starts_after_any_error(
     assert all("reason" in line or line["exc_info"] for line in failed)
 
 
+async def never() -> None:
+    raise AssertionError("not all servers have started")
+
+
 async def test_an_error_in_the_first_start_is_raised_and_the_others_are_stopped(
     calls: list[str],
 ) -> None:
     database, cache = Part("database", calls), Part("cache", calls)
     cache.failures = [OSError(28, "No space left on device")]
     with pytest.raises(OSError, match="No space left"):
-        await supervise({"database": database, "cache": cache}, asyncio.Event(), ready=lambda: None)
+        await supervise({"database": database, "cache": cache}, asyncio.Event(), ready=never)
     assert calls == ["start database", "start cache", "stop cache", "stop database"]

@@ -104,7 +104,11 @@ async def test_a_missing_permission_is_named(
 async def test_every_actor_may_read_its_own_permissions(reader: AsyncClient) -> None:
     assert (await reader.get("/v1/me")).json() == {
         "actor": "token:reader",
+        "name": None,
+        "kind": "token",
         "permissions": ["users:read", "events:read"],
+        "preset": "reader",
+        "expires_at": None,
     }
 
 

@@ -17,6 +17,7 @@ from application.access.callers import Callers
 from application.access.openings import Openings
 from application.access.ports import BearerVerifier
 from application.access.records import AccessRecords
+from application.access.session_service import SessionService
 from application.audit.search import Audit
 from application.erasure.coverage import Coverage
 from application.erasure.erased_views import ViewGeneration
@@ -56,6 +57,7 @@ from tests.support.doubles.jobs import InMemoryJobs
 from tests.support.doubles.reactions import InMemoryReactionRecords
 from tests.support.doubles.receipts import InMemoryAnswerReceipts
 from tests.support.doubles.relay_ledger import MemoryRelayLedger
+from tests.support.doubles.sessions import InMemorySessions, InMemorySignInLinks
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
 from tests.support.doubles.webhooks import Endpoints, InMemoryDeliveries, managed_webhooks
@@ -194,23 +196,22 @@ class Directory:
         self.exports = exports or InMemoryExports()
         self.stored_projections = InMemoryStoredProjections("users", "headcount")
         access = AccessRecords(self.log, partial(uuid5, LOG_ID))
-        self.openings = Openings(access, lambda: datetime.now(UTC))
+        self.openings = Openings(access, _now)
         audit, sealer = Audit(self.audit_log, self.log), AesTokenSealer(os.urandom(32), "export")
         sources = ExportSources(FoldedSelection(self.views), audit, self.log)
-        self.jobs = InMemoryJobs(
-            uuid7,
-            export_jobs(self.exports, sealer, sources),
-        )
+        self.jobs = InMemoryJobs(uuid7, export_jobs(self.exports, sealer, sources))
         stopping = asyncio.Event()
         self.tail = Tail(self.log, self.doorbell, LOG_ID, stopping)
         self.reactions = InMemoryReactionRecords()
         self.relay = MemoryRelayLedger()
         self.endpoints = Endpoints()
         self.deliveries = InMemoryDeliveries()
-        self.tokens, self.sessions = InMemoryCredentials("token"), InMemoryCredentials("session")
+        self.tokens = InMemoryCredentials("token")
+        self.sessions = InMemorySessions(_now, uuid7)
         self.callers = Callers(
             fixed=PresetTokens(), tokens=self.tokens, sessions=self.sessions, jwts=jwts
         )
+        links = InMemorySignInLinks(_now, uuid7)
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
@@ -223,7 +224,8 @@ class Directory:
             doorbell=self.doorbell,
             callers=self.callers,
             openings=self.openings,
-            tickets=InMemoryTickets(lambda: datetime.now(UTC)),
+            sessions=SessionService(self.sessions, self.sessions, links, self.tokens),
+            tickets=InMemoryTickets(_now),
             jobs=self.jobs,
             job_list=self.jobs,
             exports=ExportService(self.exports, access, self.jobs, sealer),
@@ -236,7 +238,7 @@ class Directory:
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),
             receipts=self.receipts,
             cursors=AesTokenSealer(os.urandom(32), "cursor"),
-            now=lambda: datetime.now(UTC),
+            now=_now,
             new_id=uuid7,
             import_id=lambda import_key: uuid5(LOG_ID, import_key),
             log_id=LOG_ID,
@@ -267,6 +269,10 @@ async def registered(client: AsyncClient, **fields: Any) -> dict[str, Any]:
     answer = await client.post("/v1/users", json={**ADA, **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _matches(row: UserRow, query: UserList) -> bool:

@@ -1,1 +1,3 @@
-"""Tests of access over HTTP: permissions, and the events that say who read what."""
+"""Access over HTTP: permissions, sign-in, sessions, requests from other sites, and the events that say
+who read what.
+"""

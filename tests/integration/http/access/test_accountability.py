@@ -58,11 +58,14 @@ async def test_the_first_list_that_a_caller_reads_is_recorded(
 async def test_the_session_and_the_token_of_one_actor_are_two_callers(
     directory: Directory, admin: AsyncClient
 ) -> None:
-    ada = Principal(actor="user:7", permissions=PRESETS["reader"], kind="session")
-    directory.sessions.add("cookie", ada)
+    ada = Principal(actor="user:7", permissions=PRESETS["reader"], kind="oidc")
+    cookie = (await directory.services.sessions.start(ada, former=None)).secret
     directory.tokens.add("secret", Principal(actor="user:7", permissions=PRESETS["reader"]))
     async with directory.as_(None) as client:
-        for headers in ({"Cookie": "rollbook_session=cookie"}, {"Authorization": "Bearer secret"}):
+        for headers in (
+            {"Cookie": f"rollbook_session={cookie}"},
+            {"Authorization": "Bearer secret"},
+        ):
             for _ in range(2):
                 assert (await client.get("/v1/users", headers=headers)).status_code == 200
     assert [data for _, _, data in await recorded(directory)] == [

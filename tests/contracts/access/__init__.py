@@ -1,0 +1,1 @@
+"""The contracts of what access stores: sessions, sign-in links and tickets."""
