@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from interfaces.cli.client.sign_in import user_name
 from tests.support.servers.postgres import skip_or_fail
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
@@ -41,6 +43,34 @@ def test_it_prints_its_address_and_how_to_sign_in(running: RunningRollbook) -> N
     assert running.token not in running.output
     assert running.status("/v1/me") == 200
     assert running.status("/docs") == 200
+
+
+def test_its_link_signs_a_browser_in_once(running: RunningRollbook) -> None:
+    found = re.search(rf"  Sign in   ({running.url}/console/)#signin=(\S+)\n", running.output)
+    assert found is not None, running.output
+    # The link is for the person at the terminal: no line of the log has it.
+    assert running.output.count(found[2]) == 1
+    with httpx2.Client(base_url=running.url, trust_env=False) as browser:
+        assert browser.get(found[1]).status_code == 200
+        assert browser.post("/auth/signin", json={"code": found[2]}).status_code == 204
+        me = browser.get("/v1/me").json()
+        assert (me["actor"], me["kind"]) == (f"local:{user_name()}", "session")
+        assert me["preset"] == "admin"
+        assert browser.post("/auth/signout").status_code == 204
+        assert browser.get("/v1/me").status_code == 401
+        assert browser.post("/auth/signin", json={"code": found[2]}).status_code == 401
+
+
+def test_a_command_prints_another_link_for_a_name(running: RunningRollbook) -> None:
+    printed = run_rollbook("signin", "--name", "ada", "--data-dir", str(running.data_dir))
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.startswith(f"{running.url}/console/#signin=")
+    assert printed.stdout.count("\n") == 1
+    code = printed.stdout.strip().partition("#signin=")[2]
+    with httpx2.Client(base_url=running.url, trust_env=False) as browser:
+        assert browser.post("/auth/signin", json={"code": code}).status_code == 204
+        assert browser.get("/v1/me").json()["actor"] == "local:ada"
+    assert code not in running.output
 
 
 def test_only_the_owner_can_read_the_secrets_and_no_command_line_has_them(

@@ -172,6 +172,7 @@ async function endSession(session, row) {
 }
 
 async function begin() {
+  at("error").hidden = true;
   const hash = location.hash;
   if (hash.startsWith(FRAGMENT)) {
     // At once, so that the code stays neither in the address bar nor in the history.
