@@ -48,9 +48,10 @@ async def list_sessions(call: Query[SessionListParameters]) -> Response:
 async def end_session(call: Command[Nothing]) -> Response:
     """Everywhere within 5 seconds; its streams close with 4401."""
     credential = await call.services.sessions.end_one(call.id_in_path("session_id"), _whose(call))
-    if credential is None:
+    if credential is not None:
+        call.services.callers.forget(credential)
+    elif not call.may_be_done:
         raise NotFound("There is no session with this id.")
-    call.services.callers.forget(credential)
     return Response(status_code=204, headers={POSITION: str(await call.log_position())})
 
 
