@@ -5,11 +5,12 @@ from typing import Final
 
 from domain.access.events import ACCESS_EVENTS
 from domain.event import Event
+from domain.token.events import TOKEN_EVENTS
 from domain.user.events import USER_EVENTS
 from domain.webhook.events import WEBHOOK_EVENTS
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
-    event.topic: event for event in (*USER_EVENTS, *WEBHOOK_EVENTS, *ACCESS_EVENTS)
+    event.topic: event for event in (*USER_EVENTS, *WEBHOOK_EVENTS, *TOKEN_EVENTS, *ACCESS_EVENTS)
 }
 
 

@@ -49,3 +49,23 @@ class WebhookUnreadable(DomainError):
 
 class TooManyWebhooks(DomainError):
     """There are 100 webhooks already; delete one first."""
+
+
+class TokenNotFound(DomainError):
+    """There is no token with this id."""
+
+
+class TokenAlreadyExists(DomainError):
+    """A token with this id exists already."""
+
+
+class TokenExpired(DomainError):
+    """This token has expired; create another."""
+
+
+class TokenExpiryPast(DomainError):
+    """Must be in the future."""
+
+
+class TooManyTokens(DomainError):
+    """There are 10,000 tokens already; revoke those that nothing uses."""

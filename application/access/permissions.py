@@ -91,6 +91,12 @@ NEEDS: Final[Mapping[str, Need]] = {
     "list_webhook_attempts": "admin",
     "list_webhook_parked": "admin",
     "retry_webhook_parked": "admin",
+    # Tokens
+    "create_token": "admin",
+    "list_tokens": "admin",
+    "read_token": "admin",
+    "rotate_token": "admin",
+    "revoke_token": "admin",
     # Health
     "read_liveness": "open",
     "read_readiness": "open",

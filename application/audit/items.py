@@ -7,12 +7,14 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import asdict
 
+from application.audit.tokens import token_changes
 from application.audit.webhooks import webhook_changes
 from application.log.envelope import Personal, personal_of
 from application.log.event_log import Unreadable, type_of
 from application.timestamps import Timestamp, timestamp
 from domain.access.events import AccessEvent
 from domain.event import ERASED, Event, Recorded, changed_field
+from domain.token.events import TokenEvent
 from domain.user.events import (
     UserAttributesChanged,
     UserDeleted,
@@ -25,6 +27,8 @@ from domain.user.events import (
 )
 from domain.user.state import PERSONAL, Status
 from domain.webhook.events import WebhookEvent
+
+KnownEvent = UserEvent | WebhookEvent | TokenEvent | AccessEvent
 
 
 class Change(Struct, frozen=True):
@@ -75,7 +79,7 @@ def audit_item(
     changes: dict[str, Change] = {}
     reason = None
     if not isinstance(event, Unreadable):
-        known = cast("UserEvent | WebhookEvent | AccessEvent", event)
+        known = cast("KnownEvent", event)
         changes = _hidden(known, _changes(known, before), hide=personal != "open")
         reason = _reason(known, hide=personal != "open")
     return AuditItem(
@@ -101,13 +105,13 @@ def needs_status(event: Event) -> bool:
     return isinstance(event, UserDeleted | UserRestored | UserErased)
 
 
-def _changes(
-    event: UserEvent | WebhookEvent | AccessEvent, before: StatusBefore | None
-) -> Mapping[str, Change]:
+def _changes(event: KnownEvent, before: StatusBefore | None) -> Mapping[str, Change]:
     if isinstance(event, AccessEvent):
         return {name: Change(None, value) for name, value in asdict(event).items()}
     if isinstance(event, WebhookEvent):
         return {name: Change(*values) for name, values in webhook_changes(event).items()}
+    if isinstance(event, TokenEvent):
+        return {name: Change(*values) for name, values in token_changes(event).items()}
     match event:
         case UserRegistered():
             made = {**asdict(event), "status": "active"}

@@ -1,6 +1,7 @@
 """The envelope of an event: CloudEvents 1.0, with Rollbook's own attributes."""
 
 from collections.abc import Container, Mapping
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -99,6 +100,8 @@ def shown(fields: Mapping[str, Any], hidden: Container[str]) -> dict[str, Any]:
     for name, value in fields.items():
         if name in hidden:
             data[name] = None
+        elif isinstance(value, datetime):
+            data[name] = timestamp(value)
         elif value is not None or name not in _OPTIONAL:
             data[name] = value
     return data

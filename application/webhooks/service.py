@@ -1,8 +1,5 @@
 """The commands of a webhook, from the request to the recorded events."""
 
-import asyncio
-import random
-from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,10 +7,10 @@ from msgspec import Struct
 from application.context import Context
 from application.errors import (
     ClaimTaken,
-    Contended,
     PreconditionFailed,
     VersionConflict,
 )
+from application.log.conflicts import Tries
 from application.log.event_log import Appended, Draft, EventLog
 from application.users.commands import IfMatch
 from application.webhooks.history import KIND, WebhookHistory
@@ -33,10 +30,6 @@ from domain.webhook.commands import (
 )
 from domain.webhook.decide import decide
 from domain.webhook.events import DisabledReason
-
-# As for commands of a user: no append begins later than this.
-_BEGIN_SECONDS: Final = 1.6
-_JITTER_SECONDS: Final = (0.002, 0.03)
 
 Change = (
     ChangeWebhook | RotateSecret | PauseWebhook | ResumeWebhook | DisableWebhook | ReplayWebhook
@@ -71,7 +64,7 @@ class WebhookService:
 
         Raises `TooManyWebhooks`.
         """
-        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        tries = Tries()
         while True:
             place = await self._directory.free_place(webhook_id)
             if place is None:
@@ -90,7 +83,7 @@ class WebhookService:
                 return await self._existing(webhook_id, WebhookNotFound)
             except ClaimTaken:
                 # Another webhook was created meanwhile: take the next free place.
-                await _pause(begin_by)
+                await tries.pause()
 
     async def execute(
         self,
@@ -101,7 +94,7 @@ class WebhookService:
         if_match: IfMatch | None = None,
     ) -> WebhookOutcome:
         """Decide and record a command. Raises `WebhookUnreadable` and `PreconditionFailed`."""
-        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        tries = Tries()
         while True:
             loaded = await self._history.load(webhook_id)
             state = loaded.state
@@ -121,7 +114,7 @@ class WebhookService:
             try:
                 return _outcome(state, await self._log.append(draft))
             except VersionConflict:
-                await _pause(begin_by)
+                await tries.pause()
 
     async def disable(
         self, webhook_id: UUID, reason: DisabledReason, context: Context, *, seen: int
@@ -139,7 +132,7 @@ class WebhookService:
 
     async def delete(self, webhook_id: UUID, context: Context) -> int:
         """Delete the webhook for good, also one that cannot be read. The position after it."""
-        begin_by = asyncio.get_running_loop().time() + _BEGIN_SECONDS
+        tries = Tries()
         while True:
             last = await self._history.last_event(webhook_id)
             events = decide(last.config, DeleteWebhook())
@@ -157,7 +150,7 @@ class WebhookService:
             try:
                 return (await self._log.append(draft)).position
             except VersionConflict:
-                await _pause(begin_by)
+                await tries.pause()
 
     async def webhook(self, webhook_id: UUID) -> WebhookAt:
         """The webhook as it is now; a deleted one is not found."""
@@ -184,10 +177,3 @@ def _outcome(state: WebhookAt | None, appended: Appended) -> WebhookOutcome:
         state = after(state, recorded)
     assert state is not None, "an append has events or a state before it"
     return WebhookOutcome(state, appended.position)
-
-
-async def _pause(begin_by: float) -> None:
-    """Wait a moment before the next try. Raises `Contended` if there is no time for one."""
-    if asyncio.get_running_loop().time() >= begin_by:
-        raise Contended
-    await asyncio.sleep(random.uniform(*_JITTER_SECONDS))  # noqa: S311

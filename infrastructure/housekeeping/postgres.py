@@ -19,6 +19,7 @@ PURGED: Final = (
     "reaction_runs",
     "sessions",
     "signin_links",
+    "token_uses",
 )
 
 _NAME: Final = "rollbook housekeeping"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from application.keys.ports import SealBroken, UnknownMasterKey
 from application.log.event_log import StreamKey
+from domain.token.secret import RANDOM_BYTES, secret_of
 from infrastructure.keys.master import KEY_BYTES, NONCE_BYTES, MasterKeys
 
 _CACHED_CIPHERS: Final = 16_384
@@ -98,6 +99,14 @@ class MasterKeyRing:
         """See `WebhookSecrets.webhook_secret`."""
         digest = self.mac(b"\x00webhook\x00" + webhook.bytes + version.to_bytes(8))
         return "whsec_" + base64.b64encode(digest).decode()
+
+    def token_credential(self, secret: str) -> str:
+        """See `TokenSecrets.token_credential`."""
+        return "token:" + self.mac(b"\x00token\x00" + secret.encode()).hex()
+
+    def new_token_secret(self) -> str:
+        """See `TokenSecrets.new_token_secret`."""
+        return secret_of(self._random(RANDOM_BYTES))
 
     def mac(self, value: bytes) -> bytes:
         """HMAC-SHA256 of a value under the index key, which never changes."""

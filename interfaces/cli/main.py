@@ -23,6 +23,7 @@ from interfaces.cli.reactions.app import reactions
 from interfaces.cli.relay.app import relay_commands
 from interfaces.cli.server.listener import open_listener
 from interfaces.cli.server.supervised import Supervised
+from interfaces.cli.tokens.app import tokens
 from interfaces.cli.webhooks.app import webhooks
 from interfaces.garbage_collection import disable_gc
 from interfaces.roles import Role, Roles, parse_roles
@@ -41,6 +42,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(log, name="log")
 app.add_typer(projections, name="projections")
 app.add_typer(reactions, name="reactions")
+app.add_typer(tokens, name="tokens")
 app.add_typer(webhooks, name="webhooks")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]

@@ -2,20 +2,19 @@
 stored credentials.
 """
 
-from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
 from application.access.callers import Callers
-from application.access.ports import BearerVerifier, CredentialSource
+from application.access.ports import BearerVerifier
 from application.access.session_service import SessionService
-from application.identity import Principal
 from infrastructure.identity.admin_token import AdminToken
 from infrastructure.identity.links import PostgresSignInLinks
 from infrastructure.identity.sessions import PostgresSessions
 from interfaces.composition.shared import Parts
+from interfaces.composition.tokens import token_credentials
 
 _FIXED_TOKEN: Final = b"\x00admin-token\x00"
 
@@ -27,23 +26,10 @@ class Access(Struct, frozen=True, kw_only=True):
     sessions: SessionService
 
 
-class _NoCredentials:
-    """See `CredentialSource`: there are none of this kind."""
-
-    def credential(self, secret: str) -> str | None:
-        return None
-
-    async def find(self, credentials: Collection[str]) -> Mapping[str, Principal]:
-        return {}
-
-    async def used(self, credentials: Collection[str]) -> None:
-        return None
-
-
 def access_of(parts: Parts, jwts: BearerVerifier | None) -> Access:
     """The sources of tokens and sessions, shared by all that asks them."""
     admin_token, keys = parts.settings.need("admin_token"), parts.store.keys
-    tokens: CredentialSource = _NoCredentials()
+    tokens = token_credentials(parts.store)
     fixed_token = keys.mac(_FIXED_TOKEN + admin_token.encode())
     sessions = PostgresSessions(parts.database, fixed_token, uuid7)
     links = PostgresSignInLinks(parts.database, fixed_token)

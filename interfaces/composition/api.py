@@ -32,6 +32,7 @@ from interfaces.composition.projector import projection_admin, unused_projection
 from interfaces.composition.reaction_admin import reaction_admin
 from interfaces.composition.readiness import readiness_of
 from interfaces.composition.shared import Parts
+from interfaces.composition.tokens import token_service
 from interfaces.composition.webhooks import managed_webhooks
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
@@ -85,6 +86,7 @@ async def open_api(
             reactions=reactions,
             relay=PostgresRelayRecords(parts.database),
             webhooks=managed_webhooks(store, settings),
+            tokens=token_service(store),
             receipts=PostgresAnswerReceipts(parts.database, store.keys, uuid7),
             cursors=AesTokenSealer(store.keys.mac(_CURSOR_KEY), "cursor"),
             now=_now,

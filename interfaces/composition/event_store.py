@@ -20,6 +20,7 @@ from infrastructure.event_store.identity import LogIdentity
 from infrastructure.event_store.log import PostgresEventLog
 from infrastructure.event_store.mapper import RollbookMapper
 from infrastructure.event_store.opening import open_log
+from infrastructure.event_store.tokens import PostgresTokenDirectory
 from infrastructure.event_store.watch import HighWater
 from infrastructure.event_store.webhooks import PostgresWebhookDirectory
 from infrastructure.event_store.writer import GroupCommitWriter
@@ -42,6 +43,7 @@ class EventStore(Struct, frozen=True, kw_only=True):
     feed: PostgresEventFeed
     audit: PostgresAuditLog
     webhooks: PostgresWebhookDirectory
+    tokens: PostgresTokenDirectory
     keys: MasterKeyRing
     mapper: RollbookMapper
     identity: LogIdentity
@@ -88,6 +90,7 @@ async def open_event_store(
                 log=PostgresEventLog(database, writer, mapper, keys, uuid7),
                 audit=PostgresAuditLog(database, mapper),
                 webhooks=PostgresWebhookDirectory(database, mapper, keys),
+                tokens=PostgresTokenDirectory(database, mapper, keys),
                 feed=PostgresEventFeed(database, mapper, identity.breaks),
                 keys=keys,
                 mapper=mapper,

@@ -33,6 +33,7 @@ from interfaces.http.routes import (
     sessions,
     signin,
     tickets,
+    tokens,
     users,
     webhook_commands,
     webhook_deliveries,
@@ -61,6 +62,7 @@ _ROUTES: Final = (
     webhook_deliveries,
     signin,
     sessions,
+    tokens,
     health,
     metrics,
 )

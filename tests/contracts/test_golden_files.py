@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from domain.catalogue import EVENT_TYPES, kind_of
 from domain.event import ERASED
+from domain.token import state as token_state
 from domain.user import state as user_state
 from domain.webhook import state as webhook_state
 from infrastructure.event_store.serializer import to_event, to_sealed
@@ -42,12 +43,13 @@ def catalogue_pairs() -> set[Pair]:
 
 
 PAIRS: Final = golden_pairs()
-FIRST: Final = {"user": "user.registered", "webhook": "webhook.created"}
+FIRST: Final = {"user": "user.registered", "webhook": "webhook.created", "token": "token.issued"}
 FOLDS: Final[dict[str, Callable[[list[Any]], object]]] = {
     "user": user_state.fold,
     "webhook": webhook_state.fold,
     # No state follows from them.
     "access": lambda events: events[-1],
+    "token": token_state.fold,
 }
 each_pair = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "{}.v{}".format(*pair))
 

@@ -19,6 +19,7 @@ from application.keys.ports import SealBroken
 from application.log.event_log import StreamKey
 from domain.catalogue import EVENT_TYPES
 from domain.event import ERASED, Event
+from domain.token.claims import SCOPES
 from domain.user.events import (
     PreviousEmail,
     PreviousExternalId,
@@ -45,12 +46,20 @@ from infrastructure.event_store.serializer import (
 )
 from infrastructure.keys import MasterKeyRing, MasterKeys
 from tests.support.log.access_events import ACCESS_EXAMPLES
+from tests.support.log.token_events import TOKEN_EXAMPLES
 from tests.support.log.webhook_events import WEBHOOK_EXAMPLES
 
 GOLDEN: Final = Path(__file__).with_name("golden")
 STREAM: Final = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 EVENT_ID: Final = UUID("01890a5d-ac97-7000-8000-000000000001")
 INDEX_KEY: Final = bytes(range(32, 64))
+
+GOLDEN_SECRET: Final = "rbk_0El6XFXwsUFD8J2vGxsaboW7rZYnQRBP5d9erwRwd294bLcIH"
+GOLDEN_CREDENTIAL: Final = "token:033cabbbc4d6c77f86e0f73b7c3b5744d253685fbdae6e6cd2e09516556ea6f5"
+GOLDEN_CLAIMS: Final = [
+    "4a2d085053255a492f9887d1f2d3f38442cb78a1e80248d177f0e7e51feb378a",
+    "2c32e84087df7665c0a14d6eba82ddfd3014a901c3e46ffc4a321d18b512780a",
+]
 
 EXAMPLES: Final[dict[str, Event]] = {
     "user.registered.v2": UserRegistered(
@@ -78,6 +87,7 @@ EXAMPLES: Final[dict[str, Event]] = {
     "user.erased.v1": UserErased(reason="retention"),
     **WEBHOOK_EXAMPLES,
     **ACCESS_EXAMPLES,
+    **TOKEN_EXAMPLES,
 }
 
 
@@ -172,6 +182,16 @@ def test_the_stream_of_an_access_event_never_changes_and_depends_on_the_index_ke
     assert (stream.version, stream) == (8, UUID("f432e9cc-5d65-89df-91a6-793748d03df4"))
     assert stream != MasterKeyRing(masters, bytes(32)).access_stream("opening")
     assert stream != MasterKeyRing(masters, INDEX_KEY).import_id("opening")
+
+
+def test_the_credential_and_the_claim_of_a_token_never_change(master_keys: str) -> None:
+    """Callers have the secret, and the database has only the claim."""
+    keys = ring(master_keys)
+    secret = keys.new_token_secret()
+    assert secret == GOLDEN_SECRET
+    assert keys.token_credential(secret) == GOLDEN_CREDENTIAL
+    claims = [keys.claim(scope, keys.token_credential(secret)).hex() for scope in SCOPES]
+    assert claims == GOLDEN_CLAIMS
 
 
 def test_sealed_data_opens_only_in_its_own_stream_and_event(master_keys: str) -> None:

@@ -30,7 +30,13 @@ from application.errors import (
     ViewBehind,
 )
 from application.timestamps import timestamp
-from domain.errors import UserAlreadyExists, UserNotFound, WebhookNotFound, WebhookUnreadable
+from domain.errors import (
+    TokenNotFound,
+    UserAlreadyExists,
+    UserNotFound,
+    WebhookNotFound,
+    WebhookUnreadable,
+)
 from interfaces.http.endpoint.auth import principal_of
 from interfaces.http.protocol.problems import PROBLEMS, Slug, type_uri
 from interfaces.http.protocol.refusals import FieldError, Refusal
@@ -51,6 +57,7 @@ _SLUGS: Final[Mapping[type[Exception], Slug]] = {
     PositionGone: "position-gone",
     PreconditionFailed: "version-conflict",
     StreamUnreadable: "unavailable",
+    TokenNotFound: "not-found",
     Unavailable: "unavailable",
     UserAlreadyExists: "user-exists",
     UserNotFound: "not-found",

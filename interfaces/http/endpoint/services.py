@@ -9,6 +9,7 @@ from uuid import UUID
 from application.access.callers import Callers
 from application.access.openings import Openings
 from application.access.session_service import SessionService
+from application.access.tokens import TokenService
 from application.audit.search import Audit, EventLookup
 from application.cursors import TokenSealer
 from application.doorbell import Doorbell
@@ -69,6 +70,7 @@ class Services:
     reactions: ReactionAdmin
     relay: RelayRecords
     webhooks: Webhooks
+    tokens: TokenService
     cursors: TokenSealer
     now: Callable[[], datetime]
     new_id: Callable[[], UUID]

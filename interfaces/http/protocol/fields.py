@@ -204,20 +204,20 @@ UUID_SCHEMA: Final[Schema] = {
 }
 
 
-def _whole(raw: object) -> object:
+def whole(raw: object) -> object:
     """JSON has one kind of number: 3.0 is 3."""
     return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
 
 
 PositiveField = Annotated[
     int,
-    BeforeValidator(_whole),
+    BeforeValidator(whole),
     Field(strict=True, ge=1, le=MAX_NUMBER),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}),
 ]
 PositionField = Annotated[
     int,
-    BeforeValidator(_whole),
+    BeforeValidator(whole),
     Field(strict=True, ge=0, le=MAX_NUMBER),
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}),
 ]

@@ -119,6 +119,11 @@ REQUESTS: Final[list[tuple[str, str, Any, int]]] = [
     ("list_webhook_parked", "/v1/webhooks/{webhook}/parked", None, 200),
     ("retry_webhook_parked", "/v1/webhooks/{webhook}/parked/{user}/retry", {}, 404),
     ("delete_webhook", "/v1/webhooks/{webhook}", None, 204),
+    ("create_token", "/v1/tokens", {"name": "crm", "preset": "reader"}, 201),
+    ("list_tokens", "/v1/tokens", None, 200),
+    ("read_token", "/v1/tokens/{token}", None, 200),
+    ("rotate_token", "/v1/tokens/{token}/rotate", {}, 200),
+    ("revoke_token", "/v1/tokens/{token}", None, 204),
     ("create_export", "/v1/exports", {"what": "audit", "format": "ndjson"}, 202),
     ("create_export", "/v1/exports", {"what": "users", "format": "csv"}, 202),
     ("read_job_result", "/v1/jobs/{job}/result", None, 200),
@@ -172,17 +177,19 @@ async def finished(client: AsyncClient, job: str) -> dict[str, Any]:
 async def use_every_route(client: AsyncClient, user: UUID) -> None:
     """Each operation for a user that is whole; a job that it submits must succeed."""
     event = (await client.get("/v1/events?limit=1000")).json()["items"][-1]["id"]
-    job = webhook = ""
+    job = webhook = token = ""
     for name, path, body, status in REQUESTS:
         if name == "replace_user":
             now = (await client.get(f"/v1/users/{user}")).json()
             names = ("name", "email", "role", "external_id", "attributes")
             body = {each: now[each] for each in names} | {"role": "owner"}
-        path = path.format(user=user, event=event, job=job, webhook=webhook)
+        path = path.format(user=user, event=event, job=job, webhook=webhook, token=token)
         answer = await client.request(METHODS[name], path, json=body)
         assert answer.status_code == status, (name, answer.text)
         if name == "create_webhook":
             webhook = answer.json()["id"]
+        if name == "create_token":
+            token = answer.json()["id"]
         if status == 202:
             job = answer.json()["id"]
             assert (await finished(client, job))["state"] == "succeeded", name

@@ -11,6 +11,7 @@ from httpx2 import AsyncClient, Response
 from interfaces.http.app import OPERATIONS
 from interfaces.roles import Roles
 from tests.integration.receipts.test_session_keys import SESSION_COMMANDS
+from tests.integration.receipts.test_token_keys import TOKEN_COMMANDS
 from tests.integration.receipts.test_webhook_keys import WEBHOOK_COMMANDS
 from tests.support.http.directory import ADA
 from tests.support.http.in_process import in_process
@@ -65,7 +66,8 @@ def test_every_administrative_command_is_in_these_tests() -> None:
         operation.name for operation in OPERATIONS if operation.path.startswith("/v1/users")
     }
     without_key = {"sign_in", "sign_out"}  # their answer is a cookie, which nobody may repeat
-    with_keys = COMMANDS.keys() | WEBHOOK_COMMANDS.keys() | SESSION_COMMANDS.keys()
+    others = (WEBHOOK_COMMANDS, SESSION_COMMANDS, TOKEN_COMMANDS)
+    with_keys = COMMANDS.keys() | {name for each in others for name in each}
     assert kept == with_keys == commands - of_users - without_key
 
 

@@ -60,6 +60,7 @@ from tests.support.doubles.relay_ledger import MemoryRelayLedger
 from tests.support.doubles.sessions import InMemorySessions, InMemorySignInLinks
 from tests.support.doubles.stored_projections import InMemoryStoredProjections
 from tests.support.doubles.tickets import InMemoryTickets
+from tests.support.doubles.tokens import MemoryTokens
 from tests.support.doubles.webhooks import Endpoints, InMemoryDeliveries, managed_webhooks
 from tests.support.http.preset_tokens import PresetTokens
 from tests.support.reactions.greet import GREET
@@ -212,6 +213,7 @@ class Directory:
             fixed=PresetTokens(), tokens=self.tokens, sessions=self.sessions, jwts=jwts
         )
         links = InMemorySignInLinks(_now, uuid7)
+        self.issued_tokens = MemoryTokens(self.log)
         self.services = Services(
             commands=commands,
             erasures=ErasureService(commands, coverage, self.jobs, timeout_seconds=0.02),
@@ -233,6 +235,7 @@ class Directory:
             relay=self.relay,
             reactions=ReactionAdmin((GREET,), self.reactions, MemoryDoorbell()),
             webhooks=managed_webhooks(self.log, self.endpoints, self.deliveries),
+            tokens=self.issued_tokens.commands,
             projections=empty_projection_admin("users", "headcount"),
             stored_views=NoStoredViews(),
             unused_projections=UnusedProjections(("users", "headcount"), self.stored_projections),

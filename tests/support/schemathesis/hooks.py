@@ -30,13 +30,14 @@ BY_STATE: Final = frozenset(
     }
 )
 # A cursor must come from the server, a position must be in its log (`after`, `until`), a webhook needs
-# a public target (`#/url`), `at` excludes `version`, and
+# a public target (`#/url`), a token expires in the future (`#/expires_at`), `at` excludes `version`, and
 # `id` excludes `import_key`. Only the former generation can serve again (`#/to`), only the first
 # parked event can be skipped (`#/version`), no projection of the release can be dropped (`name`),
 # and a search in an export has a word (`#/filters/q`).
 BEYOND_SCHEMAS: Final = frozenset(
     {
         "#/after",
+        "#/expires_at",
         "#/filters/q",
         "#/import_key",
         "#/to",

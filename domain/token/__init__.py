@@ -1,0 +1,1 @@
+"""The token: its events, commands, state, decisions, claims and secret."""
