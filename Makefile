@@ -7,8 +7,9 @@ TESTS ?= tests
 ARGS ?=
 # Tests mostly wait, so three workers fit two cores. A few tests finish sooner without workers.
 WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
-# A test that hangs prints its stack and ends its worker.
-PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+# A test that hangs prints its stack and ends its worker. Compiled modules are stored even where the
+# machine forbids it by PYTHONDONTWRITEBYTECODE: each process of a test would compile them again.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 # A few failed tests run once more, alone, so that a busy machine fails no test.
 define RUN_TESTS
