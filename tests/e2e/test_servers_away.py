@@ -27,6 +27,7 @@ RABBIT_AWAY_SECONDS: Final = min(scaled(3), 30)
 NOTICED_SECONDS: Final = 4.0
 POLLED_SECONDS: Final = 1.5
 CALLERS: Final = 4
+PAUSE_SECONDS: Final = 0.04
 
 QUERIES: Final = (
     "/v1/users/{user}",
@@ -138,7 +139,7 @@ async def test_without_redis_queries_answer_and_streams_continue(
     away: Callable[[PrivateRedis], AbstractAsyncContextManager[None]],
 ) -> None:
     async with Witnesses.of(beside_redis) as witnesses:
-        await witnesses.load.start(CALLERS)
+        await witnesses.load.start(CALLERS, pause_seconds=PAUSE_SECONDS)
         await assert_service_continues(witnesses, 0.5)
         assert redis.size() > 0
         async with away(redis):
@@ -156,7 +157,7 @@ async def test_without_rabbitmq_the_service_continues_and_a_consumer_later_catch
 ) -> None:
     async with Witnesses.of(beside_rabbit, rabbit.url) as witnesses:
         assert witnesses.outsider is not None
-        await witnesses.load.start(CALLERS)
+        await witnesses.load.start(CALLERS, pause_seconds=PAUSE_SECONDS)
         await witnesses.wait_for_accepted(50)
         await witnesses.outsider.wait_for(await head(witnesses.load.client))
         async with without(rabbit):

@@ -66,6 +66,7 @@ class Load:
         self.client = client
         self.sent: list[Sent] = []
         self._give_up_rate = give_up_rate
+        self._pause_seconds = 0.0
         self._shared: str | None = None
         self._stopping = asyncio.Event()
         self._callers: list[asyncio.Task[None]] = []
@@ -85,7 +86,9 @@ class Load:
         registered = (one.accepted for one in self.sent if one.command.method == "POST")
         return [one.user for one in registered if one is not None and one.user is not None]
 
-    async def start(self, callers: int = 16) -> None:
+    async def start(self, callers: int = 16, *, pause_seconds: float = 0.0) -> None:
+        """Each caller pauses after a command; without pauses, the callers use a whole core."""
+        self._pause_seconds = pause_seconds
         if self._shared is None:
             self._shared = (await self._until_accepted(_registration())).user
         self._stopping.clear()
@@ -116,6 +119,7 @@ class Load:
         if registered is None or registered.user is None:
             return
         for command in _user_commands(registered.user, self._shared):
+            await asyncio.sleep(self._pause_seconds)
             if self._stopping.is_set() or not await self._send_with_retries(command):
                 return
 
