@@ -1,6 +1,7 @@
 """Fixtures of all tests: servers for the whole run, an empty database per test, a master key."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import uvloop
 
 from infrastructure.migrations import migrate
+from tests.support.run.log_scan import LogScan
+from tests.support.run.logs import FOLDER, log_to_captured_output
 from tests.support.run.order import FileScheduling, select_and_sort
 from tests.support.run.retry_failed import Failures
 from tests.support.run.workers import Workers, shared_directory
@@ -21,16 +24,26 @@ from tests.support.servers.shared import TEMPLATE, SharedServers
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    log_to_captured_output()
     if shared := shared_directory(config):
         config.pluginmanager.register(Workers(shared))
     elif not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(config.rootpath))
+        # A run inside a test of this suite leaves its logs to the outer run.
+        if FOLDER not in os.environ:
+            config.pluginmanager.register(LogScan(config))
         if config.getoption("numprocesses", 0):
             config.pluginmanager.register(SharedServers())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     select_and_sort(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not visit the modules and tests of the whole run again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

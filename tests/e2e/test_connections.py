@@ -13,6 +13,7 @@ import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.load import Load
+from tests.support.run.logs import new_log
 from tests.support.servers.postgres import scaled
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import (
@@ -48,10 +49,11 @@ def counting(url: str) -> Generator[Count]:
 
 
 @contextmanager
-def role(name: str, log: Path, **settings: str) -> Generator[None]:
-    """A process with this role; its sessions have the role's name."""
+def role(name: str, **settings: str) -> Generator[Path]:
+    """A process with this role, as its log; its sessions have the role's name."""
     url = settings["ROLLBOOK_DATABASE_URL"]
     url += f"{'&' if '?' in url else '?'}application_name={name}"
+    log = new_log(name)
     with log.open("wb") as output:
         process = subprocess.Popen(
             rollbook_command(name, *(["--port", "0"] if name == "api" else [])),
@@ -61,7 +63,7 @@ def role(name: str, log: Path, **settings: str) -> Generator[None]:
         )
     try:
         until(lambda: '"ready"' in log.read_text(), 60)
-        yield
+        yield log
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -88,7 +90,6 @@ async def peaks(url: str, token: str, count: Count, *names: str) -> dict[str, in
 @pytest.mark.parametrize("redis", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_no_role_has_more_than_twelve_connections(
     request: pytest.FixtureRequest,
-    tmp_path: Path,
     database_url: str,
     master_keys: str,
     redis: bool,
@@ -102,10 +103,9 @@ def test_no_role_has_more_than_twelve_connections(
         settings["ROLLBOOK_REDIS_URL"] = request.getfixturevalue("redis_url")
     roles = ("projector", "worker", "api")
     with ExitStack() as stack:
-        for name in roles:
-            stack.enter_context(role(name, tmp_path / name, **settings))
+        logs = {name: stack.enter_context(role(name, **settings)) for name in roles}
         count = stack.enter_context(counting(database_url))
-        found = re.search(r'"port":(\d+)', (tmp_path / "api").read_text())
+        found = re.search(r'"port":(\d+)', logs["api"].read_text())
         assert found is not None
         most = asyncio.run(peaks(f"http://127.0.0.1:{found[1]}", TOKEN, count, *roles))
     assert all(3 <= sessions <= MAX_OF_A_ROLE for sessions in most.values()), most

@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 
+from tests.support.run.logs import new_log
 from tests.support.servers.rollbook import ROOT, rollbook_command, rollbook_environment
 from tests.support.views.directory import execute
 
@@ -25,15 +26,16 @@ Json = dict[str, Any]
 class Deployment:
     """The roles of two releases over one database."""
 
-    def __init__(self, settings: dict[str, str], logs: Path) -> None:
+    def __init__(self, settings: dict[str, str]) -> None:
         self._settings = settings
-        self._logs = logs
+        self._logs: dict[tuple[str, str], Path] = {}
         self._processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
     def start(self, release: str, role: str, *arguments: str) -> None:
         command = rollbook_command(role, *arguments)
         if release == "next":
             command[3] = "tests.support.processes.next_release"
+        self._logs[release, role] = new_log(f"{release}-{role}")
         with self.log(release, role).open("wb") as output:
             self._processes[release, role] = subprocess.Popen(
                 command,
@@ -48,7 +50,7 @@ class Deployment:
         assert process.wait(timeout=30) == 0, self.log(release, role).read_text()
 
     def log(self, release: str, role: str) -> Path:
-        return self._logs / f"{release}-{role}"
+        return self._logs[release, role]
 
     def kill(self) -> None:
         for process in self._processes.values():
@@ -57,9 +59,7 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(
-    database_url: str, redis_url: str, master_keys: str, tmp_path: Path
-) -> Iterator[Deployment]:
+def deployment(database_url: str, redis_url: str, master_keys: str) -> Iterator[Deployment]:
     settings = {
         "ROLLBOOK_DATABASE_URL": database_url,
         "ROLLBOOK_REDIS_URL": redis_url,
@@ -67,7 +67,7 @@ def deployment(
         "ROLLBOOK_ADMIN_TOKEN": TOKEN,
         "ROLLBOOK_RATE_LIMIT": "0",
     }
-    deployment = Deployment(settings, tmp_path)
+    deployment = Deployment(settings)
     yield deployment
     deployment.kill()
 

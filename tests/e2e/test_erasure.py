@@ -78,7 +78,7 @@ class Stage(Struct, frozen=True):
         data = self.rollbook.data_dir / "postgres" / "data"
         files = [path for path in self.rollbook.data_dir.rglob("*") if path.is_file()]
         outside = [path for path in files if not path.is_relative_to(data)]
-        return [*outside, *data.parent.parent.parent.glob("*.out")]
+        return [*outside, self.rollbook.log]
 
     async def found(self) -> Mapping[str, Found]:
         """The words of the person that were found, by part."""

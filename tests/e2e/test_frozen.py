@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from infrastructure.views.sql.slot_lock import lock_of
 from tests.support.http.agreement import assert_views_are_a_fresh_fold
 from tests.support.jobs.exporting import ExportWorld
 from tests.support.jobs.relaying import RelaySide, outsider, positions_of
+from tests.support.run.logs import new_log
 from tests.support.servers.postgres_backends import frozen
 from tests.support.servers.rabbit import RabbitNode
 from tests.support.servers.rollbook import rollbook_command, rollbook_environment, until
@@ -41,16 +41,15 @@ _REACHED: Final = "SELECT position FROM checkpoints WHERE projection = 'users' A
 class Roles:
     """Starts roles as processes; the name of each is the `application_name` of its sessions."""
 
-    def __init__(self, url: str, master_keys: str, directory: Path) -> None:
+    def __init__(self, url: str, master_keys: str) -> None:
         self.url = url
         self._settings = {"ROLLBOOK_MASTER_KEY": master_keys, "ROLLBOOK_ADMIN_TOKEN": TOKEN}
-        self._directory = directory
         self.processes: dict[str, int] = {}
 
     @contextmanager
     def running(self, role: str, name: str, **settings: str) -> Generator[None]:
         url = f"{self.url}{'&' if '?' in self.url else '?'}application_name={name}"
-        log = self._directory / name
+        log = new_log(name)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 rollbook_command(role),
@@ -68,8 +67,8 @@ class Roles:
 
 
 @pytest.fixture
-def roles(database_url: str, master_keys: str, tmp_path: Path) -> Roles:
-    return Roles(database_url, master_keys, tmp_path)
+def roles(database_url: str, master_keys: str) -> Roles:
+    return Roles(database_url, master_keys)
 
 
 async def leader(url: str, query: str, *values: Any) -> str:

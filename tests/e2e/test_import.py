@@ -66,9 +66,7 @@ def client(rollbook: RunningRollbook) -> Iterator[httpx2.Client]:
 def rollbook_import(rollbook: RunningRollbook) -> Import:
     """Imports a file; returns the outcome of each row by line, and the summary."""
 
-    def run(
-        file: Path | str, *options: str, stdin: str | None = None
-    ) -> tuple[Rows, dict[str, Any]]:
+    def run(file: Path | str, *options: str, stdin: str = "") -> tuple[Rows, dict[str, Any]]:
         local = ("--data-dir", str(rollbook.data_dir))
         result = run_rollbook("import", str(file), "--json", *local, *options, stdin=stdin)
         *rows, last = (json.loads(line) for line in result.stdout.splitlines())

@@ -11,6 +11,7 @@ import pytest
 
 from infrastructure.keys import MasterKeys
 from interfaces.composition.event_store import open_event_store
+from tests.support.run.logs import new_log
 from tests.support.servers.rollbook import (
     rollbook_command,
     rollbook_environment,
@@ -33,8 +34,8 @@ def settings(database_url: str, master_keys: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
+def log() -> Path:
+    return new_log("role")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from infrastructure.embedded.binaries import Binaries, find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.support.run.logs import keep_log
 from tests.support.servers.postgres import postgres_on, skip_or_fail
 from tests.support.servers.prepared_data import prepared_postgres
 
@@ -37,4 +38,5 @@ async def own_server() -> AsyncIterator[EmbeddedPostgres]:
         skip_or_fail(str(error))
     finally:
         await server.stop()
+        keep_log(directory / "postgres" / "server.log")
         shutil.rmtree(directory, ignore_errors=True)

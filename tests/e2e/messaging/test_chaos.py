@@ -62,7 +62,7 @@ def lines(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cluster(
-    tmp_path: Path, database_url: str, private_redis: PrivateRedis, rabbit: RabbitNode, lines: Path
+    database_url: str, private_redis: PrivateRedis, rabbit: RabbitNode, lines: Path
 ) -> Iterator[Cluster]:
     worker = role_module("tests.support.processes.witness_worker", "worker")
     commands = {
@@ -77,7 +77,7 @@ def cluster(
         "ROLLBOOK_AMQP_URL": rabbit.url,
         FILE: str(lines),
     }
-    with Cluster(tmp_path, commands, **settings) as cluster:
+    with Cluster(commands, **settings) as cluster:
         yield cluster
 
 

@@ -11,6 +11,7 @@ import structlog
 from application.errors import Unavailable
 from infrastructure.database import Database
 from interfaces.logging import configure_logging, log_loop_error
+from tests.support.run.logs import log_to_captured_output
 
 Lines = list[dict[str, Any]]
 
@@ -21,7 +22,7 @@ def restored() -> Any:
     handlers, level = root.handlers, root.level
     yield
     root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    log_to_captured_output()
 
 
 def lines(capture: pytest.CaptureFixture[str]) -> Lines:

@@ -4,9 +4,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final, Self
 
+from tests.support.run.logs import new_log
 from tests.support.servers.postgres import MASTER_KEYS
 from tests.support.servers.rollbook import (
     end_with_parent,
@@ -27,18 +27,15 @@ def role_module(module: str, role: str) -> list[str]:
 class Cluster:
     """One process per name; `api` listens on a port of its own. A killed process starts again.
 
-    `commands` gives the command of each process besides the API. Their output is in `directory`.
+    `commands` gives the command of each process besides the API.
     """
 
-    def __init__(
-        self, directory: Path, commands: Mapping[str, Sequence[str]], **settings: str
-    ) -> None:
+    def __init__(self, commands: Mapping[str, Sequence[str]], **settings: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.token = TOKEN
-        self._directory = directory
         self._port = port
         self._commands = {**commands, "api": rollbook_command("api", "--port", str(port))}
         self._environment = rollbook_environment(
@@ -48,6 +45,7 @@ class Cluster:
             **settings,
         )
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs = {name: new_log(name) for name in self._commands}
 
     def kill(self, name: str) -> None:
         """Kill a process with SIGKILL, and start it again without waiting."""
@@ -56,7 +54,8 @@ class Cluster:
         self._start(name)
 
     def output(self, name: str) -> str:
-        return (self._directory / f"{name}.out").read_text(errors="replace")
+        """All that the processes of this name wrote."""
+        return self._logs[name].read_text(errors="replace")
 
     def __enter__(self) -> Self:
         for name in self._commands:
@@ -75,7 +74,7 @@ class Cluster:
                 process.wait()
 
     def _start(self, name: str) -> None:
-        with (self._directory / f"{name}.out").open("ab") as output:
+        with self._logs[name].open("ab") as output:
             self._processes[name] = subprocess.Popen(
                 self._commands[name],
                 env=self._environment,

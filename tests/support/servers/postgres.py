@@ -17,6 +17,7 @@ from psycopg import sql
 
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import EmbeddedPostgres
+from tests.support.run.logs import keep_log
 
 MASTER_KEYS: Final = "dGVzdHMgb25seTogYSBtYXN0ZXIga2V5IG9mIDMyIGI="
 """The master key of all tests: 32 bytes, not secret."""
@@ -51,10 +52,10 @@ def skip_or_fail(reason: str) -> NoReturn:
 
 
 class _SharedPostgres(EmbeddedPostgres):
-    """A server with enough connections for several workers."""
+    """A server with enough connections for several workers; its data need not outlive the machine."""
 
     def _prepare(self) -> list[str]:
-        return [*super()._prepare(), "-c", "max_connections=400"]
+        return [*super()._prepare(), "-c", "max_connections=400", "-c", "fsync=off"]
 
 
 @contextmanager
@@ -72,6 +73,7 @@ def postgres_server() -> Generator[str]:
         skip_or_fail(str(error))
     finally:
         asyncio.run(server.stop())
+        keep_log(directory / "server.log")
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from infrastructure.embedded.process import spawn
+from tests.support.run.logs import keep_log
 from tests.support.servers.postgres import skip_or_fail
 
 # Debian's program on the PATH changes the account; the first one runs in any account.
@@ -159,6 +160,8 @@ def rabbit_node() -> Generator[RabbitNode]:
         yield node
     finally:
         node.close()
+        for log in (directory / "output", *(directory / "log").glob("*.log")):
+            keep_log(log)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -16,6 +16,7 @@ from infrastructure.embedded.account import current_account
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.process import spawn
 from infrastructure.embedded.valkey import find_valkey, listens, server_command
+from tests.support.run.logs import keep_log
 from tests.support.servers.postgres import skip_or_fail
 from tests.support.servers.rollbook import until
 
@@ -55,6 +56,7 @@ def private_redis() -> Generator["PrivateRedis"]:
         yield server
     finally:
         server.stop()
+        keep_log(directory / "server.log")
         shutil.rmtree(directory, ignore_errors=True)
 
 

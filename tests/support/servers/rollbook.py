@@ -9,13 +9,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
+
+from tests.support.run.logs import keep_log, keep_output, new_log, register_secret
+from tests.support.servers.commands import run_command
 
 ROOT: Final = Path(__file__).parents[3]
+# Shorter values of tests, such as "secret", are words that a log may have.
+_SECRET_LENGTH: Final = 12
 
 
 def end_with_parent() -> None:
@@ -29,7 +35,11 @@ def rollbook_command(*arguments: str) -> list[str]:
 
 
 def rollbook_environment(**settings: str) -> dict[str, str]:
-    """The environment of this process with only these settings, and with this source tree."""
+    """The environment of this process with only these settings, and with this source tree.
+
+    No log may contain the secrets among the settings.
+    """
+    register_secret(*_secrets_in(settings))
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("ROLLBOOK_")
     }
@@ -38,19 +48,23 @@ def rollbook_environment(**settings: str) -> dict[str, str]:
 
 
 def run_rollbook(
-    *arguments: str, stdin: str | None = None, **settings: str
+    *arguments: str, stdin: str = "", **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, outside the source tree, so that it finds no `.env`."""
-    return subprocess.run(
-        rollbook_command(*arguments),
-        env=rollbook_environment(**settings),
-        cwd="/",
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = rollbook_environment(**settings)
+    done = run_command(*arguments, environment=environment, stdin=stdin, timeout_seconds=60)
+    keep_output(f"command-{arguments[0]}", done.stderr)
+    return done
+
+
+def _secrets_in(settings: Mapping[str, str]) -> list[str]:
+    found: list[str] = []
+    for name, value in settings.items():
+        if name.endswith("_URL"):
+            found.append(urlsplit(value).password or "")
+        elif name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")):
+            found += value.split(",")
+    return [value for value in found if len(value) >= _SECRET_LENGTH]
 
 
 class RunningRollbook:
@@ -58,7 +72,7 @@ class RunningRollbook:
 
     def __init__(self, data_dir: Path, *arguments: str, **settings: str) -> None:
         self.data_dir = data_dir
-        self._log = data_dir.with_name(f"{data_dir.name}.out")
+        self.log = Path(os.devnull)
         self._arguments = arguments
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +86,7 @@ class RunningRollbook:
     @property
     def output(self) -> str:
         """The output since the last start."""
-        return self._log.read_text()
+        return self.log.read_text()
 
     @property
     def token(self) -> str:
@@ -87,7 +101,8 @@ class RunningRollbook:
         began = time.monotonic()
         port = self.url.rpartition(":")[2] or "0"
         arguments = ["up", "--data-dir", str(self.data_dir), "--port", port, *self._arguments]
-        with self._log.open("wb") as output:
+        self.log = new_log("up")
+        with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 rollbook_command(*arguments),
                 env=rollbook_environment(**self._settings),
@@ -98,6 +113,7 @@ class RunningRollbook:
                 preexec_fn=end_with_parent,
             )
         until(self._is_up, timeout_seconds)
+        self._register_secrets()
         return time.monotonic() - began
 
     def status(self, path: str, timeout_seconds: float = 5.0) -> int:
@@ -152,6 +168,13 @@ class RunningRollbook:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
+        for server in ("postgres", "valkey"):
+            keep_log(self.data_dir / server / "server.log")
+
+    def _register_secrets(self) -> None:
+        for file in (self.data_dir / "admin-token", self.data_dir / "master-key"):
+            if file.exists():
+                register_secret(*file.read_text().strip().split(","))
 
     def _is_up(self) -> bool:
         assert self._process is not None
