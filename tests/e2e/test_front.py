@@ -31,9 +31,9 @@ WORST: Final = (
 )
 
 
-@pytest.fixture
-def rollbook(tmp_path: Path) -> Iterator[RunningRollbook]:
-    with RunningRollbook(prepared(tmp_path / "data")) as rollbook:
+@pytest.fixture(scope="module")
+def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbook]:
+    with RunningRollbook(prepared(tmp_path_factory.mktemp("front") / "data")) as rollbook:
         yield rollbook
 
 

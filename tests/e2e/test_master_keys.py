@@ -14,6 +14,7 @@ from interfaces.settings import NEEDED
 from tests.support.http.load import client_of
 from tests.support.jobs.rotating import NEW, NEW_ID, OLD, OLD_FIRST, OLD_ID
 from tests.support.log.drafts import registration
+from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook
 from tests.support.views.directory import execute
 
@@ -145,7 +146,7 @@ def test_commands_on_an_empty_data_directory_fail_with_one_line(tmp_path: Path) 
 async def test_a_local_rollbook_rotates_to_a_new_key_and_drops_the_old_one(
     tmp_path: Path,
 ) -> None:
-    data = tmp_path / "data"
+    data = prepared(tmp_path / "data")
     here = ("--data-dir", str(data))
     with RunningRollbook(data) as rollbook:
         old = rollbook.master_key

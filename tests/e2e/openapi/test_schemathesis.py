@@ -27,7 +27,6 @@ def rollbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRollbo
         yield rollbook
 
 
-@pytest.mark.alone
 def test_every_answer_matches_the_openapi_document(
     rollbook: RunningRollbook, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ _WITH_RABBITMQ: Final = frozenset(
 )
 # Measured: each file takes more than 10 s.
 _LONGEST: Final = (
+    "tests/e2e/openapi/test_schemathesis.py",
     "tests/e2e/test_up.py",
     "tests/e2e/test_front.py",
     "tests/e2e/test_master_keys.py",

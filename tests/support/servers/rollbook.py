@@ -153,8 +153,12 @@ class RunningRollbook:
 
     def children(self) -> dict[str, int]:
         """The child processes' ids: `postgres`, `valkey`, and `application` or one per role."""
-        found = children_of(self.pid)
-        return {_name_of(Path(f"/proc/{pid}/cmdline").read_bytes()): pid for pid in found}
+        found: dict[str, int] = {}
+        for pid in children_of(self.pid):
+            # One that has just ended has no command any more.
+            with suppress(FileNotFoundError):
+                found[_name_of(Path(f"/proc/{pid}/cmdline").read_bytes())] = pid
+        return found
 
     def __enter__(self) -> Self:
         self.start()
