@@ -47,6 +47,8 @@ NEEDS: Final[Mapping[str, Need]] = {
     "sign_in": "open",
     "sign_out": "open",
     "list_signin_methods": "open",
+    "begin_oidc_login": "open",
+    "finish_oidc_login": "open",
     "list_sessions": "caller",
     "end_session": "caller",
     # Overview

@@ -20,6 +20,7 @@ from infrastructure.server_checks import (
 )
 from interfaces.composition.connections import MAX_OF_A_ROLE, MAX_OF_ALL
 from interfaces.composition.mail import examine_mail
+from interfaces.composition.oidc import examine_oidc
 from interfaces.composition.projector import unused_projections
 from interfaces.roles import ROLES
 from interfaces.settings import Settings, WrongSetting
@@ -33,7 +34,8 @@ def doctor(settings: Settings) -> None:
     masters = MasterKeys.parse(settings.need("master_key"))
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
     found = asyncio.run(_examine(settings.database_url.get_secret_value(), redis_url, masters))
-    for line in [*found, *asyncio.run(examine_mail(settings))]:
+    found += asyncio.run(examine_mail(settings))
+    for line in [*found, *asyncio.run(examine_oidc(settings))]:
         typer.echo(line)
 
 

@@ -74,6 +74,7 @@ async def open_api(
             doorbell=parts.doorbell,
             callers=access.callers,
             sessions=access.sessions,
+            oidc=oidc.login,
             tickets=tickets,
             openings=openings,
             jobs=parts.jobs,

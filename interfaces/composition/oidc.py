@@ -10,6 +10,7 @@ from application.access.oidc_permissions import PermissionsClaim
 from application.access.ports import BearerVerifier
 from infrastructure.keys import AesTokenSealer
 from interfaces.composition.shared import Parts
+from interfaces.settings import Settings
 
 _LOGIN_KEY: Final = b"\x00oidc logins\x00"
 
@@ -54,3 +55,26 @@ async def open_oidc(stack: AsyncExitStack, parts: Parts) -> Oidc:
     )
     sealer = AesTokenSealer(parts.store.keys.mac(_LOGIN_KEY), "oidc-login")
     return Oidc(jwts, CodeFlow(issuer, exchange, sealer, permissions))
+
+
+async def examine_oidc(settings: Settings) -> list[str]:
+    """What `rollbook doctor` says about the issuer; nothing if none is set."""
+    if settings.oidc_issuer is None:
+        return []
+    from infrastructure.identity.oidc.issuer import FAILURES, load, reason_of
+    from infrastructure.identity.oidc.requests import client, transport
+
+    found: list[str] = []
+    if settings.oidc_permissions_claim is None:
+        found.append(
+            "the users of the OIDC issuer have no permission: "
+            "ROLLBOOK_OIDC_PERMISSIONS_CLAIM is not set"
+        )
+    try:
+        async with client(transport()) as requests:
+            published = await load(requests, settings.oidc_issuer)
+    except FAILURES as error:
+        return [*found, f"the OIDC issuer does not answer as it should: {reason_of(error)}"]
+    if settings.oidc_client_id and not published.metadata.has_code_flow:
+        found.append("nobody can sign in through the OIDC issuer: it does not offer the code flow")
+    return [*found, f"the OIDC issuer answers; keys that can sign: {len(published.keys)}"]

@@ -22,6 +22,8 @@ PAUSE_SECONDS: Final = 30.0
 # After a failure, when nothing is known about the unknown key.
 FAILURE_PAUSE_SECONDS: Final = 5.0
 
+FAILURES: Final = (IssuerFault, httpx2.HTTPError, httpx2.InvalidURL, TimeoutError)
+
 _NEVER: Final = float("-inf")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -32,6 +34,20 @@ class Published(Struct, frozen=True):
     keys: Sequence[PublicKey]
     # As they were sent, to see whether they changed.
     key_set: bytes
+
+
+async def load(requests: httpx2.AsyncClient, url: str, seconds: float = SECONDS) -> Published:
+    """Ask the issuer. Raises one of `FAILURES`."""
+    async with asyncio.timeout(seconds):
+        metadata = parse_metadata(await fetch(requests, discovery_url(url)), url)
+        key_set = await fetch(requests, metadata.jwks_uri)
+        # In a thread, because a hundred keys take milliseconds.
+        return Published(metadata, await asyncio.to_thread(parse_keys, key_set), key_set)
+
+
+def reason_of(error: Exception) -> str:
+    """Why it failed, without an address: the words of a library may hold one."""
+    return str(error) if isinstance(error, IssuerFault) else describe(error)
 
 
 class Issuer:
@@ -128,15 +144,12 @@ class Issuer:
     async def _loaded(self) -> Published | None:
         """None if it failed, which is logged: nobody may wait for it."""
         try:
-            async with asyncio.timeout(self._seconds):
-                published = await self._fetched()
-        except (IssuerFault, httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+            published = await load(self._requests, self.url, self._seconds)
+        except FAILURES as error:
             self._failed_at = self._clock()
             if not self._is_failing:
                 self._is_failing = True
-                # Its own words hold no address; those of a library may.
-                reason = str(error) if isinstance(error, IssuerFault) else describe(error)
-                log.warning("oidc_issuer_unavailable", reason=reason)
+                log.warning("oidc_issuer_unavailable", reason=reason_of(error))
             return None
         finally:
             self._loading = None
@@ -148,13 +161,6 @@ class Issuer:
             published = Published(published.metadata, known.keys, known.key_set)
         self._published, self._loaded_at = published, self._clock()
         return published
-
-    async def _fetched(self) -> Published:
-        document = await fetch(self._requests, discovery_url(self.url))
-        metadata = parse_metadata(document, self.url)
-        key_set = await fetch(self._requests, metadata.jwks_uri)
-        # In a thread, because a hundred keys take milliseconds.
-        return Published(metadata, await asyncio.to_thread(parse_keys, key_set), key_set)
 
 
 def _only(keys: Sequence[PublicKey]) -> PublicKey | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from application.access.callers import Callers
+from application.access.oidc import OidcLogin
 from application.access.openings import Openings
 from application.access.session_service import SessionService
 from application.access.tokens import TokenService
@@ -58,6 +59,7 @@ class Services:
     doorbell: Doorbell
     callers: Callers
     sessions: SessionService
+    oidc: OidcLogin | None = None
     tickets: Tickets
     openings: Openings
     jobs: Jobs

@@ -187,8 +187,8 @@ _ALL: Final = (
     ProblemType(
         "unavailable",
         503,
-        "The event store is not available",
-        "`detail` says why. Nothing was recorded. Repeat the request after `Retry-After` seconds.",
+        "Not available at the moment",
+        "`detail` says what, and why. Nothing was recorded. Repeat the request after `Retry-After` seconds.",
         retry_after=2,
     ),
     ProblemType(

@@ -68,6 +68,14 @@ class Forbidden(Refusal):
         super().__init__(f"This needs the permission {permission}.", {"permission": permission})
 
 
+class SignInRefused(Unauthenticated):
+    """The OIDC issuer did not confirm the sign-in; begin again."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self.headers = {**self.headers, **headers}
+
+
 class CrossSite(Refusal):
     """A page of another site sent this request with a browser."""
 
@@ -113,6 +121,10 @@ class MalformedRequest(Refusal):
     """The request breaks the syntax of its format."""
 
     slug = "malformed-request"
+
+
+class SignInNotBegun(MalformedRequest):
+    """This browser has not begun this sign-in, or more than 10 minutes ago; begin again."""
 
 
 class InvalidRequest(Refusal):

@@ -1,6 +1,6 @@
 """The cookie of a session: how a browser gets it and loses it, and where it may come from."""
 
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -17,17 +17,31 @@ _OWN_SITE: Final = frozenset({"same-origin", "none"})
 
 
 def session_cookie(request: Request, secret: str, seconds: int) -> str:
-    """The value of `Set-Cookie` for a session.
-
-    Scripts cannot read it, and no other site can make a browser send it. Only on the own machine
-    does it travel without TLS.
-    """
-    return _cookie(request, secret, seconds)
+    """The value of `Set-Cookie` for a session."""
+    return cookie(request, SESSION_COOKIE, secret, seconds)
 
 
 def removed_cookie(request: Request) -> str:
     """The value of `Set-Cookie` that removes the cookie."""
-    return _cookie(request, "", 0)
+    return cookie(request, SESSION_COOKIE, "", 0)
+
+
+def cookie(
+    request: Request,
+    name: str,
+    value: str,
+    seconds: int,
+    *,
+    path: str = "/",
+    same_site: Literal["Strict", "Lax"] = "Strict",
+) -> str:
+    """The value of `Set-Cookie`.
+
+    Scripts cannot read it, and with `Strict` no other site can make a browser send it. Only on the
+    own machine does it travel without TLS.
+    """
+    secure = "" if is_own_machine(host_of(request)) else "; Secure"
+    return f"{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite={same_site}{secure}"
 
 
 def refuse_cross_site(request: Request, public_url: str | None) -> None:
@@ -49,11 +63,6 @@ def refuse_cross_site(request: Request, public_url: str | None) -> None:
         own.add(urlsplit(public_url).netloc.lower())
     if _place(origin) not in own:
         raise CrossSite
-
-
-def _cookie(request: Request, value: str, seconds: int) -> str:
-    secure = "" if is_own_machine(host_of(request)) else "; Secure"
-    return f"{SESSION_COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
 
 
 def _place(origin: str) -> str | None:

@@ -134,8 +134,8 @@ async def sign_out(call: Command[Nothing]) -> Response:
     answers=SignInMethods,
     headers=(),
 )
-async def list_signin_methods(_: Query[None]) -> Response:
-    methods = SignInMethods(oidc=False, token=True)
+async def list_signin_methods(call: Query[None]) -> Response:
+    methods = SignInMethods(oidc=call.services.oidc is not None, token=True)
     return Response(msgspec.json.encode(methods), headers=_NO_STORE, media_type=JSON)
 
 

@@ -81,6 +81,8 @@ CONTRACT = {
     ("POST", "/auth/signin"),
     ("POST", "/auth/signout"),
     ("GET", "/auth/methods"),
+    ("GET", "/auth/login"),
+    ("GET", "/auth/callback"),
     ("GET", "/health/live"),
     ("GET", "/health/ready"),
     ("GET", "/metrics"),

@@ -84,32 +84,30 @@ HOSTILE: Final[dict[str, tuple[str, Callable[[], Response]]]] = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-async def test_a_wrong_answer_is_an_issuer_that_cannot_be_reached(what: str, clock: Clock) -> None:
+async def test_a_wrong_answer_is_an_issuer_that_cannot_be_reached(
+    what: str, issuer: TestIssuer, clock: Clock
+) -> None:
     path, answer = HOSTILE[what]
-    with TestIssuer.running() as issuer:
-        async with trusting(issuer, clock=clock) as directory:
-            issuer.answers[path] = answer
-            began = time.monotonic()
+    async with trusting(issuer, clock=clock) as directory:
+        began = time.monotonic()
+        with issuer.answering(path, answer):
             async with directory.as_(issuer.token()) as client:
                 refused = await client.get("/v1/me")
-            assert time.monotonic() - began < 5
-            assert (refused.status_code, DETAIL in refused.text) == (503, True)
-            assert issuer.url not in refused.text
-            assert await status(directory, "reader") == 200
-            issuer.answers.clear()
-            clock.now += FAILURE_PAUSE_SECONDS + 1
-            assert await status(directory, issuer.token()) == 200
+        assert time.monotonic() - began < 5
+        assert (refused.status_code, DETAIL in refused.text) == (503, True)
+        assert issuer.url not in refused.text
+        assert await status(directory, "reader") == 200
+        clock.now += FAILURE_PAUSE_SECONDS + 1
+        assert await status(directory, issuer.token()) == 200
 
 
 @pytest.mark.parametrize(
     "address", ["http://keys.example/jwks", "file:///etc/passwd", "ftp://127.0.0.1/", "", "//x"]
 )
-async def test_keys_are_fetched_over_https_only(address: str, clock: Clock) -> None:
-    with TestIssuer.running() as issuer:
-        issuer.answers[DISCOVERY] = lambda: Response(
-            f'{{"issuer": "{issuer.url}", "jwks_uri": "{address}"}}'
-        )
-        async with trusting(issuer, clock=clock) as directory:
+async def test_keys_are_fetched_over_https_only(address: str, issuer: TestIssuer) -> None:
+    document = f'{{"issuer": "{issuer.url}", "jwks_uri": "{address}"}}'
+    with issuer.answering(DISCOVERY, lambda: Response(document)):
+        async with trusting(issuer) as directory:
             assert await status(directory, issuer.token()) == 503
 
 

@@ -30,7 +30,7 @@ async def test_a_new_key_is_found_at_once_and_a_removed_key_within_ten_minutes(
         async with trusting(issuer, clock=clock) as directory:
             old = issuer.token()
             assert await status(directory, old) == 200
-            issuer.keys = [new_key("second", "EC")]
+            issuer.keys = [new_key("second")]
             assert await status(directory, issuer.token()) == 200
             assert issuer.requests[JWKS] == 2
             assert await status(directory, old) == 401, "the issuer has removed its key"
@@ -54,7 +54,7 @@ async def test_old_keys_are_fetched_again_while_requests_go_on(clock: Clock) -> 
         async with trusting(issuer, clock=clock) as directory:
             token = issuer.token()
             assert await status(directory, token) == 200
-            issuer.keys = [new_key("second", "EC")]
+            issuer.keys = [new_key("second")]
             clock.now += REFRESH_SECONDS + 1
             assert await status(directory, token) == 200, "it does not wait for the issuer"
             async with asyncio.timeout(5):

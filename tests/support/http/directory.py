@@ -13,6 +13,7 @@ from httpx2 import ASGITransport, AsyncClient
 from uuid_utils.compat import uuid7
 
 from application.access.callers import Callers
+from application.access.oidc import OidcLogin
 from application.access.openings import Openings
 from application.access.ports import BearerVerifier
 from application.access.records import AccessRecords
@@ -64,6 +65,7 @@ class Directory:
         readiness: Mapping[str, ReadinessCheck] | None = None,
         exports: InMemoryExports | None = None,
         jwts: BearerVerifier | None = None,
+        oidc: OidcLogin | None = None,
     ) -> None:
         self.log = InMemoryEventLog(uuid7)
         self.receipts = InMemoryAnswerReceipts(self.log, uuid7)
@@ -106,6 +108,7 @@ class Directory:
             callers=self.callers,
             openings=self.openings,
             sessions=SessionService(self.sessions, self.sessions, links, self.tokens),
+            oidc=oidc,
             tickets=InMemoryTickets(_now),
             jobs=self.jobs,
             job_list=self.jobs,

@@ -1,15 +1,19 @@
 """The HTTP application over a directory in memory that trusts an issuer."""
 
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from time import monotonic
+from time import monotonic, time
 
 from application.access.oidc_permissions import PermissionsClaim
+from infrastructure.identity.oidc.code_exchange import CodeExchange
 from infrastructure.identity.oidc.issuer import Issuer
+from infrastructure.identity.oidc.login import CodeFlow
 from infrastructure.identity.oidc.requests import SECONDS, transport
 from infrastructure.identity.oidc.verifier import OidcVerifier
+from infrastructure.keys import AesTokenSealer
 from tests.support.http.directory import Directory
-from tests.support.oidc.issuer import AUDIENCE, TestIssuer
+from tests.support.oidc.issuer import AUDIENCE, CLIENT_ID, CLIENT_SECRET, TestIssuer
 
 
 class Clock:
@@ -30,11 +34,18 @@ async def trusting(
     audience: str = AUDIENCE,
     clock: Callable[[], float] = monotonic,
     seconds: float = SECONDS,
+    client_id: str | None = CLIENT_ID,
+    now_of_logins: Callable[[], float] = time,
 ) -> AsyncGenerator[Directory]:
     """Its presets stay tokens; `clock` and `seconds` are those of the issuer."""
     claim = PermissionsClaim.parse(permissions) if permissions else None
     async with Issuer.open(issuer.url, transport(), clock, seconds) as trusted:
-        yield Directory(jwts=OidcVerifier(trusted, audience, claim))
+        jwts, login = OidcVerifier(trusted, audience, claim), None
+        if client_id is not None:
+            exchange = CodeExchange(client_id, CLIENT_SECRET, permissions, transport())
+            sealer = AesTokenSealer(os.urandom(32), "oidc-login")
+            login = CodeFlow(trusted, exchange, sealer, claim, now_of_logins)
+        yield Directory(jwts=jwts, oidc=login)
 
 
 async def status(directory: Directory, token: str) -> int:

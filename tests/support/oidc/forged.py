@@ -15,7 +15,7 @@ _NESTED_HEAD: Final = b'{"a":' + b"[" * 2900
 
 def forgeries(issuer: TestIssuer) -> dict[str, str]:
     """Each with what is wrong with it."""
-    good, claims, ours = issuer.token(), issuer.claims(), new_key("first", "EC")
+    good, claims, ours = issuer.token(), issuer.claims(), new_key("first")
     elsewhere = {"kid": "elsewhere", "jku": issuer.url + "/jwks", "x5u": issuer.url + "/x5u"}
     head, payload, signature = good.split(".")
     return {

@@ -1,13 +1,16 @@
 """A real OIDC issuer on this machine, which counts requests and can be made hostile."""
 
+import base64
+import hashlib
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Self
-from urllib.parse import parse_qs, urlsplit
+from io import BytesIO
+from typing import Any, Final, Literal, Self
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import oidc_provider_mock  # pyright: ignore[reportMissingTypeStubs]
 from joserfc import jwt
@@ -19,6 +22,9 @@ from werkzeug.wrappers import Request, Response
 
 AUDIENCE: Final = "https://rollbook.example"
 CLIENT_ID: Final = "rollbook-console"
+CLIENT_SECRET: Final = "a-secret:100%"
+AUTHORIZE: Final = "/oauth2/authorize"
+TOKENS: Final = "/oauth2/token"
 JWKS: Final = "/jwks"
 DISCOVERY: Final = "/.well-known/openid-configuration"
 
@@ -32,7 +38,10 @@ class _Quiet(WSGIRequestHandler):
 
 
 class TestIssuer:
-    """`oidc-provider-mock`, with `keys` beside its own; `answers` replace those at a path."""
+    """`oidc-provider-mock`, with `keys` beside its own; `answers` replace those at a path.
+
+    Its own key is for RSA, and its tokens do not name it, so `keys` should be of another kind.
+    """
 
     __test__ = False
 
@@ -42,6 +51,7 @@ class TestIssuer:
         self.more_keys: list[dict[str, Any]] = []
         self.requests = Counter[str]()
         self.answers: dict[str, Answer] = {}
+        self._challenges: dict[str, str] = {}
         self._server: BaseWSGIServer | None = None
         self._port = 0
 
@@ -72,6 +82,15 @@ class TestIssuer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+    @contextmanager
+    def answering(self, path: str, answer: Answer) -> Generator[None]:
+        """Answer like this at a path, instead of what is right."""
+        self.answers[path] = answer
+        try:
+            yield
+        finally:
+            del self.answers[path]
 
     def claims(self, **changed: Any) -> dict[str, Any]:
         """Those of a good access token; None leaves a claim out."""
@@ -104,24 +123,53 @@ class TestIssuer:
         asked = {"response_type": "code", "client_id": client_id, "redirect_uri": back}
         place = {"base_url": self.url}
         allowed = browser.post(
-            "/oauth2/authorize",
+            AUTHORIZE,
             query_string={**asked, "scope": "openid profile"},
             data={"sub": subject},
             **place,
         )
-        code = parse_qs(urlsplit(allowed.headers["Location"]).query)["code"][0]
+        code = dict(parse_qsl(urlsplit(allowed.headers["Location"]).query))["code"]
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
-        answer = browser.post("/oauth2/token", data=form, auth=(client_id, "secret"), **place)
+        answer = browser.post(TOKENS, data=form, auth=(client_id, "secret"), **place)
         return answer.get_json()["id_token"]
 
+    def asked_in(self, address: str) -> dict[str, str]:
+        """The parameters with which a browser is sent here."""
+        assert address.startswith(f"{self.url}{AUTHORIZE}?")
+        return dict(parse_qsl(urlsplit(address).query))
+
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        path = Request(environ).path
-        self.requests[path] += 1
-        if path in self.answers:
-            return self.answers[path]()(environ, start_response)
-        if path == JWKS:
-            return self._key_set()(environ, start_response)
-        return self._app.wsgi_app(environ, start_response)
+        request = Request(environ)
+        # It is read twice: here and by the provider.
+        environ["wsgi.input"] = BytesIO(request.get_data(parse_form_data=False))
+        self.requests[request.path] += 1
+        return self._answer_to(request)(environ, start_response)
+
+    def _answer_to(self, request: Request) -> Response:
+        if request.path in self.answers:
+            return self.answers[request.path]()
+        if request.path == JWKS:
+            return self._key_set()
+        if request.path == TOKENS and not self._is_proved(request):
+            return Response('{"error": "invalid_grant"}', status=400)
+        response = Response.from_app(self._app, request.environ)
+        if request.path == AUTHORIZE and response.status_code == 302:
+            back = dict(parse_qsl(urlsplit(response.headers["Location"]).query))
+            self._challenges[back.get("code", "")] = request.args["code_challenge"]
+        return response
+
+    def _is_proved(self, request: Request) -> bool:
+        """Whether the client has its secret, and the verifier of this code, which the provider does
+        not check.
+        """
+        pair = f"{quote(CLIENT_ID, safe='')}:{quote(CLIENT_SECRET, safe='')}".encode()
+        expected = f"Basic {base64.b64encode(pair).decode()}"
+        verifier = request.form.get("code_verifier", "").encode()
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).rstrip(b"=")
+        return (
+            request.headers.get("Authorization") == expected
+            and self._challenges.get(request.form.get("code", "")) == challenge.decode()
+        )
 
     def _key_set(self) -> Response:
         found = json.loads(self._app.test_client().get(JWKS).data)
@@ -130,15 +178,14 @@ class TestIssuer:
         return Response(json.dumps(found), content_type="application/json")
 
 
-def new_key(key_id: str | None, kind: str = "RSA") -> PrivateKey:
-    parameters: Any = {} if key_id is None else {"kid": key_id}
+def new_key(key_id: str, kind: Literal["RSA", "EC", "OKP"] = "EC") -> PrivateKey:
     match kind:
         case "RSA":
-            return RSAKey.generate_key(2048, parameters)
+            return RSAKey.generate_key(2048, {"kid": key_id})
         case "EC":
-            return ECKey.generate_key("P-256", parameters)
-        case _:
-            return OKPKey.generate_key("Ed25519", parameters)
+            return ECKey.generate_key("P-256", {"kid": key_id})
+        case "OKP":
+            return OKPKey.generate_key("Ed25519", {"kid": key_id})
 
 
 def signed(claims: dict[str, Any], key: PrivateKey, header: Mapping[str, Any] | None = None) -> str:
