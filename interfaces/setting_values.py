@@ -5,6 +5,7 @@ Each check raises `ValueError`, whose message never holds the value: it may be a
 
 import base64
 import binascii
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from application.reactions.sender import Sender
 MIN_TOKEN_LENGTH: Final = 32
 MASTER_KEY_BYTES: Final = 32
 MAX_OIDC_NAME: Final = 255
+
+_WEB_PORTS: Final = {"http": 80, "https": 443}
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -103,6 +106,55 @@ def _web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def origin_list(text: str) -> list[str]:
+    """The origins of a comma-separated list, as browsers send them. Raises `ValueError`."""
+    origins = _items(text)
+    if not all(map(_is_origin, origins)):
+        raise ValueError(
+            "must be a comma-separated list of origins like https://app.example.org, in lower case "
+            "and without a path"
+        )
+    return origins
+
+
+def _is_origin(text: str) -> bool:
+    """Whether it is scheme, host and port, if that is not the scheme's, and nothing else."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if host is None or parts.scheme not in _WEB_PORTS or port == _WEB_PORTS[parts.scheme]:
+        return False
+    host = f"[{host}]" if ":" in host else host
+    written = f"{parts.scheme}://{host}" if port is None else f"{parts.scheme}://{host}:{port}"
+    return text == written and text.isascii()
+
+
+def network_list(text: str) -> list[IPv4Network | IPv6Network]:
+    """The networks of a comma-separated list; an address is one alone. Raises `ValueError`."""
+    try:
+        return [ip_network(network) for network in _items(text)]
+    except ValueError:
+        raise ValueError(
+            "must be a comma-separated list of addresses and networks, like 10.0.0.0/8"
+        ) from None
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")] if text else []
+
+
+def _allowed_origins(value: str) -> str:
+    origin_list(value)
+    return value
+
+
+def _trusted_proxies(value: str) -> str:
+    network_list(value)
+    return value
+
+
 def _page_url(value: str) -> str:
     must_be = "must be an address like https://example.org/welcome"
     try:
@@ -145,6 +197,9 @@ def _is_visible_ascii(text: str) -> bool:
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
+AllowedOrigins = Annotated[str, AfterValidator(_allowed_origins)]
+TrustedProxies = Annotated[str, AfterValidator(_trusted_proxies)]
+RateLimit = Annotated[int, Field(ge=0, le=1_000_000)]
 CacheTtl = Annotated[int, Field(ge=1, le=MAX_TTL)]
 MasterKeys = Annotated[SecretStr, AfterValidator(_master_keys)]
 AdminToken = Annotated[SecretStr, AfterValidator(_token)]

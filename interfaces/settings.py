@@ -13,9 +13,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from application.access.limits import CALLER_PER_SECOND
 from interfaces.roles import Role, Roles, in_order
 from interfaces.setting_values import (
     AdminToken,
+    AllowedOrigins,
     AmqpUrl,
     CacheTtl,
     DatabaseUrl,
@@ -25,9 +27,11 @@ from interfaces.setting_values import (
     OidcName,
     OidcPermissions,
     PageUrl,
+    RateLimit,
     RedisUrl,
     SmtpFrom,
     SmtpUrl,
+    TrustedProxies,
     WebUrl,
 )
 
@@ -104,6 +108,9 @@ class _ForServers(FromEnvironment):
     oidc_client_id: OidcName | None = None
     oidc_client_secret: OidcClientSecret | None = None
     oidc_permissions_claim: OidcPermissions | None = None
+    allowed_origins: AllowedOrigins | None = None
+    trusted_proxies: TrustedProxies | None = None
+    rate_limit: RateLimit = CALLER_PER_SECOND
     cache_ttl: CacheTtl = 3600
     smtp_url: SmtpUrl | None = None
     smtp_from: SmtpFrom | None = None

@@ -5,6 +5,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from application.identity import Principal
+
 
 class Reading(Struct, frozen=True, kw_only=True):
     """A metric by the values of its labels, which are from a closed set and not personal.
@@ -33,6 +35,10 @@ class Exposition(Struct, frozen=True):
 class Telemetry(Protocol):
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer: its route as declared, and the seconds since its request."""
+        ...
+
+    def refused(self, route: str, status: int, caller: Principal | None) -> None:
+        """Count a refused attempt by the token that made it; None: an unknown caller."""
         ...
 
     async def exposition(self, accept: str) -> Exposition:

@@ -11,8 +11,8 @@ from msgspec import Struct
 from application.cache.ports import DocumentCounts, K, Mark, Miss, T
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
+from infrastructure.breaker import CircuitBreaker
 from infrastructure.cache.batch import BatchLoader
-from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.keys import Keys, SlotKeys, read_mark
 
 # The name of a document in its slot: a key, or a field of the pages.

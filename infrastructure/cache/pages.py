@@ -8,8 +8,8 @@ import msgspec
 from application.cache.ports import DocumentCounts, K, Mark
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
+from infrastructure.breaker import CircuitBreaker
 from infrastructure.cache.answers import Offer, RedisAnswers
-from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, script
 from infrastructure.cache.keys import Keys, SlotKeys, mark_value, page_value, read_page
 

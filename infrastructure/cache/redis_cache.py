@@ -9,7 +9,7 @@ from uuid import UUID
 
 from application.cache.ports import CacheCounts
 from application.queries.directory import UserList
-from infrastructure.cache.breaker import TIMEOUT_SECONDS, CircuitBreaker
+from infrastructure.breaker import CircuitBreaker
 from infrastructure.cache.client import Client, answered_within, open_client
 from infrastructure.cache.keys import Keys
 from infrastructure.cache.pages import Mac, PageNames, RedisPageCache
@@ -18,6 +18,8 @@ from infrastructure.cache.slots import RedisSlots
 from infrastructure.cache.users import RedisUserCache
 
 DEFAULT_TTL: Final = 3600
+# A cache that is slower than the database is useless.
+TIMEOUT_SECONDS: Final = 0.1
 
 
 class RedisCache:
@@ -59,7 +61,7 @@ class RedisCache:
                 client,
                 Keys(log_id, epoch),
                 ttl,
-                breaker or CircuitBreaker(),
+                breaker or CircuitBreaker("cache", TIMEOUT_SECONDS),
                 mac or _random_mac(),
             )
             try:

@@ -8,8 +8,8 @@ from application.cache.ports import DocumentCounts, Mark
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
+from infrastructure.breaker import CircuitBreaker
 from infrastructure.cache.answers import Offer, RedisAnswers
-from infrastructure.cache.breaker import CircuitBreaker
 from infrastructure.cache.client import Client
 from infrastructure.cache.keys import Keys, SlotKeys, read_user
 from infrastructure.cache.put import CachedDocument, CachePut

@@ -21,11 +21,16 @@ from structlog import get_logger
 
 from application.errors import Degraded
 from application.failures import describe
+from application.identity import Principal
 from application.metrics.telemetry import Exposition, Reading, Source
 
 _SECONDS: Final = 2.0
 # Seconds, from the read of a cached user to a long poll.
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+# Each token has a series for each route and status that refused it.
+_MAX_REFUSED: Final = 1000
+_KINDS: Final = ("none", "session", "oidc")
 
 Check = Callable[[], Awaitable[None]]
 
@@ -74,6 +79,13 @@ class PrometheusTelemetry:
             registry=self._registry,
         )
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._refusals = Counter(
+            "rollbook_http_refusals_total",
+            "Refused attempts, by route as it is declared, status and token.",
+            ("route", "status", "caller"),
+            registry=self._registry,
+        )
+        self._refused: dict[tuple[str, int, str], Counter] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         known = self._known.get((method, route, status))
@@ -86,6 +98,16 @@ class PrometheusTelemetry:
         requests, durations = known
         requests.inc()
         durations.observe(seconds)
+
+    def refused(self, route: str, status: int, caller: Principal | None) -> None:
+        label = _label(caller)
+        counter = self._refused.get((route, status, label))
+        if counter is None:
+            if label not in _KINDS and len(self._refused) >= _MAX_REFUSED:
+                label = "other"
+            counter = self._refusals.labels(route, str(status), label)
+            self._refused[route, status, label] = counter
+        counter.inc()
 
     async def exposition(self, accept: str) -> Exposition:
         if self._reading is None:
@@ -127,6 +149,13 @@ class _LatestReadings(Collector):
     def collect(self) -> Iterable[Metric]:
         """One metric family per reading."""
         return [_family(reading) for reading in self.readings]
+
+
+def _label(caller: Principal | None) -> str:
+    """The id of a token; of people only the kind, because their actor may be a name."""
+    if caller is None:
+        return "none"
+    return caller.actor if caller.kind == "token" else caller.kind
 
 
 def _family(reading: Reading) -> Metric:

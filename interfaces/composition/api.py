@@ -26,6 +26,7 @@ from infrastructure.views.projector.stored_views import PostgresStoredViews
 from interfaces.composition.access import access_of
 from interfaces.composition.event_store import access_records
 from interfaces.composition.exports import export_rows, export_service
+from interfaces.composition.limits import open_limits
 from interfaces.composition.metrics import telemetry_of
 from interfaces.composition.oidc import open_oidc
 from interfaces.composition.projector import projection_admin, unused_projections
@@ -36,6 +37,8 @@ from interfaces.composition.tokens import token_service
 from interfaces.composition.webhooks import managed_webhooks
 from interfaces.http.app import create_app
 from interfaces.http.endpoint.services import Services
+from interfaces.http.protocol.origins import Origins
+from interfaces.setting_values import network_list, origin_list
 from interfaces.stream.websocket import EventStream
 from projections.registry import PROJECTIONS
 
@@ -58,6 +61,7 @@ async def open_api(
     access = access_of(parts, oidc.jwts)
     tickets = PostgresTickets(parts.database)
     openings = Openings(access_records(store), _now)
+    limits, sharing = await open_limits(stack, parts)
     commands = UserService(store.log)
     readiness = readiness_of(parts)
     reactions = reaction_admin(parts)
@@ -96,6 +100,9 @@ async def open_api(
             log_id=store.identity.id,
             version=version("rollbook"),
             public_url=settings.public_url,
+            limits=limits,
+            origins=Origins(origin_list(settings.allowed_origins or ""), settings.public_url),
+            trusted_proxies=network_list(settings.trusted_proxies or ""),
             readiness=readiness,
             telemetry=telemetry_of(
                 version("rollbook"),
@@ -110,7 +117,7 @@ async def open_api(
     )
     board = NoticeBoard(parts.notifications, parts.doorbell)
     EventStream(tail, access.callers, tickets, board, openings).add_to(application)
-    return application, [access.callers.run()]
+    return application, [access.callers.run(), *sharing]
 
 
 def _now() -> datetime:

@@ -11,9 +11,12 @@ from starlette.types import Receive, Scope, Send
 
 from domain.errors import DomainError
 from interfaces.http.endpoint.document import document
+from interfaces.http.endpoint.edges import Edges
 from interfaces.http.endpoint.errors import answer_error, problem
+from interfaces.http.endpoint.limits import RequestLimits
 from interfaces.http.endpoint.middleware import CommonRules
 from interfaces.http.endpoint.operation import Operation, operations_of
+from interfaces.http.endpoint.proxies import TrustedProxies
 from interfaces.http.endpoint.routing import mount
 from interfaces.http.endpoint.services import Services
 from interfaces.http.protocol.refusals import Refusal
@@ -78,6 +81,12 @@ def create_app(services: Services) -> FastAPI:
 
     It opens no connections and reads no settings.
     """
+    proxies: list[Middleware] = []
+    if services.trusted_proxies:
+        proxies.append(Middleware(TrustedProxies, networks=services.trusted_proxies))
+    limits: list[Middleware] = []
+    if services.limits is not None:
+        limits.append(Middleware(RequestLimits, limits=services.limits, callers=services.callers))
     app = FastAPI(
         # Pages, errors and slashes are ours: FastAPI's would load from elsewhere or redirect.
         openapi_url=None,
@@ -88,12 +97,16 @@ def create_app(services: Services) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers=dict.fromkeys((DomainError, Refusal, HTTPException), answer_error),
         middleware=[
+            *proxies,
             Middleware(
                 CommonRules,
                 version=services.version,
                 new_id=services.new_id,
-                answered=services.telemetry.answered,
+                telemetry=services.telemetry,
+                origins=services.origins,
             ),
+            Middleware(Edges, origins=services.origins),
+            *limits,
         ],
     )
     mount(app, services, OPERATIONS)

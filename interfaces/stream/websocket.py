@@ -9,6 +9,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from structlog import get_logger
 
 from application.access.callers import Callers
+from application.access.limits import payer_of
 from application.access.openings import Openings
 from application.errors import PositionAhead, PositionGone, Unavailable
 from application.failures import describe
@@ -39,7 +40,7 @@ class EventStream:
     """Serves the tail over WebSocket, one frame at a time per client.
 
     A client that takes longer than `send_seconds` for a frame is disconnected; it can resume.
-    Each actor may have `max_streams` open in a process.
+    Each caller may have `max_streams` open in a process.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class EventStream:
     async def _serve(self, websocket: WebSocket) -> None:
         try:
             principal, asked = await self._opened(websocket)
-            with self._streams.one_more(principal.actor):
+            with self._streams.one_more(payer_of(principal)):
                 position, head = await self._tail.place(asked.after)
                 ready = frames.Ready(self._tail.log_id, position, head, self._heartbeat_seconds)
                 await _Sender(websocket, self._send_seconds).send(ready)

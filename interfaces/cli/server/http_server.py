@@ -26,6 +26,8 @@ async def http_server(
             log_config=None,
             access_log=False,
             server_header=False,
+            # Only the application knows which proxies are trusted; uvicorn trusts this machine.
+            proxy_headers=False,
             http=BoundedHttpProtocol,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             ws=BoundedWebSocketProtocol,

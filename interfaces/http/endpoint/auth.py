@@ -5,6 +5,7 @@ from typing import Final
 
 from fastapi import Request
 from msgspec import Struct
+from starlette.types import Scope
 
 from application.access.permissions import Need
 from application.identity import PERMISSIONS, Permission, Principal
@@ -72,10 +73,10 @@ async def admit(services: Services, request: Request, needs: Permission | None) 
     presented = presented_in(request.scope)
     if presented is None:
         raise Unauthenticated
-    principal = await services.callers.of(presented)
+    principal = caller_in(request.scope) or await services.callers.of(presented)
     if principal is None:
         raise InvalidToken
-    request.scope[_PRINCIPAL] = principal
+    note_caller(request.scope, principal)
     if presented.kind == "session" and request.method not in SAFE_METHODS:
         refuse_cross_site(request, services.public_url)
     if needs is not None and not principal.may(needs):
@@ -85,9 +86,19 @@ async def admit(services: Services, request: Request, needs: Permission | None) 
     return principal
 
 
+def note_caller(scope: Scope, caller: Principal) -> None:
+    """Keep the caller with its request, for errors and metrics."""
+    scope[_PRINCIPAL] = caller
+
+
 def principal_of(request: Request) -> Principal | None:
     """The principal that was admitted with this request."""
-    return request.scope.get(_PRINCIPAL)
+    return caller_in(request.scope)
+
+
+def caller_in(scope: Scope) -> Principal | None:
+    """The caller of a request, as far as it is known."""
+    return scope.get(_PRINCIPAL)
 
 
 def on_behalf_of(request: Request) -> str | None:

@@ -67,6 +67,14 @@ _HEADERS: Final[Mapping[str, Schema]] = {
         "description": "`true` where an earlier request had this key.",
         "schema": {"type": "string", "const": "true"},
     },
+    "RateLimit-Policy": {
+        "description": "The limit that the request counts for: `q` requests in `w` seconds.",
+        "schema": _TEXT,
+    },
+    "RateLimit": {
+        "description": "What is left of it: `r` requests for the next `t` seconds.",
+        "schema": _TEXT,
+    },
     "Retry-After": {"description": "Seconds to wait.", "schema": _WHOLE},
     "WWW-Authenticate": {"description": "The challenge (RFC 6750).", "schema": _TEXT},
     "Allow": {"description": "The methods there are.", "schema": _TEXT},

@@ -97,7 +97,7 @@ def problem(
     }
     headers = dict(headers or {})
     if kind.retry_after is not None:
-        headers["Retry-After"] = str(kind.retry_after)
+        headers.setdefault("Retry-After", str(kind.retry_after))
     return Response(msgspec.json.encode(members), kind.status, headers, PROBLEM_TYPE)
 
 

@@ -14,8 +14,11 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from application.metrics.telemetry import Telemetry
+from interfaces.http.endpoint.auth import caller_in
 from interfaces.http.endpoint.errors import problem
 from interfaces.http.protocol.headers import is_visible_ascii
+from interfaces.http.protocol.origins import Origins
 from interfaces.request_ids import REQUEST_ID, request_id_in
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -25,6 +28,7 @@ _IS_HEAD: Final = "rollbook.is_head"
 _FRAMES: Final = 12
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "none"
+_REFUSED: Final = frozenset({401, 403, 409, 412, 429})
 _HANDSHAKE_ANSWERS: Final = ("websocket.accept", "websocket.http.response.start")
 _SLASH: Final = re.compile(rb"%(2[fF])")
 _INTERNAL: Final = problem("internal", "The server could not answer; its log says why.")
@@ -34,10 +38,14 @@ _UNKNOWN: Final = problem("outcome-unknown", "The server stopped before it could
 _SECURITY: Final = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
 }
+# Over http a browser ignores it, and a client on the same machine must not get it by accident.
+_HTTPS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _API: Final = (
     (b"cache-control", b"private, no-cache"),
     (b"vary", b"Authorization"),
@@ -71,11 +79,13 @@ class CommonRules:
         *,
         version: str,
         new_id: Callable[[], UUID],
-        answered: Callable[[str, str, int, float], None],
+        telemetry: Telemetry,
+        origins: Origins,
     ) -> None:
         self._app = app
         self._new_id = new_id
-        self._answered = answered
+        self._telemetry = telemetry
+        self._origins = origins
         self._headers = common_headers(version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,7 +144,10 @@ class CommonRules:
         """Label by declared names only: a client's own are unlimited, and may be personal data."""
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         method = "HEAD" if scope[_IS_HEAD] else scope["method"]
-        self._answered(method if method in _METHODS else "other", route, status, seconds)
+        method = method if method in _METHODS else "other"
+        self._telemetry.answered(method, route, status, seconds)
+        if status in _REFUSED:
+            self._telemetry.refused(route, status, caller_in(scope))
 
     def _complete(
         self, scope: Scope, request_id: str, headers: list[tuple[bytes, bytes]]
@@ -144,7 +157,14 @@ class CommonRules:
         common = [pair for pair in self._headers.items() if pair[0] not in own]
         if scope["path"].startswith("/v1/"):
             common.extend(_API)
-        return [*headers, (b"x-request-id", request_id.encode()), *common]
+        if scope["scheme"] in ("https", "wss"):
+            common.append(_HTTPS)
+        return [
+            *headers,
+            (b"x-request-id", request_id.encode()),
+            *common,
+            *self._origins.answer_headers(scope),
+        ]
 
 
 def _with_slashes_encoded(scope: Scope) -> Scope:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from application.queries.resources import User
 from interfaces.http.endpoint.auth import ON_BEHALF_OF
+from interfaces.http.endpoint.limits import COUNTED
 from interfaces.http.endpoint.operation import Operation
 from interfaces.http.protocol.consistency import MIN_POSITION, POSITION
 from interfaces.http.protocol.idempotency import IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED
@@ -18,10 +19,12 @@ Schema = dict[str, Any]
 
 REF: Final = "#/components/schemas/{name}"
 _ON_EVERY_ANSWER: Final = ("X-Request-ID", "Rollbook-Version")
-_ON_PROBLEMS: Final[Mapping[int, str]] = {
-    401: "WWW-Authenticate",
-    409: "Retry-After",
-    503: "Retry-After",
+_LIMITS: Final = ("RateLimit-Policy", "RateLimit")
+_ON_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
+    401: ("WWW-Authenticate",),
+    409: ("Retry-After",),
+    429: ("Retry-After", *_LIMITS),
+    503: ("Retry-After",),
 }
 
 _BY_HEADER: Final[Mapping[str, tuple[Slug, ...]]] = {
@@ -84,6 +87,7 @@ def _answer_headers(operation: Operation) -> list[str]:
         *["ETag"] * (operation.answers is User),
         *["Location"] * (operation.status in (201, 202) and is_command and not operation.secrets),
         *operation.answer_headers,
+        *(_LIMITS if operation.path.startswith(COUNTED) else ()),
     ]
 
 
@@ -92,6 +96,7 @@ def _problems(operation: Operation) -> set[Slug]:
     causes: Sequence[tuple[object, tuple[Slug, ...]]] = (
         (True, ("internal",)),
         (operation.admission.security, ("unauthenticated", "forbidden")),
+        (operation.path.startswith(COUNTED), ("rate-limited",)),
         (operation.takes, ("malformed-request", "invalid-request")),
         (operation.formats, ("not-acceptable",)),
         (operation.body, ("too-large", "unsupported-media-type", "unavailable")),
@@ -111,7 +116,7 @@ def _problem_answers(operation: Operation) -> Schema:
     return {
         str(status): {
             "description": "; ".join(f"`{each.slug}`: {each.title}" for each in same),
-            "headers": _headers([_ON_PROBLEMS[status]] if status in _ON_PROBLEMS else []),
+            "headers": _headers(_ON_PROBLEMS.get(status, ())),
             "content": {
                 "application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}
             },

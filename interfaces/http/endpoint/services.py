@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from application.access.callers import Callers
+from application.access.limits import Limits
 from application.access.oidc import OidcLogin
 from application.access.openings import Openings
 from application.access.session_service import SessionService
@@ -35,6 +36,8 @@ from application.users.service import UserService
 from application.webhooks.parts import Webhooks
 from interfaces.http.endpoint.readiness import KnownStates
 from interfaces.http.protocol.consistency import RecentCommands
+from interfaces.http.protocol.forwarded import Networks
+from interfaces.http.protocol.origins import Origins
 
 ReadinessCheck = Callable[[], Awaitable[None]]
 Readiness = Mapping[str, ReadinessCheck | None]
@@ -45,7 +48,7 @@ class Services:
     """`readiness` names each server and each part of Rollbook; its check raises if that is down. A
     name without a check is off.
 
-    `turns` are for the checks of large requests. `stopping` is set when the server begins to drain: requests that wait then end.
+    Without `limits` there are none. `turns` are for the checks of large requests. `stopping` is set when the server begins to drain: requests that wait then end.
     """
 
     commands: UserService
@@ -80,6 +83,9 @@ class Services:
     log_id: UUID
     version: str
     public_url: str | None = None
+    limits: Limits | None = None
+    origins: Origins = field(default_factory=Origins)
+    trusted_proxies: Networks = ()
     readiness: Readiness
     telemetry: Telemetry
     receipts: AnswerReceipts

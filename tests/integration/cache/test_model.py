@@ -25,7 +25,7 @@ from application.errors import ViewBehind
 from application.projector.view_store import Slot
 from application.queries.directory import Answer, UserList
 from application.queries.documents import UserDocument
-from infrastructure.cache.breaker import CircuitBreaker
+from infrastructure.breaker import CircuitBreaker
 from infrastructure.cache.redis_cache import RedisCache
 from tests.support.servers.postgres import scaled
 from tests.support.servers.redis import private_redis
@@ -85,7 +85,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.copy: Mapping[str, bytes] = {}
         self.repairs_in_copy = 0
         # No pause: the next rule retries what failed.
-        self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=CircuitBreaker(first_pause=0))
+        breaker = CircuitBreaker("cache", 0.1, first_pause=0)
+        self.opened = RedisCache.open(self.url, uuid7(), 1, breaker=breaker)
         self.cache = self.run(self.opened.__aenter__())
         self.documents = CachedDocuments(self.cache, self.world, self.world)
         for user_id in USER_IDS:

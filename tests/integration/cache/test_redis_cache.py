@@ -14,8 +14,8 @@ from application.cache.ports import CacheUnavailable, Mark, Miss, Step
 from application.projector.view_store import Slot
 from application.queries.directory import Answer
 from application.queries.documents import UserDocument
+from infrastructure.breaker import FIRST_PAUSE, MAX_PAUSE, CircuitBreaker
 from infrastructure.cache.batch import BatchLoader
-from infrastructure.cache.breaker import FIRST_PAUSE, MAX_PAUSE, CircuitBreaker
 from infrastructure.cache.keys import FORMAT
 from infrastructure.cache.redis_cache import RedisCache
 from projections.headcount import HEADCOUNT
@@ -228,7 +228,7 @@ async def test_a_cache_opens_and_closes_without_a_server() -> None:
 
 async def test_the_pause_grows_with_each_failure_and_ends_with_the_first_success() -> None:
     now = 0.0
-    breaker = CircuitBreaker(clock=lambda: now)
+    breaker = CircuitBreaker("cache", 1, clock=lambda: now)
 
     async def fail() -> None:
         raise ConnectionError

@@ -1,1 +1,1 @@
-"""Tests of the limits of a request: what takes the most time within them."""
+"""Tests of limits: of requests, and of what takes the most time within one request."""

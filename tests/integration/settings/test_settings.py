@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.roles import parse_roles
+from interfaces.setting_values import network_list, origin_list
 from interfaces.settings import (
     ClientSettings,
     FromEnvironment,
@@ -115,6 +116,26 @@ def test_a_missing_secret_is_named_when_it_is_needed_later(set_: Setter) -> None
         ("ROLLBOOK_MASTER_KEY", f"{KEY},", "32 bytes in base64"),
         ("ROLLBOOK_MASTER_KEY", f"{KEY},{KEY}", "the same key twice"),
         ("ROLLBOOK_PUBLIC_URL", "grace.example.org", "must be an address"),
+        *(
+            ("ROLLBOOK_ALLOWED_ORIGINS", wrong, "must be a comma-separated list of origins")
+            for wrong in (
+                "*",
+                "other.example.org",
+                "https://app.example.org/",
+                "https://App.example.org",
+                "https://app.example.org:443",
+                "https://ada@app.example.org",
+                "https://app.example.org:port",
+                "https://[::1",
+                "null",
+                "https://other.example.org,",
+            )
+        ),
+        ("ROLLBOOK_TRUSTED_PROXIES", "proxy.example.org", "list of addresses and networks"),
+        ("ROLLBOOK_TRUSTED_PROXIES", "10.0.0.0/8, *", "list of addresses and networks"),
+        ("ROLLBOOK_TRUSTED_PROXIES", "10.0.0.1/8", "list of addresses and networks"),
+        ("ROLLBOOK_RATE_LIMIT", "-1", "greater than or equal to 0"),
+        ("ROLLBOOK_RATE_LIMIT", "fast", "valid integer"),
         ("ROLLBOOK_SMTP_URL", "http://mail", "must begin with smtp:// or smtps://"),
         ("ROLLBOOK_SMTP_URL", "smtps://:25", "must be like smtp://user:password@"),
         ("ROLLBOOK_SMTP_URL", "smtp://mail:port", "must be like"),
@@ -209,6 +230,14 @@ def test_a_file_that_cannot_be_read_is_named(set_: Setter, tmp_path: Path) -> No
     set_("ROLLBOOK_ADMIN_TOKEN_FILE", str(tmp_path / "none"))
     with pytest.raises(WrongSetting, match=r"ROLLBOOK_ADMIN_TOKEN_FILE: .*No such file"):
         load(Settings)
+
+
+def test_lists_may_have_spaces_and_are_empty_by_default() -> None:
+    origins = ["https://app.example.org", "http://localhost:3000", "http://[::1]:3000"]
+    assert origin_list(", ".join(origins)) == origins
+    networks = network_list("127.0.0.1, 10.0.0.0/8,fd00::/8")
+    assert [str(network) for network in networks] == ["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]
+    assert origin_list("") == network_list("") == []
 
 
 @pytest.mark.usefixtures("complete")

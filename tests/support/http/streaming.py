@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,21 +19,28 @@ from interfaces.cli.server.http_server import http_server
 from interfaces.stream.websocket import EventStream
 from tests.support.doubles.notifications import InMemoryNotifications
 from tests.support.http.directory import Directory
+from tests.support.http.peers import with_services
 from tests.support.log.drafts import change, registration
 
 Json = dict[str, Any]
 
 
 class StreamingDirectory(Directory):
-    """A directory in memory with its live stream."""
+    """A directory in memory with its live stream; `services` replace those of `Directory`."""
 
-    def __init__(self, **stream: Any) -> None:
+    def __init__(self, *, services: Mapping[str, Any] | None = None, **stream: Any) -> None:
         super().__init__()
-        services = self.services
-        self.notices = InMemoryNotifications(self.doorbell, uuid7, services.now)
+        with_services(self, **(services or {}))
+        self.notices = InMemoryNotifications(self.doorbell, uuid7, self.services.now)
         board = NoticeBoard(self.notices, self.doorbell)
+        all_services = self.services
         stream_of = EventStream(
-            self.tail, services.callers, services.tickets, board, services.openings, **stream
+            self.tail,
+            all_services.callers,
+            all_services.tickets,
+            board,
+            all_services.openings,
+            **stream,
         )
         stream_of.add_to(self.app)
 

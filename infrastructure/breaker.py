@@ -10,8 +10,6 @@ from structlog import get_logger
 
 T = TypeVar("T")
 
-# A cache that is slower than the database is useless.
-TIMEOUT_SECONDS: Final = 0.1
 FIRST_PAUSE: Final = 0.5
 MAX_PAUSE: Final = 5.0
 
@@ -21,12 +19,19 @@ log = get_logger(__name__)
 class CircuitBreaker:
     """Closed until a call fails; then open for a pause that grows with each failure.
 
-    The first call after a pause is the probe: if it succeeds, the breaker closes.
+    The first call after a pause is the probe: if it succeeds, the breaker closes. `name` begins the
+    names of its log events.
     """
 
     def __init__(
-        self, first_pause: float = FIRST_PAUSE, clock: Callable[[], float] = monotonic
+        self,
+        name: str,
+        timeout_seconds: float,
+        first_pause: float = FIRST_PAUSE,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._name = name
+        self._timeout_seconds = timeout_seconds
         self._first_pause = first_pause
         self._clock = clock
         self._pause = first_pause
@@ -43,7 +48,7 @@ class CircuitBreaker:
         if self.is_open:
             return None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._timeout_seconds):
                 result = await work()
         except (RedisError, OSError) as error:
             self._trip(error)
@@ -56,13 +61,13 @@ class CircuitBreaker:
             # Concurrent calls failed with the first one.
             return
         if not self._failing:
-            log.warning("cache_away", error=type(error).__name__)
+            log.warning(f"{self._name}_away", error=type(error).__name__)
         self._failing = True
         self._open_until = self._clock() + self._pause
         self._pause = min(self._pause * 2, MAX_PAUSE)
 
     def _close(self) -> None:
         if self._failing and not self.is_open:
-            log.info("cache_back")
+            log.info(f"{self._name}_back")
             self._failing = False
             self._pause = self._first_pause

@@ -1,0 +1,1 @@
+"""Limits across processes: sums and windows in Redis, by the library `limits`."""

@@ -1,0 +1,1 @@
+"""What stands between the internet and the routes: proxies, origins of pages, common headers."""
