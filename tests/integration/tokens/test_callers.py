@@ -35,6 +35,14 @@ async def status(client: AsyncClient, secret: str, path: str = "/v1/events") -> 
     return (await client.get(path, headers=bearer(secret))).status_code
 
 
+async def status_of_session(client: AsyncClient, session: str) -> int:
+    request = client.build_request(
+        "GET", "/v1/me", headers={"Cookie": f"rollbook_session={session}"}
+    )
+    del request.headers["Authorization"]
+    return (await client.send(request)).status_code
+
+
 def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
@@ -54,16 +62,21 @@ async def test_a_token_of_one_process_is_admitted_by_another_and_its_actor_is_re
     assert (refused.status_code, refused.json()["permission"]) == (403, "admin")
 
 
-async def test_a_revoked_token_is_refused_by_every_process_within_5_seconds(
+async def test_a_revoked_token_and_its_session_are_refused_by_every_process_within_5_seconds(
     processes: list[AsyncClient],
 ) -> None:
     one, other = processes
     token = await create(one)
+    signed_in = await other.post("/auth/signin", json={"token": token["token"]})
+    session = signed_in.cookies["rollbook_session"]
     for client in processes:
         assert await status(client, token["token"]) == 200
+        assert await status_of_session(client, session) == 200
     assert (await one.delete(f"{TOKENS}/{token['id']}")).status_code == 204
     async with asyncio.timeout(5):
         while 200 in [await status(client, token["token"]) for client in processes]:
+            await asyncio.sleep(0.05)
+        while 200 in [await status_of_session(client, session) for client in processes]:
             await asyncio.sleep(0.05)
     answer = await other.get("/v1/me", headers=bearer(token["token"]))
     assert answer.status_code == 401
