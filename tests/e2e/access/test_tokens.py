@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.servers.prepared_data import prepared
 from tests.support.servers.rollbook import RunningRollbook, run_rollbook, until
 
 
+@pytest.mark.long
 def test_the_command_makes_a_token_that_admits_another_command_until_it_is_revoked(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,1 @@
+"""Callers at running processes."""
