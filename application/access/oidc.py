@@ -32,6 +32,13 @@ class BegunLogin(Struct, frozen=True):
     attempt: str
 
 
+class FinishedLogin(Struct, frozen=True):
+    """The person that signed in, and the secret of the session that the browser had before."""
+
+    principal: Principal
+    former: str | None
+
+
 class LoginAnswer(Struct, frozen=True):
     """What the issuer sends back with the browser (RFC 6749, section 4.1.2, and RFC 9207).
 
@@ -46,12 +53,16 @@ class LoginAnswer(Struct, frozen=True):
 class OidcLogin(Protocol):
     """The authorization code flow with PKCE. Both raise `IssuerUnavailable`."""
 
-    async def begin(self, redirect_uri: str) -> BegunLogin:
-        """Begin a sign-in that ends at this address of Rollbook."""
+    async def begin(self, redirect_uri: str, former: str | None) -> BegunLogin:
+        """Begin a sign-in that ends at this address of Rollbook.
+
+        `former` is the secret of the browser's session: the browser does not send that cookie with
+        a request that another site leads to.
+        """
         ...
 
-    async def finish(self, attempt: str, answer: LoginAnswer) -> Principal:
-        """The person that signed in. Raises `LoginNotBegun` and `LoginRefused`."""
+    async def finish(self, attempt: str, answer: LoginAnswer) -> FinishedLogin:
+        """Raises `LoginNotBegun` and `LoginRefused`."""
         ...
 
 

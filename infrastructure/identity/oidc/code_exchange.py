@@ -58,7 +58,7 @@ class _OAuth2Client(Protocol):
 class Attempt(Struct, frozen=True):
     """One sign-in between its two requests: the browser holds it, sealed.
 
-    `until` is in seconds since the epoch.
+    `until` is in seconds since the epoch; `former` is the session that the browser had before.
     """
 
     state: str
@@ -66,6 +66,7 @@ class Attempt(Struct, frozen=True):
     code_verifier: str
     redirect_uri: str
     until: float
+    former: str | None = None
 
 
 class CodeExchange:

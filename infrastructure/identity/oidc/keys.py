@@ -31,6 +31,7 @@ class Algorithms(JWSRegistry):
     """Knows `ALGORITHMS` and nothing else, and ignores unknown headers, as RFC 7515 demands."""
 
     max_header_length = 4096
+    max_signature_length = 2048
 
     def __init__(self) -> None:
         super().__init__(algorithms=ALGORITHMS, strict_check_header=False)

@@ -11,6 +11,7 @@ import structlog
 from application.access.oidc import (
     LOGIN_SECONDS,
     BegunLogin,
+    FinishedLogin,
     IssuerUnavailable,
     LoginAnswer,
     LoginNotBegun,
@@ -47,7 +48,7 @@ class CodeFlow:
         self._permissions = permissions
         self._now = now
 
-    async def begin(self, redirect_uri: str) -> BegunLogin:
+    async def begin(self, redirect_uri: str, former: str | None) -> BegunLogin:
         metadata = await self._metadata()
         attempt = Attempt(
             state=secrets.token_urlsafe(32),
@@ -55,16 +56,17 @@ class CodeFlow:
             code_verifier=secrets.token_urlsafe(48),
             redirect_uri=redirect_uri,
             until=self._now() + LOGIN_SECONDS,
+            former=former,
         )
         url = await self._exchange.address(metadata, attempt)
         return BegunLogin(url, self._sealer.seal(msgspec.json.encode(attempt)))
 
-    async def finish(self, attempt: str, answer: LoginAnswer) -> Principal:
+    async def finish(self, attempt: str, answer: LoginAnswer) -> FinishedLogin:
         begun = self._opened(attempt)
         if not hmac.compare_digest(begun.state.encode(), answer.state.encode(errors="replace")):
             raise LoginNotBegun
         try:
-            return await self._finished(begun, answer)
+            return FinishedLogin(await self._finished(begun, answer), begun.former)
         except (LoginRefused, IssuerUnavailable) as error:
             cause = error.__cause__
             log.warning("oidc_login_failed", error=describe(error), cause=cause and describe(cause))

@@ -49,8 +49,8 @@ async def begin_oidc_login(call: Query[None]) -> Response:
     """404 if no issuer, or no client of it, is configured. The browser gets a sealed cookie, which the
     issuer's answer needs within 10 minutes.
     """
-    login = _login(call.services)
-    begun = await login.begin(origin_of(call.request, call.services) + CALLBACK)
+    login, former = _login(call.services), session_cookie_in(call.request.scope)
+    begun = await login.begin(origin_of(call.request, call.services) + CALLBACK, former)
     headers = {
         "Location": begun.url,
         "Cache-Control": "no-store",
@@ -78,13 +78,14 @@ async def finish_oidc_login(call: Query[None]) -> Response:
     login = _login(services)
     answer = _answer_in(request)
     try:
-        principal = await login.finish(request.cookies.get(LOGIN_COOKIE, ""), answer)
+        finished = await login.finish(request.cookies.get(LOGIN_COOKIE, ""), answer)
     except LoginNotBegun as error:
         raise SignInNotBegun from error
     except LoginRefused as error:
         # The attempt has ended: the same answer is not tried again.
         raise SignInRefused({"Set-Cookie": _login_cookie(request, "", 0)}) from error
-    session = await services.sessions.start(principal, former=session_cookie_in(request.scope))
+    former = session_cookie_in(request.scope) or finished.former
+    session = await services.sessions.start(finished.principal, former=former)
     response = Response(status_code=303, headers=signed_in(request, session))
     response.headers["Location"] = CONSOLE
     response.headers.append("Set-Cookie", _login_cookie(request, "", 0))

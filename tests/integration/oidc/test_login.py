@@ -1,5 +1,6 @@
 """Signing in to the console through a real issuer."""
 
+import json
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -9,7 +10,17 @@ from werkzeug.wrappers import Response
 
 from tests.support.oidc.browser import LOGIN_COOKIE, browser, come_back, sent_back, signed_in
 from tests.support.oidc.directory import Clock, trusting
-from tests.support.oidc.issuer import CLIENT_ID, DISCOVERY, TOKENS, Answer, TestIssuer, new_key
+from tests.support.oidc.issuer import (
+    AUTHORIZE,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    DISCOVERY,
+    JWKS,
+    TOKENS,
+    Answer,
+    TestIssuer,
+    new_key,
+)
 
 ADA: Final = User(sub="ada", claims={"name": "Ada Lovelace", "groups": ["reader"]})
 
@@ -80,14 +91,49 @@ async def test_the_code_is_exchanged_with_the_verifier_and_the_secret(issuer: Te
         assert issuer.requests[TOKENS] == exchanged + 1
 
 
-async def test_each_sign_in_is_a_new_session(issuer: TestIssuer) -> None:
+@pytest.mark.parametrize(
+    ("secret", "methods", "sent"),
+    [
+        (None, ["client_secret_basic", "none"], {"client_id": CLIENT_ID}),
+        (
+            CLIENT_SECRET,
+            ["client_secret_post"],
+            {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET},
+        ),
+        (CLIENT_SECRET, ["client_secret_post", "client_secret_basic"], {}),
+    ],
+)
+async def test_the_client_proves_itself_as_the_issuer_wants_it(
+    issuer: TestIssuer, secret: str | None, methods: list[str], sent: dict[str, str]
+) -> None:
+    """A public client has no secret; the verifier of PKCE still proves that it began the sign-in."""
+    document = {
+        "issuer": issuer.url,
+        "jwks_uri": f"{issuer.url}{JWKS}",
+        "authorization_endpoint": f"{issuer.url}{AUTHORIZE}",
+        "token_endpoint": f"{issuer.url}{TOKENS}",
+        "token_endpoint_auth_methods_supported": methods,
+    }
+    with issuer.answering(DISCOVERY, lambda: Response(json.dumps(document))):
+        async with trusting(issuer, client_secret=secret) as directory:
+            async with browser(directory) as client:
+                await signed_in(client)
+    authorization, form = issuer.exchanges[-1]
+    assert (authorization is None) == bool(sent)
+    client_of = {name: form[name] for name in form if name.startswith("client_")}
+    assert client_of == sent
+    assert len(form["code_verifier"]) >= 43
+
+
+async def test_each_sign_in_is_a_new_session_and_ends_the_former_one(issuer: TestIssuer) -> None:
     async with trusting(issuer) as directory, browser(directory) as client:
         await signed_in(client)
         first = client.cookies["rollbook_session"]
-        await signed_in(client)
-        assert client.cookies["rollbook_session"] != first
+        back = await sent_back(await client.get("/auth/login"))
+        # Its `Strict` keeps a browser from sending it to the callback.
+        client.cookies.delete("rollbook_session")
+        await come_back(client, back)
         assert (await client.get("/v1/me")).status_code == 200
-        # The tests' client sends the old cookie to the callback; it ends with the new sign-in.
         old = {"Cookie": f"rollbook_session={first}"}
         async with browser(directory) as other:
             assert (await other.get("/v1/me", headers=old)).status_code == 401

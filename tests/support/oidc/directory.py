@@ -35,6 +35,7 @@ async def trusting(
     clock: Callable[[], float] = monotonic,
     seconds: float = SECONDS,
     client_id: str | None = CLIENT_ID,
+    client_secret: str | None = CLIENT_SECRET,
     now_of_logins: Callable[[], float] = time,
 ) -> AsyncGenerator[Directory]:
     """Its presets stay tokens; `clock` and `seconds` are those of the issuer."""
@@ -42,7 +43,7 @@ async def trusting(
     async with Issuer.open(issuer.url, transport(), clock, seconds) as trusted:
         jwts, login = OidcVerifier(trusted, audience, claim), None
         if client_id is not None:
-            exchange = CodeExchange(client_id, CLIENT_SECRET, permissions, transport())
+            exchange = CodeExchange(client_id, client_secret, permissions, transport())
             sealer = AesTokenSealer(os.urandom(32), "oidc-login")
             login = CodeFlow(trusted, exchange, sealer, claim, now_of_logins)
         yield Directory(jwts=jwts, oidc=login)

@@ -51,6 +51,8 @@ class TestIssuer:
         self.more_keys: list[dict[str, Any]] = []
         self.requests = Counter[str]()
         self.answers: dict[str, Answer] = {}
+        # Of each exchange of a code: the header that names the client, and the form.
+        self.exchanges: list[tuple[str | None, dict[str, str]]] = []
         self._challenges: dict[str, str] = {}
         self._server: BaseWSGIServer | None = None
         self._port = 0
@@ -146,6 +148,8 @@ class TestIssuer:
         return self._answer_to(request)(environ, start_response)
 
     def _answer_to(self, request: Request) -> Response:
+        if request.path == TOKENS:
+            self.exchanges.append((request.headers.get("Authorization"), dict(request.form)))
         if request.path in self.answers:
             return self.answers[request.path]()
         if request.path == JWKS:
