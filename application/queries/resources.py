@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from application.queries.directory import DayCount, Stats
 from application.timestamps import Timestamp, timestamp
@@ -17,7 +17,9 @@ from projections.users import UserView
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """The personal fields are null once the person is erased; `personal` says so."""
+    """The personal fields are null for a reader without users:read (`personal` is `sealed`), and once
+    the person is erased.
+    """
 
     id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     external_id: str | None
@@ -29,7 +31,7 @@ class User(Struct, frozen=True, kw_only=True):
     version: int
     created_at: Timestamp
     updated_at: Timestamp
-    personal: Literal["open", "erased"]
+    personal: Literal["open", "sealed", "erased"]
 
     @classmethod
     def of_view(cls, view: UserView) -> Self:
@@ -38,6 +40,12 @@ class User(Struct, frozen=True, kw_only=True):
     @classmethod
     def of_state(cls, state: UserAt) -> Self:
         return cls._of(state.user, state, state.user_id)
+
+    def sealed(self) -> Self:
+        """The user for a reader that may not see personal fields."""
+        if self.personal == "erased":
+            return self
+        return replace(self, personal="sealed", **dict.fromkeys(domain.PERSONAL))
 
     @classmethod
     def _of(cls, user: UserView | domain.User, at: UserView | UserAt, user_id: UUID) -> Self:

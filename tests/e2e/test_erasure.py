@@ -136,8 +136,9 @@ async def test_no_part_keeps_data_of_an_erased_person(
     ):
         refuse_name_in_view(stage.database_url)
         person, parked = await run_every_command(stage), await park_a_rename(stage)
-        await read_everything(stage, person, parked)
+        # Exports are recorded, and each further event makes cached pages old: so the pages come last.
         files = [await exported(stage.client, each) for each in EXPORTS]
+        await read_everything(stage, person, parked)
         for file in files:
             assert WORDS.found_in((await stage.client.get(file)).content)
         await reader.wait_for(await head(stage.client))

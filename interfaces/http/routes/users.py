@@ -105,7 +105,7 @@ async def register_user(call: Command[RegisterBody]) -> Response:
             # Raises `UserGone` if the person is erased, so that the importing party knows why.
             await call.services.commands.user_at(user_id)
         raise
-    return _user(outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
+    return _user(call, outcome, {"Location": f"/v1/users/{outcome.user.user_id}"})
 
 
 @operation(
@@ -222,12 +222,16 @@ async def _outcome(
 
 
 async def _changed(call: Command[Any], command: UserCommand) -> Response:
-    return _user(await _outcome(call, call.user_id, command))
+    return _user(call, await _outcome(call, call.user_id, command))
 
 
-def _user(outcome: Outcome, headers: Mapping[str, str] | None = None) -> Response:
-    """The user after a command."""
+def _user(
+    call: Command[Any], outcome: Outcome, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The user after a command, as far as the caller may see it."""
     user = User.of_state(outcome.shown)
+    if not call.principal.may("users:read"):
+        user = user.sealed()
     headers = {**_receipt(outcome), "ETag": etag(user.version), **(headers or {})}
     return resource(user, outcome.position, outcome.status, headers)
 

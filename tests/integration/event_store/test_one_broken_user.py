@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from interfaces.http.app import OPERATIONS
 from interfaces.roles import Roles
+from tests.support.http.every_operation import REQUESTS
 from tests.support.http.in_process import SERVING, in_process
 from tests.support.servers.postgres import scaled
 from tests.support.views.directory import execute
@@ -59,84 +60,6 @@ FAULTS: Final = {
 }
 LOST_KEY: Final = "DELETE FROM subject_keys WHERE subject = %s"
 
-# Nothing listens there.
-ENDPOINT: Final = "http://127.0.0.1:9/hook"
-# Each operation of the API: its path for another user, its body, and the status of the answer.
-REQUESTS: Final[list[tuple[str, str, Any, int]]] = [
-    ("register_user", "/v1/users", {"name": "New", "email": "new@example.org"}, 201),
-    ("replace_user", "/v1/users/{user}", None, 200),
-    ("change_user", "/v1/users/{user}", {"name": "Changed"}, 200),
-    ("suspend_user", "/v1/users/{user}/suspend", {}, 200),
-    ("reinstate_user", "/v1/users/{user}/reinstate", {}, 200),
-    ("read_user", "/v1/users/{user}", None, 200),
-    ("read_user", "/v1/users/{user}?version=1", None, 200),
-    ("list_users", "/v1/users?q=changed&sort=-name", None, 200),
-    ("read_history", "/v1/users/{user}/history", None, 200),
-    ("read_blame", "/v1/users/{user}/blame", None, 200),
-    ("delete_user", "/v1/users/{user}", None, 204),
-    ("restore_user", "/v1/users/{user}/restore", {}, 200),
-    ("read_audit", "/v1/audit?limit=200", None, 200),
-    ("list_events", "/v1/events?limit=1000", None, 200),
-    ("read_event", "/v1/events/{event}", None, 200),
-    ("read_stats", "/v1/stats", None, 200),
-    ("list_projections", "/v1/projections", None, 200),
-    ("read_stored_views", "/v1/projections/users/views/{user}", None, 200),
-    ("list_parked", "/v1/projections/users/parked", None, 200),
-    ("retry_parked", "/v1/projections/users/parked/{user}/retry", {}, 404),
-    (
-        "skip_parked",
-        "/v1/projections/users/parked/{user}/skip",
-        {"version": 1, "reason": "none"},
-        404,
-    ),
-    ("drop_projection", "/v1/projections/none", {}, 404),
-    ("unskip_parked", "/v1/projections/users/parked/{user}/unskip", {"version": 1}, 404),
-    ("pause_projection", "/v1/projections/headcount/pause", {}, 200),
-    ("resume_projection", "/v1/projections/headcount/resume", {}, 200),
-    ("rebuild_projection", "/v1/projections/headcount/rebuild", {}, 202),
-    ("verify_projection", "/v1/projections/users/verify", {}, 202),
-    ("roll_back_projection", "/v1/projections/headcount/rollback", {"to": 1}, 202),
-    ("retry_all_parked", "/v1/projections/headcount/parked/retry", {}, 202),
-    ("read_relay", "/v1/relay", None, 200),
-    ("list_rejected", "/v1/relay/rejected", None, 200),
-    ("replay_rejected", "/v1/relay/rejected/replay", {}, 202),
-    ("list_reactions", "/v1/reactions", None, 200),
-    ("list_parked_users", "/v1/reactions/welcome/parked", None, 200),
-    ("retry_parked_user", "/v1/reactions/welcome/parked/{user}/retry", {}, 404),
-    ("skip_parked_user", "/v1/reactions/welcome/parked/{user}/skip", {"reason": "none"}, 404),
-    ("disable_reaction", "/v1/reactions/welcome/disable", {}, 200),
-    ("enable_reaction", "/v1/reactions/welcome/enable", {}, 200),
-    ("create_webhook", "/v1/webhooks", {"url": ENDPOINT}, 201),
-    ("list_webhooks", "/v1/webhooks", None, 200),
-    ("read_webhook", "/v1/webhooks/{webhook}", None, 200),
-    ("change_webhook", "/v1/webhooks/{webhook}", {"personal": "open"}, 200),
-    ("pause_webhook", "/v1/webhooks/{webhook}/pause", {}, 200),
-    ("resume_webhook", "/v1/webhooks/{webhook}/resume", {}, 200),
-    ("replay_webhook", "/v1/webhooks/{webhook}/replay", {"after": 0}, 200),
-    ("test_webhook", "/v1/webhooks/{webhook}/test", {}, 200),
-    ("rotate_webhook_secret", "/v1/webhooks/{webhook}/rotate-secret", {}, 200),
-    ("list_webhook_attempts", "/v1/webhooks/{webhook}/attempts", None, 200),
-    ("list_webhook_parked", "/v1/webhooks/{webhook}/parked", None, 200),
-    ("retry_webhook_parked", "/v1/webhooks/{webhook}/parked/{user}/retry", {}, 404),
-    ("delete_webhook", "/v1/webhooks/{webhook}", None, 204),
-    ("create_token", "/v1/tokens", {"name": "crm", "preset": "reader"}, 201),
-    ("list_tokens", "/v1/tokens", None, 200),
-    ("read_token", "/v1/tokens/{token}", None, 200),
-    ("rotate_token", "/v1/tokens/{token}/rotate", {}, 200),
-    ("revoke_token", "/v1/tokens/{token}", None, 204),
-    ("create_export", "/v1/exports", {"what": "audit", "format": "ndjson"}, 202),
-    ("create_export", "/v1/exports", {"what": "users", "format": "csv"}, 202),
-    ("read_job_result", "/v1/jobs/{job}/result", None, 200),
-    ("read_job", "/v1/jobs/{job}", None, 200),
-    ("cancel_job", "/v1/jobs/{job}/cancel", {}, 200),
-    ("list_jobs", "/v1/jobs", None, 200),
-    ("erase_user", "/v1/users/{user}/erase", {}, 200),
-    ("create_stream_ticket", "/v1/stream/tickets", {}, 201),
-    ("read_me", "/v1/me", None, 200),
-    ("read_liveness", "/health/live", None, 200),
-    ("read_readiness", "/health/ready", None, 200),
-    ("read_metrics", "/metrics", None, 200),
-]
 METHODS: Final = {operation.name: operation.method for operation in OPERATIONS}
 
 

@@ -1,6 +1,7 @@
 """Credentials in memory, for tests of callers and of what they may do."""
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -34,7 +35,13 @@ class InMemoryCredentials:
     async def find(self, credentials: Collection[str]) -> Mapping[str, Principal]:
         self._answer()
         self.searches.append(frozenset(credentials))
-        return {each: self._principals[each] for each in credentials if each in self._principals}
+        now = datetime.now(UTC)
+        found = {each: self._principals[each] for each in credentials if each in self._principals}
+        return {
+            each: principal
+            for each, principal in found.items()
+            if principal.expires_at is None or now < principal.expires_at
+        }
 
     async def used(self, credentials: Collection[str]) -> None:
         self._answer()

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from application.access.ports import BearerVerifier
 from application.doorbell import LOG
 from application.live.notifications import NoticeBoard
 from interfaces.cli.server.http_server import http_server
@@ -28,8 +29,14 @@ Json = dict[str, Any]
 class StreamingDirectory(Directory):
     """A directory in memory with its live stream; `services` replace those of `Directory`."""
 
-    def __init__(self, *, services: Mapping[str, Any] | None = None, **stream: Any) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, Any] | None = None,
+        jwts: BearerVerifier | None = None,
+        **stream: Any,
+    ) -> None:
+        super().__init__(jwts=jwts)
         with_services(self, **(services or {}))
         self.notices = InMemoryNotifications(self.doorbell, uuid7, self.services.now)
         board = NoticeBoard(self.notices, self.doorbell)

@@ -1,0 +1,1 @@
+"""Hostile values in every parameter, header and body of the API."""
