@@ -18,7 +18,7 @@ class HeldSecret(Struct, frozen=True):
 
 
 class Holders(Struct, frozen=True):
-    """The tokens by credential, all read at `now`, a time of the database's clock."""
+    """The tokens by credential, read up to `now`, a time of the database's clock."""
 
     now: datetime
     by_credential: Mapping[str, HeldSecret]
@@ -40,7 +40,8 @@ class TokenDirectory(Protocol):
     async def holders(self, credentials: Collection[str]) -> Holders:
         """The tokens that hold these credentials, also if they have expired.
 
-        One short statement, besides the events of tokens that changed since the last call.
+        One short statement for each thousand, besides the events of tokens that changed since the
+        last call.
         """
         ...
 

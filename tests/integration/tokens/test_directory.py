@@ -140,6 +140,14 @@ async def test_messages_carry_what_is_no_secret(tokens: Tokens) -> None:
         }
 
 
+async def test_more_credentials_than_one_statement_takes_are_found(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrastructure.event_store.tokens._PIECE", 2)
+    credentials = [tokens.credential(await tokens.issue()) for _ in range(5)]
+    assert (await tokens.callers.find(credentials)).keys() == set(credentials)
+
+
 async def test_a_state_is_that_of_the_version_at_which_the_claim_was_found(
     tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
