@@ -66,7 +66,7 @@ async def test_two_processes_keep_one_limit(stack: AsyncExitStack, redis: str) -
     shares = [each.shared(shared) for each, shared in zip(limits, both, strict=True)]
     began, admitted = monotonic(), 0
     due = began
-    while (took := monotonic() - began) < 2.2:
+    while (took := monotonic() - began) < 3:
         for each in limits:
             admitted += sum(each.callers.take("token:crm") >= 0 for _ in range(20))
         if monotonic() >= due:
@@ -74,9 +74,8 @@ async def test_two_processes_keep_one_limit(stack: AsyncExitStack, redis: str) -
             for share in shares:
                 await share.round()
         await asyncio.sleep(0.02)
-    # Alone, each would admit its burst and the rate: 1,200 together.
-    assert admitted <= 2 * (200 + 100) + 100 * took
-    assert admitted >= 100 * took
+    # Alone, each would admit its burst and the rate: 1,000 together. They hear after a second.
+    assert 100 * took <= admitted <= 2 * (200 + 100) + 100 * (took - 1)
 
 
 async def test_sign_in_is_counted_in_all_processes(stack: AsyncExitStack, redis: str) -> None:
