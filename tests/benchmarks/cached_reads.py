@@ -52,7 +52,10 @@ async def _registered(port: int, path: str) -> str:
     """Registers a user, waits until the cache has it, and returns its body."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     base_url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(base_url=base_url, headers=headers, trust_env=False) as client:
+    # On a busy machine the port accepts connections seconds before the first answer.
+    async with httpx2.AsyncClient(
+        base_url=base_url, headers=headers, trust_env=False, timeout=30
+    ) as client:
         user = {
             "id": path.rpartition("/")[2],
             "name": "Åsa Öberg",
