@@ -35,12 +35,12 @@ class Token(Struct, frozen=True, kw_only=True):
 
     def accepts(self, secret: int, now: datetime) -> bool:
         """Whether a secret of the token, by its number, is accepted at a time."""
-        if self.is_revoked or secret < 1 or self.is_expired(now):
+        if self.is_revoked or self.is_expired(now):
             return False
-        ends = self.ends_at(secret)
-        return secret == self.secret or (
-            secret == self.secret - 1 and ends is not None and now < ends
-        )
+        if secret == self.secret:
+            return True
+        ends = self.former_expires_at
+        return secret == self.secret - 1 and ends is not None and now < ends
 
     def ends_at(self, secret: int) -> datetime | None:
         """When a secret that is accepted now ends by itself; None: never."""

@@ -132,6 +132,7 @@ def test_the_former_secret_is_accepted_until_its_overlap_or_the_token_ends():
     assert longer.ends_at(1) == NOW + HOUR
     assert not longer.accepts(1, NOW + HOUR)
     assert not token(ISSUED, AT_ONCE).accepts(1, NOW)
+    assert not token(EXPIRING, AT_ONCE).accepts(1, NOW)
 
 
 def test_no_secret_of_a_revoked_token_is_accepted():
