@@ -7,9 +7,8 @@ TESTS ?= tests
 ARGS ?=
 # Tests mostly wait, so three workers fit two cores. A few tests finish sooner without workers.
 WORKERS ?= $(if $(filter tests,$(TESTS)),3,0)
-# A test that hangs prints its stack and ends its worker. Compiled modules are stored even where the
-# machine forbids it by PYTHONDONTWRITEBYTECODE: each process of a test would compile them again.
-PYTEST = PYTHONDONTWRITEBYTECODE= $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+# A test that hangs prints its stack and ends its worker.
+PYTEST = $(PYTHON_BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart 3 -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true $(TESTS)
 # A few failed tests run once more, alone, so that a busy machine fails no test.
 define RUN_TESTS
@@ -24,6 +23,10 @@ install: ## Set up .venv with the rollbook command
 
 run: install ## Install, then run Rollbook here with its data in .rollbook (ARGS="--port 9000")
 	@$(PYTHON_BIN)/rollbook up $(ARGS)
+
+# Compiled modules are stored, also where the machine forbids it: else each process of a test would
+# compile them again.
+test test-long check: export PYTHONDONTWRITEBYTECODE =
 
 test: .development ## Run the tests, the long ones in a short form (TESTS=tests/domain for some)
 	$(call RUN_TESTS,180)

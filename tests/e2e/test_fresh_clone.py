@@ -14,6 +14,7 @@ import pytest
 
 from interfaces.cli.target.data_directory import DataDirectory
 from tests.support.repository import repository_files
+from tests.support.run.logs import keep_log
 from tests.support.servers.rollbook import ROOT, children_of, until
 
 
@@ -83,6 +84,7 @@ def make_run(clone: Path, programs: Path) -> Generator[httpx2.Client]:
         assert make.wait(timeout=30) == 0
     finally:
         make.kill()
+        keep_log(clone.parent / "out")
 
 
 def owner_of_postgres(clone: Path) -> int:

@@ -12,6 +12,7 @@ from tests.support.servers.rollbook import ROOT
 
 SECRET: Final = "a-registered-token-of-32-characters"
 CLEAN: Final = """\
+Sign in at http://127.0.0.1:8000/console/#signin=Zm9vYmFy
 {"event":"ready","roles":["api"],"address":"127.0.0.1","port":8000,"level":"info"}
 {"event":"request","method":"GET","path":"/v1/users/018f0000-0000-7000-8000-000000000001"}
 {"event":"failed","exception":[{"type":"psycopg.OperationalError","at":["/a/b.py:12 run"]}]}
@@ -22,6 +23,8 @@ PLANTED: Final = {
     "webhook secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "JWT": "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     "session cookie": "rollbook_session=0123456789abcdef",
+    "ticket": "/v1/stream?ticket=Zm9vYmFy",
+    "sign-in link": "http://127.0.0.1:8000/console/#signin=Zm9vYmFy",
     "registered secret": SECRET,
     "e-mail address": "someone@example.org",
     "name of a person": "Åsa Öberg",
@@ -36,7 +39,7 @@ def log(tmp_path: Path) -> Path:
 def test_a_clean_log_passes_and_its_lines_are_counted(log: Path) -> None:
     log.write_text(CLEAN)
     found = scan([log], [SECRET])
-    assert (found.files, found.lines, found.findings) == (1, 4, [])
+    assert (found.files, found.lines, found.findings) == (1, 5, [])
 
 
 @pytest.mark.parametrize(("kind", "value"), PLANTED.items())
@@ -45,7 +48,7 @@ def test_a_planted_value_is_found_by_file_line_and_kind_and_not_repeated(
 ) -> None:
     log.write_text(f'{CLEAN}{{"event":"request","query":"{value}"}}\n')
     found = scan([log], [SECRET])
-    assert found.findings == [Finding(log, 5, kind)]
+    assert found.findings == [Finding(log, 6, kind)]
     assert value not in str(found.findings[0])
 
 
@@ -94,5 +97,5 @@ def test_this_run_scans_the_logs_that_are_kept(log: Path) -> None:
     log.write_text(CLEAN)
     kept = keep_log(log)
     assert kept is not None
-    assert scan([kept]).lines == 4
+    assert scan([kept]).lines == 5
     assert keep_log(log.with_name("missing")) is None

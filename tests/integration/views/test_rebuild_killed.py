@@ -141,8 +141,6 @@ async def test_a_rebuild_that_freezes_in_the_middle_of_a_batch_is_replaced(
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", FREEZES, rebuilder.url],
         env=rollbook_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
     )
     try:
         await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED)

@@ -34,6 +34,9 @@ _KINDS: Final = {
     "webhook secret": r"whsec_[0-9A-Za-z+/=]{16,}",
     "JWT": r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
     "session cookie": r"rollbook_session=[^;\s\"']+",
+    "ticket": r"[?&]ticket=[\w-]+",
+    # `rollbook up` prints a link for the person that starts it; no log line may have one.
+    "sign-in link": r"^\{.*#signin=[\w-]+",
     "e-mail address": r"[\w.+-]+(?:@|%40)(?!localhost)[\w-]+(?:\.[\w-]+)+",
 }
 
