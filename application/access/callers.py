@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -124,18 +124,14 @@ class Callers:
                     back_off.reset()
                     await asyncio.sleep(_STREAM_CHECK_SECONDS)
 
-    async def run(self) -> NoReturn:
-        """Check what is in use each second, and report it each minute; cancel it to stop."""
-        checking, reporting = BackOff("access checks"), BackOff("access reports")
-        while True:
-            await asyncio.sleep(_CHECK_SECONDS)
-            for back_off, work in ((reporting, self.report), (checking, self.check)):
-                try:
-                    await work()
-                except Exception as error:
-                    await back_off.wait(error)
-                else:
-                    back_off.reset()
+    async def run(self) -> None:
+        """Check what is in use each second, and report it each minute; cancel it to stop.
+
+        A report may wait for the log, so it is apart: checks go on.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_each_second("access checks", self.check))
+            tasks.create_task(_each_second("access reports", self.report))
 
     def _fresh(self, credential: str, *, used: bool) -> Principal | None:
         known = self._known.get(credential)
@@ -240,6 +236,18 @@ class Callers:
             self._watched[credential] -= 1
             if not self._watched[credential]:
                 del self._watched[credential]
+
+
+async def _each_second(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
+    back_off = BackOff(name)
+    while True:
+        await asyncio.sleep(_CHECK_SECONDS)
+        try:
+            await work()
+        except Exception as error:
+            await back_off.wait(error)
+        else:
+            back_off.reset()
 
 
 def _by_source(credentials: Iterable[str]) -> dict[str, list[str]]:
