@@ -1,25 +1,23 @@
 """Every operation and stream admits the callers that the contract names, and refuses all others."""
 
 import json
-import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient, Response
+from httpx2 import ASGITransport, AsyncClient
 from msgspec import Struct
 from starlette.routing import Route
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from interfaces.http.app import OPERATIONS
-from interfaces.http.endpoint.operation import Operation
 from tests.support.access.callers import Caller, InMemoryJwts, every_caller, new_directory
 from tests.support.access.contract import CONTRACT, OPEN_PAGES, STREAM, Refusal
+from tests.support.access.requests import key_of, refusal_of, request_of
 from tests.support.http.directory import Directory
 from tests.support.http.streaming import StreamingDirectory, frame, served
 
-UNKNOWN_ID: Final = "018f0000-0000-7000-8000-00000000ffff"
 REFUSED: Final = (401, 403)
 READY: Final = 1
 ELSEWHERE: Final = ("192.0.2.7", 4711)
@@ -42,33 +40,8 @@ async def world() -> AsyncGenerator[World]:
         yield World(directory, await every_caller(directory, jwts), client)
 
 
-def key_of(operation: Operation) -> str:
-    return f"{operation.method} {operation.path}"
-
-
-def request_of(operation: Operation) -> dict[str, Any]:
-    """A request of the operation for what does not exist."""
-    body: Mapping[str, Any] = {} if operation.method == "GET" else {"json": {}}
-    return {
-        "method": operation.method,
-        "url": re.sub(r"\{\w+\}", UNKNOWN_ID, operation.path),
-        **body,
-    }
-
-
 def sent_by(caller: Caller) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in caller.headers.items()]
-
-
-def refusal_of(answer: Response) -> Refusal | None:
-    """How the answer refuses the caller; None if it does not."""
-    if answer.status_code not in REFUSED:
-        return None
-    problem = answer.json()
-    slug = {401: "unauthenticated", 403: "forbidden"}[answer.status_code]
-    assert problem["type"] == f"/problems/{slug}"
-    assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
-    return answer.status_code, problem.get("permission")
 
 
 def test_the_contract_names_every_operation() -> None:
