@@ -241,3 +241,17 @@ async def test_each_parked_stream_of_an_older_release_becomes_one_row(
         (1, "2", 1, 1, 10, "ValueError"),
         (2, "1", 2, 7, 20, "ValueError"),
     ]
+
+
+async def test_an_index_that_was_left_half_built_is_built_again(empty_database_url: str) -> None:
+    url = empty_database_url
+    await migrate_to(url, "0024")
+    async with session(url) as broken:
+        # As after a kill: the migration is not recorded, and its index is not usable.
+        await broken.execute("UPDATE alembic_version SET version_num = '0023'")
+        await broken.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'claims_tokens'::regclass"
+        )
+    await migrate(url)
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'claims_tokens'::regclass"
+    assert await rows(url, valid) == [(True,)]
