@@ -2,7 +2,6 @@
 and which answers depend on state."""
 
 import re
-from collections import Counter
 from typing import Any, Final
 
 import schemathesis
@@ -16,7 +15,6 @@ from domain.errors import InvalidValue
 from domain.values import EmailAddress, PersonName, parse_reason
 from interfaces.http.protocol.fields import parse_uuid
 from interfaces.http.protocol.json_schemas import JSON_KEY, TEXT
-from tests.support.servers.postgres import scale
 
 _TAGS: Final = re.compile(r'\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*')
 
@@ -58,7 +56,6 @@ UNKNOWN_HEADER: Final = "in header - object with unexpected properties"
 # says that no part of it is invalid.
 NOTHING_INVALID: Final = "Invalid component: positive test case"
 MAX_SECONDS: Final = 1
-ALWAYS_COVERED: Final = 20
 
 
 def _parses(parse: Any, text: str) -> bool:
@@ -108,7 +105,6 @@ _VALUE: Final = {
     "additionalProperties": _REF,
 }
 _existing_users: list[str] = []
-_covered: Counter[str] = Counter()
 
 
 def _is_beyond_schemas(error: dict[str, str]) -> bool:
@@ -128,18 +124,6 @@ def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None
     schemas["JsonValue"] = _VALUE
     for body in ("RegisterBody", "ReplaceBody", "ChangeBody"):
         schemas[body]["properties"]["attributes"]["additionalProperties"] = _REF
-
-
-@schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
-def filter_case(context: HookContext, case: Case[Any]) -> bool:
-    """In the short form, an operation with many cases of coverage gets a third of its later ones."""
-    meta = case.meta
-    if scale() > 1 or meta is None or meta.phase.name.value != "coverage":
-        return True
-    operation = f"{case.method} {case.path}"
-    number = _covered[operation]
-    _covered[operation] += 1
-    return number < ALWAYS_COVERED or number % 3 == 0
 
 
 @schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
