@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from infrastructure.embedded.binaries import find_binaries
 from infrastructure.embedded.errors import NoServerFound
 from infrastructure.embedded.postgres import DATABASE, EmbeddedPostgres
-from tests.support.http.agreement import all_events
+from tests.support.http.agreement import all_events, head
 from tests.support.servers.postgres import (
     execute,
     given_programs,
@@ -39,15 +39,15 @@ PEOPLE: Final = 5
 
 
 class History(Struct, kw_only=True):
-    """What a caller saw: before the backup, and after it, in the history that is lost."""
+    """What a caller saw: before the backup, and after it, in the history that is lost.
+
+    `last_kept` is the head of the log at the backup.
+    """
 
     user: str
     kept: list[dict[str, Any]]
     lost: list[dict[str, Any]]
-
-    @property
-    def last_kept(self) -> int:
-        return int(self.kept[-1]["position"])
+    last_kept: int
 
 
 @pytest.fixture
@@ -96,7 +96,9 @@ async def rename(client: httpx2.AsyncClient, user: str, name: str) -> httpx2.Res
 
 async def before_the_backup(client: httpx2.AsyncClient) -> History:
     users = [await register(client, f"Kept{n}") for n in range(PEOPLE)]
-    return History(user=users[0], kept=await all_events(client), lost=[])
+    # Reading them is recorded, too, so the head is asked for afterwards.
+    kept = await all_events(client)
+    return History(user=users[0], kept=kept, lost=[], last_kept=await head(client))
 
 
 async def after_the_backup(client: httpx2.AsyncClient, history: History) -> None:
