@@ -64,6 +64,9 @@ def test_the_worker_runs_a_new_job_at_once(
         "exports": 0,
         "jobs": 0,
         "reaction_runs": 0,
+        "sessions": 0,
+        "signin_links": 0,
+        "token_uses": 0,
     }
     assert client.get(f"/v1/jobs/{job.id}/result").json()["receipts"] == 0
 
