@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,8 @@ def test_the_command_manages_a_webhook_and_the_receiver_gets_its_events(
 
         [paused] = webhooks(rollbook, "pause", webhook["id"], "--reason", "they move house")
         assert (paused["status"], paused["reason"]) == ("paused", "they move house")
+        # The worker looks once a second which webhooks are active.
+        time.sleep(1.5)
         third = register(rollbook, "third@example.org")
         [listed] = webhooks(rollbook, "list")
         assert (listed["id"], listed["status"]) == (webhook["id"], "paused")
