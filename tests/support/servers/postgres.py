@@ -52,10 +52,10 @@ def skip_or_fail(reason: str) -> NoReturn:
 
 
 class _SharedPostgres(EmbeddedPostgres):
-    """A server with enough connections for several workers; its data need not outlive the machine."""
+    """A server with enough connections for several workers."""
 
     def _prepare(self) -> list[str]:
-        return [*super()._prepare(), "-c", "max_connections=400", "-c", "fsync=off"]
+        return [*super()._prepare(), "-c", "max_connections=400"]
 
 
 @contextmanager
