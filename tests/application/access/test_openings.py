@@ -178,7 +178,7 @@ async def test_a_frozen_log_delays_the_first_answer_only(
     loop = asyncio.get_running_loop()
     began = loop.time()
     await openings.record(ADA, "users", "r")
-    assert 0.2 <= loop.time() - began < 1
+    assert 0.19 < loop.time() - began < 1
     began = loop.time()
     for number in range(50):
         caller = Principal(actor=f"token:{number}", permissions=PRESETS["reader"])
