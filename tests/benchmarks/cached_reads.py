@@ -1,6 +1,6 @@
 """`GET /v1/users/{id}` from the cache, against a bare FastAPI route that sends the same bytes.
 
-One process answers each side, over 32 connections. Ours checks the token and the parameters, reads
+One process answers each side, over 32 connections. Ours checks an issued token and the parameters, reads
 from Redis, compares the position, counts the request for its caller, and adds all headers of the
 contract.
 """
@@ -26,8 +26,8 @@ async def cached_reads(url: str, given: Options) -> Sequence[Comparison]:
     """Reads one user all the time; the projector runs, but has no work."""
     async with rollbook(url, ["api", "projector"]) as ours:
         path = f"/v1/users/{uuid7()}"
-        body = await _registered(ours.port, path)
-        read_request = request("GET", path, TOKEN)
+        body, token = await _registered(ours.port, path)
+        read_request = request("GET", path, token)
 
         async def answers(port: int, seconds: float) -> float:
             found = await load(port, lambda: read_request, connections=CONNECTIONS, seconds=seconds)
@@ -48,8 +48,8 @@ async def cached_reads(url: str, given: Options) -> Sequence[Comparison]:
     return [comparison]
 
 
-async def _registered(port: int, path: str) -> str:
-    """Registers a user, waits until the cache has it, and returns its body."""
+async def _registered(port: int, path: str) -> tuple[str, str]:
+    """Registers a user and waits until the cache has it; its body, and a token that may read it."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     base_url = f"http://127.0.0.1:{port}"
     # On a busy machine the port accepts connections seconds before the first answer.
@@ -63,9 +63,12 @@ async def _registered(port: int, path: str) -> str:
             "attributes": {"team": "maps", "floor": 3},
         }
         (await client.post("/v1/users", json=user)).raise_for_status()
+        asked = {"name": "reader", "preset": "reader"}
+        issued = (await client.post("/v1/tokens", json=asked)).raise_for_status()
         # The cache follows the view within moments.
         await asyncio.sleep(1.5)
-        return (await client.get(path)).raise_for_status().text
+        body = (await client.get(path)).raise_for_status().text
+        return body, issued.json()["token"]
 
 
 if __name__ == "__main__":
