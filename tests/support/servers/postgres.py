@@ -22,6 +22,9 @@ from tests.support.run.logs import keep_log
 MASTER_KEYS: Final = "dGVzdHMgb25seTogYSBtYXN0ZXIga2V5IG9mIDMyIGI="
 """The master key of all tests: 32 bytes, not secret."""
 
+_MEMORY: Final = Path("/dev/shm")
+_MEMORY_BYTES: Final = 4 * 2**30
+
 
 def scale() -> float:
     """The factor for the long tests, from ROLLBOOK_TEST_SCALE, which `make test-long` sets."""
@@ -58,14 +61,27 @@ class _SharedPostgres(EmbeddedPostgres):
         return [*super()._prepare(), "-c", "max_connections=400"]
 
 
+def memory_folder() -> Path | None:
+    """A folder in memory with room for the short form of all tests; None if there is none.
+
+    There the disk delays no test, and the server syncs its files as everywhere.
+    """
+    if scale() > 1 or not _MEMORY.is_dir():
+        return None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES else None
+
+
 @contextmanager
-def postgres_server() -> Generator[str]:
-    """A server that may get new databases, as the URL of its `postgres` database."""
+def postgres_server(parent: Path | None = None) -> Generator[str]:
+    """A server that may get new databases, as the URL of its `postgres` database.
+
+    Its data are in `parent`, else where temporary files are.
+    """
     given = os.environ.get("ROLLBOOK_TEST_DATABASE_URL")
     if given:
         yield with_database(given, "postgres")
         return
-    directory = Path(tempfile.mkdtemp(prefix="rollbook-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="rollbook-test-", dir=parent))
     server = _SharedPostgres(directory, binaries=given_programs())
     try:
         yield with_database(asyncio.run(server.start()), "postgres")

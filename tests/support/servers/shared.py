@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from infrastructure.migrations import migrate
-from tests.support.servers.postgres import database, name_of, postgres_server
+from tests.support.servers.postgres import database, memory_folder, name_of, postgres_server
 from tests.support.servers.prepared_data import SHARED_FOLDER
 from tests.support.servers.redis import redis_url
 
@@ -31,7 +31,7 @@ class SharedServers:
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         os.environ[SHARED_FOLDER] = folder
         try:
-            server = self._open.enter_context(postgres_server())
+            server = self._open.enter_context(postgres_server(memory_folder()))
             redis = self._open.enter_context(redis_url())
         except (pytest.skip.Exception, pytest.fail.Exception):
             return  # each test that needs the missing server reports it
