@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, cast
+from typing import Final, Protocol, Self, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from application.cache.ports import CacheUnavailable
+from infrastructure.redis_pool import redis_pool
 
 _CONNECTIONS: Final = 8
 _LUA: Final = Path(__file__).with_name("lua")
@@ -51,22 +50,8 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def open_client(redis_url: str) -> AsyncGenerator[Client]:
-    """A client with its own pool; it connects at the first command.
-
-    It has no timeout: the caller sets one by cancelling, which closes the connection. It does not
-    retry: that is the caller's decision.
-    """
-    pool = cast("Any", BlockingConnectionPool).from_url(
-        redis_url,
-        max_connections=_CONNECTIONS,
-        timeout=None,
-        # With a timeout, redis-py uses `wait_for`, which in Python 3.11 may swallow a cancellation.
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        client_name="rollbook-cache",
-    )
-    client = Redis.from_pool(pool)
+    """A client with its own pool: see `redis_pool`."""
+    client = Redis.from_pool(redis_pool(redis_url, "cache", connections=_CONNECTIONS))
     try:
         yield cast("Client", client)
     finally:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast
 from uuid import UUID
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from application.context import TENANT
 from application.log.high_water import Epoch, Marks, MarksUnavailable
+from infrastructure.redis_pool import redis_pool
 
 # A start, and a writer that reconnects, wait for it.
 _REPLY_SECONDS: Final = 0.5
@@ -76,14 +75,5 @@ async def _answer(reply: Awaitable[Any]) -> Any:
 
 
 def _client(redis_url: str) -> _Client:
-    pool = cast("Any", BlockingConnectionPool).from_url(
-        redis_url,
-        max_connections=2,
-        timeout=None,
-        # With a timeout, redis-py uses `wait_for`, which in Python 3.11 may swallow a cancellation.
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-        client_name="rollbook-high-water",
-    )
+    pool = redis_pool(redis_url, "high-water", connections=2)
     return cast("_Client", Redis.from_pool(pool))

@@ -10,13 +10,11 @@ from uuid import UUID
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from application.access.limits_windows import Window
 from application.context import TENANT
 from infrastructure.breaker import CircuitBreaker
+from infrastructure.redis_pool import redis_pool
 
 # A sign-in waits for it.
 _REPLY_SECONDS: Final = 0.2
@@ -47,22 +45,12 @@ class RedisLimits:
         cls, redis_url: str, log_id: UUID, mac: Mac, breaker: CircuitBreaker | None = None
     ) -> AsyncGenerator[Self]:
         """The limits of one log. Connects at the first use."""
-        pool = cast("Any", BlockingConnectionPool).from_url(
-            redis_url,
-            max_connections=_CONNECTIONS,
-            timeout=None,
-            # With a timeout, redis-py uses `wait_for`, which in Python 3.11 may swallow a
-            # cancellation.
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            client_name="rollbook-limits",
-        )
+        pool = redis_pool(redis_url, "limits", connections=_CONNECTIONS)
         storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
             key_prefix=f"rollbook:{TENANT}.{log_id}:limits",
-            connection_pool=pool,
+            connection_pool=cast("Any", pool),
         )
         try:
             yield cls(storage, mac, breaker or CircuitBreaker("limits", _REPLY_SECONDS))

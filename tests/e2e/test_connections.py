@@ -1,8 +1,6 @@
 """The connections to Postgres of each role, idle and under load."""
 
 import asyncio
-import re
-import subprocess
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,15 +11,10 @@ import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.support.http.load import Load
-from tests.support.run.logs import new_log
 from tests.support.servers.postgres import scaled
 from tests.support.servers.prepared_data import prepared
-from tests.support.servers.rollbook import (
-    RunningRollbook,
-    rollbook_command,
-    rollbook_environment,
-    until,
-)
+from tests.support.servers.roles import address_in, role
+from tests.support.servers.rollbook import RunningRollbook
 
 TOKEN: Final = "a-token-of-thirty-two-characters"
 EXPORT: Final = {"what": "users", "format": "csv"}
@@ -49,24 +42,12 @@ def counting(url: str) -> Generator[Count]:
 
 
 @contextmanager
-def role(name: str, **settings: str) -> Generator[Path]:
+def named_role(name: str, **settings: str) -> Generator[Path]:
     """A process with this role, as its log; its sessions have the role's name."""
     url = settings["ROLLBOOK_DATABASE_URL"]
     url += f"{'&' if '?' in url else '?'}application_name={name}"
-    log = new_log(name)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            rollbook_command(name, *(["--port", "0"] if name == "api" else [])),
-            env=rollbook_environment(**{**settings, "ROLLBOOK_DATABASE_URL": url}),
-            stderr=output,
-            cwd="/",
-        )
-    try:
-        until(lambda: '"ready"' in log.read_text(), 60)
+    with role(name, **{**settings, "ROLLBOOK_DATABASE_URL": url}) as log:
         yield log
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 async def peaks(url: str, token: str, count: Count, *names: str) -> dict[str, int]:
@@ -103,11 +84,9 @@ def test_no_role_has_more_than_twelve_connections(
         settings["ROLLBOOK_REDIS_URL"] = request.getfixturevalue("redis_url")
     roles = ("projector", "worker", "api")
     with ExitStack() as stack:
-        logs = {name: stack.enter_context(role(name, **settings)) for name in roles}
+        logs = {name: stack.enter_context(named_role(name, **settings)) for name in roles}
         count = stack.enter_context(counting(database_url))
-        found = re.search(r'"port":(\d+)', logs["api"].read_text())
-        assert found is not None
-        most = asyncio.run(peaks(f"http://127.0.0.1:{found[1]}", TOKEN, count, *roles))
+        most = asyncio.run(peaks(address_in(logs["api"]), TOKEN, count, *roles))
     assert all(3 <= sessions <= MAX_OF_A_ROLE for sessions in most.values()), most
 
 

@@ -4,8 +4,6 @@ The two API processes share one Postgres and nothing else: one has a Redis, the 
 """
 
 import json
-import re
-import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,8 +15,8 @@ from httpx2 import Client
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.run.logs import new_log
-from tests.support.servers.rollbook import rollbook_command, rollbook_environment, until
+from tests.support.servers.roles import address_in, role
+from tests.support.servers.rollbook import until
 
 ADMIN: Final = "the-token-of-the-settings-of-this-test"
 REFUSED_SECONDS: Final = 5.0
@@ -35,8 +33,8 @@ def apis(database_url: str, redis_url: str, master_keys: str) -> Generator[tuple
     }
     with ExitStack() as stack:
         logs = [
-            stack.enter_context(_started("api", **settings)),
-            stack.enter_context(_started("api", **settings, ROLLBOOK_REDIS_URL=redis_url)),
+            stack.enter_context(role("api", **settings)),
+            stack.enter_context(role("api", **settings, ROLLBOOK_REDIS_URL=redis_url)),
         ]
         first, second = (stack.enter_context(_administrator(log)) for log in logs)
         yield first, second
@@ -79,29 +77,9 @@ def _check_session(apis: tuple[Client, Client]) -> None:
     )
 
 
-@contextmanager
-def _started(role: str, **settings: str) -> Generator[Path]:
-    log = new_log(role)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            rollbook_command(role, "--port", "0"),
-            env=rollbook_environment(**settings),
-            stderr=output,
-            cwd="/",
-        )
-    try:
-        until(lambda: '"ready"' in log.read_text(), 60)
-        yield log
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
 def _administrator(log: Path) -> Client:
-    found = re.search(r'"port":(\d+)', log.read_text())
-    assert found is not None
     headers = {"Authorization": f"Bearer {ADMIN}"}
-    return Client(base_url=f"http://127.0.0.1:{found[1]}", headers=headers)
+    return Client(base_url=address_in(log), headers=headers)
 
 
 def _status(api: Client, headers: dict[str, str]) -> int:
